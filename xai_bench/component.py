@@ -1,0 +1,108 @@
+"""Component: the base of whatever a suite can name (a dataset, a model, an explainer).
+
+A component is a frozen pydantic model. Its fields are its parameters: typed, validated, part of the key
+under which results are stored. Writing one means to subclass the family's base class, set ``name``,
+declare fields and fill in the one method that differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from xai_bench.errors import InputError, unknown
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def sha256(text: str | bytes) -> str:
+    """Hexadecimal SHA-256 of a text (UTF-8) or of bytes."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+class Component(BaseModel):
+    """Frozen, typed and hashable; two components with the same identity give the same results.
+
+    Raises
+    ------
+    InputError
+        From ``configured`` and from the constructor, in one line, for unknown fields and wrong values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=False)
+
+    family: ClassVar[str]
+    """The kind of component: ``datasets``, ``models`` or ``explainers``."""
+    name: ClassVar[str]
+    """The word a suite uses for it."""
+    version: ClassVar[int] = 1
+    """Raise it when the same fields give other numbers: stored results are then computed again."""
+    plugin_sha256: ClassVar[str | None] = None
+    """Hash of the plugin file the class came from, set by the registry."""
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise InputError(self._one_line(error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        return {key: _frozen(value) for key, value in fields.items()}
+
+    @classmethod
+    def _one_line(cls, error: ValidationError) -> str:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            return f"{cls.name}: {unknown('field', where, cls.model_fields)}"
+        if first["type"] == "missing":
+            return f"{cls.name}: the field {where!r} is required"
+        subject = f"{cls.name}: {where}" if where else cls.name
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error" and not where:
+            return f"{subject}: {message}"
+        return f"{subject}: {message[0].lower() + message[1:]}, got {first['input']!r}"
+
+    def fields(self) -> dict[str, Any]:
+        """Field name to value, JSON-ready."""
+        return self.model_dump(mode="json")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Facts outside the fields that results depend on, such as the hash of a file that is read."""
+        return {}
+
+    def identity(self) -> dict[str, Any]:
+        """All that results depend on, JSON-ready: the component's part of a cell's key."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "fields": self.fields(),
+            "plugin": self.plugin_sha256,
+            "fingerprint": self.fingerprint(),
+        }
+
+    def __hash__(self) -> int:
+        return hash((self.name, canonical_json(self.fields())))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def stream_seed(stream: str, *parts: Any) -> int:
+    """A 63-bit seed for one stream of randomness: ``stream_seed("model", 0, [1, 4])``.
+
+    Streams with other names or parts are independent, so that adding an explainer, say, changes no other
+    component's numbers.
+    """
+    return int(sha256(canonical_json([stream, *parts]))[:16], 16) >> 1

@@ -1,0 +1,18 @@
+"""Errors that a user can mend: one line with what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Input that cannot be used. The command line prints its one line and exits with code 2."""
+
+
+def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
+    """An error for a name that does not exist, with the nearest existing ones."""
+    names = sorted(known)
+    near = difflib.get_close_matches(got, names, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+    return InputError(f"unknown {what} {got!r}: {hint}")

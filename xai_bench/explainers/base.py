@@ -1,0 +1,289 @@
+"""The contract of an explainer: what it may see, what it returns, and how it is measured."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import random
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from xai_bench.component import Component
+from xai_bench.errors import InputError
+from xai_bench.models.folding import fold_spectral
+from xai_bench.models.spectral import SpectralLinear
+
+Kind = Literal["classification", "regression"]
+Needs = Literal["data", "predict", "gradient", "linear_first_layer", "spectral"]
+Aggregate = Literal["mean_abs", "abs_mean", "rms"]
+BaselineName = Literal["mean", "zero"]
+
+
+@dataclass
+class Evaluations:
+    """How many rows went through the model, forward and backward."""
+
+    forward_rows: int = 0
+    backward_rows: int = 0
+
+    def watch(self, model: nn.Module) -> None:
+        """Count from now on. Copies of the model count too."""
+
+        def forward(_module: nn.Module, _inputs: tuple, output: object) -> None:
+            if isinstance(output, Tensor):
+                self.forward_rows += len(output)
+                if output.requires_grad:
+                    output.register_hook(backward)
+
+        def backward(gradient: Tensor) -> None:
+            self.backward_rows += len(gradient)
+
+        model.register_forward_hook(forward)
+
+
+@dataclass
+class Clock:
+    """CPU and wall seconds, set-up and the rest apart."""
+
+    setup_cpu: float = 0.0
+    setup_wall: float = 0.0
+
+    @contextlib.contextmanager
+    def setting_up(self) -> Iterator[None]:
+        """Charge the time spent inside to set-up (fitting a selector, summarising a background)."""
+        cpu, wall = time.process_time(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.setup_cpu += time.process_time() - cpu
+            self.setup_wall += time.perf_counter() - wall
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All that an explainer may see: no test rows, no truth.
+
+    Attributes
+    ----------
+    model : module in eval mode from (n, d) to (n, n_outputs), or None
+    X_train, X_valid : (n, d) float32 tensors, standardised unless the suite says otherwise
+    y_train, y_valid : (n,) int64 classes, or float32 values
+    kind : classification or regression
+    n_outputs : classes, or 1
+    feature_shape : (rows, columns) of pictures, or None
+    generator : numpy generator for the explainer's own randomness
+    clock : for ``with problem.clock.setting_up():``
+    """
+
+    model: nn.Module | None
+    X_train: Tensor
+    y_train: Tensor
+    X_valid: Tensor
+    y_valid: Tensor
+    kind: Kind
+    n_outputs: int
+    feature_shape: tuple[int, int] | None = None
+    generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def d(self) -> int:
+        """Number of inputs."""
+        return int(self.X_train.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        return self.X_train.device
+
+    @property
+    def fitted(self) -> nn.Module:
+        """The model; raises if there is none."""
+        if self.model is None:
+            raise ValueError("this problem has no model")
+        return self.model
+
+    def background(self, rows: int) -> Tensor:
+        """(rows, d): training rows drawn without replacement (all of them if there are fewer)."""
+        n = len(self.X_train)
+        chosen = np.sort(self.generator.permutation(n)[: min(rows, n)])
+        return self.X_train[torch.from_numpy(chosen).to(self.device)]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What an explainer found and what it cost (seconds; rows)."""
+
+    relevance: NDArray[np.float64]
+    setup_cpu: float
+    setup_wall: float
+    explain_cpu: float
+    explain_wall: float
+    forward_rows: int
+    backward_rows: int
+
+
+def first_layer(model: nn.Module | None) -> nn.Module | None:
+    """The first module with its own parameters (the first layer of a feed-forward network), or None."""
+    if model is None:
+        return None
+    for module in model.modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            return module
+    return None
+
+
+class Explainer(Component):
+    """A method that says how much a model (or a target) relies on each input.
+
+    Subclasses set ``name`` and ``needs`` and write ``relevance``. ``explain`` is what the harness calls.
+    """
+
+    family: ClassVar[str] = "explainers"
+    needs: ClassVar[Needs] = "predict"
+    """``data``: no model. ``predict``: outputs. ``gradient``: a differentiable model.
+    ``linear_first_layer``: the first layer is a Linear. ``spectral``: it is a SpectralLinear."""
+
+    max_inputs: Annotated[int, Field(ge=1)] | None = None
+    """Above this number of inputs the method is not run, and says so."""
+
+    @abstractmethod
+    def relevance(self, problem: Problem) -> NDArray:
+        """(d,) finite and >= 0; larger is more relevant. Fit what must be fitted inside
+        ``with problem.clock.setting_up():``."""
+
+    def unsupported(self, problem: Problem) -> str | None:
+        """Why this method cannot be used on this problem, or None. Extend it with ``super()``."""
+        if self.max_inputs is not None and problem.d > self.max_inputs:
+            return f"{problem.d} inputs are above max_inputs = {self.max_inputs}"
+        if self.needs == "data":
+            return None
+        if problem.model is None:
+            return "it needs a model"
+        layer = first_layer(problem.model)
+        if self.needs == "spectral" and not isinstance(layer, SpectralLinear):
+            return "it needs a spectral first layer"
+        if self.needs == "linear_first_layer" and not isinstance(layer, nn.Linear):
+            return "it needs an ordinary dense first layer"
+        return None
+
+    def explain(self, problem: Problem, seed: int = 0) -> Explanation:
+        """Run ``relevance`` on a deep copy of the model: validated, timed, counted, seeded.
+
+        ``seed`` seeds ``problem.generator`` and, inside a context that restores them, torch, numpy and
+        random. Inputs that are constant on the training rows get 0.
+
+        Raises
+        ------
+        ValueError
+            If the method returns something else than (d,) finite numbers >= 0.
+        """
+        model, evaluations = copy.deepcopy(problem.model), Evaluations()
+        if model is not None:
+            evaluations.watch(model)
+        clock = Clock()
+        generator = np.random.default_rng(seed)
+        with seeded(seed):
+            cpu, wall = time.process_time(), time.perf_counter()
+            raw = self.relevance(replace(problem, model=model, generator=generator, clock=clock))
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        relevance = _checked(self.name, raw, problem.d)
+        relevance[(problem.X_train == problem.X_train[0]).all(0).cpu().numpy()] = 0.0
+        return Explanation(
+            relevance,
+            setup_cpu=clock.setup_cpu,
+            setup_wall=clock.setup_wall,
+            explain_cpu=max(cpu - clock.setup_cpu, 0.0),
+            explain_wall=max(wall - clock.setup_wall, 0.0),
+            forward_rows=evaluations.forward_rows,
+            backward_rows=evaluations.backward_rows,
+        )
+
+
+def _checked(name: str, raw: object, d: int) -> NDArray[np.float64]:
+    values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
+    if values.shape != (d,):
+        raise ValueError(f"{name}: expected a relevance of shape ({d},), got {values.shape}")
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite relevances, got {int((~np.isfinite(values)).sum())} that are not")
+    if (values < 0).any():
+        raise ValueError(f"{name}: expected relevances >= 0, got {values.min():.3g}: return absolute values")
+    return values
+
+
+class LocalExplainer(Explainer):
+    """A method that attributes each row's output to its inputs. Subclasses write ``attribute`` only.
+
+    At most ``rows`` validation rows are explained, and aggregated over rows.
+    """
+
+    needs: ClassVar[Needs] = "gradient"
+
+    rows: Annotated[int, Field(ge=1)] = 256
+    """Validation rows that are explained (drawn without replacement; all if there are fewer)."""
+    target: Literal["true_class", "predicted_class"] = "true_class"
+    """Whose logit is explained in classification; in regression it is the output."""
+    aggregate: Aggregate = "mean_abs"
+    """Over rows: mean of absolute values, absolute value of the mean, or root mean square."""
+
+    @abstractmethod
+    def attribute(self, model: nn.Module, X: Tensor, target: Tensor | None, problem: Problem) -> Tensor | NDArray:
+        """(n, d) attributions of ``X`` (n, d).
+
+        ``target`` (n,) int64 is the class explained in every row, None in regression (output 0). The model
+        is a copy, in eval mode, and its spectral layers are folded into ordinary Linear layers.
+        """
+
+    def relevance(self, problem: Problem) -> NDArray:
+        with problem.clock.setting_up():
+            model = fold_spectral(problem.fitted)
+            for parameter in model.parameters():
+                parameter.requires_grad_(False)
+        n = len(problem.X_valid)
+        chosen = torch.from_numpy(np.sort(problem.generator.permutation(n)[: self.rows])).to(problem.device)
+        X, target = problem.X_valid[chosen], None
+        if problem.kind == "classification":
+            target = problem.y_valid[chosen]
+            if self.target == "predicted_class":
+                with torch.no_grad():
+                    target = model(X).argmax(1)
+        values = self.attribute(model, X, target, problem)
+        values = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+        if values.shape != tuple(X.shape):
+            raise ValueError(f"{self.name}: expected attributions of shape {tuple(X.shape)}, got {values.shape}")
+        return aggregated(values.astype(np.float64), self.aggregate)
+
+
+def aggregated(values: NDArray[np.float64], how: Aggregate) -> NDArray[np.float64]:
+    """(n, d) attributions to (d,) relevances."""
+    if how == "mean_abs":
+        return np.abs(values).mean(0)
+    if how == "abs_mean":
+        return np.abs(values.mean(0))
+    if how == "rms":
+        return np.sqrt((values**2).mean(0))
+    raise InputError(f"unknown aggregate {how!r}: expected mean_abs, abs_mean or rms")
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch, numpy and random inside; their states outside are restored."""
+    python, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy_state)

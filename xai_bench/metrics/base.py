@@ -1,0 +1,50 @@
+"""A metric: a plain function of (relevance, truth) and a record of its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_bench.datasets.base import GroundTruth
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a recovery score is computed and read.
+
+    Attributes
+    ----------
+    name : the word in the store, the CLI and the report
+    function : (relevance (d,), truth) to a number, or None where it is not defined for this truth
+    chance : truth to the expected score of a random ranking, or None where it is not defined
+    lower, upper : bounds; ``upper`` is what the oracle reaches
+    title : for tables and axes
+    """
+
+    family: ClassVar[str] = "metrics"
+
+    name: str
+    function: Callable[[NDArray, GroundTruth], float | None]
+    chance: Callable[[GroundTruth], float | None]
+    lower: float
+    upper: float
+    title: str
+
+    def __call__(self, relevance: NDArray, truth: GroundTruth) -> float | None:
+        """The score of ``relevance`` (d,) in the column order of ``truth``.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ or a relevance is not finite.
+        """
+        relevance = np.asarray(relevance, dtype=np.float64)
+        if relevance.shape != (len(truth.roles),):
+            raise ValueError(f"{self.name}: expected {len(truth.roles)} relevances, got shape {relevance.shape}")
+        if not np.isfinite(relevance).all():
+            raise ValueError(f"{self.name}: expected finite relevances")
+        return self.function(relevance, truth)

@@ -1,0 +1,78 @@
+"""Architectures (what a suite names) and fitted models (what is explained)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from xai_bench.component import Component
+
+Kind = Literal["classification", "regression"]
+
+
+class Architecture(Component):
+    """A network and how it is trained: Adam on the mean loss plus ``penalty``.
+
+    The loss is cross-entropy in classification and the mean squared error in regression. The weights with
+    the lowest validation loss among the checkpoints are kept. All fields have defaults that were chosen on
+    validation loss, with data seeds that no reported figure uses.
+    """
+
+    family: ClassVar[str] = "models"
+
+    steps: Annotated[int, Field(ge=1)] = 1000
+    """Gradient steps."""
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """Rows a step (fewer where there are fewer training rows)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    """Of Adam, at the first step."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on: to 0 along half a cosine, or constant."""
+    checkpoints: Annotated[int, Field(ge=1)] = 20
+    """How often, evenly spaced, the validation loss is looked at; the best weights are kept."""
+
+    @abstractmethod
+    def build(self, d: int, n_outputs: int, generator: torch.Generator) -> nn.Module:
+        """A module from (n, d) to (n, n_outputs) logits (classification) or values (regression).
+
+        All initial weights are drawn from ``generator``.
+        """
+
+    def penalty(self, module: nn.Module) -> Tensor:
+        """A scalar that is added to the mean loss of every step."""
+        return torch.zeros(())
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A trained network in eval mode, with what it reached and what it cost.
+
+    Attributes
+    ----------
+    module : in eval mode, without gradients of its parameters
+    kind : classification or regression
+    train_score, valid_score, test_score : accuracy or R2
+    chance : test score of the constant guess: the majority class of the training rows (accuracy), or the
+        training mean (R2)
+    p_value : of the one-sided test that the model is better than that guess
+    learned : p_value < .01
+    valid_loss : the lowest validation loss
+    train_cpu, train_wall : seconds
+    """
+
+    module: nn.Module
+    kind: Kind
+    train_score: float
+    valid_score: float
+    test_score: float
+    chance: float
+    p_value: float
+    learned: bool
+    valid_loss: float
+    train_cpu: float
+    train_wall: float

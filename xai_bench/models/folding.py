@@ -1,0 +1,96 @@
+"""Rewrites a model, in place, into layers that every attribution library knows; its outputs stay the same."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from xai_bench.models.spectral import SpectralLinear
+
+
+def fold_spectral(model: nn.Module) -> nn.Module:
+    """Replace every SpectralLinear inside ``model`` by the Linear with the same outputs; returns ``model``.
+
+    A model that is itself one SpectralLinear cannot be changed in place and comes back as a Linear.
+    """
+    if isinstance(model, SpectralLinear):
+        return model.fold()
+    for name, child in list(model.named_children()):
+        if isinstance(child, SpectralLinear):
+            setattr(model, name, child.fold())
+        else:
+            fold_spectral(child)
+    return model
+
+
+def fold_batch_norm(model: nn.Sequential) -> nn.Sequential:
+    """Merge every BatchNorm1d (in eval mode) into a neighbouring Linear, and drop Dropout; returns ``model``.
+
+    y = x * s + t with s = gamma / sqrt(var + eps), t = beta - mean * s. Merged into the Linear before it if
+    that is adjacent, else into the next one.
+
+    Raises
+    ------
+    ValueError
+        If a BatchNorm1d has no adjacent Linear on either side.
+    """
+    layers: list[nn.Module] = []
+    waiting: tuple[torch.Tensor, torch.Tensor] | None = None
+    for layer in model:
+        if isinstance(layer, nn.Dropout | nn.Identity):
+            continue
+        if isinstance(layer, nn.BatchNorm1d):
+            scale, shift = _scale_and_shift(layer)
+            previous = layers[-1] if layers else None
+            if isinstance(previous, nn.Linear):
+                layers[-1] = _scaled_outputs(previous, scale, shift)
+            elif waiting is None:
+                waiting = scale, shift
+            else:
+                waiting = waiting[0] * scale, waiting[1] * scale + shift
+            continue
+        if waiting is not None:
+            if not isinstance(layer, nn.Linear):
+                raise ValueError(f"BatchNorm1d before {type(layer).__name__} cannot be folded into a Linear")
+            layer, waiting = _scaled_inputs(layer, *waiting), None
+        layers.append(layer)
+    if waiting is not None:
+        raise ValueError("BatchNorm1d at the end of a model cannot be folded into a Linear")
+    for name in list(model._modules):
+        del model._modules[name]
+    for layer in layers:
+        model.append(layer)
+    return model
+
+
+def _scale_and_shift(norm: nn.BatchNorm1d) -> tuple[torch.Tensor, torch.Tensor]:
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("BatchNorm1d without running statistics cannot be folded")
+    scale = 1.0 / torch.sqrt(norm.running_var + norm.eps)
+    if norm.weight is not None:
+        scale = scale * norm.weight.detach()
+    shift = -norm.running_mean * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias.detach()
+    return scale, shift
+
+
+def _scaled_outputs(linear: nn.Linear, scale: torch.Tensor, shift: torch.Tensor) -> nn.Linear:
+    bias = torch.zeros_like(shift) if linear.bias is None else linear.bias.detach()
+    return _linear(linear.weight.detach() * scale[:, None], bias * scale + shift)
+
+
+def _scaled_inputs(linear: nn.Linear, scale: torch.Tensor, shift: torch.Tensor) -> nn.Linear:
+    weight = linear.weight.detach()
+    bias = weight @ shift
+    if linear.bias is not None:
+        bias = bias + linear.bias.detach()
+    return _linear(weight * scale, bias)
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
+    linear = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        linear.bias.copy_(bias)
+    return linear

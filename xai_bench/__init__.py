@@ -1,1 +1,66 @@
-"""x"""
+"""xai_bench: a benchmark of methods that say which inputs a neural network relies on.
+
+The public names are loaded when they are first used: importing the package imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xai_bench.checks import check_explainer as check_explainer
+    from xai_bench.datasets.base import Dataset as Dataset
+    from xai_bench.datasets.base import DataSource as DataSource
+    from xai_bench.datasets.base import GroundTruth as GroundTruth
+    from xai_bench.datasets.base import Table as Table
+    from xai_bench.errors import InputError as InputError
+    from xai_bench.explainers.base import Explainer as Explainer
+    from xai_bench.explainers.base import LocalExplainer as LocalExplainer
+    from xai_bench.explainers.base import Problem as Problem
+    from xai_bench.matrix import run as run
+    from xai_bench.metrics.base import Metric as Metric
+    from xai_bench.models.base import Architecture as Architecture
+    from xai_bench.models.spectral import SpectralLinear as SpectralLinear
+    from xai_bench.models.training import fit_many as fit_many
+    from xai_bench.registry import register as register
+    from xai_bench.report import write_report as write_report
+    from xai_bench.store import Results as Results
+    from xai_bench.store import read as read
+    from xai_bench.suite import Suite as Suite
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Architecture": "models.base",
+    "DataSource": "datasets.base",
+    "Dataset": "datasets.base",
+    "Explainer": "explainers.base",
+    "GroundTruth": "datasets.base",
+    "InputError": "errors",
+    "LocalExplainer": "explainers.base",
+    "Metric": "metrics.base",
+    "Problem": "explainers.base",
+    "Results": "store",
+    "SpectralLinear": "models.spectral",
+    "Suite": "suite",
+    "Table": "datasets.base",
+    "check_explainer": "checks",
+    "fit_many": "models.training",
+    "read": "store",
+    "register": "registry",
+    "run": "matrix",
+    "write_report": "report",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'xai_bench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"xai_bench.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,202 @@
+"""Intervals, ranks, areas and tests of learning, against simulation and scipy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xai_bench import statistics
+from xai_bench.errors import InputError
+
+
+@pytest.mark.parametrize("n", [3, 10, 25])
+def test_interval_equals_scipy(n):
+    from scipy import stats
+
+    values = np.random.default_rng(n).normal(size=n)
+    for level in (0.5, 0.95):
+        low, high = stats.t.interval(level, n - 1, loc=values.mean(), scale=stats.sem(values))
+        np.testing.assert_allclose(statistics.interval(values, level), (values.mean(), low, high, n), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "bootstrap"), [(3, 0.75), (10, 0.90)])
+def test_interval_covers_the_mean_and_a_percentile_bootstrap_does_not(n, bootstrap):
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(4000, n))
+    intervals = [statistics.interval(sample) for sample in samples]
+    covered = np.mean([low <= 0 <= high for _, low, high, _ in intervals])
+    assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
+    means = np.array([sample[rng.integers(0, n, (300, n))].mean(1) for sample in samples[:2000]])
+    low, high = np.quantile(means, [0.025, 0.975], axis=1)
+    assert np.mean((low <= 0) & (high >= 0)) < bootstrap + 0.03
+
+
+def test_interval_of_few_or_equal_values():
+    assert statistics.interval([0.1] * 7) == (0.1, 0.1, 0.1, 7)
+    one = statistics.interval([0.3])
+    assert (one.mean, one.n) == (0.3, 1)
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)
+    for values, n in (([], 0), ([0.1, math.nan, 0.2], 3)):
+        result = statistics.interval(values)
+        assert result.n == n
+        assert all(math.isnan(value) for value in result[:3])
+
+
+@pytest.mark.parametrize(("values", "level"), [([[1.0]], 0.95), ([1.0], 95), ([1.0], 0)])
+def test_interval_refuses(values, level):
+    with pytest.raises(ValueError, match="interval: expected"):
+        statistics.interval(values, level)
+
+
+def table(**columns):
+    """Rows for data seeds 0..2, model seeds 0..1, folds 0..1; the score is data seed + small effects."""
+    rows = [
+        {"data_seed": data, "model_seed": model, "fold": fold, "score": data + 10 * model + 100 * fold, **columns}
+        for data, model, fold in itertools.product(range(3), range(2), range(2))
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_by_data_seed_averages_model_seeds_and_folds_first():
+    frame = pd.concat([table(method="b"), table(method="a").assign(score=lambda rows: 2 * rows.score)])
+    result = statistics.by_data_seed(frame, "score", ["method"])
+    assert result.columns.tolist() == ["method", "mean", "low", "high", "n"]
+    assert result.method.tolist() == ["b", "a"]
+    np.testing.assert_allclose(result.iloc[0, 1:].astype(float), statistics.interval([55.0, 56.0, 57.0]))
+    np.testing.assert_allclose(result.iloc[1, 1:].astype(float), statistics.interval([110.0, 112.0, 114.0]))
+
+
+def test_by_data_seed_weighs_data_seeds_equally():
+    frame = table().drop(index=[0, 1, 2])  # data seed 0 keeps one row: 110
+    assert statistics.by_data_seed(frame, "score").loc[0, "mean"] == pytest.approx((110 + 56 + 57) / 3)
+
+
+def test_by_data_seed_keeps_null_keys_and_missing_values():
+    frame = table(model=None).assign(model_seed=None, score=1.0).drop_duplicates()
+    result = statistics.by_data_seed(frame, "score", ["model"])
+    assert result[["mean", "low", "high", "n"]].iloc[0].tolist() == [1.0, 1.0, 1.0, 3]
+    frame = table().astype({"score": float})
+    frame.loc[0, "score"] = math.nan
+    assert math.isnan(statistics.by_data_seed(frame, "score").loc[0, "mean"])
+
+
+def test_by_data_seed_refuses_mixed_rows_and_unknown_columns():
+    mixed = pd.concat([table(method="a"), table(method="b")])
+    with pytest.raises(InputError, match="12 more"):
+        statistics.by_data_seed(mixed, "score")
+    with pytest.raises(InputError, match="did you mean method"):
+        statistics.by_data_seed(mixed, "score", ["metod"])
+
+
+def test_normalised():
+    assert statistics.normalised(0.75, 0.5) == 0.5
+    assert statistics.normalised(0.5, 0.5) == 0
+    assert statistics.normalised(1.0, 0.2) == 1
+    assert math.isnan(statistics.normalised(1.0, 1.0))
+    assert math.isnan(statistics.normalised(None, 0.5))
+    np.testing.assert_array_equal(statistics.normalised([0.5, None, 1], [0, 0.5, 1]), [0.5, math.nan, math.nan])
+
+
+def test_ranks():
+    scores = pd.DataFrame({"a": [3, 1, 2.0], "b": [2, 1, 3.0], "c": [1, 0, 1.0]}, index=["x", "y", "z"])
+    assert statistics.ranks(scores).to_dict() == pytest.approx({"a": 1.5, "b": 1.5, "c": 3.0})
+    assert statistics.ranks(scores).sum() == pytest.approx(6)
+
+
+def test_ranks_refuses_incomplete_blocks():
+    scores = pd.DataFrame({"a": [3, 1], "b": [2, math.nan]}, index=["x", "y"])
+    with pytest.raises(InputError, match="got none of b on y: leave"):
+        statistics.ranks(scores)
+    with pytest.raises(InputError, match="expected each dataset once, got 'x'"):
+        statistics.ranks(scores.loc[["x", "x"]])
+    with pytest.raises(InputError, match="expected each method once, got 'a'"):
+        statistics.ranks(scores[["a", "a"]])
+    with pytest.raises(InputError, match="at least one"):
+        statistics.ranks(scores.iloc[:0])
+
+
+def test_log_area():
+    ks = [1, 2, 4, 8]
+    assert statistics.log_area(ks, np.ones(4)) == pytest.approx(math.log(8))
+    assert statistics.log_area(ks, np.log(ks)) == pytest.approx(math.log(8) ** 2 / 2)
+    assert statistics.log_area(ks, [1, 0, 0, 0]) == pytest.approx(math.log(2) / 2)
+    assert statistics.log_area(ks, np.ones((5, 4))).shape == (5,)
+    assert statistics.log_area([3], [2.0]) == 0
+
+
+@pytest.mark.parametrize(("ks", "values"), [([1, 1], [0, 0]), ([2, 1], [0, 0]), ([0, 1], [0, 0]), ([1, 2], [0])])
+def test_log_area_refuses(ks, values):
+    with pytest.raises(ValueError, match="log_area: expected"):
+        statistics.log_area(ks, values)
+
+
+def test_relative_area():
+    ks, random = [1, 2, 8], np.array([0.5, 0.6, 0.7])
+    full = 0.9
+    assert statistics.relative_area(ks, random, random, full) == 0
+    assert statistics.relative_area(ks, np.full(3, full), random, full) == 1
+    assert statistics.relative_area(ks, (random + full) / 2, random, full) == pytest.approx(0.5)
+    both = statistics.relative_area(ks, np.stack([random, np.full(3, full)]), np.stack([random, random]), [full, full])
+    np.testing.assert_allclose(both, [0, 1], atol=1e-15)
+    assert math.isnan(statistics.relative_area(ks, random, random, 0.5))
+    assert math.isnan(statistics.relative_area([1], [0.8], [0.5], 0.9))
+
+
+def test_significant_gap_is_paired():
+    seeds = np.array([0.1, 0.5, 0.9])
+    assert statistics.significant_gap(seeds + [0.02, 0.03, 0.025], seeds)
+    assert not statistics.significant_gap(seeds, seeds + [0.02, 0.03, 0.025])
+    assert not statistics.significant_gap(seeds + [0.02, -0.03, 0.025], seeds)
+    assert not statistics.significant_gap([0.9], [0.1])
+    with pytest.raises(ValueError, match="expected pairs"):
+        statistics.significant_gap([1, 2], [1])
+
+
+def test_better_than_majority_is_the_binomial_tail():
+    expected = sum(math.comb(10, k) * 0.6**k * 0.4 ** (10 - k) for k in (9, 10))
+    assert statistics.better_than_majority(9, 10, 0.6) == pytest.approx(expected, rel=1e-10)
+    assert statistics.better_than_majority(0, 10, 0.6) == 1
+    assert statistics.better_than_majority(10, 10, 1.0) == 1
+    assert statistics.better_than_majority(0, 0, 0.5) == 1
+    with pytest.raises(ValueError, match="expected 0 <= correct"):
+        statistics.better_than_majority(11, 10, 0.5)
+
+
+def test_better_than_mean_equals_scipy():
+    from scipy.stats import ttest_rel
+
+    rng = np.random.default_rng(0)
+    for scale in (1, 1e200):
+        model, mean = scale * rng.random(30), scale * (rng.random(30) + 0.1)
+        expected = ttest_rel(model / scale, mean / scale, alternative="less").pvalue
+        assert statistics.better_than_mean(model, mean) == pytest.approx(expected, rel=1e-9)
+        assert statistics.better_than_mean(mean, model) == pytest.approx(1 - expected, rel=1e-9)
+
+
+def test_better_than_mean_where_there_is_no_variance():
+    ones = np.ones(4)
+    assert statistics.better_than_mean(0 * ones, ones) == 0
+    assert statistics.better_than_mean(ones, ones) == 1
+    assert statistics.better_than_mean(2 * ones, ones) == 1
+    assert statistics.better_than_mean([0.0], [1.0]) == 1
+    assert statistics.better_than_mean([0.0, math.nan, 0], [1.0, 2, 3]) == 1
+    assert statistics.better_than_mean([0.0, math.inf, 0], [1.0, 2, 3]) == 1
+    with pytest.raises(ValueError, match="squared errors"):
+        statistics.better_than_mean([1.0, 2.0], [1.0])
+
+
+def test_import_loads_nothing_heavy():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, xai_bench.statistics, xai_bench.metrics.recovery;"
+        "print([m for m in ('torch', 'scipy', 'pandas', 'sklearn') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"

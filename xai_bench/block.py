@@ -1,0 +1,281 @@
+"""What a worker computes: one block of cells, or the retention of one draw. No store, no shared disk."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from xai_bench import registry, retention
+from xai_bench.component import stream_seed
+from xai_bench.datasets.base import Dataset
+from xai_bench.errors import InputError
+from xai_bench.explainers.base import Explainer, Problem
+from xai_bench.metrics.base import Metric
+from xai_bench.metrics.recovery import oracle_relevance, random_scores, spearman_ceiling
+from xai_bench.models.base import Architecture, FittedModel
+from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.models.training import fit_many
+from xai_bench.plan import Block, Cell, Draw
+from xai_bench.store import CellResult, Costs, DrawRecord, Measurement, ModelRecord
+from xai_bench.suite import Retention
+
+_warm: set[str] = set()
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What one block found. ``model`` is None if it was not trained here."""
+
+    cells: tuple[CellResult, ...]
+    draw: DrawRecord | None = None
+    model: ModelRecord | None = None
+    notices: tuple[str, ...] = ()
+
+
+def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
+    """One thread and no denormal numbers, which would make times incomparable; the plugins' components."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    for plugin in plugins:
+        registry.activate(plugin)
+
+
+def run_block(block: Block, weights: bytes | None = None, model_content: Mapping[str, Any] | None = None) -> BlockResult:
+    """Load, fit (unless ``weights`` are given), explain and score. Never raises: a failure is a result."""
+    try:
+        data = load(block.draw)
+        record = DrawRecord(block.draw.key, describe(data, block.draw))
+        model, trained = _model(block, data, weights, model_content)
+    except Exception as error:
+        reason = reason_of(error)
+        return BlockResult(tuple(CellResult(cell.key, "failed", reason) for cell in block.cells))
+    problem = Problem(
+        model=model,
+        X_train=torch.from_numpy(data.X_train),
+        y_train=torch.from_numpy(data.y_train),
+        X_valid=torch.from_numpy(data.X_valid),
+        y_valid=torch.from_numpy(data.y_valid),
+        kind=data.kind,
+        n_outputs=data.n_outputs,
+        feature_shape=data.feature_shape,
+    )
+    cells = tuple(
+        _explain(cell, cell.explainer, problem, data) if cell.explainer else _control(cell, block, data)
+        for cell in block.cells
+    )
+    return BlockResult(cells, record, trained, data.notices)
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception in one line, with the place in this process's code that raised it."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else ""
+    if isinstance(error, InputError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{place}"
+
+
+@functools.lru_cache(maxsize=2)
+def load(draw: Draw) -> Dataset:
+    """A draw's dataset, standardised if the suite says so."""
+    data: Dataset = draw.dataset.component.load(draw.data_seed, draw.fold)
+    return data.standardised() if draw.standardise else data
+
+
+def metrics() -> list[Metric]:
+    """All known metrics, by name."""
+    return [registry.get("metrics", name) for name in registry.names("metrics")]
+
+
+def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
+    """What the store keeps of a dataset, in canonical column order, JSON-ready."""
+    source = draw.dataset.component
+    everything = np.ones(data.d, dtype=bool)
+    order = np.argsort(data.permutation)
+    truth = data.truth.take(order) if data.truth else None
+    constant = data.canonical((data.X_train == data.X_train[0]).all(0))
+    return {
+        "dataset": source.name,
+        "kind": data.kind,
+        "d": data.d,
+        "n_outputs": data.n_outputs,
+        "n_train": len(data.y_train),
+        "n_valid": len(data.y_valid),
+        "n_test": len(data.y_test),
+        "feature_names": [data.feature_names[j] for j in order],
+        "feature_units": [data.feature_units[j] for j in order] if data.feature_units else [],
+        "feature_shape": data.feature_shape,
+        "class_names": list(data.class_names),
+        "target_name": data.target_name,
+        "target_units": data.target_units,
+        "target_std": data.target_std,
+        "constant": np.flatnonzero(constant).tolist(),
+        "content_hash": data.content_hash,
+        "ceiling": source.ceiling(everything),
+        "roles": list(truth.roles) if truth else None,
+        "graded": truth.relevance.tolist() if truth and truth.relevance is not None else None,
+        "resolution": truth.resolution if truth else None,
+        "n_relevant": truth.n_relevant if truth else None,
+        "chance": {m.name: m.chance(truth) for m in metrics()} if truth else {},
+        "spearman_ceiling": spearman_ceiling(truth) if truth else None,
+        "notices": list(data.notices),
+    }
+
+
+def _model(
+    block: Block, data: Dataset, weights: bytes | None, content: Mapping[str, Any] | None
+) -> tuple[torch.nn.Module | None, ModelRecord | None]:
+    if block.model is None:
+        return None, None
+    architecture: Architecture = block.model.component
+    if weights is not None and content is not None:
+        return from_weights(architecture, data, weights), None
+    (fitted,) = fit_many(architecture, data, [block.model_seed], chunk=1)
+    ceiling = block.draw.dataset.component.ceiling(np.ones(data.d, dtype=bool))
+    state = {name: value.contiguous() for name, value in fitted.module.state_dict().items()}
+    return fitted.module, ModelRecord(block.model_key, _facts(fitted, ceiling), safetensors.torch.save(state))
+
+
+def _facts(fitted: FittedModel, ceiling: float | None) -> dict[str, Any]:
+    facts = {name: getattr(fitted, name) for name in FittedModel.__annotations__ if name != "module"}
+    return {**facts, "ceiling": ceiling, "parameters": sum(p.numel() for p in fitted.module.parameters())}
+
+
+def from_weights(architecture: Architecture, data: Dataset, weights: bytes) -> torch.nn.Module:
+    """The stored network, in eval mode."""
+    module = architecture.build(data.d, data.n_outputs, torch.Generator().manual_seed(0))
+    module.load_state_dict(safetensors.torch.load(weights))
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module.eval()
+
+
+def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset) -> CellResult:
+    try:
+        reason = explainer.unsupported(problem)
+        if reason is not None:
+            return CellResult(cell.key, "unsupported", reason)
+        warm_up(explainer)
+        start = reset_peak_memory()
+        # The stream depends on the cell only: companions change nothing.
+        found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
+        peak = peak_memory()
+    except Exception as error:
+        return CellResult(cell.key, "failed", reason_of(error))
+    costs = {name: getattr(found, name) for name in Costs.__annotations__ if name != "peak_memory"}
+    grown = None if start is None or peak is None else max(peak - start, 0)
+    return CellResult(
+        cell.key,
+        "done",
+        costs=Costs(**costs, peak_memory=grown),
+        relevance=data.canonical(found.relevance),
+        measurements=_recovery(found.relevance, data),
+    )
+
+
+def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
+    if data.truth is None:
+        return ()
+    scores = ((metric.name, metric(relevance, data.truth)) for metric in metrics())
+    return tuple(Measurement(name, value) for name, value in scores if value is not None)
+
+
+def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
+    """The controls: the truth itself, and the mean over random rankings with its standard error."""
+    if cell.label == "oracle":
+        if data.truth is None:
+            return CellResult(cell.key, "unsupported", "the truth of this dataset is not known")
+        relevance = oracle_relevance(data.truth)
+        return CellResult(
+            cell.key, "done", relevance=data.canonical(relevance), measurements=_recovery(relevance, data)
+        )
+    found = []
+    if data.truth is not None:
+        for metric in metrics():
+            if metric.chance(data.truth) is None:
+                continue
+            rng = np.random.default_rng(stream_seed("random", block.draw.key, metric.name))
+            scores = np.asarray(random_scores(metric, data.truth, block.rankings, rng))
+            found.append(Measurement(metric.name, float(scores.mean())))
+            found.append(Measurement(f"{metric.name}_se", float(scores.std(ddof=1) / math.sqrt(len(scores)))))
+    return CellResult(cell.key, "done", measurements=tuple(found))
+
+
+def warm_up(explainer: Explainer) -> None:
+    """Once a process, explain a tiny network, untimed: imports and compilations are not the method's cost."""
+    identity = f"{type(explainer).__module__}.{type(explainer).__qualname__}"
+    if identity in _warm:
+        return
+    _warm.add(identity)
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(40, 4, generator=generator)
+    architecture: MLP | SpectralMLP
+    architecture = SpectralMLP(hidden=(4,)) if explainer.needs == "spectral" else MLP(hidden=(4,))
+    model = architecture.build(4, 2, generator).eval()
+    problem = Problem(model, X, (X[:, 0] > 0).long(), X, (X[:, 0] > 0).long(), "classification", 2)
+    try:
+        if explainer.unsupported(problem) is None:
+            explainer.explain(problem)
+    except Exception:  # The real call will say what is wrong.
+        return
+
+
+def reset_peak_memory() -> int | None:
+    """Set this process's high-water mark to what it holds now; returns that, in bytes (Linux; else None)."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return peak_memory()
+
+
+def peak_memory() -> int | None:
+    """The high-water mark of this process's resident memory, bytes."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+@dataclass(frozen=True)
+class RetentionTask:
+    """The rankings of one draw that are to be judged, and the networks they are masked on.
+
+    ``models``: key to (architecture, weights). ``known``: masks that the judge has scored before.
+    """
+
+    key: str
+    judge: str
+    draw: Draw
+    settings: Retention
+    ranked: tuple[retention.Ranked, ...]
+    models: Mapping[str, tuple[Architecture, bytes]]
+    known: Mapping[str, tuple[float, float]]
+
+
+def run_retention(task: RetentionTask) -> retention.Judged:
+    """Judge every ranking of one draw."""
+    data = load(task.draw)
+    models = {key: from_weights(architecture, data, w) for key, (architecture, w) in task.models.items()}
+    return retention.judge(data, task.draw, task.settings, task.ranked, models, task.known)
+
+

@@ -1,0 +1,217 @@
+"""The user's own table: a CSV or Parquet file with a target column."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from xai_bench.component import sha256
+from xai_bench.datasets.base import DataSource, Floats, Ints, Kind, Table
+from xai_bench.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_FLOAT_CLASSES = 50
+
+
+class CSV(DataSource):
+    """A table: every column but ``target`` and those in ``drop`` is an input.
+
+    The file is CSV with a header line, or Parquet if its name ends in ``.parquet``. Inputs are numbers or
+    booleans (0/1). Class labels may be text. The key of a result holds the file's content, not its place.
+    """
+
+    name: ClassVar[str] = "csv"
+
+    path: str
+    target: str
+    kind: Kind
+    drop: tuple[str, ...] = Field(default=())
+
+    def fingerprint(self) -> dict[str, Any]:
+        """SHA-256 of the file; empty if it is missing."""
+        return {} if self.missing() else {"sha256": sha256(self._file.read_bytes())}
+
+    def identity(self) -> dict[str, Any]:
+        identity = super().identity()
+        fields = {key: value for key, value in identity["fields"].items() if key != "path"}
+        return {**identity, "fields": fields}
+
+    def missing(self) -> str | None:
+        if self._file.is_file():
+            return None
+        found = "a folder" if self._file.is_dir() else "nothing"
+        return f"csv: expected a file at {self.path!r}, found {found}: correct the path"
+
+    def draw(self, rng: np.random.Generator) -> Table:
+        """Read the file.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, lacks a named column, or holds inputs that are not finite numbers.
+        """
+        frame = _read(self._file)
+        for column in (self.target, *self.drop):
+            if column not in frame:
+                raise InputError(f"csv: {unknown('column', column, frame.columns)}")
+        if self.target in self.drop:
+            raise InputError(f"csv: the target {self.target!r} is also in drop: take it out there")
+        inputs = frame.drop(columns=[self.target, *self.drop])
+        y, class_names = self._target(frame[self.target])
+        return Table(
+            X=_inputs(inputs),
+            y=y,
+            kind=self.kind,
+            feature_names=tuple(inputs.columns),
+            class_names=class_names,
+            target_name=self.target,
+            notices=_notices(inputs),
+        )
+
+    @property
+    def _file(self) -> Path:
+        return Path(self.path).expanduser()
+
+    def _target(self, column: pd.Series) -> tuple[Floats | Ints, tuple[str, ...]]:
+        """(n,) the target, and the names of its classes."""
+        absent = int(column.isna().sum())
+        if absent:
+            raise InputError(
+                f"csv: the target {self.target!r} has {absent} missing values (an empty field, NA, None and "
+                "the like): drop those rows, or write the label in another way"
+            )
+        numbers = _numbers(column)
+        if self.kind == "regression":
+            if numbers is None:
+                raise InputError(
+                    f"csv: the target {self.target!r} holds {_example(column)}: expected numbers for a "
+                    "regression; for classes set kind = 'classification'"
+                )
+            return numbers, ()
+        labels, y = np.unique(column.astype(str) if numbers is None else numbers, return_inverse=True)
+        is_float = numbers is not None and column.dtype.kind == "f"
+        if is_float and len(labels) > MAX_FLOAT_CLASSES:
+            raise InputError(
+                f"csv: the target {self.target!r} has {len(labels)} different decimal numbers: expected at "
+                f"most {MAX_FLOAT_CLASSES} classes; set kind = 'regression', or write the classes as integers"
+            )
+        if len(labels) > len(y) / 2:
+            raise InputError(
+                f"csv: the target {self.target!r} has {len(labels)} classes in {len(y)} rows: expected several "
+                "rows a class; choose another target, or set kind = 'regression'"
+            )
+        if column.dtype.kind == "b":
+            return y, tuple(str(bool(label)) for label in labels)
+        return y, tuple(str(label) if numbers is None else f"{label:.15g}" for label in labels)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The file as it is, all column names as text."""
+    import pandas as pd
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame = pd.read_csv(path, low_memory=False, skipinitialspace=True)
+                header = pd.read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True).iloc[0]
+    except ImportError:
+        raise InputError(
+            f"csv: reading {path.name!r} needs a Parquet library: run pip install pyarrow, or save the table as CSV"
+        ) from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"csv: {path.name!r} is empty: expected a header line and rows") from None
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"csv: cannot read {path.name!r} as a table ({reason}): expected UTF-8 text with commas and a "
+            "header line, or Parquet in a file named .parquet"
+        ) from None
+    frame.columns = frame.columns.astype(str)
+    if path.suffix.lower() != ".parquet":
+        _check_header(path.name, frame, header)
+    if frame.empty:
+        raise InputError(f"csv: {path.name!r} has {len(frame)} rows of {frame.shape[1]} columns: expected some")
+    return frame
+
+
+def _check_header(name: str, frame: pd.DataFrame, header: pd.Series) -> None:
+    """What pandas would mend in silence: a column without a name, a name twice, another separator."""
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(f"csv: the rows of {name!r} have more fields than the header: name every column")
+    twice = sorted(set(header[header.duplicated() & header.notna()]))
+    if twice:
+        raise InputError(f"csv: {name!r} has more than one column {twice[0]!r}: rename or remove one")
+    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in str(header[0]):
+            raise InputError(f"csv: the fields of {name!r} are separated by {word}: expected commas, save it so")
+
+
+def _inputs(frame: pd.DataFrame) -> Floats:
+    """(n, d) the inputs as numbers."""
+    columns = {name: _numbers(frame[name]) for name in frame}
+    text = [str(name) for name, numbers in columns.items() if numbers is None]
+    if text:
+        raise InputError(
+            f"csv: {_listed(text)} {'holds' if len(text) == 1 else 'hold'} {_example(frame[text[0]])}: expected "
+            f"numbers; encode, or leave out with drop = {text[:5]}"
+        )
+    numeric = {str(name): numbers for name, numbers in columns.items() if numbers is not None}
+    bad = {name: int((~np.isfinite(numbers)).sum()) for name, numbers in numeric.items()}
+    holes = [name for name, count in bad.items() if count]
+    if holes:
+        others = f" (and so have {len(holes) - 1} more columns)" if len(holes) > 1 else ""
+        raise InputError(
+            f"csv: column {holes[0]!r} has {bad[holes[0]]} missing or infinite values{others}: fill them, drop "
+            f"the rows, or leave the column out with drop = {holes[:5]}"
+        )
+    return np.column_stack([*numeric.values()]) if numeric else np.empty((len(frame), 0))
+
+
+def _numbers(column: pd.Series) -> Floats | None:
+    """(n,) float64 with NaN where a value is missing; None if some value is neither number nor boolean."""
+    import pandas as pd
+
+    known = column.dropna()
+    numeric = pd.api.types.is_numeric_dtype(column) and column.dtype.kind != "c"  # booleans are numeric here
+    if not numeric and not (column.dtype == object and all(isinstance(value, bool) for value in known)):
+        return None
+    numbers = np.full(len(column), np.nan)
+    numbers[column.notna().to_numpy()] = known.to_numpy(dtype=np.float64)
+    return numbers
+
+
+def _example(column: pd.Series) -> str:
+    """The first value of a column that is not a number, for an error line."""
+    import pandas as pd
+
+    known = column.dropna()
+    strange = known[pd.to_numeric(known.astype(str), errors="coerce").isna()]
+    value = (strange if len(strange) else known).iloc[0]
+    return f"{'text' if isinstance(value, str) else 'other values'} such as {str(value)!r}"
+
+
+def _listed(names: list[str]) -> str:
+    """``column 'a'`` or ``the columns 'a', 'b' and 7 more``."""
+    if len(names) == 1:
+        return f"column {names[0]!r}"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"the columns {', '.join(repr(name) for name in names[:5])}{more}"
+
+
+def _notices(inputs: pd.DataFrame) -> tuple[str, ...]:
+    unnamed = [str(name) for name in inputs if str(name).startswith("Unnamed: ")]
+    return tuple(
+        f"csv: column {name!r} has no name in the header; if it counts the rows, leave it out with drop = [{name!r}]"
+        for name in unnamed
+    )

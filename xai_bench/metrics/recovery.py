@@ -1,0 +1,426 @@
+"""Recovery: does a relevance find the inputs that are truly relevant?
+
+Every score has the value expected under random breaking of ties in the relevance, so that no score depends
+on the order of the columns. Sums run over sorted positions: a permutation changes no bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_bench.datasets.base import Bools, Floats, GroundTruth, Ints, Role
+from xai_bench.errors import InputError
+from xai_bench.metrics.base import Metric
+
+STRONGEST_FIRST: tuple[Role, ...] = ("relevant", "redundant", "suppressor", "negligible", "noise")
+"""An attribute or a group has the strongest role of its members."""
+VALUES_AT_ONCE = 2**19
+"""Relevances of random rankings that are scored in one go: some 50 MB of temporary arrays."""
+
+
+class Reduced(NamedTuple):
+    """Items to rank, a of them, after blocks are summed and groups count once.
+
+    Attributes
+    ----------
+    relevance : (..., a) float
+    relevant, noise : (a,) bool; the other roles are neither
+    graded : (a,) float, or None
+    """
+
+    relevance: Floats
+    relevant: Bools
+    noise: Bools
+    graded: Floats | None
+    resolution: float | None
+
+    def where(self, keep: Bools) -> Reduced:
+        """The items of ``keep`` (a,) only."""
+        graded = None if self.graded is None else self.graded[keep]
+        return Reduced(self.relevance[..., keep], self.relevant[keep], self.noise[keep], graded, self.resolution)
+
+    def relevant_or_noise(self) -> Reduced | None:
+        """Without the other roles; None if there is nothing to tell apart."""
+        if not (self.relevant.any() and self.noise.any()):
+            return None
+        return self.where(self.relevant | self.noise)
+
+    def clear_or_noise(self) -> Reduced | None:
+        """As ``relevant_or_noise``, without the relevant inputs below the resolution of the truth."""
+        if self.graded is None or self.resolution is None:
+            return None
+        return self.where(~self.relevant | (self.graded >= self.resolution)).relevant_or_noise()
+
+    def with_order(self) -> Reduced | None:
+        """None if there is no graded truth, or if all its values are equal."""
+        return None if self.graded is None or np.ptp(self.graded) == 0 else self
+
+
+def reduced(relevance: NDArray, truth: GroundTruth) -> Reduced:
+    """The items that a metric ranks.
+
+    The columns of a block are summed to one attribute, in the relevance and in the graded truth alike: so the
+    truth scores 1 whatever the sizes of the blocks. Of a group of interchangeable attributes the best member
+    counts, once.
+
+    Parameters
+    ----------
+    relevance : (d,) finite float
+
+    Raises
+    ------
+    InputError
+        If two blocks, or two groups, share a column.
+    """
+    relevance = np.asarray(relevance, dtype=np.float64)
+    rank = {role: i for i, role in enumerate(STRONGEST_FIRST)}
+    roles = np.array([rank[role] for role in truth.roles], dtype=np.int8)
+    graded = truth.relevance
+    for kind, parts in (("blocks", truth.blocks), ("groups", _groups_of_attributes(truth))):
+        if not parts:
+            continue
+        items = _partition(kind, parts, len(roles))
+        join = _sums if kind == "blocks" else _maxima
+        relevance = join(relevance, items)
+        graded = None if graded is None else join(graded, items)
+        roles = -_maxima(-roles, items)
+    return Reduced(relevance, roles == rank["relevant"], roles == rank["noise"], graded, truth.resolution)
+
+
+def _maxima(values: NDArray, items: list[tuple[int, ...]]) -> NDArray:
+    starts = np.cumsum([0, *map(len, items[:-1])])
+    return np.maximum.reduceat(values[list(chain.from_iterable(items))], starts)
+
+
+def _sums(values: Floats, items: list[tuple[int, ...]]) -> Floats:
+    """Sums rounded once: they do not depend on the order, and tenths add up to what they should."""
+    listed = values.tolist()
+    return np.array([_sum([listed[i] for i in item]) if len(item) > 1 else listed[item[0]] for item in items])
+
+
+def _sum(values: list[float]) -> float:
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
+
+
+def _groups_of_attributes(truth: GroundTruth) -> list[tuple[int, ...]]:
+    """Groups as positions in the partition by blocks."""
+    if not truth.blocks:
+        return list(truth.groups)
+    attribute = {
+        column: i for i, item in enumerate(_partition("blocks", truth.blocks, len(truth.roles))) for column in item
+    }
+    return [tuple(sorted({attribute[column] for column in group})) for group in truth.groups]
+
+
+def _partition(kind: str, parts: Sequence[tuple[int, ...]], n: int) -> list[tuple[int, ...]]:
+    """``parts`` and the rest of 0..n-1 one by one, by their first members."""
+    taken = [column for part in parts for column in set(part)]
+    if len(set(taken)) < len(taken):
+        shared = sorted({column for column in taken if taken.count(column) > 1})
+        raise InputError(f"truth: expected {kind} without common columns, got {shared} twice: join those {kind}")
+    items = [tuple(sorted(set(part))) for part in parts if part]
+    items += [(column,) for column in set(range(n)).difference(taken)]
+    return sorted(items)
+
+
+class _Ties(NamedTuple):
+    """Values (..., n) in descending order, by position; ``first`` and ``last`` position of each run of ties."""
+
+    order: Ints
+    first: Ints
+    last: Ints
+
+    @classmethod
+    def of(cls, values: NDArray) -> _Ties:
+        order = np.argsort(-values, axis=-1)
+        ordered = np.take_along_axis(values, order, -1)
+        new = np.ones(values.shape, dtype=bool)
+        new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+        end = np.ones(values.shape, dtype=bool)
+        end[..., :-1] = new[..., 1:]
+        n = values.shape[-1]
+        position = np.arange(n)
+        first = np.maximum.accumulate(np.where(new, position, 0), axis=-1)
+        last = np.minimum.accumulate(np.where(end, position, n - 1)[..., ::-1], axis=-1)[..., ::-1]
+        return cls(order, first, last)
+
+    def by_item(self, values: Ints) -> Ints:
+        """``values`` by position to values by item."""
+        result = np.empty_like(values)
+        np.put_along_axis(result, self.order, values, -1)
+        return result
+
+    def twice_mid_rank(self) -> Ints:
+        """(..., n) 2 * mid-rank - (n + 1) in ascending order: integers with mean 0."""
+        return self.by_item(self.order.shape[-1] - 1 - self.first - self.last)
+
+    def relevant(self, relevant: Bools) -> tuple[Ints, Ints]:
+        """Relevant items before, and inside, the run of ties at each position."""
+        marked = relevant[self.order].astype(np.int64)
+        count = np.cumsum(marked, axis=-1)
+        before = np.take_along_axis(count - marked, self.first, -1)
+        return before, np.take_along_axis(count, self.last, -1) - before
+
+
+def area_under_roc(relevance: Floats, relevant: Bools) -> Floats:
+    """The chance that a relevant input stands before a noise input, a tie counting one half (mid-ranks).
+
+    Parameters
+    ----------
+    relevance : (..., n) float
+    relevant : (n,) bool, neither all nor none
+
+    Returns
+    -------
+    (...) in [0, 1]
+    """
+    p, n = int(relevant.sum()), len(relevant)
+    wins = _Ties.of(relevance).twice_mid_rank()[..., relevant].sum(-1) + p * (n - p)
+    return wins / (2 * p * (n - p))
+
+
+def expected_average_precision(relevance: Floats, relevant: Bools) -> Floats:
+    """Average precision, expected over random orders of ties (McSherry and Najork 2008, ECIR).
+
+    Shapes as in ``area_under_roc``. The i-th of t tied items with r relevant ones among them, behind n0 items
+    with r0 relevant ones, adds (r / t) (r0 + 1 + (i - 1) (r - 1) / (t - 1)) / (n0 + i).
+    """
+    ties = _Ties.of(relevance)
+    before, inside = ties.relevant(relevant)
+    tied = ties.last - ties.first + 1
+    position = np.arange(relevance.shape[-1])
+    hits = before + 1 + (position - ties.first) * (inside - 1) / np.maximum(tied - 1, 1)
+    return (inside / tied * hits / (position + 1)).sum(-1) / relevant.sum()
+
+
+def expected_precision_at_p(relevance: Floats, relevant: Bools) -> Floats:
+    """Share of relevant inputs among the first p, their number, expected over random orders of ties.
+
+    Shapes as in ``area_under_roc``.
+    """
+    ties = _Ties.of(relevance)
+    _, inside = ties.relevant(relevant)
+    p = int(relevant.sum())
+    return (inside / (ties.last - ties.first + 1))[..., :p].sum(-1) / p
+
+
+def somers(relevance: Floats, graded: Floats) -> Floats:
+    """Somers' D of ``relevance`` (..., n) given the truth ``graded`` (n,), not constant (Somers 1962).
+
+    Of the pairs whose truth differs, the share in the same order less the share in the opposite order; a tie
+    in the relevance counts 0. In [-1, 1]; time O(n log n).
+    """
+    n = graded.shape[-1]
+    ties, true = _Ties.of(relevance), _Ties.of(graded)
+    descending, level = ties.by_item(ties.first), true.by_item(n - 1 - true.last)
+    # Inside a level the codes ascend, so that pairs with equal truth are never counted.
+    agree = inversions(np.sort(level * n + descending, axis=-1) % n)
+    ascending = n - 1 - ties.by_item(ties.last)
+    differ = inversions(np.sort(level * n + ascending, axis=-1) % n)
+    pairs = (n * n - int((true.last - true.first + 1).sum())) // 2
+    return (agree - differ) / pairs
+
+
+def inversions(codes: Ints) -> Ints:
+    """Number of pairs i < j with ``codes[..., i] > codes[..., j] >= 0``, in time O(n log n).
+
+    Bit by bit from the highest: such a pair differs first in one bit, which is 1 in i and 0 in j (the counting
+    step of a wavelet tree). Items with equal higher bits stand side by side in their first order.
+    """
+    total = np.zeros(codes.shape[:-1], dtype=np.int64)
+    start = np.ones(codes.shape, dtype=bool)
+    for bit in reversed(range(int(codes.max(initial=0)).bit_length())):
+        higher = codes >> (bit + 1)
+        start[..., 1:] = higher[..., 1:] != higher[..., :-1]
+        one = (codes >> bit) & 1
+        ones_before = np.cumsum(one, axis=-1) - one
+        ones_outside = np.maximum.accumulate(np.where(start, ones_before, 0), axis=-1)
+        total += ((ones_before - ones_outside) * (1 - one)).sum(-1)
+        codes = np.take_along_axis(codes, np.argsort(codes >> bit, axis=-1, kind="stable"), -1)
+    return total
+
+
+def rank_correlation(relevance: Floats, graded: Floats) -> Floats:
+    """Spearman's correlation of ``relevance`` (..., n) and ``graded`` (n,), not constant, with mid-ranks.
+
+    0 for a constant relevance, its expectation under random orders. Else ties are not broken: a ranking
+    without ties reaches ``spearman_ceiling`` at best.
+    """
+    x, y = _Ties.of(relevance).twice_mid_rank().astype(float), _Ties.of(graded).twice_mid_rank().astype(float)
+    spread = (x * x).sum(-1) * (y * y).sum(-1)
+    return np.where(spread > 0, (x * y).sum(-1) / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
+
+
+def spearman_ceiling(truth: GroundTruth) -> float | None:
+    """The best Spearman correlation of a ranking without ties; None without graded truth.
+
+    The truth has mid-ranks, the ranking a strict order that agrees with it: sqrt(1 - sum (t^3 - t) / (n^3 - n))
+    over the runs of t ties.
+    """
+    items = reduced(np.zeros(len(truth.roles)), truth).with_order()
+    if items is None or items.graded is None:
+        return None
+    order = np.empty(len(items.graded))
+    order[np.argsort(items.graded)] = np.arange(len(order))
+    return float(rank_correlation(order, items.graded))
+
+
+def _auroc(items: Reduced) -> Floats | None:
+    rest = items.relevant_or_noise()
+    return None if rest is None else area_under_roc(rest.relevance, rest.relevant)
+
+
+def _auroc_clear(items: Reduced) -> Floats | None:
+    rest = items.clear_or_noise()
+    return None if rest is None else area_under_roc(rest.relevance, rest.relevant)
+
+
+def _average_precision(items: Reduced) -> Floats | None:
+    rest = items.relevant_or_noise()
+    return None if rest is None else expected_average_precision(rest.relevance, rest.relevant)
+
+
+def _precision_at_p(items: Reduced) -> Floats | None:
+    rest = items.relevant_or_noise()
+    return None if rest is None else expected_precision_at_p(rest.relevance, rest.relevant)
+
+
+def _somers_d(items: Reduced) -> Floats | None:
+    rest = items.with_order()
+    return None if rest is None or rest.graded is None else somers(rest.relevance, rest.graded)
+
+
+def _spearman(items: Reduced) -> Floats | None:
+    rest = items.with_order()
+    return None if rest is None or rest.graded is None else rank_correlation(rest.relevance, rest.graded)
+
+
+def _half(items: Reduced) -> float | None:
+    return None if items.relevant_or_noise() is None else 0.5
+
+
+def _half_clear(items: Reduced) -> float | None:
+    return None if items.clear_or_noise() is None else 0.5
+
+
+def _zero(items: Reduced) -> float | None:
+    return None if items.with_order() is None else 0.0
+
+
+def _share(items: Reduced) -> float | None:
+    rest = items.relevant_or_noise()
+    return None if rest is None else float(rest.relevant.mean())
+
+
+def _average_precision_by_chance(items: Reduced) -> float | None:
+    """(H + (p - 1) (n - H) / (n - 1)) / n with H the n-th harmonic number: more than p / n."""
+    rest = items.relevant_or_noise()
+    if rest is None:
+        return None
+    p, n = int(rest.relevant.sum()), len(rest.relevant)
+    harmonic = float((1 / np.arange(1, n + 1)).sum())
+    return (harmonic + (p - 1) * (n - harmonic) / (n - 1)) / n
+
+
+@dataclass(frozen=True)
+class _Score:
+    """A function of reduced items as the function of a metric."""
+
+    of_items: Callable[[Reduced], Floats | None]
+
+    def __call__(self, relevance: NDArray, truth: GroundTruth) -> float | None:
+        score = self.of_items(reduced(relevance, truth))
+        return None if score is None else float(score)
+
+
+@dataclass(frozen=True)
+class _Chance:
+    """A function of reduced items as the chance level of a metric."""
+
+    of_items: Callable[[Reduced], float | None]
+
+    def __call__(self, truth: GroundTruth) -> float | None:
+        return self.of_items(reduced(np.zeros(len(truth.roles)), truth))
+
+
+auroc = Metric("auroc", _Score(_auroc), _Chance(_half), 0.0, 1.0, "AUROC")
+auroc_clear = Metric(
+    "auroc_clear", _Score(_auroc_clear), _Chance(_half_clear), 0.0, 1.0, "AUROC, clearly relevant inputs"
+)
+average_precision = Metric(
+    "average_precision",
+    _Score(_average_precision),
+    _Chance(_average_precision_by_chance),
+    0.0,
+    1.0,
+    "average precision",
+)
+precision_at_p = Metric("precision_at_p", _Score(_precision_at_p), _Chance(_share), 0.0, 1.0, "precision at p")
+somers_d = Metric("somers_d", _Score(_somers_d), _Chance(_zero), -1.0, 1.0, "Somers' D")
+spearman = Metric("spearman", _Score(_spearman), _Chance(_zero), -1.0, 1.0, "Spearman correlation")
+
+
+def oracle_relevance(truth: GroundTruth) -> Floats:
+    """The relevance (d,) that scores 1 in every metric: the graded truth, or else 1 for relevant and 0.
+
+    Raises
+    ------
+    InputError
+        If the truth contradicts itself: a noise input with a grade not below that of every relevant input.
+    """
+    oracle = truth.relevant.astype(float) if truth.relevance is None else truth.relevance.astype(float)
+    items = reduced(oracle, truth).relevant_or_noise()
+    if items is not None and items.relevance[items.relevant].min() <= items.relevance[items.noise].max():
+        low, high = items.relevance[items.relevant].min(), items.relevance[items.noise].max()
+        raise InputError(
+            f"graded truth: expected every relevant input above every noise input, got {low:g} and {high:g}: "
+            "correct the roles or the grades"
+        )
+    return oracle
+
+
+def random_scores(metric: Metric, truth: GroundTruth, rankings: int, rng: np.random.Generator) -> Floats | None:
+    """Scores (rankings,) of uniformly random rankings without ties, or None where the metric is not defined.
+
+    What is ranked are attributes and groups, not columns: by columns, a large block or group would stand
+    before the others by its size alone. Equal states of ``rng`` give equal rankings for all metrics.
+    """
+    items = reduced(np.zeros(len(truth.roles)), truth)
+    a = len(items.relevant)
+    column = _columns_of_items(truth)
+    scores = []
+    step = max(1, VALUES_AT_ONCE // a)
+    for start in range(0, rankings, step):
+        rows = min(step, rankings - start)
+        ranks = rng.permuted(np.broadcast_to(np.arange(1.0, a + 1), (rows, a)), axis=1)
+        if isinstance(metric.function, _Score):
+            batch = metric.function.of_items(items._replace(relevance=ranks))
+            if batch is None:
+                return None
+            scores.append(batch)
+            continue
+        relevance = np.zeros((rows, len(truth.roles)))
+        relevance[:, column] = ranks
+        single = [metric(row, truth) for row in relevance]
+        if any(score is None for score in single):
+            return None
+        scores.append(np.array(single, dtype=np.float64))
+    return np.concatenate(scores) if scores else np.empty(0)
+
+
+def _columns_of_items(truth: GroundTruth) -> Ints:
+    """(a,) one column of each item: a relevance there, and 0 elsewhere, is the relevance of the item."""
+    d = len(truth.roles)
+    blocks = _partition("blocks", truth.blocks, d)
+    groups = _partition("groups", _groups_of_attributes(truth), len(blocks))
+    return np.array([blocks[group[0]][0] for group in groups])

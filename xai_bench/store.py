@@ -1,0 +1,373 @@
+"""The store of a run: one SQLite file, written by the parent process only, one transaction a block.
+
+``Store`` writes and looks up; ``Results`` is what everybody else reads: tidy tables and relevance vectors of
+the cells that the stored plan asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xai_bench.errors import InputError
+
+SCHEMA_VERSION = 1
+Status = Literal["done", "unsupported", "failed", "timed_out"]
+SETTLED = ("done", "unsupported")
+
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE provenance (id INTEGER PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE plan (
+  position INTEGER PRIMARY KEY, cell TEXT NOT NULL, draw TEXT NOT NULL, model_key TEXT NOT NULL,
+  dataset TEXT NOT NULL, model TEXT NOT NULL, explainer TEXT NOT NULL,
+  data_seed INTEGER NOT NULL, model_seed INTEGER NOT NULL, fold INTEGER NOT NULL);
+CREATE TABLE draws (key TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE models (key TEXT PRIMARY KEY, content TEXT NOT NULL, weights BLOB NOT NULL);
+CREATE TABLE cells (
+  key TEXT PRIMARY KEY, status TEXT NOT NULL, reason TEXT NOT NULL, costs TEXT NOT NULL,
+  relevance BLOB, provenance INTEGER NOT NULL);
+CREATE TABLE measurements (
+  cell TEXT NOT NULL, metric TEXT NOT NULL, k INTEGER NOT NULL, value REAL, reason TEXT NOT NULL,
+  PRIMARY KEY (cell, metric, k)) WITHOUT ROWID;
+CREATE TABLE retained (cell TEXT PRIMARY KEY, retention TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE judgements (
+  judge TEXT NOT NULL, mask TEXT NOT NULL, value REAL NOT NULL, error REAL NOT NULL,
+  PRIMARY KEY (judge, mask)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number of a cell. ``k`` is 0 where the metric has none; a value of None has a reason."""
+
+    metric: str
+    value: float | None
+    k: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one explanation took: CPU and wall seconds, bytes above the start, rows through the model."""
+
+    setup_cpu: float = 0.0
+    setup_wall: float = 0.0
+    explain_cpu: float = 0.0
+    explain_wall: float = 0.0
+    peak_memory: int | None = None
+    forward_rows: int = 0
+    backward_rows: int = 0
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What became of one cell. ``relevance`` (d,) is in canonical order, None unless ``done``."""
+
+    key: str
+    status: Status
+    reason: str = ""
+    costs: Costs = field(default_factory=Costs)
+    relevance: NDArray[np.float64] | None = None
+    measurements: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A trained network: what it reached (JSON-ready) and its weights (safetensors)."""
+
+    key: str
+    content: dict[str, Any]
+    weights: bytes
+
+
+@dataclass(frozen=True)
+class DrawRecord:
+    """What is known of one draw of a dataset, JSON-ready, columns in canonical order."""
+
+    key: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One cell of the suite under the labels of the suite."""
+
+    cell: str
+    draw: str
+    model_key: str
+    dataset: str
+    model: str
+    explainer: str
+    data_seed: int
+    model_seed: int
+    fold: int
+
+
+class Store:
+    """Open (and create) the SQLite file of a run; use it as a context manager.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written, the file is not a store, or it has another schema version.
+    """
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        self.path = path
+        if not create and not path.is_file():
+            raise InputError(f"no results in {str(path.parent)!r}: expected a folder that `xai-bench run` wrote")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=60)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+        except (OSError, sqlite3.OperationalError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(f"cannot write results to {str(path.parent)!r}: {reason}; choose another --out") from None
+        except sqlite3.DatabaseError:
+            raise InputError(f"{str(path)!r} is not a store of results: move it away, or choose another --out") from None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            with self._db:
+                self._db.executescript(SCHEMA)
+                self.set_meta("schema_version", str(SCHEMA_VERSION))
+            return
+        found = self.meta("schema_version") if "meta" in tables else None
+        if found != str(SCHEMA_VERSION):
+            raise InputError(
+                f"{str(self.path)!r} has schema version {found}, this program writes {SCHEMA_VERSION}: "
+                "use --fresh, or another --out"
+            )
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def set_meta(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def begin(self, suite: Mapping[str, Any], plan: Iterable[PlanRow], provenance: Mapping[str, Any]) -> int:
+        """Store the suite and its plan (in place of earlier ones) and a new provenance; returns its id."""
+        with self._db:
+            self.set_meta("suite", json.dumps(suite))
+            self._db.execute("DELETE FROM plan")
+            rows = [(i, *asdict(row).values()) for i, row in enumerate(plan)]
+            self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            cursor = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (json.dumps(provenance),))
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def end(self, provenance_id: int, provenance: Mapping[str, Any]) -> None:
+        """Complete a run's provenance."""
+        with self._db:
+            self._db.execute("UPDATE provenance SET content = ? WHERE id = ?", (json.dumps(provenance), provenance_id))
+
+    def add(
+        self,
+        cells: Iterable[CellResult],
+        provenance_id: int,
+        draw: DrawRecord | None = None,
+        model: ModelRecord | None = None,
+    ) -> None:
+        """Store one block in one transaction. A failed cell takes the place of nothing but a failed cell."""
+        with self._db:
+            if draw is not None:
+                self._db.execute("INSERT OR REPLACE INTO draws VALUES (?, ?)", (draw.key, json.dumps(draw.content)))
+            if model is not None:
+                row = (model.key, json.dumps(model.content), model.weights)
+                self._db.execute("INSERT OR IGNORE INTO models VALUES (?, ?, ?)", row)
+            for cell in cells:
+                blob = None if cell.relevance is None else np.asarray(cell.relevance, "<f8").tobytes()
+                row_ = (cell.key, cell.status, cell.reason, json.dumps(asdict(cell.costs)), blob, provenance_id)
+                self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row_)
+                self._measure(cell.key, cell.measurements)
+
+    def add_retention(
+        self,
+        retention: str,
+        judge: str,
+        measurements: Mapping[str, Iterable[Measurement]],
+        judgements: Mapping[str, tuple[float, float]],
+    ) -> None:
+        """Store the retention of the cells of one draw under its key, and what the judge reached on every mask."""
+        with self._db:
+            rows = [(judge, mask, value, error) for mask, (value, error) in judgements.items()]
+            self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?)", rows)
+            for cell, values in measurements.items():
+                self._db.execute("DELETE FROM measurements WHERE cell = ? AND metric LIKE 'retention%'", (cell,))
+                self._measure(cell, values)
+                self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (cell, retention))
+
+    def _measure(self, cell: str, measurements: Iterable[Measurement]) -> None:
+        rows = [(cell, m.metric, m.k, m.value, m.reason) for m in measurements]
+        self._db.executemany("INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?)", rows)
+
+    # -- looking up --------------------------------------------------------------------------------
+
+    def meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def settled(self) -> set[str]:
+        """Keys of the cells that need not be computed again."""
+        marks = ",".join("?" * len(SETTLED))
+        return {row[0] for row in self._db.execute(f"SELECT key FROM cells WHERE status IN ({marks})", SETTLED)}
+
+    def relevances(self, keys: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+        """Relevance (d,), canonical order, of the cells that have one."""
+        found = {}
+        for key in keys:
+            row = self._db.execute("SELECT relevance FROM cells WHERE key = ? AND status = 'done'", (key,)).fetchone()
+            if row and row[0] is not None:
+                found[key] = np.frombuffer(row[0], "<f8").copy()
+        return found
+
+    def weights(self, key: str) -> bytes | None:
+        """A trained network's weights."""
+        row = self._db.execute("SELECT weights FROM models WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def model_content(self, key: str) -> dict[str, Any] | None:
+        row = self._db.execute("SELECT content FROM models WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def judgements(self, judge: str) -> dict[str, tuple[float, float]]:
+        """Mask to (score, standard error) for one judge on one draw."""
+        rows = self._db.execute("SELECT mask, value, error FROM judgements WHERE judge = ?", (judge,))
+        return {mask: (value, error) for mask, value, error in rows}
+
+    def retained(self, retention: str) -> set[str]:
+        """Keys of the cells whose retention is known under this key."""
+        return {row[0] for row in self._db.execute("SELECT cell FROM retained WHERE retention = ?", (retention,))}
+
+    def results(self) -> Results:
+        """All that is stored for the current plan."""
+        read = pd.read_sql_query
+        plan = read("SELECT * FROM plan ORDER BY position", self._db)
+        cells = read("SELECT key, status, reason, costs, provenance FROM cells", self._db)
+        measurements = read("SELECT * FROM measurements", self._db)
+        relevance = {
+            key: np.frombuffer(blob, "<f8").copy()
+            for key, blob in self._db.execute("SELECT key, relevance FROM cells WHERE relevance IS NOT NULL")
+        }
+        models = {key: json.loads(c) for key, c in self._db.execute("SELECT key, content FROM models")}
+        draws = {key: json.loads(c) for key, c in self._db.execute("SELECT key, content FROM draws")}
+        provenance = [json.loads(c) for (c,) in self._db.execute("SELECT content FROM provenance ORDER BY id")]
+        suite = json.loads(self.meta("suite") or "{}")
+        return Results(suite, plan, cells, measurements, models, draws, relevance, provenance, self.path.parent)
+
+
+def read(folder: str | Path) -> Results:
+    """The results in a folder that ``xai-bench run`` wrote.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    with Store(Path(folder) / "results.sqlite", create=False) as store:
+        results = store.results()
+    if not results.suite:
+        raise InputError(f"no run is stored in {str(folder)!r}: run the suite first")
+    return results
+
+
+@dataclass
+class Results:
+    """What a run found, for the cells of its suite.
+
+    Attributes
+    ----------
+    suite : the suite's ``config``
+    relevance : cell key to (d,) relevances in canonical column order
+    draws : draw key to what is known of it (feature names, roles, graded truth, chance levels, ceiling ...)
+    models : model key to what the network reached
+    provenance : one record a run, oldest first: library versions, times
+    folder : where the store lies
+    """
+
+    suite: dict[str, Any]
+    _plan: pd.DataFrame
+    _cells: pd.DataFrame
+    _measurements: pd.DataFrame
+    models: dict[str, dict[str, Any]]
+    draws: dict[str, dict[str, Any]]
+    relevance: dict[str, NDArray[np.float64]]
+    provenance: list[dict[str, Any]]
+    folder: Path
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a planned cell, in the order of the suite.
+
+        Columns: cell, draw, model_key, dataset, model ("" without one), explainer, data_seed, model_seed,
+        fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, and of the
+        model: train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall.
+        """
+        costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=list(Costs.__annotations__))
+        stored = pd.concat([self._cells.drop(columns="costs"), costs], axis=1)
+        frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
+        frame["status"] = frame["status"].fillna("missing")
+        frame["reason"] = frame["reason"].fillna("")
+        models = pd.DataFrame.from_dict(self.models, orient="index").rename_axis("model_key").reset_index()
+        if len(models):
+            frame = frame.merge(models, how="left", on="model_key")
+        return frame
+
+    @cached_property
+    def measurements(self) -> pd.DataFrame:
+        """One row a number: the columns of ``cells`` that name it, and metric, k (0 if none), value, reason."""
+        names = ["cell", "draw", "dataset", "model", "explainer", "data_seed", "model_seed", "fold"]
+        done = self.cells.loc[self.cells["status"] == "done", names]
+        return done.merge(self._measurements, on="cell", how="inner").sort_values(
+            ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"],
+            kind="stable",
+            ignore_index=True,
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Tidy: one row a number, costs included.
+
+        Columns: dataset, model, explainer, data_seed, model_seed, fold, status, learned, metric, k, value, reason.
+        A cell that is not done has one row without a metric.
+        """
+        names = ["cell", "dataset", "model", "explainer", "data_seed", "model_seed", "fold", "status"]
+        frame = self.cells
+        learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
+        base = frame[names].assign(learned=learned.astype("boolean"))
+        scores = base.merge(self._measurements, on="cell", how="inner")
+        costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
+        costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
+        costs["value"] = costs["value"].astype(float)
+        costs = base.merge(costs, on="cell", how="inner")
+        other = frame.loc[frame["status"] != "done", [*names, "reason"]].assign(
+            learned=pd.NA, metric="", k=0, value=np.nan
+        )
+        parts = [part for part in (scores, costs, other) if len(part)]
+        columns = [*names[1:], "learned", "metric", "k", "value", "reason"]
+        if not parts:
+            return pd.DataFrame(columns=columns)
+        order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
+        return pd.concat(parts)[columns].sort_values(order, kind="stable", ignore_index=True)
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The cells that failed or ran out of time, with their reasons."""
+        return self.cells[self.cells["status"].isin(["failed", "timed_out"])]

@@ -1,0 +1,237 @@
+"""A suite: which datasets, models and explainers are compared, with which seeds. Read from TOML, validated.
+
+Only what stands under ``grid`` is expanded; a list elsewhere is one value (``hidden = [100, 100, 50]``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xai_bench import registry
+from xai_bench.component import canonical_json, sha256
+from xai_bench.errors import InputError, unknown
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+CONTROLS = ("random", "oracle")
+ENTRY_KEYS = ("name", "label", "grid", "optional")
+
+
+class Entry(BaseModel):
+    """One row of an axis: a component and its name in this suite.
+
+    Attributes
+    ----------
+    optional : a dataset whose files are absent is left out with a notice, instead of being an error
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    label: str
+    component: Any
+    optional: bool = False
+
+
+class Retention(BaseModel):
+    """How retention is judged. The judge is a plain ``mlp`` that is retrained on the kept inputs only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    orders: Annotated[int, Field(ge=10)] = 10
+    """Random orders that the curve of chance is the mean of."""
+    rows: Annotated[int, Field(ge=20)] = 5000
+    """Training rows of the judge at the most."""
+    seeds: Seeds = (0,)
+    """Seeds of the judge; scores are averaged over them."""
+    judge: dict[str, Any] = {}
+    """Fields of the judge that differ from the default judge."""
+
+
+class Suite(BaseModel):
+    """A validated suite. Build one with ``load`` or ``from_dict``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    title: str = ""
+    data_seeds: Seeds = (0, 1, 2)
+    model_seeds: Seeds = (0,)
+    folds: Annotated[int, Field(ge=0)] = 0
+    standardise: bool = True
+    rankings: Annotated[int, Field(ge=2)] = 200
+    """Random rankings of the control ``random``."""
+    datasets: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    models: tuple[Entry, ...] = ()
+    explainers: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    retention: Retention | None = None
+
+    def config(self) -> dict[str, Any]:
+        """JSON-ready: what the results depend on, and the labels."""
+        axes = {
+            axis: [
+                {"label": entry.label, **entry.component.identity()} for entry in getattr(self, axis)
+            ]
+            for axis in ("datasets", "models", "explainers")
+        }
+        plain = self.model_dump(mode="json", exclude={"datasets", "models", "explainers"})
+        return {**plain, **axes}
+
+    def key(self) -> str:
+        return sha256(canonical_json(self.config()))
+
+    @property
+    def plain_model(self) -> Entry | None:
+        """The model that masks are tried on for explainers without one: the first unpenalised ``mlp``, or the first."""
+        plain = [entry for entry in self.models if entry.component.name == "mlp"]
+        unpenalised = [entry for entry in plain if entry.component.group_lasso == 0]
+        return next(iter(unpenalised + plain), None)
+
+
+def shipped() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(path.name.removesuffix(".toml") for path in _folder() if path.name.endswith(".toml"))
+
+
+def _folder() -> list[Any]:
+    return list(files("xai_bench.suites").iterdir())
+
+
+def load(name_or_path: str | Path) -> Suite:
+    """Read a shipped suite by its name, or any suite from a .toml file.
+
+    Raises
+    ------
+    InputError
+        In one line: unknown suite, unreadable file, TOML error (with its line), unknown or wrong field.
+    """
+    text, where = _text(str(name_or_path))
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where}: not valid TOML: {error}") from None
+    content.setdefault("name", Path(where).name.removesuffix(".toml"))
+    return from_dict(content)
+
+
+def _text(name: str) -> tuple[str, str]:
+    for path in _folder():
+        if path.name == f"{name}.toml":
+            return path.read_text(encoding="utf-8"), path.name
+    if not name.endswith(".toml"):
+        raise InputError(f"{unknown('suite', name, shipped())}; or give the path of a .toml file")
+    try:
+        return Path(name).read_text(encoding="utf-8"), name
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text"
+        raise InputError(f"cannot read the suite {name!r}: {reason}") from None
+
+
+def from_dict(content: dict[str, Any]) -> Suite:
+    """Validate and expand what stands in a suite file.
+
+    Raises
+    ------
+    InputError
+        See ``load``.
+    """
+    fields = dict(content)
+    unexpected = set(fields) - set(Suite.model_fields)
+    if unexpected:
+        raise InputError(f"suite: {unknown('field', min(unexpected), Suite.model_fields)}")
+    for axis in ("datasets", "models", "explainers"):
+        rows = fields.get(axis, [])
+        if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
+            raise InputError(f"suite: expected [[{axis}]] tables with a name, got {rows!r}")
+        fields[axis] = tuple(entry for row in rows for entry in _expand(axis, row))
+        _check_labels(axis, fields[axis])
+    for axis, what in (("datasets", "[[datasets]]"), ("explainers", "[[explainers]]")):
+        if not fields[axis]:
+            raise InputError(f"the suite is empty: it needs at least one {what} table")
+    for seeds in ("data_seeds", "model_seeds"):
+        if isinstance(fields.get(seeds), list):
+            fields[seeds] = tuple(fields[seeds])
+            if len(set(fields[seeds])) < len(fields[seeds]):
+                raise InputError(f"suite: {seeds} holds a seed twice")
+    if isinstance(fields.get("retention"), dict):
+        table = dict(fields["retention"])
+        table["seeds"] = tuple(table.get("seeds", (0,)))
+        fields["retention"] = _validated(Retention, table, "[retention]")
+        registry.create("models", "mlp", {**table.get("judge", {})})
+    if fields.get("folds") == 1:
+        raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
+    suite: Suite = _validated(Suite, fields, "suite")
+    if not suite.models and any(entry.component.needs != "data" for entry in suite.explainers):
+        raise InputError("the suite has explainers that need a model: it needs at least one [[models]] table")
+    return suite
+
+
+def _validated(kind: Any, fields: dict[str, Any], where: str) -> Any:
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{where}: {unknown('field', name, kind.model_fields)}") from None
+        raise InputError(f"{where}: {name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from None
+
+
+def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
+    if not isinstance(row.get("name"), str):
+        raise InputError(f"suite: every [[{axis}]] table needs a name; known: {', '.join(registry.names(axis))}")
+    if "optional" in row and (axis != "datasets" or not isinstance(row["optional"], bool)):
+        raise InputError("suite: optional = true or false belongs to a [[datasets]] table")
+    grid = row.get("grid", {})
+    if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
+        raise InputError(f"suite: grid of {row['name']!r}: expected lists, such as grid = {{d = [16, 64]}}, got {grid!r}")
+    label = row.get("label")
+    if label is not None and not isinstance(label, str):
+        raise InputError(f"suite: label of {row['name']!r}: expected a text, got {label!r}")
+    fields = {key: value for key, value in row.items() if key not in ENTRY_KEYS}
+    both = set(fields) & set(grid)
+    if both:
+        raise InputError(f"suite: {row['name']}: {min(both)!r} stands both as a field and under grid")
+    entries = []
+    for values in itertools.product(*grid.values()):
+        point = dict(zip(grid, values, strict=True))
+        component = registry.create(axis, row["name"], {**fields, **point})
+        suffix = ", ".join(f"{key}={value}" for key, value in point.items())
+        base = label or getattr(component, "label", None) or row["name"]
+        entries.append(
+            Entry(
+                label=f"{base} ({suffix})" if suffix else base,
+                component=component,
+                optional=row.get("optional", False),
+            )
+        )
+    return entries
+
+
+def _check_labels(axis: str, entries: tuple[Entry, ...]) -> None:
+    seen = set()
+    for entry in entries:
+        if entry.label in seen:
+            raise InputError(f"suite: two {axis} are called {entry.label!r}: give one of them a label")
+        if axis == "explainers" and entry.label in CONTROLS:
+            raise InputError(f"suite: the control {entry.label!r} is always there: remove it, or choose another label")
+        seen.add(entry.label)
+
+
+def narrowed(suite: Suite, axis: str, labels: list[str]) -> set[str]:
+    """The labels of an axis that were asked for.
+
+    Raises
+    ------
+    InputError
+        If one does not exist in the suite.
+    """
+    known = [entry.label for entry in getattr(suite, axis)]
+    for label in labels:
+        if label not in known:
+            raise unknown(f"{axis.removesuffix('s')} of the suite {suite.name!r}", label, known)
+    return set(labels)

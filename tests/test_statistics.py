@@ -82,7 +82,8 @@ def test_by_data_seed_keeps_null_keys_and_missing_values():
     assert result[["mean", "low", "high", "n"]].iloc[0].tolist() == [1.0, 1.0, 1.0, 3]
     frame = table().astype({"score": float})
     frame.loc[0, "score"] = math.nan
-    assert math.isnan(statistics.by_data_seed(frame, "score").loc[0, "mean"])
+    for missing in (frame, frame.convert_dtypes()):
+        assert math.isnan(statistics.by_data_seed(missing, "score").loc[0, "mean"])
 
 
 def test_by_data_seed_refuses_mixed_rows_and_unknown_columns():
@@ -148,10 +149,10 @@ def test_relative_area():
 
 
 def test_significant_gap_is_paired():
-    seeds = np.array([0.1, 0.5, 0.9])
-    assert statistics.significant_gap(seeds + [0.02, 0.03, 0.025], seeds)
-    assert not statistics.significant_gap(seeds, seeds + [0.02, 0.03, 0.025])
-    assert not statistics.significant_gap(seeds + [0.02, -0.03, 0.025], seeds)
+    seeds, gap = np.array([0.1, 0.5, 0.9]), np.array([0.02, 0.03, 0.025])
+    assert statistics.significant_gap(seeds + gap, seeds)
+    assert not statistics.significant_gap(seeds, seeds + gap)
+    assert not statistics.significant_gap(seeds + gap * [1, -1, 1], seeds)
     assert not statistics.significant_gap([0.9], [0.1])
     with pytest.raises(ValueError, match="expected pairs"):
         statistics.significant_gap([1, 2], [1])

@@ -92,11 +92,12 @@ def by_data_seed(frame: pd.DataFrame, value: str, by: Sequence[str] = (), level:
             f"expected one row for each of {', '.join(cell)}, got {int(repeated.sum())} more: "
             "group by the columns that tell them apart"
         )
-    means: dict[tuple, list[float]] = {}
-    # Plain mean, and keys with NULL kept: pandas would leave both missing values and such groups out.
-    for key, part in frame.groupby([*keys, "data_seed"], sort=False, dropna=False, observed=True):
-        means.setdefault(tuple(key)[:-1], []).append(float(part[value].to_numpy(np.float64).mean()))
-    rows = [(*key, *interval(values, level)) for key, values in means.items()]
+    rows = []
+    # Plain means, and keys that are NULL kept: left alone, pandas drops both missing values and such rows.
+    for key, group in frame.groupby(keys, sort=False, dropna=False, observed=True) if keys else [((), frame)]:
+        seeds = group.groupby("data_seed", sort=False, dropna=False)[value]
+        means = [float(values.to_numpy(np.float64, na_value=np.nan).mean()) for _, values in seeds]
+        rows.append((*key, *interval(means, level)))
     return pd.DataFrame(rows, columns=[*keys, *Interval._fields])
 
 

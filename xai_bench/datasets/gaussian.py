@@ -52,7 +52,7 @@ class GaussianIndependent(DataSource):
         y = rng.integers(0, 2, self.n)
         noise = rng.normal(0.0, self.sigma, (self.n, self.d))
         shift = -gaps / 2 if self.centred else np.where(np.arange(self.d) < self.relevant, -0.5, 0.0)
-        roles = tuple[Role, ...]("relevant" if j < self.relevant else "noise" for j in range(self.d))
+        roles: tuple[Role, ...] = tuple("relevant" if j < self.relevant else "noise" for j in range(self.d))
         return Table(
             X=noise + shift + y[:, None] * gaps,
             y=y,
@@ -91,7 +91,7 @@ class GaussianCorrelated(DataSource):
         X[:, 0 : 2 * pairs : 2] = first
         X[:, 1 : 2 * pairs : 2] = np.where(flipped, -first, first)
         X[:, 2 * pairs :] = rng.normal(0.0, self.sigma, (self.n, self.noise))
-        roles = tuple[Role, ...]("relevant" if j < 2 * pairs else "noise" for j in range(X.shape[1]))
+        roles: tuple[Role, ...] = tuple("relevant" if j < 2 * pairs else "noise" for j in range(X.shape[1]))
         return Table(
             X=X,
             y=y,

@@ -41,7 +41,7 @@ class UniformRule(DataSource):
 
     def draw(self, rng: np.random.Generator) -> Table:
         x = rng.random((self.n, self.d))
-        roles = tuple[Role, ...]("relevant" if j < self.relevant else "noise" for j in range(self.d))
+        roles: tuple[Role, ...] = tuple("relevant" if j < self.relevant else "noise" for j in range(self.d))
         return Table(
             X=2 * x - 1,
             y=self.rule(list(x.T[: self.relevant])).astype(np.int64),

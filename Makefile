@@ -1,0 +1,29 @@
+# make demo: install and run the quick comparison.  make test: install and run the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test bench lint clean
+
+demo: $(VENV)/installed
+	$(BIN)/xai-bench run quick
+
+test: $(VENV)/installed
+	$(BIN)/pytest -n auto
+
+bench: $(VENV)/installed
+	$(BIN)/pytest benchmarks -p benchmark --benchmark-only
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,92 @@
+"""How the default training settings were chosen: lowest validation loss, on data seeds 1000 and 1001.
+
+No test row and no truth is looked at, and no reported figure uses these seeds. For every dataset the loss of a
+setting is divided by the lowest one; settings are ordered by the mean logarithm of that ratio.
+
+    python benchmarks/choose_defaults.py models    # spectral_mlp, mlp, mlp without penalty
+    python benchmarks/choose_defaults.py judge     # the network that retention retrains
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+
+import numpy as np
+import pandas as pd
+import torch
+
+from xai_bench import registry
+from xai_bench.component import stream_seed
+from xai_bench.models.base import Architecture
+from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.models.training import fit_many
+from xai_bench.retention import JUDGE, kept_counts
+
+SEEDS = (1000, 1001)
+DATASETS = ("gaussian_independent", "gaussian_correlated", "xor", "digits", "breast_cancer", "diabetes", "mnist_01")
+PENALTIES = ((1e-6, 1e-4), (1e-6, 1e-3), (1e-6, 1e-2), (1e-4, 1e-3), (1e-2, 1e-4))
+LEARNING_RATES = (1e-3, 3e-3, 1e-2)
+STEPS = (500, 1000, 2000)
+
+
+def candidates(what: str) -> list[Architecture]:
+    """All settings that are tried."""
+    schedule = [{"learning_rate": r, "steps": s} for r, s in itertools.product(LEARNING_RATES, STEPS)]
+    if what == "judge":
+        return [
+            MLP(**{**JUDGE, "learning_rate": rate, "steps": steps})
+            for rate, steps in itertools.product(LEARNING_RATES, (150, 300, 600))
+        ]
+    spectral = [SpectralMLP(l2_lambda=a, l2_phi=b, **s) for (a, b), s in itertools.product(PENALTIES, schedule)]
+    groups = sorted({round(2 * (a * b) ** 0.5, 12) for a, b in PENALTIES} | {0.0})
+    plain = [MLP(group_lasso=g, **s) for g, s in itertools.product(groups, schedule)]
+    return [*spectral, *plain]
+
+
+def main(what: str) -> None:
+    """Print one line a setting, best first."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    rows = []
+    for name in DATASETS:
+        source = registry.create("datasets", name, {})
+        if source.missing():
+            print(f"left out: {source.missing()}")
+            continue
+        for seed in SEEDS:
+            data = source.load(seed).standardised()
+            masks = None
+            if what == "judge":
+                rng = np.random.default_rng(stream_seed("choose", seed))
+                counts = kept_counts(data.d, data.truth.n_relevant if data.truth else 0)
+                masks = np.zeros((len(counts), data.d), dtype=bool)
+                for row, k in zip(masks, counts, strict=True):
+                    row[rng.permutation(data.d)[:k]] = True
+            for architecture in candidates(what):
+                m = 1 if masks is None else len(masks)
+                fits = fit_many(architecture, data, [0] * m, masks, chunk=1 if masks is None else 16)
+                facts = architecture.fields()
+                penalty = {key: facts.get(key) for key in ("l2_lambda", "l2_phi", "group_lasso")}
+                rows.append(
+                    {
+                        "architecture": architecture.name,
+                        **penalty,
+                        "learning_rate": facts["learning_rate"],
+                        "steps": facts["steps"],
+                        "dataset": name,
+                        "loss": float(np.mean([fit.valid_loss for fit in fits])),
+                    }
+                )
+    frame = pd.DataFrame(rows)
+    setting = [c for c in frame if c not in ("dataset", "loss")]
+    loss = frame.groupby([*setting, "dataset"], dropna=False)["loss"].mean().unstack()
+    best = loss.groupby("architecture").transform("min")
+    excess = np.log((loss + 1e-4) / (best + 1e-4))
+    ordered = loss.assign(mean_log_ratio=excess.mean(axis=1)).sort_values(["architecture", "mean_log_ratio"])
+    with pd.option_context("display.width", 250, "display.max_rows", None, "display.max_columns", None):
+        print(ordered.round(4).to_string())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "models")

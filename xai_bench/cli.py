@@ -1,0 +1,320 @@
+"""The command line: translates arguments and calls one public function. Heavy modules load where they are used."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from xai_bench import __version__, registry
+from xai_bench.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from xai_bench.matrix import Progress
+    from xai_bench.store import Results
+
+INPUT_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="xai-bench",
+    help="Compare methods that say which inputs a neural network relies on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Datasets and their files.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that receives runs/ and reports/.")]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Python file with components of your own.")
+]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `run` wrote, such as runs/quick.")]
+
+
+def main() -> NoReturn:
+    """Entry point: bad input is one line and exit code 2, Ctrl-C exit code 130."""
+    try:
+        code = app(standalone_mode=False)
+    except InputError as error:
+        _stop(str(error))
+    except KeyboardInterrupt:
+        typer.echo("\nstopped: what was finished is stored; run the same command again to continue", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("click", "typer"):
+            raise
+        if isinstance(error, typer.Abort):
+            sys.exit(INTERRUPTED)
+        message = getattr(error, "format_message", lambda: str(error))()
+        if message:
+            _stop(message)
+        sys.exit(INPUT_ERROR)
+    sys.exit(code or 0)
+
+
+def _stop(message: str) -> NoReturn:
+    typer.echo(f"xai-bench: {message}", err=True)
+    sys.exit(INPUT_ERROR)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"xai-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _load(plugins: list[Path] | None) -> None:
+    for path in plugins or []:
+        registry.load_plugin(path)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(metavar="SUITE|FILE.toml", help="A shipped suite, or a file of your own.")],
+    out: Out = Path(),
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", help="Worker processes (default: one for every core).")
+    ] = None,
+    data_seeds: Annotated[
+        int | None, typer.Option("--data-seeds", metavar="N", help="Use data seeds 0 .. N-1 instead of the suite's.")
+    ] = None,
+    datasets: Annotated[str | None, typer.Option(metavar="A,B", help="Run these datasets of the suite only.")] = None,
+    explainers: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Run these explainers of the suite only.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget stored results and start anew.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Run what is missing of a suite, store it, and write the report.
+
+    Exit code 0: all done or unsupported. 1: some cells failed (they are listed). 2: bad input.
+    """
+    from xai_bench import matrix
+    from xai_bench.report import write_report
+
+    _load(plugin)
+    _writable(out)
+    with _Display() as display:
+        results = matrix.run(
+            suite,
+            out=out,
+            jobs=_cores() if jobs is None else jobs,
+            data_seeds=data_seeds,
+            datasets=_names(datasets),
+            explainers=_names(explainers),
+            fresh=fresh,
+            on_progress=display.update,
+        )
+    page = write_report(results, out / "reports" / results.suite["name"])
+    code = _summary(results, display.last, bool(datasets or explainers))
+    typer.echo(f"report: {page}")
+    raise typer.Exit(code)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _writable(folder: Path) -> None:
+    for part in (folder / "runs", folder / "reports"):
+        try:
+            part.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot write to {str(part)!r}: {error.strerror}; choose another --out") from None
+        if not os.access(part, os.W_OK):
+            raise InputError(f"cannot write to {str(part)!r}: permission denied; choose another --out")
+
+
+class _Display:
+    """A progress bar on a terminal, nothing else elsewhere; notices once."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        self.console = Console(stderr=True)
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("cells"), TimeElapsedColumn(), TextColumn("{task.description}"))
+        self._bar = Bar(*columns, console=self.console, transient=True)
+        self._task = self._bar.add_task("starting the workers", total=None)
+        self._said: set[str] = set()
+        self.last: Progress | None = None
+
+    def __enter__(self) -> _Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        self.last = progress
+        for notice in progress.notices:
+            if notice not in self._said:
+                self._said.add(notice)
+                self.console.print(f"notice: {notice}", highlight=False, markup=False, soft_wrap=True)
+        # A draw whose retention is judged weighs as much as a cell: the bar moves until the end.
+        self._bar.update(
+            self._task,
+            total=progress.total + progress.to_retain,
+            completed=progress.finished + progress.retained,
+            description=progress.last,
+        )
+
+
+def _summary(results: Results, progress: Progress | None, narrowed: bool) -> int:
+    """Print the counts and the failures; returns the exit code."""
+    counts = results.cells["status"].value_counts()
+    parts = [f"{counts[s]} {s.replace('_', ' ')}" for s in ("done", "unsupported", "failed", "timed_out") if s in counts]
+    if counts.get("missing", 0):
+        parts.append(f"{counts['missing']} not run")
+    typer.echo(f"{results.suite['name']}: {len(results.cells)} cells: {', '.join(parts)}")
+    failures = [
+        f"{row.dataset}, {row.model or 'no model'}, {row.explainer}, data seed {row.data_seed}: {row.reason}"
+        for row in results.failed.itertuples()
+    ]
+    failures += progress.retention_failures if progress else []
+    for line in failures[:20]:
+        typer.echo(f"failed: {line}", err=True)
+    if len(failures) > 20:
+        typer.echo(f"failed: and {len(failures) - 20} more, see the report", err=True)
+    return 1 if failures else 0
+
+
+@app.command()
+def report(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where to write (default: reports/SUITE beside runs/).")
+    ] = None,
+) -> None:
+    """Write the report of stored results again."""
+    from xai_bench.report import write_report
+    from xai_bench.store import read
+
+    results = read(folder)
+    target = out or folder.resolve().parent.parent / "reports" / results.suite["name"]
+    typer.echo(f"report: {write_report(results, target)}")
+
+
+@app.command(name="list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="suites, datasets, models, explainers or metrics.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """List what a suite can name."""
+    from xai_bench.listing import listing
+
+    _load(plugin)
+    kinds = ("suites", *registry.FAMILIES)
+    if kind is not None and kind not in kinds:
+        raise unknown("kind", kind, kinds)
+    found = {k: listing(k) for k in ([kind] if kind else kinds)}
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for family, rows in found.items():
+        typer.echo(f"{family}:")
+        width = max((len(row["name"]) for row in rows), default=0)
+        for row in rows:
+            typer.echo(f"  {row['name']:<{width}}  {row['summary']}".rstrip())
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An explainer, built in or of a plugin.")],
+    plugin: Plugins = None,
+) -> None:
+    """Test an explainer against the contract. Exit code 1 if a check fails."""
+    from xai_bench.checks import check_report
+
+    _load(plugin)
+    rows = check_report(registry.get("explainers", name)())
+    for title, outcome, reason in rows:
+        typer.echo(f"{outcome:<8} {title}" + (f": {reason}" if reason else ""))
+    failed = sum(outcome == "failed" for _, outcome, _ in rows)
+    typer.echo(f"{name}: {len(rows) - failed} of {len(rows)} checks passed or skipped, {failed} failed")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    format: Annotated[str, typer.Option("--format", metavar="csv", help="csv, the only one so far.")] = "csv",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
+) -> None:
+    """Write every stored number as one tidy table."""
+    from xai_bench.store import read
+
+    if format != "csv":
+        raise unknown("format", format, ["csv"])
+    text = read(folder).table().to_csv(index=False)
+    _write(out, text)
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error.strerror}; choose another --out") from None
+    typer.echo(f"written: {path}")
+
+
+@data_app.command(name="list")
+def data_list(plugin: Plugins = None) -> None:
+    """List the datasets and whether their files are there."""
+    _load(plugin)
+    rows = [(name, _state(name)) for name in registry.names("datasets")]
+    width = max(len(name) for name, _ in rows)
+    for name, state in rows:
+        typer.echo(f"{name:<{width}}  {state}")
+
+
+def _state(name: str) -> str:
+    component: Callable[[], Any] = registry.get("datasets", name)
+    if name == "csv":
+        return "a table of your own: csv:PATH with target and kind"
+    return component().missing() or "available"
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="mnist")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that receives the files.")] = Path("data"),
+) -> None:
+    """Download the files of a dataset, with their checksums verified."""
+    if name != "mnist":
+        raise unknown("dataset to fetch", name, ["mnist"])
+    from xai_bench.datasets import mnist
+
+    for path in mnist.fetch(out / "mnist"):
+        typer.echo(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,9 @@
 No test row and no truth is looked at, and no reported figure uses these seeds. For every dataset the loss of a
 setting is divided by the lowest one; settings are ordered by the mean logarithm of that ratio.
 
-    python benchmarks/choose_defaults.py models    # spectral_mlp, mlp, mlp without penalty
-    python benchmarks/choose_defaults.py judge     # the network that retention retrains
+    python benchmarks/choose_defaults.py spectral_mlp
+    python benchmarks/choose_defaults.py mlp
+    python benchmarks/choose_defaults.py judge           # the network that retention retrains
 """
 
 from __future__ import annotations
@@ -25,23 +26,25 @@ from xai_bench.retention import JUDGE, kept_counts
 
 SEEDS = (1000, 1001)
 DATASETS = ("gaussian_independent", "gaussian_correlated", "xor", "digits", "breast_cancer", "diabetes", "mnist_01")
-PENALTIES = ((1e-6, 1e-4), (1e-6, 1e-3), (1e-6, 1e-2), (1e-4, 1e-3), (1e-2, 1e-4))
-LEARNING_RATES = (1e-3, 3e-3, 1e-2)
-STEPS = (500, 1000, 2000)
+PENALTIES = ((1e-6, 1e-4), (1e-6, 1e-3), (1e-6, 1e-2), (1e-2, 1e-4))
+LEARNING_RATES = (3e-3, 1e-2)
+EPOCHS = (20.0, 40.0)
+MIN_STEPS = (200, 400)
+SMALL = 0.01
+"""Added to every loss: among losses far below a hundredth, differences are noise."""
 
 
 def candidates(what: str) -> list[Architecture]:
     """All settings that are tried."""
-    schedule = [{"learning_rate": r, "steps": s} for r, s in itertools.product(LEARNING_RATES, STEPS)]
     if what == "judge":
-        return [
-            MLP(**{**JUDGE, "learning_rate": rate, "steps": steps})
-            for rate, steps in itertools.product(LEARNING_RATES, (150, 300, 600))
-        ]
-    spectral = [SpectralMLP(l2_lambda=a, l2_phi=b, **s) for (a, b), s in itertools.product(PENALTIES, schedule)]
+        grid = itertools.product((1e-3, 3e-3, 1e-2), (5.0, 10.0, 20.0), (150, 300, 600))
+        return [MLP(**{**JUDGE, "learning_rate": r, "epochs": e, "min_steps": m}) for r, e, m in grid]
+    grid = itertools.product(LEARNING_RATES, EPOCHS, MIN_STEPS)
+    schedules = [{"learning_rate": r, "epochs": e, "min_steps": m} for r, e, m in grid]
+    if what == "spectral_mlp":
+        return [SpectralMLP(l2_lambda=a, l2_phi=b, **s) for (a, b), s in itertools.product(PENALTIES, schedules)]
     groups = sorted({round(2 * (a * b) ** 0.5, 12) for a, b in PENALTIES} | {0.0})
-    plain = [MLP(group_lasso=g, **s) for g, s in itertools.product(groups, schedule)]
-    return [*spectral, *plain]
+    return [MLP(group_lasso=g, **s) for g, s in itertools.product(groups, schedules)]
 
 
 def main(what: str) -> None:
@@ -73,7 +76,8 @@ def main(what: str) -> None:
                         "architecture": architecture.name,
                         **penalty,
                         "learning_rate": facts["learning_rate"],
-                        "steps": facts["steps"],
+                        "epochs": facts["epochs"],
+                        "min_steps": facts["min_steps"],
                         "dataset": name,
                         "loss": float(np.mean([fit.valid_loss for fit in fits])),
                     }
@@ -82,11 +86,11 @@ def main(what: str) -> None:
     setting = [c for c in frame if c not in ("dataset", "loss")]
     loss = frame.groupby([*setting, "dataset"], dropna=False)["loss"].mean().unstack()
     best = loss.groupby("architecture").transform("min")
-    excess = np.log((loss + 1e-4) / (best + 1e-4))
+    excess = np.log((loss + SMALL) / (best + SMALL))
     ordered = loss.assign(mean_log_ratio=excess.mean(axis=1)).sort_values(["architecture", "mean_log_ratio"])
     with pd.option_context("display.width", 250, "display.max_rows", None, "display.max_columns", None):
         print(ordered.round(4).to_string())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "models")
+    main(sys.argv[1] if len(sys.argv) > 1 else "spectral_mlp")

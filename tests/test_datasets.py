@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from reference import datasets as literal
 from scipy.integrate import quad
 
+from tests.reference import datasets as literal
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Fold
 from xai_bench.datasets.gaussian import GaussianCorrelated, GaussianIndependent

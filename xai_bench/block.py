@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import math
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,8 +173,11 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset) 
             return CellResult(cell.key, "unsupported", reason)
         warm_up(explainer)
         start = reset_peak_memory()
-        # The stream depends on the cell only: companions change nothing.
-        found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
+        with warnings.catch_warnings():
+            # captum and shap announce hooks that they take away again.
+            warnings.simplefilter("ignore", UserWarning)
+            # The stream depends on the cell only: companions change nothing.
+            found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
         peak = peak_memory()
     except Exception as error:
         return CellResult(cell.key, "failed", reason_of(error))
@@ -227,16 +233,24 @@ def warm_up(explainer: Explainer) -> None:
     model = architecture.build(4, 2, generator).eval()
     problem = Problem(model, X, (X[:, 0] > 0).long(), X, (X[:, 0] > 0).long(), "classification", 2)
     try:
-        if explainer.unsupported(problem) is None:
-            explainer.explain(problem)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            if explainer.unsupported(problem) is None:
+                explainer.explain(problem)
     except Exception:  # The real call will say what is wrong.
         return
 
 
 def reset_peak_memory() -> int | None:
-    """Set this process's high-water mark to what it holds now; returns that, in bytes (Linux; else None)."""
+    """Set this process's high-water mark to what it holds now; returns that, in bytes (Linux; else None).
+
+    Memory that is free but kept by the allocator is handed back first: a method must not look frugal because
+    the one before it was not.
+    """
     if not sys.platform.startswith("linux"):
         return None
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

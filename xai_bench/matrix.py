@@ -179,7 +179,7 @@ def run(
 
 
 def _available(suite: Suite) -> tuple[Suite, list[str]]:
-    """The suite without optional datasets whose files are absent."""
+    """The suite without optional datasets whose files are absent; files that are there are read once."""
     kept, notices = [], []
     for entry in suite.datasets:
         absent = entry.component.missing()
@@ -188,6 +188,8 @@ def _available(suite: Suite) -> tuple[Suite, list[str]]:
         if absent:
             notices.append(f"{entry.label} is left out: {absent}")
         else:
+            if entry.component.reads_files:
+                entry.component.load(suite.data_seeds[0])
             kept.append(entry)
     if not kept:
         raise InputError(f"no dataset of the suite {suite.name!r} is available: {'; '.join(notices)}")

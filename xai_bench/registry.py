@@ -66,6 +66,9 @@ def register(component: T) -> T:
             f"cannot register {component!r}: expected a subclass of DataSource, Architecture or Explainer "
             "with a name, or a Metric"
         )
+    lacking = sorted(getattr(component, "__abstractmethods__", ()))
+    if lacking:
+        raise InputError(f"cannot register {name!r}: write its method {' and '.join(lacking)}")
     taken = _registered[family].get(name)
     if name in _entry_points(family) or (taken is not None and taken is not component):
         raise InputError(f"the name {name!r} is taken among {family}: choose another one")

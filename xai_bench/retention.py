@@ -34,7 +34,8 @@ JUDGE: dict[str, Any] = {
     "batch_norm": (False,),
     "dropout": (0.0,),
     "group_lasso": 0.0,
-    "steps": 300,
+    "epochs": 10.0,
+    "min_steps": 300,
     "checkpoints": 10,
 }
 """Fields of the default judge; chosen on validation loss, on data seeds that no figure uses."""

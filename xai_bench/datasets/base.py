@@ -194,6 +194,8 @@ class DataSource(Component):
     """A dataset that a suite can name. Subclasses write ``draw``, and ``ceiling`` where it is known."""
 
     family: ClassVar[str] = "datasets"
+    reads_files: ClassVar[bool] = False
+    """The data come from files of the user: a run reads them once before it starts, to find mistakes early."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> Table:

@@ -36,6 +36,7 @@ class MNIST(DataSource):
     """
 
     name: ClassVar[str] = "mnist"
+    reads_files: ClassVar[bool] = True
     digits: ClassVar[tuple[int, ...]] = tuple(range(10))
 
     rows: int | None = Field(default=None, ge=20)

@@ -27,6 +27,7 @@ class CSV(DataSource):
     """
 
     name: ClassVar[str] = "csv"
+    reads_files: ClassVar[bool] = True
 
     path: str
     target: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -25,8 +26,10 @@ class Architecture(Component):
 
     family: ClassVar[str] = "models"
 
-    steps: Annotated[int, Field(ge=1)] = 1000
-    """Gradient steps."""
+    epochs: Annotated[float, Field(gt=0)] = 20.0
+    """Passes through the training rows."""
+    min_steps: Annotated[int, Field(ge=1)] = 300
+    """Gradient steps at the least: small tables get more passes."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Rows a step (fewer where there are fewer training rows)."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
@@ -35,6 +38,10 @@ class Architecture(Component):
     """How the learning rate goes on: to 0 along half a cosine, or constant."""
     checkpoints: Annotated[int, Field(ge=1)] = 20
     """How often, evenly spaced, the validation loss is looked at; the best weights are kept."""
+
+    def steps(self, n: int) -> int:
+        """Gradient steps on ``n`` training rows."""
+        return max(self.min_steps, math.ceil(self.epochs * n / self.batch_size))
 
     @abstractmethod
     def build(self, d: int, n_outputs: int, generator: torch.Generator) -> nn.Module:

@@ -135,17 +135,17 @@ def _loss_gradient(outputs: Tensor, y: Tensor, kind: Kind) -> Tensor:
     return ((outputs[:, :, 0] - y) * (2.0 / rows))[:, :, None]
 
 
-def learning_rate(architecture: Architecture, step: int) -> float:
-    """The learning rate of a step (from 0)."""
+def learning_rate(architecture: Architecture, step: int, steps: int) -> float:
+    """The learning rate of a step (from 0) of so many."""
     if architecture.schedule == "constant":
         return architecture.learning_rate
-    return architecture.learning_rate * 0.5 * (1 + math.cos(math.pi * step / architecture.steps))
+    return architecture.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def checkpoint_steps(architecture: Architecture) -> set[int]:
+def checkpoint_steps(architecture: Architecture, steps: int) -> set[int]:
     """Numbers of steps done at which the validation loss is looked at, the last one included."""
-    count = min(architecture.checkpoints, architecture.steps)
-    return {round(architecture.steps * (i + 1) / count) for i in range(count)}
+    count = min(architecture.checkpoints, steps)
+    return {round(steps * (i + 1) / count) for i in range(count)}
 
 
 def batch_rows(architecture: Architecture, n: int) -> int:
@@ -223,19 +223,20 @@ def _fit_stack(
     stack.flat.grad = stack.flat_grad
     optimiser = torch.optim.Adam([stack.flat], betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
     networks = torch.arange(size, device=data.device)[:, None]
-    looks = checkpoint_steps(architecture)
+    steps = architecture.steps(n)
+    looks = checkpoint_steps(architecture, steps)
     with torch.no_grad():
-        for step in range(architecture.steps):
+        for step in range(steps):
             at = step % STEPS_AT_ONCE
             if at == 0:
-                count = min(STEPS_AT_ONCE, architecture.steps - step)
+                count = min(STEPS_AT_ONCE, steps - step)
                 order = torch.stack([s.batches(count) for s in streams], 1).to(data.device)
                 dropout = _dropout_masks(stack, streams, rows)
             index = order[at]
             x = X_train[0][index] if len(X_train) == 1 else X_train[networks, index]
             outputs = stack.forward(x, [None if mask is None else mask[at] for mask in dropout])
             stack.backward(_loss_gradient(outputs, data.y_train[index], data.kind))
-            optimiser.param_groups[0]["lr"] = learning_rate(architecture, step)
+            optimiser.param_groups[0]["lr"] = learning_rate(architecture, step, steps)
             optimiser.step()
             if step + 1 in looks:
                 current = valid.loss(stack, data.kind)
@@ -312,18 +313,19 @@ def fit_one(
     X_train, X_valid, X_test = (x[:, list(chosen)] for x in (tensors.X_train, tensors.X_valid, tensors.X_test))
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, betas=ADAM_BETAS, eps=ADAM_EPS)
-    looks = checkpoint_steps(architecture)
+    steps = architecture.steps(n)
+    looks = checkpoint_steps(architecture, steps)
     best_loss, best = math.inf, {name: value.clone() for name, value in module.state_dict().items()}
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed("dropout", seed, chosen))
-        for step in range(architecture.steps):
+        for step in range(steps):
             module.train()
             index = streams.batches(1)[0].to(X_train.device)
             outputs = module(X_train[index])
             total = loss(outputs[None], tensors.y_train[index][None], tensors.kind)[0] + architecture.penalty(module)
             optimiser.zero_grad()
             total.backward()
-            optimiser.param_groups[0]["lr"] = learning_rate(architecture, step)
+            optimiser.param_groups[0]["lr"] = learning_rate(architecture, step, steps)
             optimiser.step()
             if step + 1 in looks:
                 module.eval()

@@ -1,0 +1,206 @@
+"""The command line: exit codes, one line for every mistake, nothing heavy imported too early."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xai_bench import cli
+
+TINY = """
+name = "tiny"
+data_seeds = [0]
+[[datasets]]
+name = "gaussian_correlated"
+n = 300
+[[models]]
+name = "spectral_mlp"
+hidden = [8]
+epochs = 0.1
+min_steps = 30
+[[explainers]]
+name = "spectral"
+[[explainers]]
+name = "mutual_information"
+"""
+ROWS = "".join(f"{i},{i % 7},{i % 2}\n" for i in range(60))
+
+
+def call(*arguments: object, capsys) -> tuple[int, str, str]:
+    """Run the command line in this process: exit code, stdout, stderr."""
+    old, sys.argv = sys.argv, ["xai-bench", *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    finally:
+        sys.argv = old
+    captured = capsys.readouterr()
+    code = stopped.value.code
+    return 0 if code is None else int(code), captured.out, captured.err
+
+
+def test_run_report_export(tmp_path, capsys):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY)
+    code, out, _ = call("run", suite, "--out", tmp_path, "--jobs", 1, capsys=capsys)
+    page = tmp_path / "reports" / "tiny" / "index.html"
+    assert code == 0
+    assert "6 cells: 6 done" in out
+    assert str(page) in out
+    written = page.read_text(encoding="utf-8")
+    assert "gaussian_correlated" in written
+    assert str(tmp_path) not in written
+    page.unlink()
+    code, _, _ = call("report", tmp_path / "runs" / "tiny", capsys=capsys)
+    assert code == 0
+    assert page.read_text(encoding="utf-8") == written
+    code, out, _ = call("export", tmp_path / "runs" / "tiny", "--format", "csv", capsys=capsys)
+    assert code == 0
+    assert out.startswith("dataset,model,explainer")
+    target = tmp_path / "t.csv"
+    assert call("export", tmp_path / "runs" / "tiny", "--out", target, capsys=capsys)[0] == 0
+    assert target.read_text(encoding="utf-8") == out
+
+
+def csv_suite(tmp_path: Path, content: str | None, *lines: str) -> Path:
+    table = tmp_path / "table.csv"
+    if content is not None:
+        table.write_text(content)
+    fields = "\n".join(lines or ('target = "y"', 'kind = "classification"'))
+    text = TINY.replace('name = "gaussian_correlated"\nn = 300', f'name = "csv:{table}"\n{fields}')
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "message"),
+    [
+        (None, (), "table.csv"),
+        ("", (), "empty"),
+        ("a,b,z\n" + ROWS, (), "'y'"),
+        ("a,b,y\n" + ROWS.replace("3,", "three,"), (), "text"),
+        ("a,b,y\n" + ROWS.replace("5,5", "5,"), (), "missing"),
+        ("a,b,y\n" + "".join(f"{i},{i % 7},1\n" for i in range(60)), (), "one class"),
+        ("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(60)), (), "at least 2"),
+        ("a,b,y\n1,2,0\n2,3,1\n", (), "20 rows"),
+        ("a,b,y\n" + ROWS, ('target = "y"', 'kind = "classify"'), "classification"),
+        ("a,b,y\n" + ROWS, ('kind = "classification"',), "target"),
+    ],
+)
+def test_a_bad_table_is_one_line_and_exit_code_2(tmp_path, capsys, content, lines, message):
+    suite = csv_suite(tmp_path, content, *lines)
+    code, _, err = call("run", suite, "--out", tmp_path / "out", "--jobs", 1, capsys=capsys)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_good_table_runs(tmp_path, capsys):
+    suite = csv_suite(tmp_path, "a,b,y\n" + ROWS)
+    code, out, _ = call("run", suite, "--out", tmp_path, "--jobs", 1, capsys=capsys)
+    assert code == 0
+    assert str(tmp_path) not in (tmp_path / "reports" / "tiny" / "summary.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "quik"), "did you mean quick"),
+        (("run", "absent.toml"), "cannot read"),
+        (("run", "quick", "--datasets", "digit"), "did you mean digits"),
+        (("run", "quick", "--explainers", "shapdeep"), "did you mean shap_deep"),
+        (("run", "quick", "--jobs", "0"), "at least 1"),
+        (("run", "quick", "--jobs", "two"), "two"),
+        (("run", "quick", "--data-seeds", "0"), "at least 1"),
+        (("run", "quick", "--plugin", "absent.py"), "cannot read the plugin"),
+        (("run", "quick", "--seeds", "3"), "--seeds"),
+        (("run",), "SUITE"),
+        (("report", "nowhere"), "no results"),
+        (("export", "nowhere"), "no results"),
+        (("list", "explainer"), "did you mean explainers"),
+        (("check", "sailency"), "did you mean saliency"),
+        (("data", "fetch", "cifar"), "unknown dataset"),
+        (("rum", "quick"), "rum"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(*arguments, capsys=capsys)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert out == ""
+    assert not list(tmp_path.glob("runs/*/results.sqlite")), "nothing is stored for a mistake"
+
+
+def test_unwritable_output(tmp_path, capsys):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY)
+    code, _, err = call("run", suite, "--out", blocker, capsys=capsys)
+    assert code == 2
+    assert "cannot write" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_truncated_images(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (folder / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03\0\0\0\x05")
+    monkeypatch.setenv("XAI_BENCH_DATA", str(tmp_path))
+    suite = tmp_path / "m.toml"
+    suite.write_text(TINY.replace('name = "gaussian_correlated"\nn = 300', 'name = "mnist_01"'))
+    code, _, err = call("run", suite, "--out", tmp_path, capsys=capsys)
+    assert code == 2
+    assert "idx" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_failed_cells_are_listed_and_exit_code_1(tmp_path, capsys, plugin_registry):
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(
+        "from xai_bench import Explainer, register\n@register\nclass Broken(Explainer):\n    name = 'broken'\n"
+        "    needs = 'data'\n    def relevance(self, problem):\n        raise RuntimeError('on purpose')\n"
+    )
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY + '[[explainers]]\nname = "broken"\n')
+    code, out, err = call("run", suite, "--out", tmp_path, "--jobs", 1, "--plugin", plugin, capsys=capsys)
+    assert code == 1
+    assert "1 failed" in out
+    assert "broken" in err
+    assert "on purpose" in err
+    assert "on purpose" in (tmp_path / "reports" / "tiny" / "index.html").read_text(encoding="utf-8")
+
+
+def test_list(capsys):
+    code, out, _ = call("list", "--json", capsys=capsys)
+    listed = json.loads(out)
+    assert code == 0
+    assert {"quick"} <= {row["name"] for row in listed["suites"]}
+    assert {"spectral", "lrp", "shap_deep"} <= {row["name"] for row in listed["explainers"]}
+    assert all(row["summary"] for rows in listed.values() for row in rows)
+    assert call("list", "datasets", capsys=capsys)[1].startswith("datasets:")
+    assert call("data", "list", capsys=capsys)[0] == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["--version"]])
+def test_nothing_heavy_is_imported_before_it_is_used(arguments):
+    code = (
+        "import sys; from xai_bench import cli; sys.argv = ['xai-bench', *sys.argv[1:]]\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'captum', 'shap', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'seaborn', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr

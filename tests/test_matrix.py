@@ -1,0 +1,201 @@
+"""The run loop and the store: the same bits however a run is cut up, failures stored, nothing lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xai_bench import matrix, read, run
+from xai_bench.errors import InputError
+from xai_bench.store import Costs, Store
+
+COSTS = [*Costs.__annotations__, "train_cpu", "train_wall"]
+NAMES = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
+
+
+def scores(results):
+    table = results.table()
+    return table[~table["metric"].isin(COSTS)].reset_index(drop=True)
+
+
+def assert_same(first, second):
+    pd.testing.assert_frame_equal(scores(first), scores(second), check_exact=True)
+    assert first.relevance.keys() == second.relevance.keys()
+    for key, values in first.relevance.items():
+        np.testing.assert_array_equal(values, second.relevance[key])
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    from tests.conftest import TINY_SUITE
+
+    return run(TINY_SUITE, out=tmp_path_factory.mktemp("reference"))
+
+
+def test_every_cell_is_done_or_unsupported(reference):
+    cells = reference.cells
+    assert set(cells["status"]) == {"done", "unsupported"}
+    assert (cells.loc[cells["status"] == "unsupported", "reason"] != "").all()
+    assert len(cells) == 4 * 2 + 2 * 2 * (2 * (2 + 3) + 1)
+    trained = cells[cells["model"] != ""]
+    assert trained[["train_score", "test_score", "chance", "p_value"]].notna().all().all()
+
+
+def test_oracle_scores_one_and_random_chance(reference):
+    found = reference.measurements
+    draw = next(iter(reference.draws.values()))
+    truth = found[found["dataset"] == "gaussian_correlated"]
+    for metric, chance in draw["chance"].items():
+        if chance is None:
+            continue
+        oracle = truth[(truth["explainer"] == "oracle") & (truth["metric"] == metric)]["value"]
+        assert (oracle == 1.0).all()
+        assert len(oracle) > 0
+        random = truth[(truth["explainer"] == "random") & (truth["metric"] == metric)]["value"]
+        error = truth[(truth["explainer"] == "random") & (truth["metric"] == f"{metric}_se")]["value"]
+        assert (np.abs(random.to_numpy() - chance) < 4 * error.to_numpy()).all()
+
+
+def test_two_processes_give_the_same_bits(reference, tiny, tmp_path):
+    assert_same(reference, run(tiny, out=tmp_path, jobs=2))
+
+
+def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(reference, tiny, tmp_path):
+    def stop(progress):
+        if progress.finished > 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, out=tmp_path, on_progress=stop)
+    halfway = read(tmp_path / "runs" / "tiny").cells["status"]
+    assert 0 < (halfway == "missing").sum() < len(halfway)
+    assert_same(reference, run(tiny, out=tmp_path))
+
+
+def test_a_second_run_computes_nothing(tiny, tmp_path, monkeypatch):
+    first = run(tiny, out=tmp_path)
+    monkeypatch.setattr(matrix._Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
+    monkeypatch.setattr(matrix._Loop, "_store_retention", lambda *_: pytest.fail("retention was judged again"))
+    again = run(tiny, out=tmp_path)
+    assert_same(first, again)
+    pd.testing.assert_frame_equal(first.cells, again.cells)
+
+
+def test_a_part_of_a_suite_keeps_the_rest(reference, tiny, tmp_path):
+    part = run(tiny, out=tmp_path, datasets=["diabetes"], explainers=["saliency"])
+    done = part.cells[part.cells["status"] == "done"]
+    assert set(done["dataset"]) == {"diabetes"}
+    assert set(done["explainer"]) == {"saliency", "random"}
+    assert_same(reference, run(tiny, out=tmp_path))
+
+
+def test_more_data_seeds_compute_the_new_ones_only(reference, tiny, tmp_path):
+    one = run(tiny, out=tmp_path, data_seeds=1)
+    assert set(one.cells["data_seed"]) == {0}
+    seen = []
+    both = run(tiny, out=tmp_path, data_seeds=2, on_progress=lambda p: seen.append(p.total))
+    assert seen[0] == len(both.cells) / 2
+    assert_same(reference, both)
+
+
+def test_adding_an_explainer_changes_no_other_number(reference, tiny, tmp_path):
+    tiny["explainers"] = [{"name": "integrated_gradients"}, *tiny["explainers"]]
+    more = run(tiny, out=tmp_path)
+    old, new = scores(reference), scores(more)
+    new = new[new["explainer"] != "integrated_gradients"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(old, new, check_exact=True)
+
+
+FAILING = """
+from xai_bench import Explainer, register
+import os, pathlib
+@register
+class Sometimes(Explainer):
+    name = "sometimes"
+    needs = "data"
+    def relevance(self, problem):
+        if pathlib.Path({flag!r}).exists():
+            raise RuntimeError("no luck")
+        return problem.X_train.var(0)
+"""
+
+
+def test_a_failed_cell_is_tried_again_and_never_a_result(tiny, tmp_path, plugin_registry):
+    flag = tmp_path / "flag"
+    flag.touch()
+    plugin = tmp_path / "sometimes.py"
+    plugin.write_text(FAILING.format(flag=str(flag)))
+    plugin_registry.load_plugin(plugin)
+    tiny["explainers"] = [{"name": "sometimes"}, {"name": "spectral"}]
+    failed = run(tiny, out=tmp_path).failed
+    assert set(failed["explainer"]) == {"sometimes"}
+    assert failed["reason"].str.contains("RuntimeError: no luck").all()
+    flag.unlink()
+    assert run(tiny, out=tmp_path).failed.empty
+
+
+DYING = """
+from xai_bench import Explainer, register
+import os
+@register
+class Dies(Explainer):
+    name = "dies"
+    needs = "data"
+    def relevance(self, problem):
+        os._exit(9)
+"""
+
+
+def test_a_worker_that_dies_is_a_failure_and_the_rest_is_done(tiny, tmp_path, plugin_registry):
+    plugin = tmp_path / "dies.py"
+    plugin.write_text(DYING)
+    plugin_registry.load_plugin(plugin)
+    tiny["explainers"] = [{"name": "dies"}, {"name": "spectral"}]
+    cells = run(tiny, out=tmp_path, jobs=2).cells
+    assert (cells.loc[cells["explainer"] == "spectral", "status"] != "failed").all()
+    died = cells[cells["explainer"] == "dies"]
+    assert (died["status"] == "failed").all()
+    assert died["reason"].str.contains("the worker died").all()
+
+
+def test_a_dataset_that_cannot_be_loaded_is_a_failure_with_a_reason(tiny, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("a,b,y\n" + "1,2,0\n" * 50)
+    tiny["datasets"] = [{"name": f"csv:{table}", "target": "y", "kind": "classification"}, *tiny["datasets"]]
+    with pytest.raises(InputError, match="one class"):
+        run(tiny, out=tmp_path)
+
+
+def test_stores_that_cannot_be_used(tmp_path):
+    (tmp_path / "results.sqlite").write_text("this is not a database, and long enough to be seen as none")
+    with pytest.raises(InputError, match="not a store"):
+        Store(tmp_path / "results.sqlite")
+    with Store(tmp_path / "old" / "results.sqlite") as store, store._db:
+        store.set_meta("schema_version", "0")
+    with pytest.raises(InputError, match="schema version 0"):
+        Store(tmp_path / "old" / "results.sqlite")
+    with pytest.raises(InputError, match="no results"):
+        read(tmp_path / "nowhere")
+
+
+def test_the_table_is_tidy(reference):
+    table = reference.table()
+    assert not table.duplicated(NAMES).any()
+    assert {"retention_retrained_area", "retention_masked", "explain_cpu", "auroc"} <= set(table["metric"])
+    missing = table[table["value"].isna() & (table["status"] == "done") & (table["metric"] != "peak_memory")]
+    assert (missing["reason"] != "").all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"jobs": 0}, "jobs"),
+        ({"data_seeds": 0}, "data_seeds"),
+        ({"datasets": ["diabets"]}, "did you mean diabetes"),
+        ({"explainers": ["spectrl"]}, "did you mean spectral"),
+    ],
+)
+def test_bad_arguments(tiny, tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        run(tiny, out=tmp_path, **arguments)

@@ -1,0 +1,134 @@
+"""Retention: which inputs are kept, what is scored, and when an area means something."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.toy import toy
+from xai_bench import plan, retention, suite
+from xai_bench.datasets.base import Dataset
+from xai_bench.models.training import fit_many
+from xai_bench.suite import Retention
+
+JUDGE = Retention(judge={"epochs": 0.1, "min_steps": 60, "checkpoints": 3})
+
+
+@pytest.fixture
+def draw():
+    content = {"name": "t", "datasets": [{"name": "xor"}], "explainers": [{"name": "mutual_information"}]}
+    return plan.draws(suite.from_dict(content))[0]
+
+
+@pytest.mark.parametrize(
+    ("d", "p", "expected"),
+    [
+        (20, 11, [1, 2, 3, 5, 8, 11, 20]),
+        (64, 0, [1, 2, 3, 5, 7, 64]),
+        (10, 0, [1, 2, 3, 10]),
+        (784, 0, [1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 79, 784]),
+        (2, 2, [1, 2]),
+    ],
+)
+def test_kept_counts(d, p, expected):
+    assert retention.kept_counts(d, p) == expected
+
+
+def test_ties_are_broken_at_random_not_by_position():
+    rng = np.random.default_rng(0)
+    kept = Counter()
+    for _ in range(2000):
+        kept.update(np.flatnonzero(retention.top(np.ones(5), 2, rng.permutation(5))).tolist())
+    assert all(abs(kept[j] - 800) < 4 * np.sqrt(2000 * 0.4 * 0.6) for j in range(5))
+    np.testing.assert_array_equal(retention.top(np.array([0, 3, 1, 3]), 2, np.arange(4)), [False, True, False, True])
+
+
+def shuffled(data: Dataset) -> Dataset:
+    """The same data with columns moved, and the permutation that says where they came from."""
+    from dataclasses import replace
+
+    order = np.random.default_rng(5).permutation(data.d)
+    parts = {f"X_{p}": np.ascontiguousarray(getattr(data, f"X_{p}")[:, order]) for p in ("train", "valid", "test")}
+    return replace(data, **parts, permutation=order)
+
+
+def test_masked_score_equals_a_literal_one_and_masks_are_canonical(draw):
+    data = shuffled(toy())
+    (fitted,) = fit_many(retention.judge_of(JUDGE), data, [0])
+    scorer = retention.Scorer(data, draw, JUDGE, {"m": fitted.module}, {})
+    mask = np.arange(data.d) < 3  # canonical: the relevant inputs
+    X = data.X_test.copy()
+    for position, column in enumerate(data.permutation):
+        if column >= 3:
+            X[:, position] = 0
+    predicted = fitted.module(torch.from_numpy(X)).argmax(1).numpy()
+    assert scorer.masked("m", mask) == pytest.approx((predicted == data.y_test).mean())
+
+
+def test_retrained_score_is_the_judge_on_the_kept_inputs_and_masks_are_judged_once(draw, monkeypatch):
+    data = shuffled(toy(n=800))
+    calls = []
+    original = retention.fit_many
+
+    def counting(architecture, data, seeds, masks, **options):
+        calls.append(len(seeds))
+        return original(architecture, data, seeds, masks, **options)
+
+    monkeypatch.setattr(retention, "fit_many", counting)
+    scorer = retention.Scorer(data, draw, JUDGE, {}, {})
+    good, bad = np.arange(data.d) < 3, np.arange(data.d) >= 9
+    scorer.retrain([good, bad, good])
+    assert calls == [2]
+    assert scorer.retrained(good) > scorer.retrained(bad) + 0.2
+    known = retention.Scorer(data, draw, JUDGE, {}, scorer.judged)
+    known.retrain([good, bad])
+    assert calls == [2]
+    assert known.new == {}
+
+
+def test_areas_of_a_perfect_a_random_and_a_reversed_ranking(draw):
+    data = shuffled(toy(n=1500))
+    perfect = np.where(np.arange(12) < 3, 1.0, 0.0)
+    ranked = [
+        retention.Ranked("perfect", perfect, ""),
+        retention.Ranked("random", None, ""),
+        retention.Ranked("reversed", -perfect, ""),
+    ]
+    judged = retention.judge(data, draw, JUDGE, ranked, {}, {})
+    area = {
+        cell: next(m.value for m in found if m.metric == "retention_retrained_area")
+        for cell, found in judged.measurements.items()
+    }
+    assert area["random"] == pytest.approx(0, abs=1e-9)
+    assert area["perfect"] > 0.5 > 0 > area["reversed"]
+    again = retention.judge(data, draw, JUDGE, ranked, {}, judged.judgements)
+    assert again.measurements == judged.measurements
+    assert again.judgements == {}
+
+
+def test_no_area_where_all_inputs_are_no_better_than_random_ones(draw):
+    data = toy(n=400)
+    noise = np.random.default_rng(1)
+    from dataclasses import replace
+
+    data = replace(data, **{f"y_{p}": noise.permutation(getattr(data, f"y_{p}")) for p in ("train", "valid", "test")})
+    found = retention.judge(data, draw, JUDGE, [retention.Ranked("c", np.arange(12.0), "")], {}, {})
+    area = next(m for m in found.measurements["c"] if m.metric == "retention_retrained_area")
+    assert area.value is None
+    assert "standard errors" in area.reason
+
+
+def test_standard_error_of_the_full_score(draw):
+    data = toy(n=600, kind="regression")
+    (fitted,) = fit_many(retention.judge_of(JUDGE), data, [0])
+    scorer = retention.Scorer(data, draw, JUDGE, {"m": fitted.module}, {})
+    squares = (fitted.module(torch.from_numpy(data.X_test))[:, 0].numpy() - data.y_test) ** 2
+    rng = np.random.default_rng(0)
+    n = len(squares)
+    resampled = [squares[rng.integers(n, size=n)].mean() / data.y_test.var() for _ in range(4000)]
+    assert scorer.full_error("masked", "m") == pytest.approx(np.std(resampled), rel=0.1)
+    assert isinstance(fitted.module, nn.Sequential)

@@ -1,0 +1,117 @@
+"""Reading suites: expansion, labels, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import pytest
+
+from xai_bench import plan, registry, suite
+from xai_bench.errors import InputError
+
+
+def test_every_shipped_suite_is_valid():
+    for name in suite.shipped():
+        assert suite.load(name).name == name
+
+
+def test_only_the_grid_is_expanded(tiny):
+    tiny["datasets"] = [{"name": "xor", "n": 100, "grid": {"d": [4, 8]}}]
+    tiny["models"] = [{"name": "mlp", "hidden": [10, 5]}]
+    loaded = suite.from_dict(tiny)
+    assert [entry.label for entry in loaded.datasets] == ["xor (d=4)", "xor (d=8)"]
+    assert [entry.component.d for entry in loaded.datasets] == [4, 8]
+    assert loaded.models[0].component.hidden == (10, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"datasets": [{"name": "gausian_independent"}]}, "did you mean gaussian_independent"),
+        ({"datasets": [{"name": "xor", "rows": 5}]}, "unknown field 'rows'"),
+        ({"datasets": [{"name": "xor", "n": "many"}]}, "xor: n: .* got 'many'"),
+        ({"datasets": [{"name": "xor", "n": 0}]}, "xor: n: .* got 0"),
+        ({"datasets": [{"label": "x"}]}, "needs a name"),
+        ({"datasets": []}, "at least one"),
+        ({"datasets": "xor"}, "expected"),
+        ({"explainers": []}, "at least one"),
+        ({"models": []}, "needs at least one"),
+        ({"explainers": [{"name": "saliency"}, {"name": "saliency", "rows": 3}]}, "give one of them a label"),
+        ({"explainers": [{"name": "saliency", "label": "random"}]}, "always there"),
+        ({"explainers": [{"name": "saliency", "grid": {"rows": 3}}]}, "expected lists"),
+        ({"explainers": [{"name": "saliency", "rows": 3, "grid": {"rows": [3]}}]}, "both as a field and under grid"),
+        ({"models": [{"name": "mlp", "optional": True}]}, "belongs to a"),
+        ({"data_seeds": []}, "data_seeds"),
+        ({"data_seeds": [0, 0]}, "twice"),
+        ({"data_seeds": [-1]}, "data_seeds"),
+        ({"data_seeds": 3}, "data_seeds"),
+        ({"folds": 1}, "folds"),
+        ({"foldz": 2}, "did you mean folds"),
+        ({"name": "a/b"}, "name"),
+        ({"retention": {"orders": 3}}, "orders"),
+        ({"retention": {"order": 30}}, "did you mean orders"),
+        ({"retention": {"judge": {"epochz": 3}}}, "did you mean epochs"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(tiny, change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        suite.from_dict({**tiny, **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    bad = tmp_path / "bad.toml"
+    bad.write_text("name = ")
+    for name, message in [(str(bad), "not valid TOML"), (str(tmp_path / "no.toml"), "cannot read"), ("quik", "quick")]:
+        with pytest.raises(InputError, match=message):
+            suite.load(name)
+
+
+def test_keys_depend_on_what_results_depend_on_only(tiny):
+    def keys(**change):
+        return [cell.key for block in plan.blocks(suite.from_dict({**tiny, **change})) for cell in block.cells]
+
+    reference = keys()
+    assert len(set(reference)) == len(reference)
+    relabelled = [{**tiny["datasets"][0], "label": "pairs"}, tiny["datasets"][1]]
+    assert keys(datasets=relabelled, name="other", title="t") == reference
+    assert set(keys(explainers=[*tiny["explainers"], {"name": "lrp"}])) > set(reference)
+    assert set(keys(data_seeds=[0, 1, 2])) > set(reference)
+    assert not set(keys(standardise=False)) & set(reference)
+    assert not set(keys(datasets=[{"name": "gaussian_correlated", "n": 301}])) & set(reference)
+
+
+def test_methods_without_a_model_run_once(tiny):
+    blocks = plan.blocks(suite.from_dict(tiny))
+    without = [b for b in blocks if b.model is None]
+    assert len(without) == 4  # two datasets, two data seeds
+    assert all([c.label for c in b.cells] == ["random", "oracle", "mutual_information"] for b in without)
+
+
+def test_plugin_hash_is_part_of_the_identity(tmp_path, plugin_registry):
+    text = "from xai_bench import Explainer, register\n@register\nclass Mine(Explainer):\n    name = 'mine'\n"
+    text += "    def relevance(self, problem): return problem.X_train.var(0)\n"
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    plugin = registry.load_plugin(path)
+    assert registry.create("explainers", "mine", {}).identity()["plugin"] == plugin.sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1/0", "ZeroDivisionError"),
+        ("x = 1", "registers nothing"),
+        ("from xai_bench import Explainer, register\n@register\nclass A(Explainer):\n    name = 'lrp'\n"
+         "    def relevance(self, problem): ...\n", "taken"),
+        ("from xai_bench import Explainer, register\n@register\nclass A(Explainer):\n    name = 'a'\n", "write its method"),
+        ("from xai_bench import register\n@register\nclass A: pass\n", "cannot register"),
+        ("def (", "SyntaxError"),
+    ],
+)
+def test_a_bad_plugin_is_one_clear_line(tmp_path, plugin_registry, text, message):
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        registry.load_plugin(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="cannot read"):
+        registry.load_plugin(tmp_path / "absent.py")

@@ -1,0 +1,314 @@
+"""The user's own tables: what is read, the key, and one line for every table that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xai_bench import registry
+from xai_bench.component import sha256
+from xai_bench.datasets.tables import CSV
+from xai_bench.errors import InputError
+
+
+def good(n=40):
+    values = np.random.default_rng(0).normal(size=(n, 3)).round(6)
+    return pd.DataFrame({"a": values[:, 0], "b": values[:, 1], "c": values[:, 2], "y": np.arange(n) % 2})
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(content, name="table.csv"):
+        file = tmp_path / name
+        if isinstance(content, pd.DataFrame):
+            content.to_csv(file, index=False)
+        elif isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            file.write_text(content)
+        return str(file)
+
+    return to_file
+
+
+def classes(path, **fields):
+    return CSV(path=path, target="y", kind="classification", **fields)
+
+
+def regression(path, **fields):
+    return CSV(path=path, target="y", kind="regression", **fields)
+
+
+def line_of(source):
+    """The error line of a table that cannot be loaded."""
+    with pytest.raises(InputError) as caught:
+        source.load(0)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith("csv: ")
+    return line
+
+
+class TestReading:
+    def test_a_table(self, write):
+        frame = good()
+        table = classes(write(frame)).draw(np.random.default_rng(0))
+        np.testing.assert_array_equal(table.X, frame[["a", "b", "c"]])
+        np.testing.assert_array_equal(table.y, frame["y"])
+        assert (table.feature_names, table.target_name, table.class_names) == (("a", "b", "c"), "y", ("0", "1"))
+        assert table.truth is None
+        assert table.notices == ()
+
+    def test_loads_through_the_registry(self, write):
+        path = write(good())
+        source = registry.create("datasets", f"csv:{path}", {"target": "y", "kind": "classification", "drop": ["b"]})
+        data = source.load(0)
+        assert sorted(data.feature_names) == ["a", "c"]
+        assert data.n_outputs == 2
+
+    def test_text_labels(self, write):
+        frame = good().assign(y=["no", "yes", "no", "perhaps"] * 10)
+        table = classes(write(frame)).draw(np.random.default_rng(0))
+        assert table.class_names == ("no", "perhaps", "yes")
+        assert [table.class_names[label] for label in table.y] == list(frame["y"])
+
+    def test_labels_need_not_begin_at_zero(self, write):
+        table = classes(write(good().assign(y=[7, 3] * 20))).draw(np.random.default_rng(0))
+        assert table.class_names == ("3", "7")
+        assert list(table.y[:2]) == [1, 0]
+
+    def test_decimal_labels(self, write):
+        table = classes(write(good().assign(y=[1.0, 2.5] * 20))).draw(np.random.default_rng(0))
+        assert table.class_names == ("1", "2.5")
+
+    def test_booleans(self, write):
+        frame = good().assign(b=[True, False] * 20, y=[False, True] * 20)
+        table = classes(write(frame)).draw(np.random.default_rng(0))
+        assert table.class_names == ("False", "True")
+        np.testing.assert_array_equal(table.y, frame["y"])
+        np.testing.assert_array_equal(table.X[:, 1], frame["b"])
+
+    def test_regression(self, write):
+        frame = good().assign(y=np.linspace(5, 6, 40))
+        data = regression(write(frame)).load(0)
+        assert (data.n_outputs, data.class_names) == (1, ())
+        assert data.y_train.min() >= 5
+
+    def test_blanks_after_commas(self, write):
+        text = good().to_csv(index=False).replace(",", ", ")
+        assert classes(write(text)).draw(np.random.default_rng(0)).feature_names == ("a", "b", "c")
+
+    def test_packed(self, tmp_path):
+        good().to_csv(tmp_path / "table.csv.gz", index=False)
+        assert classes(str(tmp_path / "table.csv.gz")).load(0).d == 3
+
+    def test_a_column_without_a_name_gets_a_notice(self, write, tmp_path):
+        good().to_csv(tmp_path / "table.csv")
+        (notice,) = classes(str(tmp_path / "table.csv")).load(0).notices
+        assert "drop = ['Unnamed: 0']" in notice
+
+    def test_parquet_by_the_ending(self, write, monkeypatch):
+        frame = good().convert_dtypes()
+        monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
+        table = classes(write("not read", "table.parquet")).draw(np.random.default_rng(0))
+        np.testing.assert_array_equal(table.X, frame[["a", "b", "c"]].to_numpy(dtype=float))
+
+    def test_parquet_with_missing_values(self, write, monkeypatch):
+        frame = good().convert_dtypes()
+        frame.loc[3, "b"] = pd.NA
+        monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
+        assert "'b' has 1 missing" in line_of(classes(write("not read", "table.parquet")))
+
+    def test_parquet_itself(self, tmp_path):
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        good().to_parquet(tmp_path / "table.parquet")
+        assert classes(str(tmp_path / "table.parquet")).load(0).d == 3
+
+
+class TestKey:
+    def test_holds_the_content_and_not_the_place(self, write, tmp_path):
+        path = write(good())
+        (tmp_path / "elsewhere").mkdir()
+        copy = shutil.copy(path, tmp_path / "elsewhere" / "renamed.csv")
+        identity = classes(path).identity()
+        assert identity == classes(str(copy)).identity()
+        assert identity["fingerprint"] == {"sha256": sha256((tmp_path / "table.csv").read_bytes())}
+        assert str(tmp_path) not in json.dumps(identity)
+        assert identity["fields"] == {"target": "y", "kind": "classification", "drop": []}
+
+    def test_changes_with_content_and_fields(self, write):
+        one = classes(write(good())).identity()
+        assert classes(write(good(41), "b.csv")).identity() != one
+        assert classes(write(good(), "c.csv"), drop=("a",)).identity() != one
+        assert regression(write(good(), "d.csv")).identity() != one
+
+    def test_fields_still_build_the_same_component(self, write):
+        source = classes(write(good()), drop=("a",))
+        assert CSV(**json.loads(json.dumps(source.fields()))) == source
+
+    def test_of_a_missing_file(self):
+        assert classes("nowhere/table.csv").fingerprint() == {}
+
+
+class TestBadFiles:
+    def test_missing(self):
+        source = classes("nowhere/table.csv")
+        assert source.missing() == line_of(source)
+        assert "expected a file at 'nowhere/table.csv', found nothing" in line_of(source)
+
+    def test_a_folder(self, tmp_path):
+        assert "found a folder" in line_of(classes(str(tmp_path)))
+
+    def test_empty(self, write):
+        assert "'table.csv' is empty" in line_of(classes(write("")))
+
+    def test_header_only(self, write):
+        assert "has 0 rows of 4 columns" in line_of(classes(write("a,b,c,y\n")))
+
+    def test_ragged(self, write):
+        line = line_of(classes(write("a,b,y\n1,2,0\n1,2,3,4,1\n")))
+        assert "cannot read 'table.csv'" in line
+        assert "line 3" in line
+
+    def test_binary(self, write):
+        assert "cannot read 'table.csv'" in line_of(classes(write(bytes(range(256)) * 9)))
+
+    def test_broken_gzip(self, write):
+        assert "cannot read 'table.csv.gz'" in line_of(classes(write(b"no gzip", "table.csv.gz")))
+
+    def test_more_fields_than_the_header(self, write):
+        text = "a,b,y\n" + "1,2,3,0\n4,5,6,1\n" * 20
+        assert "more fields than the header" in line_of(classes(write(text)))
+
+    def test_a_name_twice(self, write):
+        text = "a,b,y,y\n" + "1,2,0,0\n4,5,1,1\n" * 20
+        assert "more than one column 'y'" in line_of(classes(write(text)))
+
+    @pytest.mark.parametrize(("separator", "word"), [(";", "semicolons"), ("\t", "tabs")])
+    def test_other_separators(self, write, separator, word):
+        line = line_of(classes(write(good().to_csv(index=False, sep=separator))))
+        assert f"separated by {word}" in line
+
+    def test_no_parquet_library(self, write, monkeypatch):
+        def absent(path):
+            raise ImportError("Unable to find a usable engine")
+
+        monkeypatch.setattr(pd, "read_parquet", absent)
+        assert "pip install pyarrow" in line_of(classes(write("not read", "table.parquet")))
+
+    def test_no_parquet_file(self, write, monkeypatch):
+        def broken(path):
+            raise ValueError("Parquet magic bytes not found in footer")
+
+        monkeypatch.setattr(pd, "read_parquet", broken)
+        assert "magic bytes" in line_of(classes(write("no parquet", "table.parquet")))
+
+
+class TestBadColumns:
+    def test_no_target(self, write):
+        frame = good().rename(columns={"y": "outcome"})
+        source = CSV(path=write(frame), target="outcom", kind="classification")
+        assert "unknown column 'outcom': did you mean outcome?" in line_of(source)
+
+    def test_unknown_drop(self, write):
+        frame = good().rename(columns={"c": "colour"})
+        assert "unknown column 'color': did you mean colour?" in line_of(classes(write(frame), drop=("color",)))
+
+    def test_target_in_drop(self, write):
+        assert "the target 'y' is also in drop" in line_of(classes(write(good()), drop=("y",)))
+
+    def test_text(self, write):
+        frame = good().assign(town=["Bonn"] * 40, c=["1.5"] * 39 + ["?"])
+        line = line_of(classes(write(frame)))
+        assert "the columns 'c', 'town' hold text such as '?': expected numbers" in line
+        assert "drop = ['c', 'town']" in line
+        line = line_of(classes(write(frame), drop=("c",)))
+        assert "column 'town' holds text such as 'Bonn'" in line
+
+    def test_many_text_columns(self, write):
+        frame = good().assign(**{f"t{j}": ["x"] * 40 for j in range(8)})
+        assert "'t0', 't1', 't2', 't3', 't4' and 3 more hold text" in line_of(classes(write(frame)))
+
+    def test_missing_values(self, write):
+        frame = good()
+        frame.loc[[1, 2, 5], "b"] = np.nan
+        line = line_of(classes(write(frame)))
+        assert "column 'b' has 3 missing or infinite values: fill them" in line
+        frame.loc[0, "c"] = np.inf
+        assert "'b' has 3 missing or infinite values (and so have 1 more columns)" in line_of(classes(write(frame)))
+
+    def test_missing_booleans(self, write):
+        frame = good().assign(b=[True, None] * 20)
+        assert "column 'b' has 20 missing" in line_of(classes(write(frame)))
+
+    def test_empty_column(self, write):
+        assert "column 'b' has 40 missing" in line_of(classes(write(good().assign(b=np.nan))))
+
+    def test_dates(self, write, monkeypatch):
+        frame = good().assign(b=pd.Timestamp("2020-01-02"))
+        monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
+        assert "column 'b' holds other values such as '2020-01-02" in line_of(classes(write("", "table.parquet")))
+
+    def test_one_column(self, write):
+        assert "expected at least 2 inputs to rank, got 1" in line_of(classes(write(good()), drop=("a", "b")))
+        assert "expected at least 2 inputs to rank, got 0" in line_of(classes(write(good()), drop=("a", "b", "c")))
+
+    def test_few_rows(self, write):
+        assert "expected at least 20 rows" in line_of(classes(write(good(10))))
+
+
+class TestBadTargets:
+    def test_missing_values(self, write):
+        frame = good().assign(y=["ill", "well", None, "ill"] * 10)
+        assert "the target 'y' has 10 missing values" in line_of(classes(write(frame)))
+
+    def test_one_class(self, write):
+        assert "the target has one class only" in line_of(classes(write(good().assign(y="same"))))
+
+    def test_constant(self, write):
+        assert "the target has one value only" in line_of(regression(write(good().assign(y=1.5))))
+
+    def test_a_number_as_class(self, write):
+        values = np.repeat(np.linspace(0, 1, 51), 4)
+        line = line_of(classes(write(good(204).assign(y=values))))
+        assert "has 51 different decimal numbers: expected at most 50 classes" in line
+        assert "regression" in line
+
+    def test_fifty_decimal_classes_are_accepted(self, write):
+        values = np.repeat(np.linspace(0, 1, 50), 4)
+        assert classes(write(good(200).assign(y=values))).load(0).n_outputs == 50
+
+    def test_a_class_for_every_row(self, write):
+        line = line_of(classes(write(good().assign(y=[f"row {j}" for j in range(40)]))))
+        assert "has 40 classes in 40 rows" in line
+
+    def test_text_in_a_regression(self, write):
+        line = line_of(regression(write(good().assign(y=["1"] * 39 + ["high"]))))
+        assert "holds text such as 'high': expected numbers for a regression" in line
+
+    def test_infinite(self, write):
+        frame = good().assign(y=np.linspace(0, 1, 40))
+        frame.loc[0, "y"] = np.inf
+        assert "the target has missing or infinite values" in line_of(regression(write(frame)))
+
+
+class TestFields:
+    @pytest.mark.parametrize(
+        ("fields", "line"),
+        [
+            ({"path": "t.csv", "kind": "classification"}, "csv: the field 'target' is required"),
+            ({"path": "t.csv", "target": "y"}, "csv: the field 'kind' is required"),
+            ({"target": "y", "kind": "regression"}, "csv: the field 'path' is required"),
+            ({"path": "t.csv", "target": "y", "kind": "ranking"}, "'classification' or 'regression', got 'ranking'"),
+            ({"path": "t.csv", "target": "y", "kind": "regression", "dorp": ["a"]}, "did you mean drop?"),
+        ],
+    )
+    def test_a_wrong_value_is_one_line(self, fields, line):
+        with pytest.raises(InputError) as caught:
+            CSV(**fields)
+        assert line in str(caught.value)
+        assert "\n" not in str(caught.value)

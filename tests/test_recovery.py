@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import recovery as literal
 
+from tests.reference import recovery as literal
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
 from xai_bench.metrics import recovery
@@ -259,6 +259,11 @@ def test_scores_depend_on_the_order_of_relevances_only(case):
         score = metric(relevance, truth)
         assert metric(np.exp(relevance) - 1, truth) == score, metric.name
         assert metric(1e300 * relevance, truth) == score, metric.name
+
+
+def test_ten_tenths_tie_with_one():
+    truth = GroundTruth(roles("r" * 10 + "-"), blocks=(tuple(range(10)),))
+    assert recovery.auroc(np.r_[np.full(10, 0.1), 1.0], truth) == 0.5
 
 
 def test_sums_of_huge_relevances_do_not_raise():

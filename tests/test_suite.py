@@ -100,9 +100,15 @@ def test_plugin_hash_is_part_of_the_identity(tmp_path, plugin_registry):
     [
         ("1/0", "ZeroDivisionError"),
         ("x = 1", "registers nothing"),
-        ("from xai_bench import Explainer, register\n@register\nclass A(Explainer):\n    name = 'lrp'\n"
-         "    def relevance(self, problem): ...\n", "taken"),
-        ("from xai_bench import Explainer, register\n@register\nclass A(Explainer):\n    name = 'a'\n", "write its method"),
+        (
+            "from xai_bench import Explainer, register\n@register\nclass A(Explainer):\n    name = 'lrp'\n"
+            "    def relevance(self, problem): ...\n",
+            "taken",
+        ),
+        (
+            "from xai_bench import Explainer, register\n@register\nclass A(Explainer):\n    name = 'a'\n",
+            "write its method",
+        ),
         ("from xai_bench import register\n@register\nclass A: pass\n", "cannot register"),
         ("def (", "SyntaxError"),
     ],

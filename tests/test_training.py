@@ -103,8 +103,12 @@ def test_result_says_what_was_reached_beside_chance():
 
 def test_the_best_checkpoint_is_kept():
     data = toy(n=200, d=10)
-    (short,) = fit_many(MLP(epochs=0.1, min_steps=400, checkpoints=40, learning_rate=0.02, schedule="constant"), data, [0])
-    (last,) = fit_many(MLP(epochs=0.1, min_steps=400, checkpoints=1, learning_rate=0.02, schedule="constant"), data, [0])
+    (short,) = fit_many(
+        MLP(epochs=0.1, min_steps=400, checkpoints=40, learning_rate=0.02, schedule="constant"), data, [0]
+    )
+    (last,) = fit_many(
+        MLP(epochs=0.1, min_steps=400, checkpoints=1, learning_rate=0.02, schedule="constant"), data, [0]
+    )
     assert short.valid_loss < last.valid_loss
     outputs = short.module(torch.from_numpy(data.X_valid))
     again = nn.functional.cross_entropy(outputs, torch.from_numpy(data.y_valid))

@@ -15,6 +15,14 @@ def toy(n: int = 300, d: int = 12, seed: int = 0, kind: str = "classification") 
     y = np.digitize(z, [-0.5, 0.5]).astype(np.int64) if kind == "classification" else z.astype(np.float32)
     a, b = int(0.64 * n), int(0.8 * n)
     return Dataset(
-        X[:a], X[a:b], X[b:], y[:a], y[a:b], y[b:], kind, 3 if kind == "classification" else 1,
-        tuple(f"x{j + 1}" for j in range(d)), np.arange(d),
+        X[:a],
+        X[a:b],
+        X[b:],
+        y[:a],
+        y[a:b],
+        y[b:],
+        kind,
+        3 if kind == "classification" else 1,
+        tuple(f"x{j + 1}" for j in range(d)),
+        np.arange(d),
     )

@@ -54,7 +54,9 @@ def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
         registry.activate(plugin)
 
 
-def run_block(block: Block, weights: bytes | None = None, model_content: Mapping[str, Any] | None = None) -> BlockResult:
+def run_block(
+    block: Block, weights: bytes | None = None, model_content: Mapping[str, Any] | None = None
+) -> BlockResult:
     """Load, fit (unless ``weights`` are given), explain and score. Never raises: a failure is a result."""
     try:
         data = load(block.draw)
@@ -291,5 +293,3 @@ def run_retention(task: RetentionTask) -> retention.Judged:
     data = load(task.draw)
     models = {key: from_weights(architecture, data, w) for key, (architecture, w) in task.models.items()}
     return retention.judge(data, task.draw, task.settings, task.ranked, models, task.known)
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -53,7 +54,7 @@ def main() -> NoReturn:
             raise
         if isinstance(error, typer.Abort):
             sys.exit(INTERRUPTED)
-        message = getattr(error, "format_message", lambda: str(error))()
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
         if message:
             _stop(message)
         sys.exit(INPUT_ERROR)
@@ -127,7 +128,7 @@ def run(
             on_progress=display.update,
         )
     page = write_report(results, out / "reports" / results.suite["name"])
-    code = _summary(results, display.last, bool(datasets or explainers))
+    code = _summary(results, display.last)
     typer.echo(f"report: {page}")
     raise typer.Exit(code)
 
@@ -155,7 +156,13 @@ class _Display:
         from rich.progress import Progress as Bar
 
         self.console = Console(stderr=True)
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("cells"), TimeElapsedColumn(), TextColumn("{task.description}"))
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("cells"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
         self._bar = Bar(*columns, console=self.console, transient=True)
         self._task = self._bar.add_task("starting the workers", total=None)
         self._said: set[str] = set()
@@ -183,12 +190,17 @@ class _Display:
         )
 
 
-def _summary(results: Results, progress: Progress | None, narrowed: bool) -> int:
+def _summary(results: Results, progress: Progress | None) -> int:
     """Print the counts and the failures; returns the exit code."""
-    counts = results.cells["status"].value_counts()
-    parts = [f"{counts[s]} {s.replace('_', ' ')}" for s in ("done", "unsupported", "failed", "timed_out") if s in counts]
-    if counts.get("missing", 0):
-        parts.append(f"{counts['missing']} not run")
+    counts = Counter(results.cells["status"])
+    words = {
+        "done": "done",
+        "unsupported": "unsupported",
+        "failed": "failed",
+        "timed_out": "timed out",
+        "missing": "not run",
+    }
+    parts = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
     typer.echo(f"{results.suite['name']}: {len(results.cells)} cells: {', '.join(parts)}")
     failures = [
         f"{row.dataset}, {row.model or 'no model'}, {row.explainer}, data seed {row.data_seed}: {row.reason}"
@@ -220,7 +232,9 @@ def report(
 
 @app.command(name="list")
 def list_(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="suites, datasets, models, explainers or metrics.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="suites, datasets, models, explainers or metrics.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     plugin: Plugins = None,
 ) -> None:

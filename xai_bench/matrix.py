@@ -160,8 +160,10 @@ def run(
         suite = suite.model_copy(update={"data_seeds": tuple(range(data_seeds))})
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs: expected at least 1, got {jobs}")
-    wanted = {axis: suites.narrowed(suite, axis, list(labels)) for axis, labels in
-              (("datasets", datasets), ("explainers", explainers))}
+    wanted = {
+        axis: suites.narrowed(suite, axis, list(labels))
+        for axis, labels in (("datasets", datasets), ("explainers", explainers))
+    }
     suite, notices = _available(suite)
     folder = Path(out) / "runs" / suite.name
     if fresh and folder.exists():

@@ -103,9 +103,7 @@ def _block(suite: Suite, draw: Draw, model: Entry | None, seed: int, explainers:
         for name in CONTROLS
     ]
     cells += [
-        Cell(
-            sha256(canonical_json({**place, "explainer": entry.component.identity()})), entry.label, entry.component
-        )
+        Cell(sha256(canonical_json({**place, "explainer": entry.component.identity()})), entry.label, entry.component)
         for entry in explainers
     ]
     return Block(draw, model, seed, trained, tuple(cells), suite.rankings)

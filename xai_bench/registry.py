@@ -163,4 +163,3 @@ def plugins() -> tuple[Plugin, ...]:
 def forget(family: str, name: str) -> None:
     """Remove a registered component (for tests and interactive sessions)."""
     _registered[family].pop(name, None)
-

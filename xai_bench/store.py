@@ -135,7 +135,9 @@ class Store:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(f"cannot write results to {str(path.parent)!r}: {reason}; choose another --out") from None
         except sqlite3.DatabaseError:
-            raise InputError(f"{str(path)!r} is not a store of results: move it away, or choose another --out") from None
+            raise InputError(
+                f"{str(path)!r} is not a store of results: move it away, or choose another --out"
+            ) from None
         self._prepare()
 
     def _prepare(self) -> None:

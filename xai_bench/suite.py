@@ -73,9 +73,7 @@ class Suite(BaseModel):
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""
         axes = {
-            axis: [
-                {"label": entry.label, **entry.component.identity()} for entry in getattr(self, axis)
-            ]
+            axis: [{"label": entry.label, **entry.component.identity()} for entry in getattr(self, axis)]
             for axis in ("datasets", "models", "explainers")
         }
         plain = self.model_dump(mode="json", exclude={"datasets", "models", "explainers"})
@@ -178,7 +176,9 @@ def _validated(kind: Any, fields: dict[str, Any], where: str) -> Any:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise InputError(f"{where}: {unknown('field', name, kind.model_fields)}") from None
-        raise InputError(f"{where}: {name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from None
+        raise InputError(
+            f"{where}: {name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+        ) from None
 
 
 def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
@@ -188,7 +188,9 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
         raise InputError("suite: optional = true or false belongs to a [[datasets]] table")
     grid = row.get("grid", {})
     if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
-        raise InputError(f"suite: grid of {row['name']!r}: expected lists, such as grid = {{d = [16, 64]}}, got {grid!r}")
+        raise InputError(
+            f"suite: grid of {row['name']!r}: expected lists, such as grid = {{d = [16, 64]}}, got {grid!r}"
+        )
     label = row.get("label")
     if label is not None and not isinstance(label, str):
         raise InputError(f"suite: label of {row['name']!r}: expected a text, got {label!r}")

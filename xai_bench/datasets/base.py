@@ -86,9 +86,7 @@ class GroundTruth:
         moved = tuple(tuple(int(position[c]) for c in group) for group in self.groups)
         blocks = tuple(tuple(int(position[c]) for c in block) for block in self.blocks)
         graded = None if self.relevance is None else self.relevance[columns]
-        return replace(
-            self, roles=tuple(self.roles[c] for c in columns), relevance=graded, groups=moved, blocks=blocks
-        )
+        return replace(self, roles=tuple(self.roles[c] for c in columns), relevance=graded, groups=moved, blocks=blocks)
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,7 @@ class DataSource(Component):
         _check(self.name, table)
         X = np.ascontiguousarray(table.X, dtype=np.float32)
         classes = table.kind == "classification"
-        y = np.asarray(table.y, dtype=np.int64 if classes else np.float32)
+        y: Floats | Ints = np.asarray(table.y).astype(np.int64 if classes else np.float32)
         d = X.shape[1]
         rng = np.random.default_rng(stream_seed("split", data_seed))
         permutation = np.arange(d) if table.feature_shape else rng.permutation(d)
@@ -281,11 +279,11 @@ def _check(name: str, table: Table) -> None:
         raise InputError(f"{name}: expected {d} roles in the truth, got {len(table.truth.roles)}")
 
 
-def _split(
-    y: NDArray, classes: bool, fold: Fold | None, rng: np.random.Generator
-) -> tuple[Ints, Ints, Ints]:
+def _split(y: NDArray, classes: bool, fold: Fold | None, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
     """Row indices of train, validation and test; classes keep their shares where they are large enough."""
     order = rng.permutation(len(y))
+    rest: Ints
+    test: Ints
     if fold is not None:
         parts = np.array_split(order, fold.of)
         test = parts[fold.index]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from xai_bench.explainers.base import LocalExplainer, Needs, Problem
+from xai_bench.explainers.base import Clock, LocalExplainer, Needs, Problem
 from xai_bench.explainers.layers import layer_use, out_of_place
 from xai_bench.models.folding import fold_spectral
 
@@ -63,9 +63,11 @@ class Shap(LocalExplainer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             if self.method == "DeepExplainer":
-                return deep_values(model, background, X, classes)
+                return deep_values(model, background, X, classes, clock=problem.clock)
             if self.method == "GradientExplainer":
-                return gradient_values(model, background, X, classes, self.samples, problem.generator)
+                return gradient_values(
+                    model, background, X, classes, self.samples, problem.generator, clock=problem.clock
+                )
             return self._model_free(model, background, X, classes, problem)
 
     def _model_free(
@@ -126,7 +128,12 @@ def in_slots(X: Tensor, classes: Tensor, slots: int) -> tuple[Tensor, Tensor]:
 
 
 def deep_values(
-    model: nn.Module, background: Tensor, X: Tensor, classes: Tensor, slots: int | None = None
+    model: nn.Module,
+    background: Tensor,
+    X: Tensor,
+    classes: Tensor,
+    slots: int | None = None,
+    clock: Clock | None = None,
 ) -> NDArray[np.float64]:
     """(n, d): what ``shap.DeepExplainer(model, background).shap_values(X)`` says of each row's own class.
 
@@ -138,9 +145,10 @@ def deep_values(
     import shap
 
     slots = min(slots or max(BATCH // (2 * len(background)), 1), len(X))
-    wide = SideBySide(out_of_place(model), slots).eval()
-    wide.classes = wide.classes.to(X.device)
-    explainer = shap.DeepExplainer(wide, background.repeat(1, slots))
+    with (clock or Clock()).setting_up():
+        wide = SideBySide(out_of_place(model), slots).eval()
+        wide.classes = wide.classes.to(X.device)
+        explainer = shap.DeepExplainer(wide, background.repeat(1, slots))
     found = []
     for row, chosen in zip(*in_slots(X, classes, slots), strict=True):
         wide.classes = chosen
@@ -169,6 +177,7 @@ def gradient_values(
     samples: int,
     generator: np.random.Generator,
     slots: int = 16,
+    clock: Clock | None = None,
 ) -> NDArray[np.float64]:
     """(n, d): ``shap.GradientExplainer(model, background).shap_values(X)`` of each row's own class.
 
@@ -178,10 +187,12 @@ def gradient_values(
     import shap
 
     slots = min(slots, len(X))
-    wide = SideBySide(model, slots).eval()
-    wide.classes = wide.classes.to(X.device)
-    order = [generator.permutation(len(background)) if slots > 1 else np.arange(len(background)) for _ in range(slots)]
-    explainer = shap.GradientExplainer(wide, torch.cat([background[o] for o in order], 1), batch_size=samples)
+    with (clock or Clock()).setting_up():
+        wide = SideBySide(model, slots).eval()
+        wide.classes = wide.classes.to(X.device)
+        n = len(background)
+        order = [generator.permutation(n) if slots > 1 else np.arange(n) for _ in range(slots)]
+        explainer = shap.GradientExplainer(wide, torch.cat([background[o] for o in order], 1), batch_size=samples)
     found = []
     for row, chosen in zip(*in_slots(X, classes, slots), strict=True):
         wide.classes = chosen

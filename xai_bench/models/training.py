@@ -197,9 +197,7 @@ def _gathered(x: Tensor, columns: list[tuple[int, ...]], width: int) -> Tensor:
     return padding[:, index].permute(1, 0, 2).contiguous()
 
 
-def _fit_stack(
-    architecture: MLPFamily, data: _Tensors, tasks: list[_Task], width: int, size: int
-) -> list[FittedModel]:
+def _fit_stack(architecture: MLPFamily, data: _Tensors, tasks: list[_Task], width: int, size: int) -> list[FittedModel]:
     """Train a chunk of networks; empty slots are filled with copies of the first network."""
     cpu, wall = time.process_time(), time.perf_counter()
     filled = tasks + [tasks[0]] * (size - len(tasks))
@@ -249,7 +247,7 @@ def _fit_stack(
         stack.store(slot, modules[slot], best)
         fitted_modules.append(modules[slot])
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    outputs = {
+    outputs_of = {
         part: stack.predict(_gathered(getattr(data, f"X_{part}"), columns, width), best)[: len(tasks)]
         for part in ("train", "valid", "test")
     }
@@ -257,7 +255,7 @@ def _fit_stack(
         _result(
             module,
             data,
-            {part: values[slot] for part, values in outputs.items()},
+            {part: values[slot] for part, values in outputs_of.items()},
             float(best_loss[slot]),
             cpu / len(tasks),
             wall / len(tasks),

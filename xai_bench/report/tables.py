@@ -1,0 +1,218 @@
+"""What the report's tables hold: from stored results to tidy frames, at full precision.
+
+The unit of inference is the data seed. The controls ``random`` and ``oracle`` are never compared with methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from xai_bench.report.wording import without_paths
+from xai_bench.statistics import by_data_seed
+
+if TYPE_CHECKING:
+    from xai_bench.store import Results
+
+CONTROLS = ("random", "oracle")
+RECOVERY = ("auroc", "auroc_clear", "average_precision", "precision_at_p", "somers_d", "spearman")
+"""The order of the known scores; those of plugins follow."""
+AREAS = ("retention_retrained_area", "retention_masked_area")
+NO_MODEL = "no model"
+SECONDS = ("train", "setup", "explain", "given", "end")
+"""``given`` a model: set-up and explain. ``end`` to end: training as well."""
+PAIR = ["dataset", "model", "explainer"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The frames that page, summary and CSV files are written from.
+
+    Every frame has ``model`` as the label of the suite, "no model" for explainers that need none.
+    """
+
+    results: Results
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Planned cells, free of paths; the columns of a trained model are there even if none was trained."""
+        frame = self.results.cells.copy()
+        frame["reason"] = frame["reason"].map(without_paths)
+        for column in ("train_score", "valid_score", "test_score", "chance", "ceiling", "p_value", "learned",
+                       "train_cpu", "train_wall", "parameters"):  # fmt: skip
+            if column not in frame:
+                frame[column] = np.nan
+        return _named(frame)
+
+    @cached_property
+    def measurements(self) -> pd.DataFrame:
+        frame = self.results.measurements.copy()
+        frame["reason"] = frame["reason"].fillna("").map(without_paths)
+        return _named(frame)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Labels in the order of the suite, those without a planned cell left out."""
+        return [str(label) for label in self.cells["dataset"].unique()]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(model, explainer) in the order of the suite, controls left out, explainers without model last."""
+        planned = self.cells.loc[~self.cells["explainer"].isin(CONTROLS), ["model", "explainer"]].drop_duplicates()
+        order = [*self.models, NO_MODEL]
+        ranked = planned.assign(at=planned["model"].map(order.index)).sort_values("at", kind="stable")
+        return list(zip(ranked["model"], ranked["explainer"], strict=True))
+
+    @property
+    def models(self) -> list[str]:
+        """Labels of the models with planned cells, in the order of the suite."""
+        return [str(label) for label in self.cells["model"].unique() if label != NO_MODEL]
+
+    @property
+    def data_seeds(self) -> list[int]:
+        return sorted(int(seed) for seed in self.cells["data_seed"].unique())
+
+    def draws(self, dataset: str) -> list[dict[str, Any]]:
+        """What is known of the draws of a dataset, by data seed."""
+        rows = self.cells.loc[self.cells["dataset"] == dataset].sort_values(["data_seed", "fold"])
+        return [self.results.draws[key] for key in rows["draw"].unique() if key in self.results.draws]
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Recovery scores that were measured: the known ones first."""
+        found = {str(name) for name in self.measurements["metric"].unique() if not str(name).startswith("retention_")}
+        found -= {f"{name}_se" for name in found}
+        return [name for name in RECOVERY if name in found] + sorted(found - set(RECOVERY))
+
+    @cached_property
+    def recovery(self) -> pd.DataFrame:
+        """dataset, model, explainer, metric, mean, low, high, n, near: one row an interval."""
+        frame = self.measurements
+        return self._intervals(frame[frame["metric"].isin(self.metrics)])
+
+    @cached_property
+    def retention(self) -> pd.DataFrame:
+        """As ``recovery``, of the two areas; draws without a value are left out, ``n`` counts the others."""
+        frame = self.measurements
+        return self._intervals(frame[frame["metric"].isin(AREAS)])
+
+    @cached_property
+    def retention_reasons(self) -> pd.DataFrame:
+        """Areas without a value: dataset, model, explainer, metric, reason, one row a cell."""
+        frame = self.measurements
+        rows = frame[frame["metric"].isin(AREAS) & frame["value"].isna()]
+        return rows[[*PAIR, "data_seed", "metric", "reason"]].reset_index(drop=True)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Mean retained score over all draws: dataset, model, explainer, metric, k, value."""
+        frame = self.measurements
+        names = ["retention_retrained", "retention_masked", "retention_bayes"]
+        rows = frame[frame["metric"].isin(names) & frame["value"].notna()]
+        return rows.groupby([*PAIR, "metric", "k"], sort=False, as_index=False)["value"].mean()
+
+    @cached_property
+    def trained(self) -> pd.DataFrame:
+        """What the networks reached: dataset, model, mean, low, high (test score), train, valid, chance, ceiling,
+        learned, of, p_value (the largest), train_cpu, train_wall (medians), parameters."""
+        networks = self.cells[(self.cells["model"] != NO_MODEL) & self.cells["test_score"].notna()]
+        networks = networks.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold"])
+        columns = ["dataset", "model", "mean", "low", "high", "n"]
+        if networks.empty:
+            return pd.DataFrame(columns=[*columns, "train", "valid", "chance", "ceiling", "learned", "of", "p_value",
+                                         "train_cpu", "train_wall", "parameters"])  # fmt: skip
+        by = ["dataset", "model"]
+        groups = networks.groupby(by, sort=False)
+        facts = pd.DataFrame({
+            "train": groups["train_score"].mean(), "valid": groups["valid_score"].mean(),
+            "chance": groups["chance"].mean(), "ceiling": groups["ceiling"].apply(_mean),
+            "learned": groups["learned"].apply(lambda v: int(v.astype(bool).sum())), "of": groups.size(),
+            "p_value": groups["p_value"].max(), "train_cpu": groups["train_cpu"].median(),
+            "train_wall": groups["train_wall"].median(), "parameters": groups["parameters"].median(),
+        })  # fmt: skip
+        return by_data_seed(networks, "test_score", by).merge(facts.reset_index(), on=by)
+
+    def reached(self, dataset: str, model: str) -> dict[str, Any] | None:
+        """The row of ``trained``, or None."""
+        rows = self.trained[(self.trained["dataset"] == dataset) & (self.trained["model"] == model)]
+        return None if rows.empty else {str(k): v for k, v in rows.iloc[0].items()}
+
+    @cached_property
+    def timed(self) -> pd.DataFrame:
+        """Every explanation that was done, controls left out, with the sums ``given_*`` and ``end_*``."""
+        frame = self.cells[(self.cells["status"] == "done") & ~self.cells["explainer"].isin(CONTROLS)].copy()
+        for clock in ("cpu", "wall"):
+            train = frame[f"train_{clock}"].astype(float)
+            frame[f"train_{clock}"] = train.where(frame["model"] != NO_MODEL, 0.0)
+            frame[f"given_{clock}"] = frame[f"setup_{clock}"] + frame[f"explain_{clock}"]
+            frame[f"end_{clock}"] = frame[f"given_{clock}"] + frame[f"train_{clock}"]
+        return frame
+
+    def cost(self, by: Sequence[str]) -> pd.DataFrame:
+        """Medians over the explanations that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
+        values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
+        values += ["peak_memory", "forward_rows", "backward_rows"]
+        frame = self.timed
+        numbers = frame[[*by]].join(frame[values].astype(float))
+        groups = numbers.groupby(list(by), sort=False)
+        counts = pd.DataFrame({"n": groups.size(), "datasets": frame.groupby(list(by), sort=False)["dataset"].nunique()})
+        return groups[values].median().join(counts).reset_index()
+
+    def problems(self, dataset: str | None = None) -> list[dict[str, Any]]:
+        """Cells that are not done, one row a status and reason: explainers, models, how many."""
+        frame = self.cells[self.cells["status"] != "done"]
+        if dataset is not None:
+            frame = frame[frame["dataset"] == dataset]
+        rows = []
+        for (status, reason), group in frame.groupby(["status", "reason"], sort=True):
+            rows.append({
+                "status": status, "reason": reason or ("not run yet" if status == "missing" else "no reason was given"),
+                "explainers": [str(e) for e in group["explainer"].unique()],
+                "models": [str(m) for m in group["model"].unique()], "cells": len(group),
+            })  # fmt: skip
+        return sorted(rows, key=lambda row: ("failed", "timed_out", "missing", "unsupported").index(row["status"]))
+
+    def csv(self) -> dict[str, pd.DataFrame]:
+        """File name to frame."""
+        hidden = ["draw", "model_key", "provenance"]
+        return {
+            "cells.csv": self.cells.drop(columns=hidden, errors="ignore"),
+            "measurements.csv": self.measurements.drop(columns=["cell", "draw"]),
+            "recovery.csv": self.recovery,
+            "cost.csv": self.cost(PAIR),
+            "retention.csv": self.retention,
+        }
+
+    def _intervals(self, frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame[frame["value"].notna()]
+        result = by_data_seed(frame, "value", [*PAIR, "metric"])
+        result["near"] = False
+        methods = result[~result["explainer"].isin(CONTROLS)]
+        for _, group in methods.groupby(["dataset", "metric"], sort=False):
+            best = group.loc[group["mean"].idxmax()]
+            result.loc[group.index, "near"] = (group["high"] >= best["low"]).to_numpy()
+        return result
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Labels free of paths, and a name for the absence of a model."""
+    for column in ("dataset", "model", "explainer"):
+        frame[column] = frame[column].map(without_paths)
+    frame["model"] = frame["model"].replace("", NO_MODEL)
+    return frame
+
+
+def _mean(values: pd.Series) -> float:
+    known = values.dropna()
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def controls(frame: pd.DataFrame, dataset: str, explainer: str, metric: str) -> dict[str, Any] | None:
+    """A control's interval on a dataset; its rows under different models are the same draws, the first counts."""
+    rows = frame[(frame["dataset"] == dataset) & (frame["explainer"] == explainer) & (frame["metric"] == metric)]
+    return None if rows.empty else {str(k): v for k, v in rows.iloc[0].items()}

@@ -213,10 +213,10 @@ def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
     found = []
     if data.truth is not None:
         for metric in metrics():
-            if metric.chance(data.truth) is None:
-                continue
             rng = np.random.default_rng(stream_seed("random", block.draw.key, metric.name))
-            scores = np.asarray(random_scores(metric, data.truth, block.rankings, rng))
+            scores = random_scores(metric, data.truth, block.rankings, rng)
+            if scores is None:
+                continue
             found.append(Measurement(metric.name, float(scores.mean())))
             found.append(Measurement(f"{metric.name}_se", float(scores.std(ddof=1) / math.sqrt(len(scores)))))
     return CellResult(cell.key, "done", measurements=tuple(found))

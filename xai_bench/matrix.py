@@ -224,7 +224,7 @@ def _plan_rows(planned: list[plan.Block]) -> Iterator[PlanRow]:
                 explainer=cell.label,
                 data_seed=block.draw.data_seed,
                 model_seed=block.model_seed,
-                fold=block.draw.fold.index if block.draw.fold else -1,
+                fold=block.draw.fold.number if block.draw.fold else -1,
             )
 
 

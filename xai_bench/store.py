@@ -359,9 +359,7 @@ class Results:
         costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
         costs["value"] = costs["value"].astype(float)
         costs = base.merge(costs, on="cell", how="inner")
-        other = frame.loc[frame["status"] != "done", [*names, "reason"]].assign(
-            learned=pd.NA, metric="", k=0, value=np.nan
-        )
+        other = base.assign(reason=frame["reason"], metric="", k=0, value=np.nan)[frame["status"] != "done"]
         parts = [part for part in (scores, costs, other) if len(part)]
         columns = [*names[1:], "learned", "metric", "k", "value", "reason"]
         if not parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple, get_args
 
@@ -23,9 +24,9 @@ VALID_SHARE_OF_REST = 0.20  # 64 / 16 / 20
 
 
 class Fold(NamedTuple):
-    """Fold ``index`` (from 0) of ``of`` consecutive folds: it is the test part."""
+    """Fold ``number`` (from 0) of ``of`` consecutive folds: it is the test part."""
 
-    index: int
+    number: int
     of: int
 
 
@@ -63,12 +64,13 @@ class GroundTruth:
             graded = np.asarray(self.relevance, dtype=np.float64)
             if graded.shape != (len(self.roles),) or not np.isfinite(graded).all() or (graded < 0).any():
                 raise InputError(
-                    f"graded truth: expected {len(self.roles)} finite values >= 0, got shape {graded.shape}"
+                    f"graded truth: expected {len(self.roles)} finite values >= 0, one for each role, got shape "
+                    f"{graded.shape}, lowest {graded.min(initial=0):g}: correct the grades"
                 )
             object.__setattr__(self, "relevance", graded)
         for columns in (*self.groups, *self.blocks):
             if any(not 0 <= column < len(self.roles) for column in columns):
-                raise InputError(f"truth: columns {columns} are outside 0..{len(self.roles) - 1}")
+                raise InputError(f"truth: expected columns in 0..{len(self.roles) - 1}, got {columns}: correct them")
 
     @property
     def relevant(self) -> Bools:
@@ -228,7 +230,7 @@ class DataSource(Component):
         _check(self.name, table)
         X = np.ascontiguousarray(table.X, dtype=np.float32)
         classes = table.kind == "classification"
-        y: Floats | Ints = np.asarray(table.y).astype(np.int64 if classes else np.float32)
+        y: Floats | Ints = table.y.astype(np.int64) if classes else table.y.astype(np.float32)
         d = X.shape[1]
         rng = np.random.default_rng(stream_seed("split", data_seed))
         permutation = np.arange(d) if table.feature_shape else rng.permutation(d)
@@ -260,23 +262,40 @@ class DataSource(Component):
 def _check(name: str, table: Table) -> None:
     X, y = np.asarray(table.X), np.asarray(table.y)
     if X.ndim != 2 or len(X) != len(y):
-        raise InputError(f"{name}: expected X (n, d) and y (n,), got {X.shape} and {y.shape}")
+        raise InputError(f"{name}: expected X (n, d) and y (n,), got {X.shape} and {y.shape}: correct draw()")
     n, d = X.shape
     if n < 20:
         raise InputError(f"{name}: expected at least 20 rows to split into three parts, got {n}: add rows")
     if d < 2:
         raise InputError(f"{name}: expected at least 2 inputs to rank, got {d}: add columns")
-    if not np.isfinite(X).all():
-        column = int(np.flatnonzero(~np.isfinite(X).all(0))[0])
-        label = table.feature_names[column] if table.feature_names else f"x{column + 1}"
-        raise InputError(f"{name}: column {label!r} has missing or infinite values: fill or drop them")
-    if not np.isfinite(y.astype(np.float64)).all():
-        raise InputError(f"{name}: the target has missing or infinite values: drop those rows")
+    labels = table.feature_names or tuple(f"x{j + 1}" for j in range(d))
+    _check_float32(name, X, [f"column {label!r}" for label in labels])
+    if table.kind == "regression":
+        _check_float32(name, y[:, None], ["the target"])
     if len(np.unique(y)) < 2:
-        what = "class" if table.kind == "classification" else "value"
-        raise InputError(f"{name}: the target has one {what} only: there is nothing to predict")
+        what = "classes" if table.kind == "classification" else "values"
+        raise InputError(f"{name}: expected at least 2 {what} in the target, got 1: choose another target")
     if table.truth and len(table.truth.roles) != d:
-        raise InputError(f"{name}: expected {d} roles in the truth, got {len(table.truth.roles)}")
+        raise InputError(f"{name}: expected {d} roles in the truth, got {len(table.truth.roles)}: correct draw()")
+
+
+def _check_float32(name: str, values: NDArray, labels: Sequence[str]) -> None:
+    """Raise unless single precision holds the columns of ``values`` (n, d): models compute in it."""
+    largest = np.abs(values).max(axis=0)  # NaN if there is one
+    unusable = np.flatnonzero(~(largest <= np.finfo(np.float32).max))
+    if len(unusable):
+        raise InputError(
+            f"{name}: expected finite numbers up to 3e38, got missing, infinite or larger ones in "
+            f"{labels[unusable[0]]}: fill, rescale or drop them"
+        )
+    span = np.ptp(values, axis=0)
+    coarse = np.flatnonzero((span > 0) & (np.spacing(largest.astype(np.float32)) > span / 100))
+    if len(coarse):
+        first = coarse[0]
+        raise InputError(
+            f"{name}: expected numbers that single precision can tell apart, got {labels[first]} with values up "
+            f"to {largest[first]:g} that differ by {span[first]:g} at most: subtract their mean"
+        )
 
 
 def _split(y: NDArray, classes: bool, fold: Fold | None, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
@@ -286,8 +305,8 @@ def _split(y: NDArray, classes: bool, fold: Fold | None, rng: np.random.Generato
     test: Ints
     if fold is not None:
         parts = np.array_split(order, fold.of)
-        test = parts[fold.index]
-        rest = np.concatenate([part for i, part in enumerate(parts) if i != fold.index])
+        test = parts[fold.number]
+        rest = np.concatenate([part for i, part in enumerate(parts) if i != fold.number])
     else:
         rest, test = _cut(order, y, classes, TEST_SHARE)
     train, valid = _cut(rest, y, classes, VALID_SHARE_OF_REST)

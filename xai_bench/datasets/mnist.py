@@ -45,8 +45,8 @@ class MNIST(DataSource):
         if find():
             return None
         return (
-            f"{self.name}: the four MNIST files are in none of $XAI_BENCH_DATA/mnist, $XAI_BENCH_DATA, "
-            "data/mnist and data: run xai-bench data fetch mnist"
+            f"{self.name}: expected the four MNIST files in $XAI_BENCH_DATA/mnist, $XAI_BENCH_DATA, data/mnist or "
+            "data, found no folder with all of them: run xai-bench data fetch mnist"
         )
 
     def fingerprint(self) -> dict[str, Any]:
@@ -128,9 +128,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
     except EOFError:
-        raise InputError(f"mnist: {path.name} is cut short ({len(content)} bytes of gzip, no end): {again}") from None
+        raise InputError(f"mnist: {path.name}: expected a whole gzip file, got {len(content)} bytes without its end: {again}") from None
     except (OSError, zlib.error) as error:
-        raise InputError(f"mnist: cannot read {path.name} ({error}): {again}") from None
+        raise InputError(f"mnist: {path.name}: expected a readable file, got {_reason(error)}: {again}") from None
     if len(content) < 4 or content[:3] != bytes([0, 0, UNSIGNED_BYTE]):
         raise InputError(
             f"mnist: {path.name} is no IDX file of bytes: expected it to begin with 00 00 08, got "
@@ -150,16 +150,18 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _pair(folder: Path, images_name: str, labels_name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(n, 28, 28) images and (n,) labels 0 .. 9."""
+    again = "replace the files, or run xai-bench data fetch mnist"
     images_file, labels_file = _existing(folder, images_name), _existing(folder, labels_name)
     images, labels = read_idx(images_file), read_idx(labels_file)
     if images.ndim != 3 or images.shape[1:] != (28, 28):
-        raise InputError(f"mnist: {images_file.name}: expected shape (n, 28, 28), got {images.shape}")
+        raise InputError(f"mnist: {images_file.name}: expected shape (n, 28, 28), got {images.shape}: {again}")
     if labels.shape != images.shape[:1]:
         raise InputError(
-            f"mnist: {labels_file.name}: expected {len(images)} labels, as many as images, got shape {labels.shape}"
+            f"mnist: {labels_file.name}: expected {len(images)} labels, as many as images, got shape {labels.shape}: "
+            f"{again}"
         )
     if labels.size and labels.max() > 9:
-        raise InputError(f"mnist: {labels_file.name}: expected labels 0 to 9, got {labels.max()}")
+        raise InputError(f"mnist: {labels_file.name}: expected labels 0 to 9, got {labels.max()}: {again}")
     return images, labels
 
 
@@ -183,10 +185,15 @@ def fetch(folder: Path) -> list[Path]:
                     got = pooch.retrieve(url=MIRROR + name, known_hash=f"md5:{md5}", fname=name, path=part)
                     os.replace(got, file)
         except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(
-                f"mnist: cannot download {name} from {MIRROR} ({reason}): check the network and try again, or put "
+                f"mnist: expected {name} from {MIRROR}, got {_reason(error)}: check the network and try again, or put "
                 "the four files into the folder by hand"
             ) from None
         files.append(file)
     return files
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, or its type where it says nothing; without the folder of a file."""
+    text = (getattr(error, "strerror", None) or str(error)).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -62,7 +62,7 @@ class CSV(DataSource):
             if column not in frame:
                 raise InputError(f"csv: {unknown('column', column, frame.columns)}")
         if self.target in self.drop:
-            raise InputError(f"csv: the target {self.target!r} is also in drop: take it out there")
+            raise InputError(f"csv: expected a target that is kept, got {self.target!r} in drop too: take it out there")
         inputs = frame.drop(columns=[self.target, *self.drop])
         y, class_names = self._target(frame[self.target])
         return Table(
@@ -84,8 +84,8 @@ class CSV(DataSource):
         absent = int(column.isna().sum())
         if absent:
             raise InputError(
-                f"csv: the target {self.target!r} has {absent} missing values (an empty field, NA, None and "
-                "the like): drop those rows, or write the label in another way"
+                f"csv: expected a target in every row, got {absent} missing values in {self.target!r} (an empty "
+                "field, NA, None and the like): drop those rows, or write the label in another way"
             )
         numbers = _numbers(column)
         if self.kind == "regression":
@@ -140,7 +140,10 @@ def _read(path: Path) -> pd.DataFrame:
     if path.suffix.lower() != ".parquet":
         _check_header(path.name, frame, header)
     if frame.empty:
-        raise InputError(f"csv: {path.name!r} has {len(frame)} rows of {frame.shape[1]} columns: expected some")
+        raise InputError(f"csv: {path.name!r} has {len(frame)} rows of {frame.shape[1]} columns: expected a header line and rows")
+    broken = [name for name in frame.columns if len(name.splitlines()) > 1]
+    if broken:
+        raise InputError(f"csv: expected column names of one line, got {broken[0]!r}: rename it")
     return frame
 
 
@@ -148,14 +151,16 @@ def _check_header(name: str, frame: pd.DataFrame, header: pd.Series) -> None:
     """What pandas would mend in silence: a column without a name, a name twice, another separator."""
     import pandas as pd
 
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise InputError(f"csv: the rows of {name!r} have more fields than the header: name every column")
-    twice = sorted(set(header[header.duplicated() & header.notna()]))
-    if twice:
-        raise InputError(f"csv: {name!r} has more than one column {twice[0]!r}: rename or remove one")
     for separator, word in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and separator in str(header[0]):
-            raise InputError(f"csv: the fields of {name!r} are separated by {word}: expected commas, save it so")
+            raise InputError(f"csv: expected commas between the fields of {name!r}, got {word}: save it with commas")
+    twice = sorted(set(header[header.duplicated() & header.notna()]))
+    if twice:
+        raise InputError(f"csv: expected each column of {name!r} once, got {twice[0]!r} again: rename or remove one")
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(
+            f"csv: expected a name for every column of {name!r}, got rows with more fields than the header: name them"
+        )
 
 
 def _inputs(frame: pd.DataFrame) -> Floats:
@@ -171,10 +176,10 @@ def _inputs(frame: pd.DataFrame) -> Floats:
     bad = {name: int((~np.isfinite(numbers)).sum()) for name, numbers in numeric.items()}
     holes = [name for name, count in bad.items() if count]
     if holes:
-        others = f" (and so have {len(holes) - 1} more columns)" if len(holes) > 1 else ""
+        others = f" (and some in {len(holes) - 1} more)" if len(holes) > 1 else ""
         raise InputError(
-            f"csv: column {holes[0]!r} has {bad[holes[0]]} missing or infinite values{others}: fill them, drop "
-            f"the rows, or leave the column out with drop = {holes[:5]}"
+            f"csv: expected finite numbers, got {bad[holes[0]]} missing or infinite values in column {holes[0]!r}"
+            f"{others}: fill them, drop the rows, or leave the column out with drop = {holes[:5]}"
         )
     return np.column_stack([*numeric.values()]) if numeric else np.empty((len(frame), 0))
 

@@ -14,12 +14,16 @@ def fold_spectral(model: nn.Module) -> nn.Module:
     A model that is itself one SpectralLinear cannot be changed in place and comes back as a Linear.
     """
     if isinstance(model, SpectralLinear):
-        return model.fold()
-    for name, child in list(model.named_children()):
-        if isinstance(child, SpectralLinear):
-            setattr(model, name, child.fold())
-        else:
-            fold_spectral(child)
+        linear = model.fold()
+        linear._forward_hooks.update(model._forward_hooks)  # evaluations are counted by a hook on the model
+        return linear
+    folded: dict[nn.Module, nn.Linear] = {}  # a layer that is used twice stays one layer
+    for module in list(model.modules()):
+        for name, child in list(module._modules.items()):
+            if isinstance(child, SpectralLinear):
+                if child not in folded:
+                    folded[child] = child.fold()
+                setattr(module, name, folded[child])
     return model
 
 

@@ -1,0 +1,69 @@
+"""Every explainer on every dataset and model, with few rows: done, or unsupported with a reason, nothing else."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from xai_bench import registry, run
+
+NET = {"hidden": [8, 6], "epochs": 0.1, "min_steps": 10, "checkpoints": 1}
+MODELS = [
+    {"name": "spectral_mlp", **NET},
+    {"name": "spectral_mlp", "label": "all_spectral", "all_layers": True, "dropout": [0.1], **NET},
+    {"name": "mlp", **NET},
+    {"name": "mlp", "label": "relu_norm_everywhere", "activations": ["relu"], "batch_norm": [True], **NET},
+]
+FEW = {"max_inputs": 64, "rows": 3, "background": 4}
+FIELDS = {
+    "captum": {"method": "GuidedBackprop"},
+    "shap": {"method": "GradientExplainer", "rows": 4, "background": 4, "samples": 4},
+    "shap_kernel": {**FEW, "samples": 40},
+    "shap_permutation": {**FEW, "samples": 1},
+    "shap_deep": {"rows": 8, "background": 4},
+    "shap_gradient": {"rows": 8, "background": 4, "samples": 4},
+    "integrated_gradients": {"rows": 8, "n_steps": 4},
+    "permutation_importance": {"rows": 20, "repeats": 1},
+    "mutual_information": {"rows": 50},
+}
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(int(n).to_bytes(4, "big") for n in array.shape)
+    return gzip.compress(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def datasets(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    for part, n in (("train", 80), ("t10k", 40)):
+        pictures = rng.integers(0, 256, (n, 28, 28)) * (rng.random((28, 28)) < 0.5)
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(idx(pictures))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(idx(np.arange(n) % 10 * (np.arange(n) % 3 > 0)))
+    monkeypatch.setenv("XAI_BENCH_DATA", str(tmp_path / "data"))
+    table = tmp_path / "table.csv"
+    values = rng.normal(size=(60, 3))
+    table.write_text("a,b,c,y\n" + "".join(f"{a},{b},{c},{'yes' if a + b > 0 else 'no'}\n" for a, b, c in values))
+    small = {"gaussian_independent": 120, "gaussian_correlated": 120, "xor": 80, "ring": 80}
+    fields = {name: {"n": n} for name, n in small.items()}
+    fields["csv"] = {"path": str(table), "target": "y", "kind": "classification"}
+    return [{"name": name, **fields.get(name, {})} for name in registry.names("datasets")]
+
+
+def test_done_or_unsupported(datasets, tmp_path):
+    explainers = [{"name": name, **FIELDS.get(name, {})} for name in registry.names("explainers")]
+    suite = {"name": "all", "data_seeds": [0], "datasets": datasets, "models": MODELS, "explainers": explainers}
+    cells = run(suite, out=tmp_path).cells
+    assert set(cells["dataset"]) >= {"mnist", "mnist_01", "diabetes", "table" if "table" in set(cells["dataset"]) else "csv"}
+    wrong = cells[~cells["status"].isin(["done", "unsupported"])]
+    assert wrong.empty, wrong[["dataset", "model", "explainer", "reason"]].to_string()
+    assert (cells.loc[cells["status"] == "unsupported", "reason"] != "").all()
+    done = cells[cells["status"] == "done"]
+    assert set(done["explainer"]) == {*registry.names("explainers"), "random", "oracle"}
+    for explainer in ("lrp", "shap_deep", "saliency"):
+        assert (done["explainer"] == explainer).sum() == len(datasets) * len(MODELS), explainer
+    assert (done["explainer"] == "spectral").sum() == len(datasets) * 2

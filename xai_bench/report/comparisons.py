@@ -1,0 +1,150 @@
+"""Comparisons that the prose states: one method against its counterpart, one network against one method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables
+from xai_bench.statistics import Interval, interval
+
+FOCUS, COUNTERPART = "spectral", "column_norm"
+"""Names (not labels) of the method under study, and of the same number on a plain network."""
+
+
+class Pair(NamedTuple):
+    model: str
+    explainer: str
+
+
+class Leader(NamedTuple):
+    """The highest mean of a score on a dataset, and who cannot be told from it.
+
+    ``top``: pairs that share the highest mean. ``near``: pairs whose interval overlaps its interval, ``top``
+    included; None where there are no intervals. ``of``: pairs with a value.
+    """
+
+    row: dict[str, Any]
+    top: list[Pair]
+    near: list[Pair] | None
+    of: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far methods on one network differ, beside how far networks differ under one method.
+
+    Attributes
+    ----------
+    methods, networks : how many entered: methods that have a score on every network
+    of_methods : standard deviation of the score over methods on one network (root mean square over networks)
+    of_networks : the same over networks (models and seeds), for one method
+    same_network, same_method : mean rank correlation of two relevance vectors of the same network (method)
+    """
+
+    methods: int
+    networks: int
+    of_methods: float
+    of_networks: float
+    same_network: float
+    same_method: float
+
+
+def labels(tables: Tables, axis: str, name: str) -> list[str]:
+    """Labels under which a suite has the component ``name``."""
+    return [str(entry["label"]) for entry in tables.results.suite.get(axis, []) if entry.get("name") == name]
+
+
+def focus(tables: Tables) -> Pair | None:
+    """The spectral method on the first network it ran on, or None."""
+    done = tables.timed
+    for label in labels(tables, "explainers", FOCUS):
+        models = done.loc[done["explainer"] == label, "model"].unique()
+        if len(models):
+            return Pair(str(models[0]), label)
+    return None
+
+
+def leader(frame: pd.DataFrame, dataset: str, metric: str) -> Leader | None:
+    """Of ``Tables.recovery`` or ``Tables.retention``; None without a value."""
+    rows = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & ~frame["explainer"].isin(CONTROLS)]
+    if rows.empty:
+        return None
+    best = rows.loc[rows["mean"].idxmax()]
+    top = rows[rows["mean"] >= best["mean"] - 1e-12]
+    near = None if not np.isfinite(best["low"]) else _pairs(rows[rows["near"]])
+    return Leader({str(k): v for k, v in best.items()}, _pairs(top), near, len(rows))
+
+
+def _pairs(rows: pd.DataFrame) -> list[Pair]:
+    return [Pair(str(model), str(explainer)) for model, explainer in zip(rows["model"], rows["explainer"], strict=True)]
+
+
+def value(frame: pd.DataFrame, dataset: str, pair: Pair, metric: str) -> dict[str, Any] | None:
+    """The interval of one pair."""
+    rows = frame[
+        (frame["dataset"] == dataset) & (frame["metric"] == metric)
+        & (frame["model"] == pair.model) & (frame["explainer"] == pair.explainer)
+    ]  # fmt: skip
+    return None if rows.empty else {str(k): v for k, v in rows.iloc[0].items()}
+
+
+def difference(tables: Tables, dataset: str, metric: str, one: Pair, other: Pair) -> Interval | None:
+    """Score of ``one`` less that of ``other``, paired by data seed; None without a common data seed."""
+    rows = tables.measurements
+    rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & rows["value"].notna()]
+
+    def by_seed(pair: Pair) -> pd.Series:
+        chosen = rows[(rows["model"] == pair.model) & (rows["explainer"] == pair.explainer)]
+        return chosen.groupby("data_seed")["value"].mean()
+
+    gaps = (by_seed(one) - by_seed(other)).dropna()
+    return None if gaps.empty else interval(gaps.to_numpy(dtype=float))
+
+
+def counterparts(tables: Tables) -> list[tuple[Pair, str]]:
+    """``column_norm`` on every plain network it ran on, and how that network is penalised."""
+    penalty = {str(e["label"]): e.get("fields", {}).get("group_lasso") for e in tables.results.suite.get("models", [])}
+    done = tables.timed
+    found = []
+    for label in labels(tables, "explainers", COUNTERPART):
+        for model in done.loc[done["explainer"] == label, "model"].unique():
+            strength = penalty.get(str(model))
+            kind = "" if strength is None else "unpenalised" if strength == 0 else "group penalty"
+            found.append((Pair(str(model), label), kind))
+    return found
+
+
+def spread(tables: Tables, dataset: str, metric: str) -> Spread | None:
+    """None with fewer than two networks or methods."""
+    rows = tables.measurements
+    rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & rows["value"].notna()]
+    rows = rows[(rows["model"] != NO_MODEL) & ~rows["explainer"].isin(CONTROLS)]
+    if rows.empty:
+        return None
+    network = ["model", "data_seed", "model_seed", "fold"]
+    scores = rows.pivot_table(index=network, columns="explainer", values="value", sort=False).dropna(axis=1)
+    if min(scores.shape) < 2:
+        return None
+    keys = rows.pivot(index=network, columns="explainer", values="cell").loc[scores.index, scores.columns]
+    vectors = np.array([[tables.results.relevance[key] for key in row] for row in keys.to_numpy()])
+    return Spread(
+        methods=scores.shape[1],
+        networks=scores.shape[0],
+        of_methods=float(np.sqrt(scores.var(axis=1).mean())),
+        of_networks=float(np.sqrt(scores.var(axis=0).mean())),
+        same_network=float(np.nanmean([_agreement(matrix) for matrix in vectors])),
+        same_method=float(np.nanmean([_agreement(matrix) for matrix in vectors.swapaxes(0, 1)])),
+    )
+
+
+def _agreement(vectors: np.ndarray) -> float:
+    """Mean Spearman correlation of the pairs of rows (m, d); rows without variance are left out."""
+    ranks = pd.DataFrame(vectors).rank(axis=1).to_numpy()
+    ranks = ranks[np.ptp(ranks, axis=1) > 0] if ranks.shape[1] else ranks
+    if len(ranks) < 2:
+        return float("nan")
+    return float(np.corrcoef(ranks)[np.triu_indices(len(ranks), 1)].mean())

@@ -1,0 +1,312 @@
+"""Tables as they are shown: page and summary render the same objects, so that they hold the same numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from xai_bench.report import comparisons, wording
+from xai_bench.report.answers import headline
+from xai_bench.report.comparisons import Pair
+from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables, controls
+from xai_bench.report.wording import DASH
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry. ``value`` sorts, ``bar`` in [0, 1] shades, ``near`` marks what cannot be told from the highest."""
+
+    main: str
+    small: str = ""
+    value: float | None = None
+    bar: float | None = None
+    near: bool = False
+    unlearned: bool = False
+    text: bool = False
+
+    def plain(self) -> str:
+        """As text, for the summary."""
+        marks = (" •" if self.near else "") + (" †" if self.unlearned else "")
+        return f"{self.main} {self.small}".strip() + marks
+
+
+EMPTY = Cell(DASH)
+
+
+@dataclass(frozen=True)
+class Column:
+    """``group`` is the heading above; equal neighbours share one."""
+
+    name: str
+    group: str = ""
+    hint: str = ""
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    cells: list[Cell]
+    kind: str = "method"
+    """method, focus (the spectral method) or control."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """Rows under one heading; ``facts`` (text, span) stand beside it, one for each group of columns."""
+
+    rows: list[Row]
+    heading: str = ""
+    facts: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    first: str
+    columns: list[Column]
+    bodies: list[Body]
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """(heading, number of columns) of neighbours with the same group; [] without headings."""
+        spans: list[tuple[str, int]] = []
+        for column in self.columns:
+            if spans and spans[-1][0] == column.group:
+                spans[-1] = (column.group, spans[-1][1] + 1)
+            else:
+                spans.append((column.group, 1))
+        return spans if any(name for name, _ in spans) else []
+
+
+def kind_of(explainer: str, focus: Pair | None) -> str:
+    return "control" if explainer in CONTROLS else "focus" if focus and explainer == focus.explainer else "method"
+
+
+def _lookup(frame: pd.DataFrame) -> dict[tuple[str, str, str, str], dict[str, Any]]:
+    return {(row["dataset"], row["model"], row["explainer"], row["metric"]): row for row in frame.to_dict("records")}
+
+
+def _score(row: dict[str, Any] | None, low: float, seeds: int, unlearned: bool = False) -> Cell:
+    """``low`` is the left end of the bar, 1 the right."""
+    if row is None:
+        return EMPTY
+    small = wording.bounds(row["low"], row["high"])
+    if row["n"] < seeds:
+        small = f"{small} ({row['n']} of {seeds} seeds)".strip()
+    bar = None if not math.isfinite(low) or low >= 1 else min(max((row["mean"] - low) / (1 - low), 0.0), 1.0)
+    near = bool(row["near"]) and row["explainer"] not in CONTROLS
+    return Cell(wording.number(row["mean"]), small, row["mean"], bar, near, unlearned)
+
+
+def reached(tables: Tables, dataset: str, model: str) -> str:
+    """What the network reached beside chance and ceiling, and whether it learned: one line."""
+    facts = tables.reached(dataset, model)
+    if facts is None:
+        return "" if model == NO_MODEL else "not trained"
+    ceiling = f", ceiling {wording.number(facts['ceiling'])}" if math.isfinite(facts["ceiling"]) else ""
+    learned = "learned" if facts["learned"] == facts["of"] else f"learned {facts['learned']} of {facts['of']}"
+    return f"{wording.number(facts['mean'])} (chance {wording.number(facts['chance'])}{ceiling}), {learned}"
+
+
+def has_learned(tables: Tables, dataset: str, model: str) -> bool:
+    """False if any of its trainings did not."""
+    facts = tables.reached(dataset, model)
+    return facts is None or facts["learned"] == facts["of"]
+
+
+def _chance(tables: Tables, dataset: str, metric: str) -> float:
+    levels = [facts.get("chance", {}).get(metric) for facts in tables.draws(dataset)]
+    known = [level for level in levels if level is not None]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _grouped(
+    tables: Tables, frame: pd.DataFrame, metrics: dict[str, list[str]], caption: str, bottom: dict[str, float] | None
+) -> Table:
+    """Methods by network, datasets side by side. ``bottom`` is where bars begin; None: at chance."""
+    rows, focus, seeds = _lookup(frame), comparisons.focus(tables), len(tables.data_seeds)
+    columns = [Column(wording.title(m), d, m) for d, chosen in metrics.items() for m in chosen]
+
+    def cells(model: str, explainer: str) -> list[Cell]:
+        found = []
+        for column in columns:
+            low = _chance(tables, column.group, column.hint) if bottom is None else bottom.get(column.hint, 0.0)
+            unlearned = explainer not in CONTROLS and not has_learned(tables, column.group, model)
+            found.append(_score(rows.get((column.group, model, explainer, column.hint)), low, seeds, unlearned))
+        return found
+
+    bodies = []
+    for model in dict.fromkeys(model for model, _ in tables.pairs):
+        names = [explainer for m, explainer in tables.pairs if m == model]
+        names = [e for e in names if any(cell is not EMPTY for cell in cells(model, e))]
+        names.sort(key=lambda e: kind_of(e, focus) != "focus")
+        facts = [(reached(tables, d, model), len(chosen)) for d, chosen in metrics.items()]
+        if names:
+            methods = [Row(e, cells(model, e), kind_of(e, focus)) for e in names]
+            bodies.append(Body(methods, model, facts if model != NO_MODEL else []))
+    return Table(caption, "Method, by network", columns, bodies)
+
+
+def recovery(tables: Tables) -> Table | None:
+    """The headline scores of every pair on every dataset with a truth."""
+    known = set(tables.recovery["dataset"])
+    metrics = {d: headline(tables, d) for d in tables.datasets if d in known}
+    if not metrics:
+        return None
+    caption = "Recovery of the truly relevant inputs: mean and 95 % interval over data seeds."
+    table = _grouped(tables, tables.recovery, metrics, caption, None)
+    levels = [_chance(tables, c.group, c.hint) for c in table.columns]
+    rows = [Row("chance, by formula", [Cell(wording.number(v), value=v) for v in levels], "control")]
+    for name in CONTROLS:
+        found = [controls(tables.recovery, c.group, name, c.hint) for c in table.columns]
+        label = f"{name}, {tables.results.suite.get('rankings', '')} rankings" if name == "random" else name
+        rows.append(Row(label, [_score(row, math.nan, len(tables.data_seeds)) for row in found], "control"))
+    return Table(table.caption, table.first, table.columns, [*table.bodies, Body(rows, "controls, not ranked")])
+
+
+def retention(tables: Tables) -> Table | None:
+    """Both areas of every pair on every dataset."""
+    known = set(tables.retention["dataset"])
+    metrics = {d: list(AREAS) for d in tables.datasets if d in known}
+    if not metrics:
+        return None
+    caption = "Retained area: 0 is a random choice of inputs, 1 what all inputs reach; mean and 95 % interval."
+    table = _grouped(tables, tables.retention, metrics, caption, {})
+    rows = []
+    for name in CONTROLS:
+        found = [controls(tables.retention, c.group, name, c.hint) for c in table.columns]
+        cells = [_score(row, math.nan, len(tables.data_seeds)) for row in found]
+        # One network stands for all: what a control keeps, masked, depends on the network.
+        cells = [EMPTY if c.hint == AREAS[1] and name == "oracle" else cell for c, cell in zip(table.columns, cells, strict=True)]
+        rows.append(Row(name, cells, "control"))
+    return Table(table.caption, table.first, table.columns, [*table.bodies, Body(rows, "controls, not ranked")])
+
+
+COST_COLUMNS = [
+    Column("Given a model", "CPU seconds", "set-up and explanation"),
+    Column("Set-up", "CPU seconds"),
+    Column("Explain", "CPU seconds"),
+    Column("Train", "CPU seconds"),
+    Column("End to end", "CPU seconds", "training, set-up and explanation"),
+    Column("Given a model", "Wall seconds"),
+    Column("End to end", "Wall seconds"),
+    Column("Peak memory", "Memory", "above what the process held before"),
+    Column("Forward", "Rows through the model"),
+    Column("Backward", "Rows through the model"),
+    Column("Datasets", "Ran on"),
+]
+
+
+def cost(tables: Tables) -> Table | None:
+    """Medians over seeds and datasets of every pair."""
+    frame = tables.cost(["model", "explainer"])
+    if frame.empty:
+        return None
+    focus, total = comparisons.focus(tables), len(tables.datasets)
+    positive = frame["given_cpu"][frame["given_cpu"] > 0]
+    rows = {(row["model"], row["explainer"]): row for row in frame.to_dict("records")}
+    scale = (math.log(positive.min()), math.log(positive.max())) if len(positive) else (0.0, 0.0)
+
+    def cells(row: dict[str, Any]) -> list[Cell]:
+        times = [Cell(wording.seconds(row[c]), value=row[c])
+                 for c in ("setup_cpu", "explain_cpu", "train_cpu", "end_cpu", "given_wall", "end_wall")]  # fmt: skip
+        given = Cell(wording.seconds(row["given_cpu"]), value=row["given_cpu"], bar=_on_log(row["given_cpu"], scale))
+        return [
+            given, *times, Cell(wording.size(row["peak_memory"]), value=row["peak_memory"]),
+            Cell(wording.count(row["forward_rows"]), value=row["forward_rows"]),
+            Cell(wording.count(row["backward_rows"]), value=row["backward_rows"]),
+            Cell(f"{row['datasets']} of {total}", value=row["datasets"]),
+        ]  # fmt: skip
+
+    bodies = []
+    for model in dict.fromkeys(model for model, _ in tables.pairs):
+        names = [e for m, e in tables.pairs if m == model and (m, e) in rows]
+        names.sort(key=lambda e: kind_of(e, focus) != "focus")
+        if names:
+            bodies.append(Body([Row(e, cells(rows[model, e]), kind_of(e, focus)) for e in names], model))
+    caption = "Cost: medians over seeds and datasets. Bars are on a logarithmic scale."
+    return Table(caption, "Method, by network", COST_COLUMNS, bodies)
+
+
+def _on_log(value: float, scale: tuple[float, float]) -> float | None:
+    low, high = scale
+    if value <= 0 or high <= low:
+        return 0.0 if value <= 0 else None
+    return 0.04 + 0.96 * (math.log(value) - low) / (high - low)
+
+
+def models(tables: Tables, dataset: str) -> Table | None:
+    """What every network reached."""
+    rows = []
+    for model in tables.models:
+        facts = tables.reached(dataset, model)
+        if facts is None:
+            continue
+        test = Cell(wording.number(facts["mean"]), wording.bounds(facts["low"], facts["high"]), facts["mean"])
+        numbers = [Cell(wording.number(facts[name]), value=facts[name]) for name in ("chance", "ceiling", "train", "valid")]
+        learned = f"{facts['learned']} of {facts['of']}"
+        rows.append(Row(model, [
+            test, *numbers, Cell(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
+            Cell(wording.p_value(facts["p_value"]), value=facts["p_value"]),
+            Cell(wording.seconds(facts["train_cpu"]), value=facts["train_cpu"]),
+            Cell(wording.count(facts["parameters"]), value=facts["parameters"]),
+        ]))  # fmt: skip
+    if not rows:
+        return None
+    names = ["Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Training, CPU", "Parameters"]
+    return Table("What the networks reached.", "Network", [Column(name) for name in names], [Body(rows)])
+
+
+def everything(tables: Tables, dataset: str) -> Table | None:
+    """All scores of one dataset, one row a pair, with what its network reached."""
+    rows, focus, seeds = _lookup(tables.recovery), comparisons.focus(tables), len(tables.data_seeds)
+    areas = _lookup(tables.retention)
+    metrics = [m for m in tables.metrics if m in set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])]
+    kept = [m for m in AREAS if m in set(tables.retention.loc[tables.retention["dataset"] == dataset, "metric"])]
+    times = {(r["model"], r["explainer"]): r for r in tables.cost(["dataset", "model", "explainer"]).to_dict("records")
+             if r["dataset"] == dataset}  # fmt: skip
+    columns = [Column("Network", text=True), *[Column(wording.title(m), "Recovery") for m in metrics],
+               *[Column(wording.title(m), "Retained area") for m in kept],
+               Column("Given a model", "CPU time"), Column("End to end", "CPU time"),
+               Column("Network’s test score", text=True)]  # fmt: skip
+    found = []
+    for model, explainer in tables.pairs:
+        if (model, explainer) not in times:
+            continue
+        unlearned, time = not has_learned(tables, dataset, model), times[model, explainer]
+        found.append(Row(explainer, [
+            Cell(model, text=True),
+            *[_score(rows.get((dataset, model, explainer, m)), _chance(tables, dataset, m), seeds, unlearned) for m in metrics],
+            *[_score(areas.get((dataset, model, explainer, m)), 0.0, seeds, unlearned) for m in kept],
+            *[Cell(wording.seconds(time[c]), value=time[c]) for c in ("given_cpu", "end_cpu")],
+            Cell(reached(tables, dataset, model), text=True),
+        ], kind_of(explainer, focus)))  # fmt: skip
+    if not found:
+        return None
+    bodies = [Body(found)]
+    rest = [EMPTY] * (len(kept) + 3)
+    if metrics:
+        levels = [Cell(wording.number(_chance(tables, dataset, m))) for m in metrics]
+        last = [Row("chance, by formula", [EMPTY, *levels, *rest], "control")]
+        for name in CONTROLS:
+            own = [_score(controls(tables.recovery, dataset, name, m), math.nan, seeds) for m in metrics]
+            kept_ = [EMPTY] * len(kept)
+            if kept:
+                kept_[0] = _score(controls(tables.retention, dataset, name, kept[0]), math.nan, seeds)
+            last.append(Row(name, [EMPTY, *own, *kept_, EMPTY, EMPTY, EMPTY], "control"))
+        top = spearman_ceiling(tables, dataset)
+        if top is not None and "spearman" in metrics:
+            cells = [Cell(wording.number(top)) if m == "spearman" else EMPTY for m in metrics]
+            last.append(Row("ceiling of a ranking without ties", [EMPTY, *cells, *rest], "control"))
+        bodies.append(Body(last, "controls, not ranked"))
+    return Table(f"All scores on {dataset}.", "Method", columns, bodies)
+
+
+def spearman_ceiling(tables: Tables, dataset: str) -> float | None:
+    values = [facts.get("spearman_ceiling") for facts in tables.draws(dataset)]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 
 from tests.reference import datasets as literal
 from xai_bench.component import stream_seed
-from xai_bench.datasets.base import Fold
+from xai_bench.datasets.base import DataSource, Fold, GroundTruth, Table
 from xai_bench.datasets.gaussian import GaussianCorrelated, GaussianIndependent
 from xai_bench.datasets.real import BreastCancer, Diabetes, Digits
 from xai_bench.datasets.ring import Ring, UniformRule, Xor
@@ -306,10 +306,91 @@ class TestLoading:
         back = data.y_test * data.target_std + data.target_mean
         np.testing.assert_allclose(back, raw.y_test, rtol=1e-5)
 
+    def test_standardised_uses_the_training_rows_only(self):
+        raw = BreastCancer().load(0)
+        data = raw.standardised()
+        mean, std = raw.X_train.astype(float).mean(0), raw.X_train.astype(float).std(0)
+        for part in ("X_train", "X_valid", "X_test"):
+            np.testing.assert_allclose(getattr(data, part), (getattr(raw, part) - mean) / std, atol=1e-5)
+        assert (data.y_test.tobytes(), data.target_mean, data.target_std) == (raw.y_test.tobytes(), 0, 1)
+
+    def test_a_constant_column_becomes_zero(self):
+        data = Given(table(X=np.c_[X, np.full(40, 0.1)])).load(0).standardised()
+        assert (data.canonical(data.X_train)[:, 2] == 0).all()
+        assert (data.canonical(data.X_test)[:, 2] == 0).all()
+
+    def test_groups_and_blocks_move_with_their_columns(self):
+        truth = GroundTruth(("relevant",) * 5, groups=((0, 3),), blocks=((1, 2), (3, 4)))
+        data = Given(table(X=np.tile(X, 3)[:, :5], truth=truth)).load(2)
+        assert list(data.permutation) != list(range(5))
+        for moved, parts in ((data.truth.groups, truth.groups), (data.truth.blocks, truth.blocks)):
+            assert [[data.permutation[c] for c in part] for part in moved] == [list(part) for part in parts]
+
     def test_pictures_are_neither_shuffled_nor_standardised(self):
         data = Digits().load(0)
         assert list(data.permutation) == list(range(64))
         assert data.standardised().X_train.tobytes() == data.X_train.tobytes()
+
+
+X = np.random.default_rng(0).normal(size=(40, 2))
+
+
+class Given(DataSource):
+    """A source of one table."""
+
+    name = "given"
+
+    def __init__(self, given):
+        super().__init__()
+        object.__setattr__(self, "_given", given)
+
+    def draw(self, rng):
+        return self._given
+
+
+def table(**fields):
+    return Table(**{"X": X, "y": np.arange(len(X)) % 2, "kind": "classification", **fields})
+
+
+class TestBadTables:
+    @pytest.mark.parametrize(
+        ("fields", "line"),
+        [
+            ({"X": X[:, 0]}, "expected X (n, d) and y (n,), got (40,) and (40,)"),
+            ({"X": X[1:]}, "expected X (n, d) and y (n,), got (39, 2) and (40,)"),
+            ({"X": X[:19], "y": np.arange(19) % 2}, "expected at least 20 rows to split into three parts, got 19"),
+            ({"X": X[:, :1]}, "expected at least 2 inputs to rank, got 1"),
+            ({"X": np.where(X == X[3, 1], np.nan, X)}, "missing, infinite or larger ones in column 'x2'"),
+            ({"X": X * [1e300, 1], "feature_names": ("a", "b")}, "larger ones in column 'a'"),
+            ({"X": X * [1, 1e-9] + 1}, "column 'x2' with values up to 1 that differ by"),
+            ({"y": np.full(40, np.inf), "kind": "regression"}, "larger ones in the target"),
+            ({"y": np.zeros(40, dtype=int)}, "got one class only"),
+            ({"y": np.ones(40), "kind": "regression"}, "got one value only"),
+            ({"truth": GroundTruth(("noise",))}, "expected 2 roles in the truth, got 1"),
+        ],
+    )
+    def test_are_one_line(self, fields, line):
+        with pytest.raises(InputError) as caught:
+            Given(table(**fields)).load(0)
+        assert line in str(caught.value)
+        assert str(caught.value).startswith("given: expected ")
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("fields", "line"),
+        [
+            ({"roles": ("relevant", "nosie")}, "unknown role 'nosie': expected one of relevant"),
+            ({"relevance": [1.0]}, "expected 2 finite values >= 0, one for each role, got shape (1,)"),
+            ({"relevance": [1.0, -0.5]}, "got shape (2,), lowest -0.5"),
+            ({"relevance": [1.0, math.nan]}, "lowest nan"),
+            ({"groups": ((0, 2),)}, "expected columns in 0..1, got (0, 2)"),
+            ({"blocks": ((-1, 0),)}, "expected columns in 0..1, got (-1, 0)"),
+        ],
+    )
+    def test_so_are_bad_truths(self, fields, line):
+        with pytest.raises(InputError) as caught:
+            GroundTruth(**{"roles": ("relevant", "noise"), **fields})
+        assert line in str(caught.value)
 
 
 class TestBundled:

@@ -152,15 +152,16 @@ def test_shap_gradient_with_one_slot_is_the_plain_library_call(problem):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_shap_gradient_side_by_side_agrees_with_the_plain_call_in_the_limit(problem):
+def test_shap_gradient_side_by_side_agrees_with_the_plain_call_in_the_limit():
+    problem = problem_of(NETWORKS["mlp"])
     model, background = fold_spectral(copy.deepcopy(problem.model)), problem.X_train[:20]
     X, y = problem.X_valid, problem.y_valid
     plain = np.stack([literal.shap_gradient_plain(model, background, X, y, 300, seed) for seed in range(4)])
     rng = np.random.default_rng(0)
     ours = np.stack([gradient_values(model, background, X, y, 300, rng, slots=6) for _ in range(4)])
-    # Standard error of the difference of two means of four; 70 numbers, so 5 of them is beyond chance.
-    error = np.sqrt((plain.var(0, ddof=1) + ours.var(0, ddof=1)).mean() / 4)
-    assert np.abs(plain.mean(0) - ours.mean(0)).max() < 5 * error
+    # Standard error of the difference of two means of four, pooled; 5 of them is beyond chance for 70 numbers.
+    error = np.sqrt((plain.var(0, ddof=1) + ours.var(0, ddof=1)).mean(0) / 4)
+    assert (np.abs(plain.mean(0) - ours.mean(0)) < 5 * error).all()
 
 
 def test_shap_kernel_and_permutation_are_the_plain_library_calls():
@@ -228,9 +229,11 @@ def test_mutual_information_of_a_gaussian_pair():
     X = rng.normal(size=(3000, 2)).astype(np.float32)
     y = (0.8 * X[:, 0] + 0.6 * rng.normal(size=3000)).astype(np.float32)
     tensors = torch.from_numpy(X), torch.from_numpy(y)
-    found = MutualInformation().explain(Problem(None, *tensors, *tensors, "regression", 1))
+    problem = Problem(None, *tensors, *tensors, "regression", 1)
+    MutualInformation().explain(problem)  # loads scikit-learn
+    found = MutualInformation().explain(problem)
     np.testing.assert_allclose(found.relevance, [-np.log(1 - 0.64) / 2, 0], atol=0.1)
-    assert found.setup_cpu > 10 * found.explain_cpu
+    assert found.setup_cpu > 5 * found.explain_cpu
 
 
 def test_spectral_relevance_is_the_column_norm_of_the_folded_model():
@@ -253,8 +256,15 @@ def test_integrated_gradients_and_deeplift_add_up(problem):
     start = problem.X_train.mean(0, keepdim=True)
     difference = (problem.model(problem.X_valid) - problem.model(start)).gather(1, problem.y_valid[:, None])[:, 0]
     np.testing.assert_allclose(attributions(DeepLift(), problem).sum(1), difference, atol=1e-4)
-    # A kinked integrand: the rule errs by order 1 / n_steps^2 of a kink's size.
-    np.testing.assert_allclose(attributions(IntegratedGradients(n_steps=400), problem).sum(1), difference, atol=5e-3)
+    # A ReLU's kink may fall anywhere between two of 400 points: slopes of up to 10 are wrong for 1 / 400 of the way.
+    np.testing.assert_allclose(attributions(IntegratedGradients(n_steps=400), problem).sum(1), difference, atol=0.025)
+
+
+def test_integrated_gradients_add_up_closely_where_the_network_is_smooth():
+    problem = problem_of(network(activations=(nn.Tanh, nn.Tanh)))
+    start = problem.X_train.mean(0, keepdim=True)
+    difference = (problem.model(problem.X_valid) - problem.model(start)).gather(1, problem.y_valid[:, None])[:, 0]
+    np.testing.assert_allclose(attributions(IntegratedGradients(n_steps=50), problem).sum(1), difference, atol=1e-4)
 
 
 def test_shap_deep_adds_up(problem):

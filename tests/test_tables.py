@@ -50,6 +50,7 @@ def line_of(source):
     line = str(caught.value)
     assert "\n" not in line
     assert line.startswith("csv: ")
+    assert "expected" in line or "unknown" in line or "needs" in line
     return line
 
 
@@ -121,7 +122,7 @@ class TestReading:
         frame = good().convert_dtypes()
         frame.loc[3, "b"] = pd.NA
         monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
-        assert "'b' has 1 missing" in line_of(classes(write("not read", "table.parquet")))
+        assert "1 missing or infinite values in column 'b'" in line_of(classes(write("not read", "table.parquet")))
 
     def test_parquet_itself(self, tmp_path):
         pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -167,7 +168,7 @@ class TestBadFiles:
         assert "'table.csv' is empty" in line_of(classes(write("")))
 
     def test_header_only(self, write):
-        assert "has 0 rows of 4 columns" in line_of(classes(write("a,b,c,y\n")))
+        assert "has 0 rows of 4 columns: expected a header line and rows" in line_of(classes(write("a,b,c,y\n")))
 
     def test_ragged(self, write):
         line = line_of(classes(write("a,b,y\n1,2,0\n1,2,3,4,1\n")))
@@ -176,6 +177,10 @@ class TestBadFiles:
 
     def test_binary(self, write):
         assert "cannot read 'table.csv'" in line_of(classes(write(bytes(range(256)) * 9)))
+
+    def test_a_line_break_in_a_name(self, write):
+        text = '"a\nb",c,y\n' + "1,2,0\n4,5,1\n" * 20
+        assert "column names of one line, got 'a\\nb'" in line_of(CSV(path=write(text), target="z", kind="regression"))
 
     def test_broken_gzip(self, write):
         assert "cannot read 'table.csv.gz'" in line_of(classes(write(b"no gzip", "table.csv.gz")))
@@ -186,12 +191,12 @@ class TestBadFiles:
 
     def test_a_name_twice(self, write):
         text = "a,b,y,y\n" + "1,2,0,0\n4,5,1,1\n" * 20
-        assert "more than one column 'y'" in line_of(classes(write(text)))
+        assert "once, got 'y' again: rename" in line_of(classes(write(text)))
 
     @pytest.mark.parametrize(("separator", "word"), [(";", "semicolons"), ("\t", "tabs")])
     def test_other_separators(self, write, separator, word):
         line = line_of(classes(write(good().to_csv(index=False, sep=separator))))
-        assert f"separated by {word}" in line
+        assert f"expected commas between the fields of 'table.csv', got {word}" in line
 
     def test_no_parquet_library(self, write, monkeypatch):
         def absent(path):
@@ -219,7 +224,7 @@ class TestBadColumns:
         assert "unknown column 'color': did you mean colour?" in line_of(classes(write(frame), drop=("color",)))
 
     def test_target_in_drop(self, write):
-        assert "the target 'y' is also in drop" in line_of(classes(write(good()), drop=("y",)))
+        assert "expected a target that is kept, got 'y' in drop too" in line_of(classes(write(good()), drop=("y",)))
 
     def test_text(self, write):
         frame = good().assign(town=["Bonn"] * 40, c=["1.5"] * 39 + ["?"])
@@ -237,16 +242,25 @@ class TestBadColumns:
         frame = good()
         frame.loc[[1, 2, 5], "b"] = np.nan
         line = line_of(classes(write(frame)))
-        assert "column 'b' has 3 missing or infinite values: fill them" in line
+        assert "expected finite numbers, got 3 missing or infinite values in column 'b': fill them" in line
         frame.loc[0, "c"] = np.inf
-        assert "'b' has 3 missing or infinite values (and so have 1 more columns)" in line_of(classes(write(frame)))
+        assert "3 missing or infinite values in column 'b' (and some in 1 more)" in line_of(classes(write(frame)))
 
     def test_missing_booleans(self, write):
         frame = good().assign(b=[True, None] * 20)
-        assert "column 'b' has 20 missing" in line_of(classes(write(frame)))
+        assert "20 missing or infinite values in column 'b'" in line_of(classes(write(frame)))
 
     def test_empty_column(self, write):
-        assert "column 'b' has 40 missing" in line_of(classes(write(good().assign(b=np.nan))))
+        assert "40 missing or infinite values in column 'b'" in line_of(classes(write(good().assign(b=np.nan))))
+
+    @pytest.mark.parametrize("name", ["b", "y"])
+    def test_numbers_beyond_single_precision(self, write, name):
+        frame = good().assign(y=np.linspace(0, 1, 40))
+        line = line_of(regression(write(frame.assign(**{name: frame[name] * 1e300}))))
+        assert f"larger ones in {'the target' if name == 'y' else 'column ' + repr(name)}" in line
+        line = line_of(regression(write(frame.assign(**{name: 1.7e9 + np.arange(40)}))))
+        assert "values up to 1.7e+09 that differ by 39 at most: subtract their mean" in line
+        regression(write(frame.assign(**{name: 1.7e9 + 86400 * np.arange(40)}))).load(0)
 
     def test_dates(self, write, monkeypatch):
         frame = good().assign(b=pd.Timestamp("2020-01-02"))
@@ -258,19 +272,20 @@ class TestBadColumns:
         assert "expected at least 2 inputs to rank, got 0" in line_of(classes(write(good()), drop=("a", "b", "c")))
 
     def test_few_rows(self, write):
-        assert "expected at least 20 rows" in line_of(classes(write(good(10))))
+        for rows in (1, 2, 19):
+            assert "expected at least 20 rows" in line_of(classes(write(good(rows))))
 
 
 class TestBadTargets:
     def test_missing_values(self, write):
         frame = good().assign(y=["ill", "well", None, "ill"] * 10)
-        assert "the target 'y' has 10 missing values" in line_of(classes(write(frame)))
+        assert "got 10 missing values in 'y'" in line_of(classes(write(frame)))
 
     def test_one_class(self, write):
-        assert "the target has one class only" in line_of(classes(write(good().assign(y="same"))))
+        assert "got one class only" in line_of(classes(write(good().assign(y="same"))))
 
     def test_constant(self, write):
-        assert "the target has one value only" in line_of(regression(write(good().assign(y=1.5))))
+        assert "got one value only" in line_of(regression(write(good().assign(y=1.5))))
 
     def test_a_number_as_class(self, write):
         values = np.repeat(np.linspace(0, 1, 51), 4)
@@ -293,7 +308,7 @@ class TestBadTargets:
     def test_infinite(self, write):
         frame = good().assign(y=np.linspace(0, 1, 40))
         frame.loc[0, "y"] = np.inf
-        assert "the target has missing or infinite values" in line_of(regression(write(frame)))
+        assert "got missing, infinite or larger ones in the target" in line_of(regression(write(frame)))
 
 
 class TestFields:

@@ -34,6 +34,7 @@ JUDGE: dict[str, Any] = {
     "batch_norm": (False,),
     "dropout": (0.0,),
     "group_lasso": 0.0,
+    "learning_rate": 3e-3,
     "epochs": 10.0,
     "min_steps": 300,
     "checkpoints": 10,

@@ -62,7 +62,7 @@ def epsilon_lrp(layers: nn.Sequential, X: Tensor, target: Tensor, epsilon: float
                 z = weight @ a_in + layer.bias.double()
                 sign = torch.where(z >= 0, 1.0, -1.0)
                 relevance = a_in * (weight.T @ (relevance / (z + epsilon * sign)))
-        rows.append(relevance)
+        rows.append(relevance.detach())
     return torch.stack(rows)
 
 

@@ -270,25 +270,24 @@ def _check(name: str, table: Table) -> None:
         raise InputError(f"{name}: expected at least 2 inputs to rank, got {d}: add columns")
     labels = table.feature_names or tuple(f"x{j + 1}" for j in range(d))
     _check_float32(name, X, [f"column {label!r}" for label in labels])
-    if table.kind == "regression":
-        _check_float32(name, y[:, None], ["the target"])
+    _check_float32(name, y[:, None], ["the target"])
     if len(np.unique(y)) < 2:
-        what = "classes" if table.kind == "classification" else "values"
-        raise InputError(f"{name}: expected at least 2 {what} in the target, got 1: choose another target")
+        what = "class" if table.kind == "classification" else "value"
+        raise InputError(f"{name}: expected a target with differences, got one {what} only: choose another target")
     if table.truth and len(table.truth.roles) != d:
         raise InputError(f"{name}: expected {d} roles in the truth, got {len(table.truth.roles)}: correct draw()")
 
 
 def _check_float32(name: str, values: NDArray, labels: Sequence[str]) -> None:
     """Raise unless single precision holds the columns of ``values`` (n, d): models compute in it."""
-    largest = np.abs(values).max(axis=0)  # NaN if there is one
+    low, high = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)  # NaN if there is one
+    largest, span = np.maximum(np.abs(low), np.abs(high)), high - low
     unusable = np.flatnonzero(~(largest <= np.finfo(np.float32).max))
     if len(unusable):
         raise InputError(
             f"{name}: expected finite numbers up to 3e38, got missing, infinite or larger ones in "
             f"{labels[unusable[0]]}: fill, rescale or drop them"
         )
-    span = np.ptp(values, axis=0)
     coarse = np.flatnonzero((span > 0) & (np.spacing(largest.astype(np.float32)) > span / 100))
     if len(coarse):
         first = coarse[0]

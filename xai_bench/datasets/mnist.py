@@ -128,7 +128,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
     except EOFError:
-        raise InputError(f"mnist: {path.name}: expected a whole gzip file, got {len(content)} bytes without its end: {again}") from None
+        raise InputError(
+            f"mnist: {path.name}: expected a whole gzip file, got {len(content)} bytes without its end: {again}"
+        ) from None
     except (OSError, zlib.error) as error:
         raise InputError(f"mnist: {path.name}: expected a readable file, got {_reason(error)}: {again}") from None
     if len(content) < 4 or content[:3] != bytes([0, 0, UNSIGNED_BYTE]):
@@ -186,8 +188,8 @@ def fetch(folder: Path) -> list[Path]:
                     os.replace(got, file)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"mnist: expected {name} from {MIRROR}, got {_reason(error)}: check the network and try again, or put "
-                "the four files into the folder by hand"
+                f"mnist: cannot download: expected {name} from {MIRROR}, got {_reason(error)}: check the network "
+                "and try again, or put the four files into the folder by hand"
             ) from None
         files.append(file)
     return files

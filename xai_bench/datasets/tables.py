@@ -102,7 +102,7 @@ class CSV(DataSource):
                 f"csv: the target {self.target!r} has {len(labels)} different decimal numbers: expected at "
                 f"most {MAX_FLOAT_CLASSES} classes; set kind = 'regression', or write the classes as integers"
             )
-        if len(labels) > len(y) / 2:
+        if len(labels) > max(len(y), 20) / 2:  # below 20 rows, their number is the mistake to name
             raise InputError(
                 f"csv: the target {self.target!r} has {len(labels)} classes in {len(y)} rows: expected several "
                 "rows a class; choose another target, or set kind = 'regression'"
@@ -140,7 +140,9 @@ def _read(path: Path) -> pd.DataFrame:
     if path.suffix.lower() != ".parquet":
         _check_header(path.name, frame, header)
     if frame.empty:
-        raise InputError(f"csv: {path.name!r} has {len(frame)} rows of {frame.shape[1]} columns: expected a header line and rows")
+        raise InputError(
+            f"csv: {path.name!r} has {len(frame)} rows of {frame.shape[1]} columns: expected a header line and rows"
+        )
     broken = [name for name in frame.columns if len(name.splitlines()) > 1]
     if broken:
         raise InputError(f"csv: expected column names of one line, got {broken[0]!r}: rename it")

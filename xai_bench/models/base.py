@@ -28,11 +28,11 @@ class Architecture(Component):
 
     epochs: Annotated[float, Field(gt=0)] = 20.0
     """Passes through the training rows."""
-    min_steps: Annotated[int, Field(ge=1)] = 300
+    min_steps: Annotated[int, Field(ge=1)] = 400
     """Gradient steps at the least: small tables get more passes."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Rows a step (fewer where there are fewer training rows)."""
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
     """Of Adam, at the first step."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on: to 0 along half a cosine, or constant."""

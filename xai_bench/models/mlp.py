@@ -92,7 +92,7 @@ class MLP(MLPFamily):
 
     name: ClassVar[str] = "mlp"
 
-    group_lasso: Strength = 2e-4
+    group_lasso: Strength = 2e-3
     """Strength of sum_j ||w_:j|| over the columns of the first layer's weight."""
 
     def penalty(self, module: nn.Module) -> Tensor:
@@ -109,9 +109,9 @@ class SpectralMLP(MLPFamily):
 
     all_layers: bool = False
     """Every layer is spectral, as published; the relevance needs the first one only."""
-    l2_lambda: Strength = 1e-6
+    l2_lambda: Strength = 1e-2
     """Of sum lambda^2 of the first layer (no factor 1/2), added to the mean loss."""
-    l2_phi: Strength = 1e-2
+    l2_phi: Strength = 1e-4
     """Of sum phi^2 of the first layer."""
     l1_lambda: Strength = 0.0
     l1_phi: Strength = 0.0

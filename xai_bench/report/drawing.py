@@ -1,0 +1,108 @@
+"""How all figures look: one style, one colour a method, and lean SVG text with ids of its own."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xai_bench.report.comparisons import COUNTERPART, FOCUS, labels
+from xai_bench.report.tables import Tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HIGHLIGHT, PLAIN = "#d55e00", "#0072b2"
+"""The spectral method, everywhere, and its plain counterpart."""
+OTHERS = ("#029e73", "#cc78bc", "#de8f05", "#56b4e9", "#8c613c", "#5d5da8")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
+INK, GREY, PALE = "#262626", "#8a8a8a", "#d9d9d6"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+class Style(NamedTuple):
+    """How a method is drawn."""
+
+    color: str
+    marker: str
+    dash: Any
+    width: float
+    order: int
+
+
+def styles(tables: Tables) -> dict[str, Style]:
+    """Explainer to its style: the same in all figures of a report."""
+    special = {label: HIGHLIGHT for label in labels(tables, "explainers", FOCUS)}
+    special |= {label: PLAIN for label in labels(tables, "explainers", COUNTERPART)}
+    result = {}
+    rest = 0
+    for explainer in dict.fromkeys(explainer for _, explainer in tables.pairs):
+        if explainer in special:
+            highlighted = special[explainer] == HIGHLIGHT
+            result[explainer] = Style(special[explainer], "o", "-", 2.4 if highlighted else 1.6, 6 if highlighted else 5)
+        else:
+            shape = MARKERS[1 + rest % (len(MARKERS) - 1)]
+            dash = DASHES[(rest // len(OTHERS)) % len(DASHES)]
+            result[explainer] = Style(OTHERS[rest % len(OTHERS)], shape, dash, 1.1, 4)
+            rest += 1
+    return result
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """seaborn's ticks, small type, thin lines; text stays text."""
+    import matplotlib as mpl
+    import seaborn as sns
+
+    settings = {
+        "svg.fonttype": "none", "svg.hashsalt": "xai_bench", "path.simplify": False, "font.family": "DejaVu Sans",
+        "font.size": 8.5, "axes.titlesize": 8.5, "axes.labelsize": 8.5, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
+        "legend.fontsize": 8, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5, "ytick.major.size": 2.5, "axes.edgecolor": GREY, "axes.labelcolor": INK,
+        "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlelocation": "left",
+        "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "figure.dpi": 72,
+        "xtick.minor.visible": False, "ytick.minor.visible": False, "axes.unicode_minus": True, "text.usetex": False,
+        "text.parse_math": False,
+    }  # fmt: skip
+    with mpl.rc_context({**sns.axes_style("ticks"), **settings}):
+        yield
+
+
+def new(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """A figure (inches) that no window and no global state knows, and its axes (rows, columns)."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def svg(figure: Figure, key: str) -> str:
+    """The figure as an <svg> element for inlining.
+
+    No date, no program, no fixed size; ids that nothing refers to are gone, the others begin with ``key``, so
+    that figures on one page cannot refer to one another's parts.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.S)
+    used = set(re.findall(r"(?:href=\"#|url\(#)([\w.-]+)", text))
+    short = {name: f"{key}-{i}" for i, name in enumerate(sorted(used, key=lambda name: text.index(f'id="{name}"')))}
+    text = re.sub(r"\sid=\"([\w.-]+)\"", lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
+    text = re.sub(r"(href=\"#|url\(#)([\w.-]+)", lambda m: m[1] + short[m[2]], text)
+    text = text.replace("xlink:href", "href")
+    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    text = text.replace("'DejaVu Sans'", FONT).replace('"DejaVu Sans"', FONT)
+    text = re.sub(r"font-family: ?[^;\"]*;?", "", text)
+    size = re.search(r"<svg[^>]*viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)
+    assert size is not None
+    opening = f'<svg viewBox="0 0 {size[1]} {size[2]}" data-width="{float(size[1]):.0f}" aria-hidden="true">'
+    text = re.sub(r"<svg[^>]*>", opening, text, count=1)
+    return re.sub(r"\n\s*", "\n", text).strip()

@@ -1,0 +1,227 @@
+"""One function a figure: from tables to SVG text, or None where there is nothing to draw."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from xai_bench.report import comparisons, drawing
+from xai_bench.report.answers import headline
+from xai_bench.report.comparisons import Pair
+from xai_bench.report.drawing import GREY, HIGHLIGHT, INK, PALE
+from xai_bench.report.shares import Floats, columns_of_methods, shares, truth
+from xai_bench.report.tables import NO_MODEL, Tables, controls
+from xai_bench.report.wording import title
+
+SMALL = 40
+"""Inputs that are drawn one by one; more are drawn as strips of colour."""
+NETWORKS = (("o", "#332288"), ("s", "#44aa99"), ("^", "#999933"), ("D", "#882255"), ("v", "#88ccee"))
+
+
+def relevance(tables: Tables, dataset: str, key: str) -> str | None:
+    """Small multiples: the share of every input, mean and standard deviation over seeds, before the truth."""
+    found = shares(tables, dataset)
+    if not found:
+        return None
+    names = tables.draws(dataset)[0]["feature_names"]
+    known = truth(tables, dataset)
+    columns = columns_of_methods(tables, found)
+    alone = columns.pop(NO_MODEL, []) if len(columns) > 1 or (columns and NO_MODEL not in columns) else []
+    stacks = list(columns.values())
+    for pair in alone:  # Methods without a network fill the shortest column.
+        min(stacks, key=len).append(pair)
+    rows, d = max(len(stack) for stack in stacks), len(names)
+    top = max(float(np.nanmax(s.mean + np.nan_to_num(s.sd))) for s in found.values())
+    top = 1.08 * max(top, float(known[0].max()) if known else 0.0, 1e-9)
+    labels = [name if len(name) <= 22 else f"{name[:21]}…" for name in names]
+    long = max(len(label) for label in labels)
+    style = drawing.styles(tables)
+    with drawing.style():
+        width = max(3.1, 0.13 * d) * len(stacks) + 0.4
+        margin = 0.075 * long if long > 3 or d > 12 else 0.2
+        figure, axes = drawing.new(width, 0.68 * rows + 0.3 + margin, rows, len(stacks), sharex=True, sharey=True)
+        for column, (model, stack) in enumerate(zip(columns, stacks, strict=True)):
+            for row in range(rows):
+                axis = axes[row, column]
+                if row >= len(stack):
+                    axis.set_axis_off()
+                    continue
+                if known:
+                    _steps(axis, known[0])
+                pair = stack[row]
+                _points(axis, found[pair].mean, found[pair].sd, style[pair.explainer].color)
+                suffix = f"  ({NO_MODEL})" if pair.model == NO_MODEL else ""
+                axis.text(0.995, 0.97, pair.explainer + suffix, transform=axis.transAxes, ha="right", va="top",
+                          color=style[pair.explainer].color if style[pair.explainer].order > 4 else INK,
+                          weight="bold" if style[pair.explainer].order == 6 else "normal")  # fmt: skip
+                axis.set(ylim=(0, top), xlim=(-0.7, d - 0.3))
+                axis.locator_params(axis="y", nbins=2)
+                if row == len(stack) - 1:
+                    axis.tick_params(labelbottom=True)
+                    axis.set_xticks(range(d), labels, rotation=90 if long > 3 or d > 12 else 0)
+            axes[0, column].set_title(model, weight="bold")
+        figure.supylabel("share of the total relevance", fontsize=8.5)
+        return drawing.svg(figure, key)
+
+
+def _steps(axis: Any, values: Floats) -> None:
+    """Bars side by side, as one path."""
+    x = np.repeat(np.arange(len(values)), 4) + np.tile([-0.4, -0.4, 0.4, 0.4], len(values))
+    y = np.stack([0 * values, values, values, 0 * values], axis=1).ravel()
+    axis.fill(x, y, color=PALE, lw=0)
+
+
+def _points(axis: Any, mean: Floats, sd: Floats, color: str) -> None:
+    """Means, and whiskers of one standard deviation as one path."""
+    x = np.arange(len(mean))
+    if np.isfinite(sd).all():
+        gaps = np.full(len(x), np.nan)
+        whiskers = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
+        axis.plot(np.repeat(x, 3), whiskers, "-", color=color, lw=1.0)
+    axis.plot(x, mean, "o", color=color, ms=2.8, mew=0, clip_on=False)
+
+
+def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
+    """One panel a method: share against graded truth, one mark a network; the line is perfect proportion."""
+    known, found = truth(tables, dataset), shares(tables, dataset)
+    if known is None or not known[1] or not found:
+        return None
+    graded = np.mean([facts["graded"] for facts in tables.draws(dataset)], axis=0)
+    methods = list(dict.fromkeys(pair.explainer for pair in found))
+    style = drawing.styles(tables)
+    marks = {model: NETWORKS[i % len(NETWORKS)] for i, model in enumerate([*tables.models, NO_MODEL])}
+    across = min(5, len(methods))
+    down = math.ceil(len(methods) / across)
+    with drawing.style():
+        figure, axes = drawing.new(2.0 * across, 1.6 * down + 0.55, down, across, sharex=True, sharey=True)
+        for i, axis in enumerate(axes.ravel()):
+            if i >= len(methods):
+                axis.set_axis_off()
+                continue
+            explainer, highlighted = methods[i], style[methods[i]].order == 6
+            axis.plot([0, graded.max()], [0, graded.max() / graded.sum()], "-", color=PALE, lw=1.2)
+            for model, (marker, color) in marks.items():
+                if (pair := Pair(model, explainer)) in found:
+                    face = HIGHLIGHT if highlighted else color
+                    axis.plot(graded, found[pair].mean, marker, color=face, ms=3.2, mfc=face if marker == "o" else "none", mew=0.8)
+            axis.set_title(explainer, color=HIGHLIGHT if highlighted else INK, weight="bold" if highlighted else "normal")
+            axis.locator_params(nbins=3)
+            if i + across >= len(methods):
+                axis.tick_params(labelbottom=True)
+        shown = [model for model in marks if any(pair.model == model for pair in found)]
+        handles = [_handle(marker=marks[m][0], color=marks[m][1], label=m, mfc=marks[m][1] if marks[m][0] == "o" else "none")
+                   for m in shown]  # fmt: skip
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.supxlabel("graded truth", fontsize=8.5)
+        figure.supylabel("share of the total relevance", fontsize=8.5)
+        return drawing.svg(figure, key)
+
+
+def _handle(**options: Any) -> Any:
+    from matplotlib.lines import Line2D
+
+    options.setdefault("ls", "none")
+    return Line2D([], [], ms=4.5, **options)
+
+
+def retention(tables: Tables, dataset: str, key: str) -> str | None:
+    """Score against the number of inputs kept: a column a network, retrained above, masked below."""
+    curves = tables.curves[tables.curves["dataset"] == dataset]
+    if curves.empty:
+        return None
+    models = [m for m in tables.models if m in set(curves["model"])] or [NO_MODEL]
+    forms = [f for f in ("retention_retrained", "retention_masked") if f in set(curves["metric"])]
+    style = drawing.styles(tables)
+    ks = sorted(int(k) for k in curves["k"].unique())
+    drawn: dict[str, Any] = {}
+    with drawing.style():
+        figure, axes = drawing.new(max(3.3 * len(models), 5.6) + 0.3, 2.35 * len(forms) + 0.9, len(forms), len(models),
+                                   sharex=True, sharey=True)  # fmt: skip
+        for i, form in enumerate(forms):
+            for j, model in enumerate(models):
+                axis, rows = axes[i, j], curves[curves["metric"] == form]
+                shown = rows[rows["model"].isin([model, NO_MODEL] if form == "retention_retrained" else [model])]
+                for (network, explainer), line in shown.groupby(["model", "explainer"], sort=False):
+                    look = _line(str(explainer), style)
+                    if look and not (explainer in ("random", "oracle") and network != model):
+                        drawn[str(explainer)] = look
+                        axis.plot(line["k"], line["value"], **look)
+                bayes = curves[(curves["metric"] == "retention_bayes") & (curves["explainer"] == "oracle") & (curves["model"] == model)]
+                if len(bayes):
+                    drawn["Bayes ceiling of the oracle’s inputs"] = look = {"color": INK, "ls": (0, (1, 2)), "lw": 0.9, "zorder": 2}
+                    axis.plot(bayes["k"], bayes["value"], **look)
+                axis.set_xscale("log")
+                axis.set_xticks(_spaced(ks), [str(k) for k in _spaced(ks)], minor=False)
+                axis.set_xticks([], minor=True)
+                if i == 0:
+                    axis.set_title(model, weight="bold")
+            axes[i, 0].set_ylabel(f"{form.removeprefix('retention_')}: test score")
+        figure.supxlabel("inputs kept, k", fontsize=8.5)
+        handles = [_handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in _ordered(drawn)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.6)
+        return drawing.svg(figure, key)
+
+
+def _line(explainer: str, style: dict[str, drawing.Style]) -> dict[str, Any] | None:
+    if explainer == "random":
+        return {"color": GREY, "ls": (0, (5, 2)), "lw": 1.6, "zorder": 3}
+    if explainer == "oracle":
+        return {"color": GREY, "ls": "-", "lw": 1.6, "zorder": 3}
+    own = style.get(explainer)
+    return None if own is None else {"color": own.color, "ls": own.dash, "lw": own.width, "zorder": own.order}
+
+
+def _ordered(drawn: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Highlighted methods first, controls last."""
+    return sorted(drawn.items(), key=lambda item: -item[1]["zorder"])
+
+
+def _spaced(ks: list[int]) -> list[int]:
+    """The ticks of a logarithmic axis that do not touch."""
+    kept = [ks[-1]]
+    for k in reversed(ks[:-1]):
+        if kept[-1] / k > 1.28:
+            kept.append(k)
+    return sorted(kept)
+
+
+def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
+    """CPU time given a model against the last headline score, a panel a network."""
+    metric = (headline(tables, dataset) or [""])[-1]
+    times = tables.cost(["dataset", "model", "explainer"])
+    times = times[times["dataset"] == dataset].set_index(["model", "explainer"])["given_cpu"]
+    scores = {Pair(m, e): comparisons.value(tables.recovery, dataset, Pair(m, e), metric) for m, e in times.index}
+    points = {p: (max(float(times[p]), 1e-6), row) for p, row in scores.items() if row is not None}
+    if not points:
+        return None
+    style, chance = drawing.styles(tables), controls(tables.recovery, dataset, "random", metric)
+    panels = list(dict.fromkeys(pair.model for pair in points))
+    lows = [row["low"] if math.isfinite(row["low"]) else row["mean"] for _, row in points.values()]
+    floor = min([max(min(lows), -0.1), *([chance["mean"]] if chance else [])])
+    with drawing.style():
+        figure, axes = drawing.new(2.6 * len(panels) + 0.4, 3.4, 1, len(panels), sharex=True, sharey=True,
+                                   width_ratios=[0.5 if m == NO_MODEL and len(panels) > 1 else 1 for m in panels])  # fmt: skip
+        for axis, model in zip(axes[0], panels, strict=True):
+            if chance:
+                axis.axhline(chance["mean"], color=GREY, ls=(0, (5, 2)), lw=1, zorder=1)
+            for pair, (time, row) in points.items():
+                if pair.model != model:
+                    continue
+                look = style[pair.explainer]
+                if math.isfinite(row["low"]):
+                    axis.plot([time, time], [row["low"], row["high"]], "-", color=look.color, lw=0.8, alpha=0.45, zorder=2)
+                axis.plot([time], [row["mean"]], look.marker, color=look.color, ms=8 if look.order == 6 else 5.5, mew=0, zorder=look.order)
+            axis.set_xscale("log")
+            axis.set_title(model, weight="bold")
+            axis.set_ylim(floor - 0.05, 1.04)
+            axis.set_xticks([], minor=True)
+        axes[0, 0].set_ylabel(f"{title(metric)}, mean and 95 % interval")
+        figure.supxlabel("CPU seconds given a trained model", fontsize=8.5)
+        used = [name for name in style if any(pair.explainer == name for pair in points)]
+        handles = [_handle(marker=style[n].marker, color=style[n].color, mew=0, label=n) for n in used]
+        if chance:
+            handles.append(_handle(label="random", color=GREY, ls=(0, (5, 2)), lw=1))
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+        return drawing.svg(figure, key)

@@ -12,7 +12,7 @@ test: $(VENV)/installed
 	$(BIN)/pytest -n auto
 
 bench: $(VENV)/installed
-	$(BIN)/pytest benchmarks -p benchmark --benchmark-only
+	$(BIN)/pytest benchmarks -o addopts= --benchmark-only --benchmark-columns=median,min,max,rounds
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

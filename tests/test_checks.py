@@ -1,411 +1,372 @@
-"""Every explainer of this package passes the public checks, and each check catches what it is for."""
+"""The conformance suite: every registered explainer passes it, and every kind of bad one is caught by name."""
 
 from __future__ import annotations
 
-import inspect
+import random
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-import xai_bench.checks as checks
 from xai_bench import registry
 from xai_bench.checks import (
     CHECKS,
     SCENES,
     CheckFailed,
-    CheckSkipped,
+    LinearScene,
     check_explainer,
     check_name,
     check_report,
-    linear_problem,
 )
-from xai_bench.explainers.base import Explainer, Kind, LocalExplainer, Needs, Problem
-from xai_bench.explainers.captum import Captum
-from xai_bench.explainers.shap import Shap
+from xai_bench.explainers.base import Explainer, LocalExplainer
 
-GENERIC = {"captum": Captum(method="FeatureAblation"), "shap": Shap(method="GradientExplainer")}
-
-
-def built_in() -> list[str]:
-    names = registry.names("explainers")
-    return [name for name in names if registry.source("explainers", name).startswith("xai_bench.explainers")]
+# The generic wrappers have no default method; captum's are compared with the library in test_explainers.py.
+FIELDS = {"captum": {"method": "FeatureAblation"}, "shap": {"method": "GradientExplainer"}}
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=check_name)
-@pytest.mark.parametrize("name", built_in())
-def test_every_explainer_passes(name, check):
-    explainer = GENERIC.get(name) or registry.create("explainers", name, {})
-    check(explainer)
+@pytest.mark.parametrize("name", registry.names("explainers"))
+def test_registered_explainers_pass(name):
+    explainer = registry.create("explainers", name, FIELDS.get(name, {}))
+    report = check_report(explainer)
+    assert [row for row in report if row.outcome == "failed"] == []
+    # Skipping is for what a method says it does not support: not for most of the suite.
+    assert sum(row.outcome == "passed" for row in report) >= len(CHECKS) - 6
+    assert all(row.reason for row in report if row.outcome == "skipped")
 
 
-def test_every_check_is_collected_named_and_described():
-    defined = [
-        value
-        for name, value in vars(checks).items()
-        if name.startswith("check_") and name not in ("check_explainer", "check_report", "check_name")
-    ]
-    assert set(CHECKS) == set(defined)
-    assert len({check_name(check) for check in CHECKS}) == len(CHECKS)
-    assert all(inspect.getdoc(check) for check in CHECKS)
+class GradientNorm(LocalExplainer):
+    """A good one, to be spoilt below."""
+
+    name: ClassVar[str] = "gradient_norm"
+
+    def attribute(self, model, X, target, problem):
+        X = X.clone().requires_grad_(True)
+        outputs = model(X)
+        chosen = outputs[:, 0] if target is None else outputs.gather(1, target[:, None])[:, 0]
+        return torch.autograd.grad(chosen.sum(), X)[0]
 
 
-@pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
-def test_scenes_are_what_they_say(scene):
-    problem, again = scene.problem(), scene.problem()
-    assert problem.X_train.shape == (60, scene.d)
-    assert len(problem.X_valid) == scene.n_valid
-    assert not (problem.X_train == problem.X_train[0]).all(0).any()
-    assert torch.equal(problem.model(problem.X_valid), again.model(again.X_valid))
-    if scene.kind == "classification":
-        assert set(problem.y_train.tolist()) == set(range(scene.n_outputs))
+class WrongShape(GradientNorm):
+    def relevance(self, problem):
+        return super().relevance(problem)[:, None]
 
 
-def test_the_linear_problem_is_linear():
-    for layers in ("plain", "spectral"):
-        problem = linear_problem((0.0, 5.0, -1.0), layers)
-        torch.testing.assert_close(problem.y_valid, 5 * problem.X_valid[:, 1] - problem.X_valid[:, 2])
+class NotANumber(GradientNorm):
+    def relevance(self, problem):
+        return super().relevance(problem) * np.nan
 
 
-# One explainer for every way to break the contract.
-
-
-class Good(Explainer):
-    """The mean absolute gradient, in three lines."""
-
-    name: ClassVar[str] = "good"
-    needs: ClassVar[Needs] = "gradient"
-
-    def relevance(self, problem: Problem) -> NDArray:
-        X = problem.X_valid.clone().requires_grad_(True)
-        problem.fitted(X).square().sum().backward()
-        return X.grad.abs().mean(0).numpy()
-
-
-class WrongShape(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        return super().relevance(problem)[:-1]
-
-
-class OnlyWideProblems(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        return np.ones(12)
-
-
-class NotFinite(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        return np.where(np.arange(problem.d) == 0, np.nan, super().relevance(problem))
-
-
-class Negative(Good):
-    def relevance(self, problem: Problem) -> NDArray:
+class Signed(GradientNorm):
+    def relevance(self, problem):
         return -super().relevance(problem)
 
 
-class RegressionOnly(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        if problem.kind == "classification":
-            raise RuntimeError("no classes please")
+class Raises(GradientNorm):
+    def relevance(self, problem):
+        raise RuntimeError("out of order")
+
+
+class NeedsThreeInputs(GradientNorm):
+    def relevance(self, problem):
+        if problem.d < 3:
+            raise IndexError("d < 3")
         return super().relevance(problem)
 
 
-class TwoClassesAtMost(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        if problem.n_outputs > 2:
-            raise RuntimeError("too many classes")
+class BinaryOnly(GradientNorm):
+    def relevance(self, problem):
+        assert problem.n_outputs <= 2
         return super().relevance(problem)
 
 
-class StandardisesRows(Good):
-    def relevance(self, problem: Problem) -> NDArray:
+class StandardDeviation(GradientNorm):
+    def relevance(self, problem):
         return super().relevance(problem) * problem.X_valid.std(0).numpy()
 
 
-class NoBatchNorm(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        if any(isinstance(module, nn.BatchNorm1d) for module in problem.fitted):
-            raise RuntimeError("no rule for BatchNorm1d")
+class NoBatchNorm(GradientNorm):
+    def relevance(self, problem):
+        assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in problem.fitted.modules())
         return super().relevance(problem)
 
 
-class PlainLayersOnly(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        return next(problem.fitted.children()).in_features * (super().relevance(problem) + problem.fitted[0].weight[0].numpy())
+class DenseFirstLayer(GradientNorm):
+    needs: ClassVar[str] = "predict"
 
-    def unsupported(self, problem: Problem) -> str | None:
-        return None if problem.model is not None else "it needs a model"
-
-
-class Random(Good):
-    """Its own generator, which no seed reaches."""
-
-    def relevance(self, problem: Problem) -> NDArray:
-        return super().relevance(problem) + np.random.default_rng().random(problem.d) * 1e-6
+    def relevance(self, problem):
+        assert isinstance(problem.fitted[0], torch.nn.Linear)
+        return problem.fitted[0].weight.abs().sum(0)
 
 
-class Remembers(Good):
-    calls: ClassVar[list[int]] = []
-
-    def relevance(self, problem: Problem) -> NDArray:
-        if self.calls and self.calls[-1] != problem.n_outputs:
-            self.calls.append(problem.n_outputs)
-            return super().relevance(problem) * len(self.calls)
-        self.calls.append(problem.n_outputs)
-        del self.calls[:-1]
+class LastLayerDense(GradientNorm):
+    def relevance(self, problem):
+        assert isinstance(problem.fitted[-1], torch.nn.Linear)
         return super().relevance(problem)
 
 
-class ChangesTheModel(Good):
-    def unsupported(self, problem: Problem) -> str | None:
-        if problem.model is not None:
-            next(problem.model.parameters()).data += 1e-3
-        return super().unsupported(problem)
+class Random(GradientNorm):
+    def relevance(self, problem):
+        return super().relevance(problem) * np.random.default_rng().uniform(0.9, 1.1, problem.d)
 
 
-class LeavesAHook(Good):
-    def unsupported(self, problem: Problem) -> str | None:
-        if problem.model is not None:
-            problem.model.register_forward_hook(lambda *_: None)
-        return super().unsupported(problem)
+class Remembers(GradientNorm):
+    seen: ClassVar[list] = []
+
+    def relevance(self, problem):
+        self.seen.append(problem.d)
+        return super().relevance(problem) * sum(self.seen) if len(set(self.seen)) > 1 else super().relevance(problem)
 
 
-class SetsTrainMode(Good):
-    def unsupported(self, problem: Problem) -> str | None:
-        if problem.model is not None:
-            problem.model.train()
-        return super().unsupported(problem)
+class Trains(GradientNorm):
+    def unsupported(self, problem):
+        reason = super().unsupported(problem)
+        if reason is None:
+            problem.fitted.train()
+        return reason
 
 
-class ChangesTheData(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        problem.X_valid[:, 0] = 0
+class ScalesWeights(GradientNorm):
+    def explain(self, problem, seed=0):
+        with torch.no_grad():
+            next(problem.fitted.parameters()).mul_(1.01)
+        return super().explain(problem, seed)
+
+
+class LeavesHooks(GradientNorm):
+    def explain(self, problem, seed=0):
+        problem.fitted[0].register_forward_hook(lambda *_: None)
+        return super().explain(problem, seed)
+
+
+class ChangesData(GradientNorm):
+    def relevance(self, problem):
+        problem.X_valid.sub_(problem.X_valid.mean(0))
         return super().relevance(problem)
 
 
-class LeavesGradientsOn(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        problem.X_valid.requires_grad_(True)
-        return super().relevance(problem)
+class AsksForGradients(GradientNorm):
+    def relevance(self, problem):
+        X = problem.X_valid.requires_grad_(True)
+        return torch.autograd.grad(problem.fitted(X).sum(), X)[0].abs().mean(0)
 
 
-class SeedsGlobally(Good):
-    def unsupported(self, problem: Problem) -> str | None:
-        np.random.seed(0)
+class SeedsNumpy(GradientNorm):
+    def unsupported(self, problem):
+        np.random.seed(0)  # noqa: NPY002
         return super().unsupported(problem)
 
 
-class SetsTheDtype(Good):
-    def relevance(self, problem: Problem) -> NDArray:
+class SeedsTorch(GradientNorm):
+    def explain(self, problem, seed=0):
+        torch.manual_seed(seed)
+        return super().explain(problem, seed)
+
+
+class SeedsRandom(GradientNorm):
+    def unsupported(self, problem):
+        random.seed(1)
+        return super().unsupported(problem)
+
+
+class SwitchesGradientsOff(GradientNorm):
+    def relevance(self, problem):
+        with torch.enable_grad():
+            found = super().relevance(problem)
+        torch.set_grad_enabled(False)
+        return found
+
+
+class SwitchesToDouble(GradientNorm):
+    def relevance(self, problem):
         found = super().relevance(problem)
         torch.set_default_dtype(torch.float64)
         return found
 
 
-class Chatty(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        print("100%|##########| explaining")
+class Talks(GradientNorm):
+    def relevance(self, problem):
+        print("explaining")
         return super().relevance(problem)
 
 
-class RaisesWhenAsked(Good):
-    def unsupported(self, problem: Problem) -> str | None:
+class RaisesInUnsupported(GradientNorm):
+    def unsupported(self, problem):
         if problem.n_outputs == 5:
-            raise ValueError("five?")
+            raise KeyError("classes")
         return super().unsupported(problem)
 
 
-class AnswersFalse(Good):
-    def unsupported(self, problem: Problem) -> str | None:
-        return False
+class SaysTrue(GradientNorm):
+    def unsupported(self, problem):
+        return super().unsupported(problem) or False
 
 
-class AnswersLines(Good):
-    def unsupported(self, problem: Problem) -> str | None:
-        return "no\nbecause"
+class SaysNothing(GradientNorm):
+    def unsupported(self, problem):
+        return super().unsupported(problem) and ""
 
 
-class ForgetsSuper(Good):
-    def unsupported(self, problem: Problem) -> str | None:
+class ForgetsSuper(GradientNorm):
+    def unsupported(self, problem):
         return "it needs a model" if problem.model is None else None
 
 
-class ForgetsTheModel(Good):
-    def unsupported(self, problem: Problem) -> str | None:
-        return super().unsupported(problem) if problem.model is not None else None
+class ConstantsCount(GradientNorm):
+    def explain(self, problem, seed=0):
+        found = super().explain(problem, seed)
+        found.relevance[:] += 1.0
+        return found
 
 
-class Position(Good):
-    """It prefers inputs at the end."""
-
-    def relevance(self, problem: Problem) -> NDArray:
-        return super().relevance(problem) * np.arange(1, problem.d + 1)
+class FavoursTheFirst(GradientNorm):
+    def relevance(self, problem):
+        return super().relevance(problem) * (1.0 + 1e-4 * np.arange(problem.d))
 
 
-class NoisyPosition(Good):
-    """The same, with some noise."""
-
-    def relevance(self, problem: Problem) -> NDArray:
-        return np.arange(problem.d) * (1 + 0.01 * problem.generator.random(problem.d))
-
-
-class Constant(Good):
-    def relevance(self, problem: Problem) -> NDArray:
+class AlwaysTheSame(GradientNorm):
+    def relevance(self, problem):
         return np.ones(problem.d)
 
 
-class NoFiniteStandardDeviation(Good):
-    def relevance(self, problem: Problem) -> NDArray:
-        return super().relevance(problem) / problem.X_train.std(0).numpy()
+class NewIdentity(GradientNorm):
+    def fingerprint(self):
+        return {"now": np.random.default_rng().random()}
 
 
-class HidesConstants(Good):
-    """It takes the base's public method over, and forgets the constants."""
-
-    def explain(self, problem, seed=0):
-        from dataclasses import replace
-
-        found = super().explain(problem, seed)
-        return replace(found, relevance=found.relevance + 1e-3)
+class NotJson(GradientNorm):
+    def fingerprint(self):
+        return {"array": np.zeros(2)}
 
 
-class TwoWords(Good):
-    name: ClassVar[str] = "two words"
+class Spaced(GradientNorm):
+    name: ClassVar[str] = "gradient norm"
 
 
-class UnknownNeed(Good):
-    needs: ClassVar[Needs] = "luck"
+class NeedsMagic(GradientNorm):
+    needs: ClassVar[str] = "magic"
 
 
-class Counter(Good):
-    """Another identity every time it is asked."""
+def local_class():
+    class Local(GradientNorm):
+        pass
 
-    asked: ClassVar[list[int]] = []
-
-    def fingerprint(self) -> dict:
-        self.asked.append(1)
-        return {"asked": len(self.asked)}
-
-
-class NoJson(Good):
-    def fingerprint(self) -> dict:
-        return {"when": {1, 2}}
-
-
-class Local(LocalExplainer):
-    name: ClassVar[str] = "local"
-
-    def attribute(self, model: nn.Module, X: Tensor, target: Tensor | None, problem: Problem) -> Tensor:
-        return X[:, :1]
+    return Local
 
 
 BAD = {
-    WrongShape: "regression",
-    OnlyWideProblems: "two_inputs",
-    NotFinite: "regression",
-    Negative: "regression",
-    RegressionOnly: "binary",
-    TwoClassesAtMost: "five_classes",
-    StandardisesRows: "one_validation_row",
+    WrongShape: "returns_relevance",
+    NotANumber: "returns_relevance",
+    Signed: "returns_relevance",
+    Raises: "returns_relevance",
+    NeedsThreeInputs: "two_inputs",
+    BinaryOnly: "five_classes",
+    StandardDeviation: "one_validation_row",
     NoBatchNorm: "batch_norm",
+    DenseFirstLayer: "spectral",
+    LastLayerDense: "all_spectral",
     Random: "deterministic",
     Remembers: "keeps_nothing",
-    ChangesTheModel: "model_unchanged",
-    LeavesAHook: "model_unchanged",
-    SetsTrainMode: "model_unchanged",
-    ChangesTheData: "data_unchanged",
-    LeavesGradientsOn: "data_unchanged",
-    SeedsGlobally: "global_state_unchanged",
-    SetsTheDtype: "global_state_unchanged",
-    Chatty: "silent",
-    RaisesWhenAsked: "unsupported_answers",
-    AnswersFalse: "unsupported_answers",
-    AnswersLines: "unsupported_answers",
-    ForgetsTheModel: "unsupported_answers",
+    Trains: "model_unchanged",
+    ScalesWeights: "model_unchanged",
+    LeavesHooks: "model_unchanged",
+    ChangesData: "data_unchanged",
+    AsksForGradients: "data_unchanged",
+    SeedsNumpy: "global_state_unchanged",
+    SeedsTorch: "global_state_unchanged",
+    SeedsRandom: "global_state_unchanged",
+    SwitchesGradientsOff: "global_state_unchanged",
+    SwitchesToDouble: "global_state_unchanged",
+    Talks: "silent",
+    RaisesInUnsupported: "unsupported_answers",
+    SaysTrue: "unsupported_answers",
+    SaysNothing: "unsupported_answers",
     ForgetsSuper: "max_inputs",
-    HidesConstants: "constant_input",
-    NoFiniteStandardDeviation: "constant_input",
-    Position: "permuted_inputs",
-    NoisyPosition: "permuted_inputs",
-    Constant: "relevant_input",
-    TwoWords: "declaration",
-    UnknownNeed: "declaration",
-    Counter: "identity",
-    NoJson: "identity",
-    Local: "regression",
+    ConstantsCount: "constant_input",
+    FavoursTheFirst: "permuted_inputs",
+    AlwaysTheSame: "relevant_input",
+    NewIdentity: "identity",
+    NotJson: "identity",
+    local_class(): "pickles",
+    Spaced: "declaration",
+    NeedsMagic: "declaration",
 }
 
 
-@pytest.fixture(autouse=True)
-def default_dtype():
-    yield
-    torch.set_default_dtype(torch.float32)
+def test_the_unspoilt_one_passes():
+    check_explainer(GradientNorm)
+    assert [row.outcome for row in check_report(GradientNorm)] == ["passed"] * len(CHECKS)
 
 
-def test_a_good_explainer_passes():
-    check_explainer(Good)
-    check_explainer(Good())
-    assert {row.outcome for row in check_report(Good)} == {"passed"}
+@pytest.mark.parametrize(("bad", "name"), BAD.items(), ids=lambda value: getattr(value, "__name__", value))
+def test_bad_explainers_are_caught(bad, name):
+    failed = [row for row in check_report(bad) if row.outcome == "failed"]
+    assert name in [row.check for row in failed]
+    reason = next(row.reason for row in failed if row.check == name)
+    assert reason.startswith(f"{name}: {bad.name}: expected ")
+    assert ", got " in reason
+    assert "\n" not in reason
+    with pytest.raises(CheckFailed, match=f"^{failed[0].check}: "):
+        check_explainer(bad)
 
 
-@pytest.mark.parametrize("explainer", BAD, ids=lambda bad: bad.__name__)
-def test_a_bad_explainer_is_caught_by_the_right_check(explainer):
-    with pytest.raises(CheckFailed, match=f"^{BAD[explainer]}: ") as caught:
-        check_explainer(explainer)
-    assert "\n" not in str(caught.value)
+def test_every_check_catches_something():
+    assert set(BAD.values()) | {"regression", "binary", "spectral_batch_norm"} == {check_name(c) for c in CHECKS}
 
 
-def test_what_cannot_be_pickled_is_caught():
-    class Inner(Good):
-        pass
-
-    with pytest.raises(CheckFailed, match="^pickles: good: expected a picklable explainer"):
-        check_explainer(Inner)
+def test_something_else_than_an_explainer():
+    with pytest.raises(CheckFailed, match="declaration: object: expected a subclass of Explainer, got object"):
+        check_explainer(object())
 
 
-def test_not_an_explainer():
-    with pytest.raises(CheckFailed, match="^declaration: expected a subclass of Explainer, got int"):
-        check_explainer(3)
-    # A class that cannot be built without fields says which one it needs.
-    with pytest.raises(CheckFailed, match="the field 'method' is required"):
-        check_explainer(Captum)
+def test_a_crash_inside_a_check_is_a_failure_of_the_explainer():
+    class Unequal(GradientNorm):
+        def __eq__(self, other):
+            raise RuntimeError("no comparison")
+
+        __hash__ = GradientNorm.__hash__
+
+    Unequal.__qualname__ = "Unequal"
+    globals()["Unequal"] = Unequal
+    rows = {row.check: row for row in check_report(Unequal)}
+    assert rows["pickles"].reason == "pickles: gradient_norm: expected no error, got RuntimeError: no comparison"
 
 
-def test_the_report_lists_every_check_and_goes_on_after_a_failure():
-    rows = check_report(Negative)
-    assert [row.check for row in rows] == [check_name(check) for check in CHECKS]
-    outcomes = {row.check: row.outcome for row in rows}
-    assert outcomes["identity"] == "passed"
-    assert outcomes["regression"] == outcomes["binary"] == "failed"
-    assert "return absolute values" in next(row.reason for row in rows if row.check == "regression")
+@pytest.mark.parametrize("explainer", [SeedsNumpy, SeedsTorch, SeedsRandom, SwitchesGradientsOff, SwitchesToDouble])
+def test_the_suite_restores_what_it_and_the_explainer_touch(explainer):
+    before = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().tolist())  # noqa: NPY002
+    check_report(explainer)
+    after = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().tolist())  # noqa: NPY002
+    assert after == before
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
 
 
-def test_what_is_unsupported_is_skipped_with_the_reason():
-    class Classes(Good):
-        def unsupported(self, problem: Problem) -> str | None:
-            kind: Kind = "regression"
-            return super().unsupported(problem) or ("it needs classes" if problem.kind == kind else None)
-
-    rows = {row.check: row for row in check_report(Classes)}
-    assert rows["regression"] == ("regression", "skipped", "unsupported: it needs classes")
-    assert rows["binary"].outcome == "passed"
-    with pytest.raises(CheckSkipped, match="it needs classes"):
-        checks.check_regression(Classes())
+@pytest.mark.parametrize("check", CHECKS, ids=check_name)
+def test_checks_can_be_called_alone(check):
+    assert check.__doc__
+    check(GradientNorm())
 
 
-def test_a_skipped_check_is_a_skip_in_pytest(pytester):
-    pytester.makepyfile(
-        """
-        import pytest
-        from xai_bench.checks import CHECKS, check_name
-        from xai_bench.explainers.spectral import Spectral
+@pytest.mark.parametrize("scene", [*SCENES, LinearScene((1.0, 0.0)), LinearScene((1.0, 0.0), "spectral")], ids=repr)
+def test_scenes_give_equal_bits(scene):
+    first, second = scene.problem(), scene.problem()
+    assert first.fitted is not second.fitted
+    for name in ("X_train", "y_train", "X_valid", "y_valid"):
+        assert torch.equal(getattr(first, name), getattr(second, name))
+    for a, b in zip(first.fitted.state_dict().values(), second.fitted.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert not first.fitted.training
 
-        @pytest.mark.parametrize("check", CHECKS, ids=check_name)
-        def test_contract(check):
-            check(Spectral())
-        """
-    )
-    result = pytester.runpytest("-q")
-    assert result.parseoutcomes() == {"passed": len(CHECKS) - 6, "skipped": 6}
+
+def test_subclass_of_the_plain_base():
+    class Variance(Explainer):
+        name: ClassVar[str] = "variance"
+        needs: ClassVar[str] = "data"
+
+        def relevance(self, problem):
+            return problem.X_train.var(0)
+
+    outcomes = {row.check: row.outcome for row in check_report(Variance)}
+    assert outcomes["model_unchanged"] == "skipped"
+    assert outcomes["relevant_input"] == "failed"

@@ -360,7 +360,10 @@ class TestBadTables:
             ({"X": X[1:]}, "expected X (n, d) and y (n,), got (39, 2) and (40,)"),
             ({"X": X[:19], "y": np.arange(19) % 2}, "expected at least 20 rows to split into three parts, got 19"),
             ({"X": X[:, :1]}, "expected at least 2 inputs to rank, got 1"),
-            ({"X": np.where(X == X[3, 1], np.nan, X)}, "missing, infinite or larger ones in column 'x2'"),
+            (
+                {"X": np.where(X == X.max(0) * [np.inf, 1], np.nan, X)},
+                "missing, infinite or larger ones in column 'x2'",
+            ),
             ({"X": X * [1e300, 1], "feature_names": ("a", "b")}, "larger ones in column 'a'"),
             ({"X": X * [1, 1e-9] + 1}, "column 'x2' with values up to 1 that differ by"),
             ({"y": np.full(40, np.inf), "kind": "regression"}, "larger ones in the target"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.reference import attributions as literal
 from xai_bench.errors import InputError
-from xai_bench.explainers.base import Evaluations, Problem
+from xai_bench.explainers.base import Evaluations, Problem, seeded
 from xai_bench.explainers.captum import LRP, Captum, DeepLift, InputXGradient, IntegratedGradients, Saliency, methods
 from xai_bench.explainers.layers import fold_every_batch_norm, layer_use
 from xai_bench.explainers.selectors import MutualInformation, PermutationImportance
@@ -62,9 +62,8 @@ def attributions(explainer, problem: Problem) -> np.ndarray:
     """(n, d) attributions of all validation rows, on a folded copy, as the base class asks for them."""
     model = fold_spectral(copy.deepcopy(problem.model))
     target = problem.y_valid if problem.kind == "classification" else None
-    torch.manual_seed(0)
-    np.random.seed(0)
-    values = explainer.attribute(model, problem.X_valid.clone(), target, problem)
+    with seeded(0):
+        values = explainer.attribute(model, problem.X_valid.clone(), target, problem)
     return values.detach().numpy() if isinstance(values, Tensor) else values
 
 
@@ -102,9 +101,7 @@ def test_integrated_gradients_point_by_point(problem, baseline):
 
 
 def test_integrated_gradients_in_parts_are_the_same(problem):
-    whole, parts = (
-        attributions(IntegratedGradients(internal_batch_size=size), problem) for size in (10_000, 3 * N)
-    )
+    whole, parts = (attributions(IntegratedGradients(internal_batch_size=size), problem) for size in (10_000, 3 * N))
     np.testing.assert_allclose(parts, whole, atol=1e-5)
 
 
@@ -517,7 +514,9 @@ def test_parameters_reach_the_method():
     assert not np.allclose(rule, attributions(IntegratedGradients(), problem))
 
 
-@pytest.mark.parametrize("method", sorted({"GuidedBackprop", "Deconvolution", "FeatureAblation", "ShapleyValues", "Lime"}))
+@pytest.mark.parametrize(
+    "method", sorted({"GuidedBackprop", "Deconvolution", "FeatureAblation", "ShapleyValues", "Lime"})
+)
 def test_other_methods_of_captum_run(method):
     assert method in methods()
     problem = problem_of(network(d=3), d=3, n=3)

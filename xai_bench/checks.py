@@ -23,7 +23,7 @@ import random
 import unittest
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xai_bench.component import canonical_json
-from xai_bench.explainers.base import Explainer, Kind, Needs, Problem
+from xai_bench.explainers.base import Explainer, Kind, Needs, Problem, seeded
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.spectral import SpectralLinear
 
@@ -133,34 +133,30 @@ class Scene:
         generator = torch.Generator().manual_seed(7)
         model = self._model(generator)
         X_train, X_valid = (torch.randn(n, self.d, generator=generator) for n in (self.n_train, self.n_valid))
-        with torch.no_grad():
-            y_train, y_valid = (
-                outputs[:, 0] if self.kind == "regression" else outputs.argmax(1)
-                for outputs in (model(X_train), model(X_valid))
-            )
+        y_train, y_valid = (
+            outputs[:, 0] if self.kind == "regression" else outputs.argmax(1)
+            for outputs in (model(X_train), model(X_valid))
+        )
         return Problem(model, X_train, y_train, X_valid, y_valid, self.kind, self.n_outputs)
 
     def _model(self, generator: torch.Generator) -> nn.Module:
-        norm, dropout = ((True, False), (0.2, 0.0)) if self.batch_norm else ((False,), (0.0,))
-        build = (
-            MLP(hidden=(6, 6), batch_norm=norm, dropout=dropout).build
-            if self.layers == "plain"
-            else SpectralMLP(
-                hidden=(6, 6), batch_norm=norm, dropout=dropout, all_layers=self.layers == "all_spectral"
-            ).build
-        )
-        model = build(self.d, self.n_outputs, generator).eval()
+        fields: dict[str, Any] = {"hidden": (6, 6)}
+        if not self.batch_norm:
+            fields |= {"batch_norm": (False,), "dropout": (0.0,)}
+        plain = self.layers == "plain"
+        source = MLP(**fields) if plain else SpectralMLP(**fields, all_layers=self.layers == "all_spectral")
+        model = source.build(self.d, self.n_outputs, generator).eval()
         for name, tensor in model.state_dict().items():  # as after a training
             if name.endswith(("bias", "running_mean")):
                 tensor.normal_(0, 0.3, generator=generator)
             elif name.endswith(("lambda_in", "running_var")):
                 tensor.uniform_(0.4, 1.6, generator=generator)
+        model.requires_grad_(False)
         if self.scales:
             first = next(model.children())
-            with torch.no_grad():
-                columns = first.phi if isinstance(first, SpectralLinear) else first.weight
-                assert isinstance(columns, Tensor)
-                columns.mul_(torch.tensor(self.scales) / columns.norm(dim=0))
+            columns = first.phi if isinstance(first, SpectralLinear) else first.weight
+            assert isinstance(columns, Tensor)
+            columns.mul_(torch.tensor(self.scales) / columns.norm(dim=0))
         return model
 
 
@@ -193,17 +189,13 @@ class LinearScene:
         """Build it; equal scenes give equal bits."""
         generator = torch.Generator().manual_seed(11)
         d = len(self.weights)
-        first = nn.Linear(d, 1) if self.layers == "plain" else SpectralLinear(d, 1)
-        last = nn.Linear(1, 1)
-        with torch.no_grad():
-            (first.weight if isinstance(first, nn.Linear) else first.phi).copy_(torch.tensor([self.weights]))
-            last.weight.fill_(1.0)
-            for layer in (first, last):
-                nn.init.zeros_(layer.bias)
-        model = nn.Sequential(first, last).eval()
+        first = nn.Linear(d, 1, bias=False) if self.layers == "plain" else SpectralLinear(d, 1, bias=False)
+        last = nn.Linear(1, 1, bias=False)
+        model = nn.Sequential(first, last).eval().requires_grad_(False)
+        (first.weight if isinstance(first, nn.Linear) else first.phi).copy_(torch.tensor([self.weights]))
+        last.weight.fill_(1.0)
         X_train, X_valid = (torch.randn(n, d, generator=generator) for n in (300, 40))
-        with torch.no_grad():
-            y_train, y_valid = model(X_train)[:, 0], model(X_valid)[:, 0]
+        y_train, y_valid = model(X_train)[:, 0], model(X_valid)[:, 0]
         return Problem(model, X_train, y_train, X_valid, y_valid, "regression", 1)
 
 
@@ -252,7 +244,7 @@ def _difference(first: NDArray, second: NDArray) -> str:
 
 
 def _short(values: NDArray) -> str:
-    return f"[{', '.join(f'{value:.3g}' for value in values)}]"
+    return f"[{', '.join(f'{value:.3g}' for value in np.ravel(values))}]"
 
 
 # The checks. Their names end up in reports: short, and each says one thing.
@@ -312,16 +304,22 @@ def check_max_inputs(explainer: Explainer) -> None:
             raise CheckFailed("expected unsupported() to give a reason for 12 inputs at max_inputs = 3, got None")
 
 
+@_check
+def check_returns_relevance(explainer: Explainer) -> None:
+    """relevance() returns (d,) finite numbers >= 0."""
+    _check_scenes(explainer, *ANY_MODEL)
+
+
 def _check_scenes(explainer: Explainer, *scenes: Scene) -> None:
     problem = _supported(explainer, *scenes)
     relevance = _explained(explainer, problem)
     if relevance.shape != (problem.d,) or not np.isfinite(relevance).all() or (relevance < 0).any():
-        raise CheckFailed(f"expected ({problem.d},) finite relevances >= 0, got {relevance}")
+        raise CheckFailed(f"expected ({problem.d},) finite relevances >= 0, got {_short(relevance)}")
 
 
 @_check
 def check_regression(explainer: Explainer) -> None:
-    """It explains a regression of 12 inputs: (d,) finite relevances >= 0."""
+    """It explains a regression of 12 inputs."""
     _check_scenes(explainer, REGRESSION)
 
 
@@ -441,42 +439,44 @@ def check_data_unchanged(explainer: Explainer) -> None:
 @_check
 def check_global_state_unchanged(explainer: Explainer) -> None:
     """Random states, and torch's default dtype, gradient mode and threads, are as before."""
+    settings = _settings()
     problem = _supported(explainer, *ANY_MODEL)
-    _explained(explainer, problem)  # what the first import sets is not its doing
+    _explained(explainer, problem)  # what a library draws on its first import is not its doing
     # A place in the streams where no seeding leads to.
     _ = random.random(), np.random.random(), torch.rand(3)  # noqa: NPY002
-    before = _global_state()
+    before = {**settings, **_random_states()}
     _unsupported(explainer, problem)
     _explained(explainer, problem)
-    after = _global_state()
+    after = {**_settings(), **_random_states()}
     for what, value in before.items():
         if after[what] != value:
-            raise CheckFailed(f"expected the {what} as before, got another one: use problem.generator")
+            raise CheckFailed(f"expected the {what} as before, got another one: restore it, or do not touch it")
 
 
-def _global_state() -> dict[str, object]:
-    numpy_state = np.random.get_state(legacy=False)
+def _settings() -> dict[str, object]:
     return {
-        "random state of torch": torch.get_rng_state().numpy().tobytes(),
-        "random state of numpy": repr(numpy_state["state"]["pos"]) + str(numpy_state["state"]["key"].tobytes()),
-        "random state of random": random.getstate(),
         "default dtype of torch": torch.get_default_dtype(),
         "gradient mode of torch": torch.is_grad_enabled(),
         "number of threads": torch.get_num_threads(),
     }
 
 
+def _random_states() -> dict[str, object]:
+    return {
+        "random state of torch": torch.get_rng_state().tolist(),
+        "random state of numpy": repr(np.random.get_state(legacy=False)),  # noqa: NPY002
+        "random state of random": random.getstate(),
+    }
+
+
 @contextlib.contextmanager
 def _global_state_restored() -> Iterator[None]:
-    python, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     try:
-        with torch.set_grad_enabled(torch.is_grad_enabled()):
+        torch.set_default_dtype(torch.float32)
+        with seeded(0), torch.set_grad_enabled(torch.is_grad_enabled()):
             yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)
-        torch.set_rng_state(torch_state)
         torch.set_default_dtype(dtype)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
@@ -525,8 +525,8 @@ def check_permuted_inputs(explainer: Explainer) -> None:
     if original.tobytes() == other_seed.tobytes():
         same = np.abs(found - expected).max() <= 1e-5 * original.max()
     else:
-        ranks = [values.argsort().argsort() for values in (found, expected)]
-        same = found.argmax() == expected.argmax() and np.corrcoef(*ranks)[0, 1] >= 0.6
+        ranks = np.array([values.argsort().argsort() for values in (found, expected)])
+        same = found.argmax() == expected.argmax() and np.corrcoef(ranks)[0, 1] >= 0.6
     if not same:
         raise CheckFailed(f"expected {_short(expected)} after moving the inputs, got {_short(found)}")
 
@@ -535,10 +535,9 @@ def _with_inputs_in_order(model: nn.Module | None, order: Tensor) -> nn.Module |
     model = copy.deepcopy(model)
     if model is not None:
         first = next(model.children())
-        with torch.no_grad():
-            for tensor in (first.phi, first.lambda_in) if isinstance(first, SpectralLinear) else (first.weight,):
-                assert isinstance(tensor, Tensor)
-                tensor.copy_(tensor[..., order])
+        for tensor in (first.phi, first.lambda_in) if isinstance(first, SpectralLinear) else (first.weight,):
+            assert isinstance(tensor, Tensor)
+            tensor.copy_(tensor[..., order])
     return model
 
 
@@ -555,6 +554,7 @@ def check_relevant_input(explainer: Explainer) -> None:
 
 CHECKS: tuple[Check, ...] = (
     *(check_declaration, check_identity, check_pickles, check_unsupported_answers, check_max_inputs),
+    check_returns_relevance,
     *(check_regression, check_binary, check_five_classes, check_two_inputs, check_one_validation_row),
     *(check_batch_norm, check_spectral, check_spectral_batch_norm, check_all_spectral),
     *(check_deterministic, check_keeps_nothing, check_model_unchanged, check_data_unchanged),

@@ -50,10 +50,8 @@ def epsilon_lrp(layers: nn.Sequential, X: Tensor, target: Tensor, epsilon: float
         inputs, a = [], x
         for layer in layers:
             inputs.append(a)
-            if isinstance(layer, nn.Linear):
-                a = layer.weight.double() @ a + layer.bias.double()
-            else:
-                a = layer(a)
+            dense = isinstance(layer, nn.Linear)
+            a = layer.weight.double() @ a + layer.bias.double() if dense else layer(a)
         relevance = torch.zeros_like(a)
         relevance[int(c)] = a[int(c)]
         for layer, a_in in zip(reversed(layers), reversed(inputs), strict=True):

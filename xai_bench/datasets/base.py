@@ -281,13 +281,14 @@ def _check(name: str, table: Table) -> None:
 def _check_float32(name: str, values: NDArray, labels: Sequence[str]) -> None:
     """Raise unless single precision holds the columns of ``values`` (n, d): models compute in it."""
     low, high = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)  # NaN if there is one
-    largest, span = np.maximum(np.abs(low), np.abs(high)), high - low
+    largest = np.maximum(np.abs(low), np.abs(high))
     unusable = np.flatnonzero(~(largest <= np.finfo(np.float32).max))
     if len(unusable):
         raise InputError(
             f"{name}: expected finite numbers up to 3e38, got missing, infinite or larger ones in "
             f"{labels[unusable[0]]}: fill, rescale or drop them"
         )
+    span = high - low
     coarse = np.flatnonzero((span > 0) & (np.spacing(largest.astype(np.float32)) > span / 100))
     if len(coarse):
         first = coarse[0]

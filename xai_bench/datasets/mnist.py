@@ -155,7 +155,7 @@ def _pair(folder: Path, images_name: str, labels_name: str) -> tuple[NDArray[np.
     again = "replace the files, or run xai-bench data fetch mnist"
     images_file, labels_file = _existing(folder, images_name), _existing(folder, labels_name)
     images, labels = read_idx(images_file), read_idx(labels_file)
-    if images.ndim != 3 or images.shape[1:] != (28, 28):
+    if images.shape[1:] != (28, 28):
         raise InputError(f"mnist: {images_file.name}: expected shape (n, 28, 28), got {images.shape}: {again}")
     if labels.shape != images.shape[:1]:
         raise InputError(

@@ -190,13 +190,10 @@ def _numbers(column: pd.Series) -> Floats | None:
     """(n,) float64 with NaN where a value is missing; None if some value is neither number nor boolean."""
     import pandas as pd
 
-    known = column.dropna()
     numeric = pd.api.types.is_numeric_dtype(column) and column.dtype.kind != "c"  # booleans are numeric here
-    if not numeric and not (column.dtype == object and all(isinstance(value, bool) for value in known)):
+    if not numeric and not (column.dtype == object and all(isinstance(value, bool) for value in column.dropna())):
         return None
-    numbers = np.full(len(column), np.nan)
-    numbers[column.notna().to_numpy()] = known.to_numpy(dtype=np.float64)
-    return numbers
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _example(column: pd.Series) -> str:

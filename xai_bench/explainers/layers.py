@@ -92,7 +92,7 @@ def out_of_place(model: nn.Module) -> nn.Module:
     """Let no layer overwrite its input, which methods that hook layers still need; changes ``model``."""
     for module in model.modules():
         if getattr(module, "inplace", False) is True:
-            module.inplace = False
+            setattr(module, "inplace", False)  # noqa: B010 (a plain attribute of some layers only)
     return model
 
 

@@ -1,0 +1,51 @@
+"""What the README shows, works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from xai_bench import registry, run, suite
+from xai_bench.checks import check_explainer
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def method(tmp_path, plugin_registry):
+    (code,) = [block for block in blocks("python") if "@register" in block]
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    registry.load_plugin(path)
+    return code
+
+
+def test_a_method_of_ones_own_takes_fifteen_lines(method):
+    assert len([line for line in method.splitlines() if line.strip()]) <= 15
+
+
+def test_it_passes_the_checks_and_runs_with_workers(method, tiny, tmp_path):
+    check_explainer(registry.get("explainers", "squared_gradient"))
+    tiny["explainers"] = [{"name": "squared_gradient"}]
+    cells = run(tiny, out=tmp_path, jobs=1).cells
+    assert set(cells.loc[cells["explainer"] == "squared_gradient", "status"]) == {"done"}
+
+
+def test_the_suite_is_valid(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (text,) = blocks("toml")
+    (tmp_path / "patients.csv").write_text("a,b,outcome\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40)))
+    (tmp_path / "mine.toml").write_text(text)
+    loaded = suite.load("mine.toml")
+    assert [entry.label for entry in loaded.datasets][:2] == ["xor (d=16)", "xor (d=64)"]
+
+
+def test_commands_and_names_exist():
+    for name in re.findall(r"`(\w+)`", README.split("## What is compared")[1].split("## How it differs")[0]):
+        assert name in {*registry.names("explainers"), "spectral_mlp", "mlp"} or not name.islower(), name

@@ -80,9 +80,10 @@ class BinaryOnly(GradientNorm):
         return super().relevance(problem)
 
 
-class StandardDeviation(GradientNorm):
+class NeedsTwoRows(GradientNorm):
     def relevance(self, problem):
-        return super().relevance(problem) * problem.X_valid.std(0).numpy()
+        assert len(problem.X_valid) > 1
+        return super().relevance(problem)
 
 
 class NoBatchNorm(GradientNorm):
@@ -261,7 +262,7 @@ BAD = {
     Raises: "returns_relevance",
     NeedsThreeInputs: "two_inputs",
     BinaryOnly: "five_classes",
-    StandardDeviation: "one_validation_row",
+    NeedsTwoRows: "one_validation_row",
     NoBatchNorm: "batch_norm",
     DenseFirstLayer: "spectral",
     LastLayerDense: "all_spectral",

@@ -347,6 +347,21 @@ def test_folding_keeps_outputs(name):
     torch.testing.assert_close(folded(X), model(X), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_folding_batch_norm_keeps_outputs_wherever_it_stands(place):
+    """First of all, between a dense layer and its activation, and after the activation."""
+    layers = [nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, K)]
+    norm = nn.BatchNorm1d(6)
+    for tensor in (norm.weight, norm.bias, norm.running_mean):
+        tensor.data.normal_()
+    norm.running_var.uniform_(0.3, 2)
+    layers.insert(place, norm)
+    model, X = nn.Sequential(*layers).eval(), torch.randn(50, 6)
+    folded = fold_batch_norm(copy.deepcopy(model))
+    assert len(folded) == 3
+    torch.testing.assert_close(folded(X), model(X), atol=1e-5, rtol=1e-5)
+
+
 def test_folding_batch_norm_inside_a_module_keeps_outputs():
     class Wrapped(nn.Module):
         def __init__(self):

@@ -462,9 +462,10 @@ def _settings() -> dict[str, object]:
 
 
 def _random_states() -> dict[str, object]:
+    twister = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
     return {
         "random state of torch": torch.get_rng_state().tolist(),
-        "random state of numpy": repr(np.random.get_state(legacy=False)),  # noqa: NPY002
+        "random state of numpy": (twister["key"].tolist(), twister["pos"]),
         "random state of random": random.getstate(),
     }
 

@@ -1,143 +1,107 @@
-"""Slow, literal versions of the attribution methods: one row at a time, from the papers or the plainest call."""
+"""Attributions literally: one row, one step, one coalition at a time, in float64."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
-import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 
-def gradient(model: nn.Module, x: Tensor, c: int) -> Tensor:
-    """(d,) d f_c / d x at one row."""
+def gradient(model, x, output):
+    """(d,): gradient of one output at one row."""
     x = x.clone().requires_grad_(True)
-    (found,) = torch.autograd.grad(model(x[None])[0, c], x)
-    return found
+    model(x[None])[0, output].backward()
+    return x.grad
 
 
-def saliency(model: nn.Module, X: Tensor, target: Tensor) -> Tensor:
-    return torch.stack([gradient(model, x, int(c)).abs() for x, c in zip(X, target, strict=True)])
+def integrated_gradients(model, x, baseline, output, n_steps):
+    """(d,): the Gauss-Legendre rule on [0, 1], point by point."""
+    points, weights = np.polynomial.legendre.leggauss(n_steps)
+    total = torch.zeros_like(x)
+    for point, weight in zip(points, weights, strict=True):
+        alpha = (1 + point) / 2
+        total += weight / 2 * gradient(model, baseline + alpha * (x - baseline), output)
+    return (x - baseline) * total
 
 
-def input_x_gradient(model: nn.Module, X: Tensor, target: Tensor) -> Tensor:
-    return torch.stack([x * gradient(model, x, int(c)) for x, c in zip(X, target, strict=True)])
+def epsilon_lrp(model, x, output, epsilon=1e-9):
+    """(d,): R_j = sum_i x_j w_ij / (z_i + epsilon sign(z_i)) R_i through every Linear; activations pass R on.
 
-
-def integrated_gradients(model: nn.Module, X: Tensor, target: Tensor, baseline: Tensor, n_steps: int) -> Tensor:
-    """The Gauss-Legendre rule with ``n_steps`` points on [0, 1], point by point."""
-    nodes, weights = np.polynomial.legendre.leggauss(n_steps)
-    rows = []
-    for x, c in zip(X, target, strict=True):
-        total = torch.zeros_like(x)
-        for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-            total += float(weight) * gradient(model, baseline + float(node) * (x - baseline), int(c))
-        rows.append((x - baseline) * total)
-    return torch.stack(rows)
-
-
-def epsilon_lrp(layers: nn.Sequential, X: Tensor, target: Tensor, epsilon: float = 1e-9) -> Tensor:
-    """R_j = a_j sum_i w_ij R_i / (z_i + epsilon sign z_i), in float64; activations pass relevance on unchanged.
-
-    ``layers``: Linear, ReLU and Tanh only.
+    Bach et al., PLOS ONE 2015, equation 58; the bias takes its share and keeps it. ``model``: a Sequential of
+    Linear, ReLU and Tanh.
     """
-    rows = []
-    for x, c in zip(X.double(), target, strict=True):
-        inputs, a = [], x
-        for layer in layers:
-            inputs.append(a)
-            dense = isinstance(layer, nn.Linear)
-            a = layer.weight.double() @ a + layer.bias.double() if dense else layer(a)
-        relevance = torch.zeros_like(a)
-        relevance[int(c)] = a[int(c)]
-        for layer, a_in in zip(reversed(layers), reversed(inputs), strict=True):
-            if isinstance(layer, nn.Linear):
-                weight = layer.weight.double()
-                z = weight @ a_in + layer.bias.double()
-                sign = torch.where(z >= 0, 1.0, -1.0)
-                relevance = a_in * (weight.T @ (relevance / (z + epsilon * sign)))
-        rows.append(relevance.detach())
-    return torch.stack(rows)
+    inputs, value = [], x.double().numpy()
+    layers = list(model)
+    for layer in layers:
+        inputs.append(value)
+        if isinstance(layer, nn.Linear):
+            value = layer.weight.detach().double().numpy() @ value
+            if layer.bias is not None:
+                value = value + layer.bias.detach().double().numpy()
+        else:
+            value = np.tanh(value) if isinstance(layer, nn.Tanh) else np.maximum(value, 0)
+    relevance = np.where(np.arange(len(value)) == output, value, 0.0)
+    for layer, entered in zip(reversed(layers), reversed(inputs), strict=True):
+        if not isinstance(layer, nn.Linear):
+            continue
+        weight = layer.weight.detach().double().numpy()
+        passed = np.zeros(len(entered))
+        for i, row in enumerate(weight):
+            z = sum(w * a for w, a in zip(row, entered, strict=True))
+            z += 0.0 if layer.bias is None else float(layer.bias[i])
+            z += epsilon if z >= 0 else -epsilon
+            for j, w in enumerate(row):
+                passed[j] += entered[j] * w / z * relevance[i]
+        relevance = passed
+    return relevance
 
 
-def captum_plain(method: str, model: nn.Module, X: Tensor, target: Tensor, **arguments: object) -> Tensor:
-    """captum as documented, row by row."""
-    import captum.attr
+def deeplift_rescale(model, x, baseline, output):
+    """(d,): multipliers of the rescale rule, layer by layer (Shrikumar et al., arXiv 1704.02685).
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        attribution = getattr(captum.attr, method)(model)
-        rows = [attribution.attribute(x[None], target=int(c), **arguments) for x, c in zip(X, target, strict=True)]
-    return torch.cat(rows).detach()
-
-
-def shap_deep_plain(model: nn.Module, background: Tensor, X: Tensor, target: Tensor) -> NDArray[np.float64]:
-    """All outputs of shap.DeepExplainer, of which each row's own is picked."""
-    import shap
-
-    values = np.asarray(shap.DeepExplainer(model, background).shap_values(X))
-    return np.stack([values[i, :, int(c)] for i, c in enumerate(target)])
-
-
-def shap_gradient_plain(
-    model: nn.Module, background: Tensor, X: Tensor, target: Tensor, samples: int, seed: int
-) -> NDArray[np.float64]:
-    import shap
-
-    explainer = shap.GradientExplainer(model, background, batch_size=samples)
-    rows = [np.asarray(explainer.shap_values(x[None], nsamples=samples, rseed=seed))[0] for x in X]
-    return np.stack([row[:, int(c)] for row, c in zip(rows, target, strict=True)])
+    ``model``: a Sequential of Linear, ReLU and Tanh.
+    """
+    model = copy.deepcopy(model).double()
+    here, there, pairs = x.double(), baseline.double(), []
+    with torch.no_grad():
+        for layer in model:
+            before = (here, there)
+            here, there = layer(here), layer(there)
+            pairs.append((layer, *before, here, there))
+        multiplier = torch.zeros_like(here)
+        multiplier[output] = 1.0
+        for layer, a, b, fa, fb in reversed(pairs):
+            multiplier = multiplier @ layer.weight if isinstance(layer, nn.Linear) else multiplier * (fa - fb) / (a - b)
+    return (multiplier * (x.double() - baseline.double())).numpy()
 
 
-def shap_kernel_plain(
-    model: nn.Module, background: Tensor, X: Tensor, target: Tensor, samples: int
-) -> NDArray[np.float64]:
-    import shap
+def shapley_values(model, x, background, output):
+    """(d,): Shapley values by enumeration; absent inputs come from every background row in turn."""
+    d = len(x)
 
-    explainer = shap.KernelExplainer(_all_outputs(model), background.numpy())
-    values = explainer.shap_values(X.numpy(), nsamples=samples, l1_reg=False, silent=True)
-    return np.stack([values[i, :, int(c)] for i, c in enumerate(target)])
+    @torch.no_grad()
+    def worth(present):
+        rows = background.clone()
+        rows[:, list(present)] = x[list(present)]
+        return model(rows)[:, output].double().mean().item()
 
-
-def shap_permutation_plain(
-    model: nn.Module, background: Tensor, X: Tensor, target: Tensor, max_evals: int
-) -> NDArray[np.float64]:
-    import shap
-
-    explainer = shap.PermutationExplainer(_all_outputs(model), background.numpy(), seed=0)
-    values = explainer(X.numpy(), max_evals=max_evals, silent=True).values
-    return np.stack([values[i, :, int(c)] for i, c in enumerate(target)])
-
-
-def _all_outputs(model: nn.Module) -> Callable[[NDArray], NDArray]:
-    def predict(X: NDArray) -> NDArray:
-        with torch.no_grad():
-            return model(torch.as_tensor(X, dtype=torch.float32)).double().numpy()
-
-    return predict
-
-
-def shapley(model: nn.Module, background: Tensor, X: Tensor, target: Tensor) -> NDArray[np.float64]:
-    """Exact interventional Shapley values: every coalition S is known, the rest comes from background rows."""
-    n, d = X.shape
-    values = np.zeros((n, d))
-    for row in range(n):
-
-        def worth(coalition: tuple[int, ...], row: int = row) -> float:
-            mixed = background.clone()
-            if coalition:
-                mixed[:, list(coalition)] = X[row, list(coalition)]
-            with torch.no_grad():
-                return float(model(mixed)[:, int(target[row])].double().mean())
-
-        for j in range(d):
-            others = [k for k in range(d) if k != j]
-            for size in range(d):
-                weight = math.factorial(size) * math.factorial(d - size - 1) / math.factorial(d)
-                for coalition in itertools.combinations(others, size):
-                    values[row, j] += weight * (worth((*coalition, j)) - worth(coalition))
+    values = np.zeros(d)
+    for j in range(d):
+        others = [k for k in range(d) if k != j]
+        for size in range(d):
+            weight = math.factorial(size) * math.factorial(d - size - 1) / math.factorial(d)
+            for present in itertools.combinations(others, size):
+                values[j] += weight * (worth((*present, j)) - worth(present))
     return values
+
+
+def spectral_matrix(phi, lambda_in, lambda_out):
+    """A = Phi Lambda Phi^-1 of the graph of both layers (arXiv 2406.01183), float64; nodes: inputs, then outputs."""
+    n_out, n_in = phi.shape
+    vectors = np.eye(n_in + n_out)
+    vectors[n_in:, :n_in] = phi
+    return vectors @ np.diag(np.concatenate([lambda_in, lambda_out])) @ np.linalg.inv(vectors)

@@ -26,9 +26,9 @@ class Architecture(Component):
 
     family: ClassVar[str] = "models"
 
-    epochs: Annotated[float, Field(gt=0)] = 20.0
+    epochs: Annotated[float, Field(gt=0)] = 40.0
     """Passes through the training rows."""
-    min_steps: Annotated[int, Field(ge=1)] = 400
+    min_steps: Annotated[int, Field(ge=1)] = 200
     """Gradient steps at the least: small tables get more passes."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Rows a step (fewer where there are fewer training rows)."""

@@ -1,8 +1,58 @@
-raise RuntimeError(
-    "NOTE FROM THE COORDINATOR (12:45): two helpers wrote the report at once and overwrote each other's files. "
-    "KEEP GOING: the one whose modules are wording, tables (class Tables), answers, comparisons, views, drawing, pixels, "
-    "shares. Your tables.py is restored as of 12:32 (check it), figures/index are yours to write, and you now own the whole of "
-    "xai_bench/report, its templates and tests/test_report.py; replace this __init__.py by yours. "
-    "STOP NOW AND REPORT, writing nothing more: the one whose modules are layout, page, prose, tables (class Facts). "
-    "Your files lie in /tmp/report_b."
-)
+"""The report of a run: a page that answers three questions, a summary, and tables."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xai_bench.errors import InputError
+
+if TYPE_CHECKING:
+    from xai_bench.store import Results
+
+__all__ = ["write_report"]
+
+
+def write_report(results: Results, folder: Path | str) -> Path:
+    """Write index.html, summary.md and five CSV tables; returns the path of the page.
+
+    The page is one file that works offline. Equal results give equal bytes. No file names a host, a user or a
+    path. CSV numbers have eight significant digits; ``xai-bench export`` gives all of them.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written. Each file is replaced whole or not at all.
+    """
+    from xai_bench.report.page import render
+    from xai_bench.report.tables import Tables
+
+    target = Path(folder)
+    tables = Tables(results)
+    files = render(tables)
+    files |= {name: frame.to_csv(index=False, float_format="%.8g") for name, frame in tables.csv().items()}
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            _replace(target / name, text)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot write the report to {str(target)!r}: {reason}; choose another folder") from None
+    return target / "index.html"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside the file, then take its place."""
+    number, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(number, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(draft, 0o666 & ~mask)  # mkstemp makes private files
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

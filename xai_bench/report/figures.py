@@ -1,327 +1,227 @@
-"""One function a figure: facts to SVG text that lies inside the page.
-
-Colours are of Okabe and Ito, told apart by colour-blind readers. All that is spectral is vermillion; plain
-networks and their column norm are blue; controls are grey.
-"""
+"""One function a figure: from tables to SVG text, or None where there is nothing to draw."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from markupsafe import Markup
 
-from xai_bench.report.drawing import CONTROL, Style, canvas, legend, panels, quiet, segments, styles, svg
-from xai_bench.report.layout import title
-from xai_bench.report.tables import CONTROLS, FORMS, SEEDS, Facts, Pair
-from xai_bench.statistics import Interval
+from xai_bench.report import comparisons, drawing
+from xai_bench.report.answers import headline
+from xai_bench.report.comparisons import Pair
+from xai_bench.report.drawing import GREY, HIGHLIGHT, INK, PALE
+from xai_bench.report.shares import Floats, columns_of_methods, shares, truth
+from xai_bench.report.tables import NO_MODEL, Tables, controls
+from xai_bench.report.wording import title
 
-MANY = 40
-"""Inputs above which relevances are shown as a heat map."""
-
-
-def recovery_dots(facts: Facts, headlines: list[tuple[str, str]]) -> Markup:
-    """One panel a dataset: its deciding recovery score, one row a method, one dot a network."""
-    shown = []
-    for dataset, metric in headlines:
-        found = {pair: facts.score(dataset, pair, metric) for pair in facts.pairs}
-        shown.append((dataset, title(metric), found, [facts.chance(dataset, metric)]))
-    return _dots(facts, shown, "recovery")
+SMALL = 40
+"""Inputs that are drawn one by one; more are drawn as strips of colour."""
+NETWORKS = (("o", "#332288"), ("s", "#44aa99"), ("^", "#999933"), ("D", "#882255"), ("v", "#88ccee"))
 
 
-def area_dots(facts: Facts, datasets: list[str]) -> Markup:
-    """One panel a dataset: the retained area, retrained."""
-    shown = [(d, "retained area", {p: facts.area(d, p) for p in facts.pairs}, [0.0, 1.0]) for d in datasets]
-    return _dots(facts, shown, "areas")  # type: ignore[arg-type]
-
-
-def _dots(
-    facts: Facts, shown: list[tuple[str, str, dict[Pair, Interval | None], list[float | None]]], name: str
-) -> Markup:
-    rows = facts.explainers
-    columns = min(len(shown), 4)
-    height = 0.6 + 0.27 * len(rows)
-    figure, axes = panels(len(shown), columns, 10.5 / max(columns, 3), height, sharey=True)
-    look = styles(facts)
-    for axis, (dataset, label, found, lines) in zip(axes, shown, strict=True):
-        for line in lines:
-            if line is not None:
-                axis.axvline(line, color=CONTROL, linewidth=0.8, linestyle="--", zorder=0)
-        for i, model in enumerate(look):
-            offset = 0.22 * (i - (len(look) - 1) / 2)
-            dots = [(rows.index(p[1]) + offset, v) for p, v in found.items() if p[0] == model and v and np.isfinite(v.mean)]
-            if not dots:
-                continue
-            y, values = [d[0] for d in dots], [d[1] for d in dots]
-            axis.plot(*segments([v.low for v in values], [v.high for v in values], y)[::-1], color=look[model].colour, linewidth=1.1)
-            filled = facts.all_learned(dataset, model)
-            axis.plot([v.mean for v in values], y, look[model].marker, color=look[model].colour, markersize=4.2, markerfacecolor=None if filled else "white", linestyle="none")
-        axis.set_title(dataset)
-        axis.set_xlabel(label)
-        axis.set_yticks(range(len(rows)), rows)
-        axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.grid(axis="y", linewidth=0.4, color="#e6e6e6")
-        _bound(axis, found, lines)
-        quiet(axis)
-    for axis in axes:
-        _highlight(facts, axis)
-    legend(figure, [(model or "no network", s) for model, s in look.items()])
-    return svg(figure, name)
-
-
-def _bound(axis: Any, found: dict[Pair, Interval | None], lines: list[float | None]) -> None:
-    """Limits by means and references: with few seeds an interval may be longer than the scale; it is cut off."""
-    means = [v.mean for v in found.values() if v and np.isfinite(v.mean)] + [x for x in lines if x is not None]
-    if means:
-        low, high = min(means), max(means)
-        pad = 0.12 * max(high - low, 0.05)
-        axis.set_xlim(low - pad, high + pad)
-
-
-def _highlight(facts: Facts, axis: Any) -> None:
-    for text in axis.get_yticklabels():
-        if facts.component("explainers", text.get_text()) == "spectral":
-            text.set_color(styles(facts, spectral_only=True))
-            text.set_fontweight("bold")
-
-
-def relevances(facts: Facts, dataset: str) -> pd.DataFrame:
-    """One row a cell with a relevance: model, explainer, seeds, and ``vector`` (d,) divided by its maximum."""
-    frame = facts.run[(facts.run["dataset"] == dataset) & (facts.run["status"] == "done")]
-    frame = frame[~frame["explainer"].isin(CONTROLS) & frame["cell"].isin(list(facts.results.relevance))]
-    vectors = [_normal(facts.results.relevance[key]) for key in frame["cell"]]
-    return frame[["model", "explainer", *SEEDS]].assign(vector=vectors)
-
-
-def _normal(vector: np.ndarray) -> np.ndarray:
-    largest = vector.max(initial=0)
-    return vector / largest if largest > 0 else np.zeros_like(vector)
-
-
-def _summary(frame: pd.DataFrame, pair: Pair) -> tuple[np.ndarray, np.ndarray] | None:
-    """Mean and standard deviation (d,) over all seeds of a pair; deviation 0 with one."""
-    rows = frame[(frame["model"] == pair[0]) & (frame["explainer"] == pair[1])]
-    if rows.empty:
+def relevance(tables: Tables, dataset: str, key: str) -> str | None:
+    """Small multiples: the share of every input, mean and standard deviation over seeds, before the truth."""
+    found = shares(tables, dataset)
+    if not found:
         return None
-    stack = np.stack(rows["vector"].tolist())
-    return stack.mean(0), stack.std(0, ddof=1) if len(stack) > 1 else np.zeros(stack.shape[1])
+    names = tables.draws(dataset)[0]["feature_names"]
+    known = truth(tables, dataset)
+    columns = columns_of_methods(tables, found)
+    alone = columns.pop(NO_MODEL, []) if len(columns) > 1 or (columns and NO_MODEL not in columns) else []
+    stacks = list(columns.values())
+    for pair in alone:  # Methods without a network fill the shortest column.
+        min(stacks, key=len).append(pair)
+    rows, d = max(len(stack) for stack in stacks), len(names)
+    top = max(float(np.nanmax(s.mean + np.nan_to_num(s.sd))) for s in found.values())
+    top = 1.08 * max(top, float(known[0].max()) if known else 0.0, 1e-9)
+    labels = [name if len(name) <= 22 else f"{name[:21]}…" for name in names]
+    long = max(len(label) for label in labels)
+    style = drawing.styles(tables)
+    with drawing.style():
+        width = max(3.1, 0.13 * d) * len(stacks) + 0.4
+        margin = 0.075 * long if long > 3 or d > 12 else 0.2
+        figure, axes = drawing.new(width, 0.68 * rows + 0.3 + margin, rows, len(stacks), sharex=True, sharey=True)
+        for column, (model, stack) in enumerate(zip(columns, stacks, strict=True)):
+            for row in range(rows):
+                axis = axes[row, column]
+                if row >= len(stack):
+                    axis.set_axis_off()
+                    continue
+                if known:
+                    _steps(axis, known[0])
+                pair = stack[row]
+                _points(axis, found[pair].mean, found[pair].sd, style[pair.explainer].color)
+                suffix = f"  ({NO_MODEL})" if pair.model == NO_MODEL else ""
+                axis.text(0.995, 0.97, pair.explainer + suffix, transform=axis.transAxes, ha="right", va="top",
+                          color=style[pair.explainer].color if style[pair.explainer].order > 4 else INK,
+                          weight="bold" if style[pair.explainer].order == 6 else "normal")  # fmt: skip
+                axis.set(ylim=(0, top), xlim=(-0.7, d - 0.3))
+                axis.locator_params(axis="y", nbins=2)
+                if row == len(stack) - 1:
+                    axis.tick_params(labelbottom=True)
+                    axis.set_xticks(range(d), labels, rotation=90 if long > 3 or d > 12 else 0)
+            axes[0, column].set_title(model, weight="bold")
+        figure.supylabel("share of the total relevance", fontsize=8.5)
+        return drawing.svg(figure, key)
 
 
-def _truth(draw: dict[str, Any]) -> np.ndarray | None:
-    """The graded truth, or 1 for relevant inputs and 0; divided by its maximum."""
-    if draw.get("graded"):
-        return _normal(np.asarray(draw["graded"], dtype=float))
-    if draw.get("roles"):
-        return np.array([float(role == "relevant") for role in draw["roles"]])
-    return None
+def _steps(axis: Any, values: Floats) -> None:
+    """Bars side by side, as one path."""
+    x = np.repeat(np.arange(len(values)), 4) + np.tile([-0.4, -0.4, 0.4, 0.4], len(values))
+    y = np.stack([0 * values, values, values, 0 * values], axis=1).ravel()
+    axis.fill(x, y, color=PALE, lw=0)
 
 
-def relevance_bars(facts: Facts, dataset: str, name: str) -> Markup:
-    """One panel a method: relevance of every input by network, on bars of the truth."""
-    draw, frame, look = facts.draws[dataset], relevances(facts, dataset), styles(facts)
-    methods = [e for e in facts.explainers if (frame["explainer"] == e).any()]
-    truth, d = _truth(draw), draw["d"]
-    long = max(map(len, draw["feature_names"])) > 4
-    figure, axes = panels(len(methods), 3 if d > 12 or long else 4, 3.5 if d > 12 or long else 2.6, 1.55, sharex=True, sharey=True)
-    place = np.arange(d, dtype=float)
-    for axis, method in zip(axes, methods, strict=True):
-        if truth is not None:
-            axis.bar(place, truth, width=0.9, color="#dddddd", linewidth=0, zorder=0)
-        for i, model in enumerate(look):
-            found = _summary(frame, (model, method))
-            if found is not None:
-                mean, deviation = found
-                x = place + 0.24 * (i - (len(look) - 1) / 2)
-                axis.plot(*segments(mean - deviation, mean + deviation, x), color=look[model].colour, linewidth=0.8)
-                axis.plot(x, mean, look[model].marker, color=look[model].colour, markersize=2.6, linestyle="none")
-        axis.set_title(method)
-        axis.set_xticks(place, draw["feature_names"], rotation=90 if long or d > 12 else 0, fontsize=6 if d > 20 or long else 7)
-        axis.set_ylim(-0.03, 1.08)
-        axis.set_xlim(-0.7, d - 0.3)
-        quiet(axis)
-        _title_colour(facts, axis, method)
-    legend(figure, [(model or "no network", s) for model, s in look.items() if (frame["model"] == model).any()])
-    return svg(figure, f"{name}-relevance")
+def _points(axis: Any, mean: Floats, sd: Floats, color: str) -> None:
+    """Means, and whiskers of one standard deviation as one path."""
+    x = np.arange(len(mean))
+    if np.isfinite(sd).all():
+        gaps = np.full(len(x), np.nan)
+        whiskers = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
+        axis.plot(np.repeat(x, 3), whiskers, "-", color=color, lw=1.0)
+    axis.plot(x, mean, "o", color=color, ms=2.8, mew=0, clip_on=False)
 
 
-def _title_colour(facts: Facts, axis: Any, method: str) -> None:
-    if facts.component("explainers", method) == "spectral":
-        axis.title.set_color(styles(facts, spectral_only=True))
-        axis.title.set_fontweight("bold")
-
-
-def against_truth(facts: Facts, dataset: str, name: str) -> Markup:
-    """One panel a method: relevance against the graded truth."""
-    draw, frame, look = facts.draws[dataset], relevances(facts, dataset), styles(facts)
-    methods = [e for e in facts.explainers if (frame["explainer"] == e).any()]
-    truth = np.asarray(draw["graded"], dtype=float)
-    figure, axes = panels(len(methods), 5, 2.1, 1.7, sharex=True, sharey=True)
-    step = np.ptp(truth) / 120
-    for i, (axis, method) in enumerate(zip(axes, methods, strict=True)):
-        for j, model in enumerate(look):
-            found = _summary(frame, (model, method))
-            if found is not None:
-                mean, deviation = found
-                x = truth + step * (j - (len(look) - 1) / 2)
-                axis.plot(*segments(mean - deviation, mean + deviation, x), color=look[model].colour, linewidth=0.7, alpha=0.6)
-                axis.plot(x, mean, look[model].marker, color=look[model].colour, markersize=3, linestyle="none")
-        axis.set_title(method)
-        if i >= len(methods) - 5:
-            axis.set_xlabel("graded truth")
-        axis.set_ylim(-0.03, 1.08)
-        quiet(axis)
-        _title_colour(facts, axis, method)
-    legend(figure, [(model or "no network", s) for model, s in look.items() if (frame["model"] == model).any()])
-    return svg(figure, f"{name}-truth")
-
-
-def _grid(facts: Facts, frame: pd.DataFrame) -> tuple[list[str], list[str]]:
-    models = [m for m in [*facts.models, ""] if (frame["model"] == m).any()]
-    return models, [e for e in facts.explainers if (frame["explainer"] == e).any()]
-
-
-def pixel_maps(facts: Facts, dataset: str, name: str) -> Markup:
-    """Rows are networks, columns methods; one colour scale for all."""
-    draw, frame = facts.draws[dataset], relevances(facts, dataset)
-    networks, methods = _grid(facts, frame)
-    networks = [m for m in networks if m] or networks
-    figure, grid = canvas(len(networks), len(methods), 10.8, 0.35 + (10.8 / (len(methods) + 1.2) + 0.22) * len(networks))
-    image = None
-    for i, model in enumerate(networks):
-        for j, method in enumerate(methods):
-            axis = grid[i][j]
-            axis.set_xticks([])
-            axis.set_yticks([])
-            found = _summary(frame, (model, method))
-            if found is None and i == 0:
-                found = _summary(frame, ("", method))
-            for spine in axis.spines.values():
-                spine.set_visible(found is not None)
-                spine.set_linewidth(0.4)
-            if j == 0:
-                axis.set_ylabel(model, fontsize=7)
-            if i == 0:
-                axis.set_title(method.replace("_", "\n", 1), fontsize=7)
-                _title_colour(facts, axis, method)
-            if found is not None:
-                image = axis.imshow(found[0].reshape(draw["feature_shape"]), cmap="cividis", vmin=0, vmax=1, interpolation="none")
-                axis.set_xlabel(f"± {found[1].mean():.2f}", fontsize=6, labelpad=1.5, color="#666666")
-    if image is not None:
-        bar = figure.colorbar(image, ax=[axis for row in grid for axis in row], shrink=0.6, aspect=30, pad=0.012)
-        bar.set_label("relevance / its maximum", fontsize=7)
-        bar.outline.set_linewidth(0.4)
-        bar.solids.set_edgecolor("face")
-    return svg(figure, f"{name}-pixels")
-
-
-def heat_map(facts: Facts, dataset: str, name: str) -> Markup:
-    """One row a pair, one column an input; the truth above."""
-    draw, frame = facts.draws[dataset], relevances(facts, dataset)
-    found = [(p, s[0]) for p in facts.pairs if (s := _summary(frame, p)) is not None]
-    truth = _truth(draw)
-    rows = ([("truth", truth)] if truth is not None else []) + [(f"{e} · {m}" if m else e, v) for (m, e), v in found]
-    figure, axes = panels(1, 1, 10.5, 0.6 + 0.17 * len(rows))
-    image = axes[0].imshow(np.stack([v for _, v in rows]), cmap="cividis", vmin=0, vmax=1, interpolation="none", aspect="auto")
-    axes[0].set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=6.5)
-    axes[0].set_xlabel("input")
-    figure.colorbar(image, ax=axes[0], pad=0.01, aspect=40).outline.set_linewidth(0.4)
-    return svg(figure, f"{name}-heat")
-
-
-def retention_curves(facts: Facts, dataset: str, name: str) -> Markup:
-    """Rows: retrained, masked. Columns: networks. One line a method, controls in grey."""
-    frame = facts.curves[facts.curves["dataset"] == dataset]
-    networks = [m for m in facts.models if (frame["model"] == m).any()] or [""]
-    figure, grid = canvas(2, len(networks), 10.5, 5.6, sharex=True, sharey="row")
-    families: dict[str, Style] = {}
-    for column, model in enumerate(networks):
-        inside = [model, ""] if model == (facts.plain_model or networks[-1]) else [model]
-        for row, form in enumerate(FORMS):
-            axis = grid[row][column]
-            part = frame[(frame["metric"] == f"retention_{form}")]
-            for m, explainer in [(m, e) for m in inside for e in facts.explainers]:
-                line = part[(part["model"] == m) & (part["explainer"] == explainer)]
-                if len(line):
-                    family, style = _family(facts, explainer)
-                    families[family] = style
-                    special = family == "spectral"
-                    axis.plot(line["k"], line["mean"], color=style.colour, linestyle=style.line, linewidth=2.2 if special else 1.0, zorder=5 if special else 2, alpha=1 if special else 0.85)
-            for control, dash in (("random", "--"), ("oracle", "-.")):
-                line = part[(part["model"] == model) & (part["explainer"] == control)]
-                if len(line):
-                    axis.plot(line["k"], line["mean"], color=CONTROL, linestyle=dash, linewidth=1.2, zorder=1)
-            best = frame[(frame["metric"] == "retention_bayes") & (frame["model"] == model) & (frame["explainer"] == "oracle")]
-            if len(best):
-                axis.plot(best["k"], best["mean"], color="#333333", linestyle=":", linewidth=1, zorder=1)
-            _log_counts(axis, frame)
-            if row == 0:
-                axis.set_title(model or "no network")
-            else:
-                axis.set_xlabel("inputs kept, k")
-            if column == 0:
-                axis.set_ylabel(f"{'accuracy' if facts.draws[dataset]['kind'] == 'classification' else 'R²'}, {form}")
-            quiet(axis)
-    controls = {"random": Style(CONTROL, "", "--"), "oracle": Style(CONTROL, "", "-.")}
-    if (frame["metric"] == "retention_bayes").any():
-        controls["best possible (oracle’s inputs)"] = Style("#333333", "", ":")
-    legend(figure, [*families.items(), *controls.items()])
-    return svg(figure, f"{name}-retention")
-
-
-def _log_counts(axis: Any, frame: pd.DataFrame) -> None:
-    counts = sorted(frame["k"].unique())
-    axis.set_xscale("log")
-    shown: list[int] = []
-    for k in [*counts[:-1][::-1], counts[-1]] if counts else []:
-        if all(abs(np.log(k / other)) > 0.3 for other in shown):
-            shown.append(int(k))
-    axis.set_xticks(shown, [str(k) for k in shown])
-    axis.minorticks_off()
-
-
-def _family(facts: Facts, explainer: str) -> tuple[str, Style]:
-    """Methods of one kind share a colour."""
-    name = facts.component("explainers", explainer)
-    if name in ("spectral", "column_norm"):
-        return (name.replace("_", " "), Style("#D55E00" if name == "spectral" else "#0072B2", "o", "-"))
-    if name.startswith("shap"):
-        return "SHAP", Style("#CC79A7", "s", "-")
-    if name in ("saliency", "input_x_gradient", "integrated_gradients", "deeplift", "lrp", "captum"):
-        return "gradients and propagation", Style("#009E73", "^", "-")
-    return "others", Style("#E69F00", "D", "-")
-
-
-def cost_against_score(facts: Facts, dataset: str, name: str) -> tuple[Markup | None, str]:
-    """CPU seconds given a model against recovery, or retained area where there is no truth; None without either."""
-    metric = facts.headline(dataset)
-    if metric:
-        label, found = title(metric), {p: facts.score(dataset, p, metric) for p in facts.pairs}
-    else:
-        label, found = "retained area (retrained)", {p: facts.area(dataset, p) for p in facts.pairs}
-    frame = facts.cost[facts.cost["dataset"] == dataset].set_index(["model", "explainer"])["given_cpu"]
-    points = [(p, v, float(frame[p])) for p, v in found.items() if v and np.isfinite(v.mean) and p in frame.index]
-    points = [point for point in points if point[2] > 0]
-    if not points:
-        return None, ""
-    models = [m for m in [*facts.models, ""] if any(p[0] == m for p, _, _ in points)]
-    figure, grid = canvas(1, len(models), 10.5, 3.1, sharex=True, sharey=True)
-    families: dict[str, Style] = {}
-    for axis, model in zip(grid[0], models, strict=True):
-        for pair, value, cost in points:
-            if pair[0] != model:
+def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
+    """One panel a method: share against graded truth, one mark a network; the line is perfect proportion."""
+    known, found = truth(tables, dataset), shares(tables, dataset)
+    if known is None or not known[1] or not found:
+        return None
+    graded = np.mean([facts["graded"] for facts in tables.draws(dataset)], axis=0)
+    methods = list(dict.fromkeys(pair.explainer for pair in found))
+    style = drawing.styles(tables)
+    marks = {model: NETWORKS[i % len(NETWORKS)] for i, model in enumerate([*tables.models, NO_MODEL])}
+    across = min(5, len(methods))
+    down = math.ceil(len(methods) / across)
+    with drawing.style():
+        figure, axes = drawing.new(2.0 * across, 1.6 * down + 0.55, down, across, sharex=True, sharey=True)
+        for i, axis in enumerate(axes.ravel()):
+            if i >= len(methods):
+                axis.set_axis_off()
                 continue
-            family, style = _family(facts, pair[1])
-            families[family] = style
-            axis.plot(*segments([value.low], [value.high], [cost]), color=style.colour, linewidth=0.9)
-            axis.plot([cost], [value.mean], style.marker, color=style.colour, markersize=7 if family == "spectral" else 5, linestyle="none")
-        axis.set_xscale("log")
-        axis.set_title(model or "no network")
-        axis.set_xlabel("CPU seconds")
-        quiet(axis)
-    means = [value.mean for _, value, _ in points]
-    pad = 0.15 * max(max(means) - min(means), 0.05)
-    grid[0][0].set_ylim(min(means) - pad, max(means) + pad)
-    grid[0][0].set_ylabel(label)
-    legend(figure, list(families.items()))
-    return svg(figure, f"{name}-cost"), label
+            explainer, highlighted = methods[i], style[methods[i]].order == 6
+            axis.plot([0, graded.max()], [0, graded.max() / graded.sum()], "-", color=PALE, lw=1.2)
+            for model, (marker, color) in marks.items():
+                if (pair := Pair(model, explainer)) in found:
+                    face = HIGHLIGHT if highlighted else color
+                    axis.plot(graded, found[pair].mean, marker, color=face, ms=3.2, mfc=face if marker == "o" else "none", mew=0.8)
+            axis.set_title(explainer, color=HIGHLIGHT if highlighted else INK, weight="bold" if highlighted else "normal")
+            axis.locator_params(nbins=3)
+            if i + across >= len(methods):
+                axis.tick_params(labelbottom=True)
+        shown = [model for model in marks if any(pair.model == model for pair in found)]
+        handles = [_handle(marker=marks[m][0], color=marks[m][1], label=m, mfc=marks[m][1] if marks[m][0] == "o" else "none")
+                   for m in shown]  # fmt: skip
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.supxlabel("graded truth", fontsize=8.5)
+        figure.supylabel("share of the total relevance", fontsize=8.5)
+        return drawing.svg(figure, key)
+
+
+def _handle(**options: Any) -> Any:
+    from matplotlib.lines import Line2D
+
+    options.setdefault("ls", "none")
+    return Line2D([], [], ms=4.5, **options)
+
+
+def retention(tables: Tables, dataset: str, key: str) -> str | None:
+    """Score against the number of inputs kept: a column a network, retrained above, masked below."""
+    curves = tables.curves[tables.curves["dataset"] == dataset]
+    if curves.empty:
+        return None
+    models = [m for m in tables.models if m in set(curves["model"])] or [NO_MODEL]
+    forms = [f for f in ("retention_retrained", "retention_masked") if f in set(curves["metric"])]
+    style = drawing.styles(tables)
+    ks = sorted(int(k) for k in curves["k"].unique())
+    drawn: dict[str, Any] = {}
+    with drawing.style():
+        figure, axes = drawing.new(max(3.3 * len(models), 5.6) + 0.3, 2.35 * len(forms) + 0.9, len(forms), len(models),
+                                   sharex=True, sharey=True)  # fmt: skip
+        for i, form in enumerate(forms):
+            for j, model in enumerate(models):
+                axis, rows = axes[i, j], curves[curves["metric"] == form]
+                shown = rows[rows["model"].isin([model, NO_MODEL] if form == "retention_retrained" else [model])]
+                for (network, explainer), line in shown.groupby(["model", "explainer"], sort=False):
+                    look = _line(str(explainer), style)
+                    if look and not (explainer in ("random", "oracle") and network != model):
+                        drawn[str(explainer)] = look
+                        axis.plot(line["k"], line["value"], **look)
+                bayes = curves[(curves["metric"] == "retention_bayes") & (curves["explainer"] == "oracle") & (curves["model"] == model)]
+                if len(bayes):
+                    drawn["Bayes ceiling of the oracle’s inputs"] = look = {"color": INK, "ls": (0, (1, 2)), "lw": 0.9, "zorder": 2}
+                    axis.plot(bayes["k"], bayes["value"], **look)
+                axis.set_xscale("log")
+                axis.set_xticks(_spaced(ks), [str(k) for k in _spaced(ks)], minor=False)
+                axis.set_xticks([], minor=True)
+                if i == 0:
+                    axis.set_title(model, weight="bold")
+            axes[i, 0].set_ylabel(f"{form.removeprefix('retention_')}: test score")
+        figure.supxlabel("inputs kept, k", fontsize=8.5)
+        handles = [_handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in _ordered(drawn)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.6)
+        return drawing.svg(figure, key)
+
+
+def _line(explainer: str, style: dict[str, drawing.Style]) -> dict[str, Any] | None:
+    if explainer == "random":
+        return {"color": GREY, "ls": (0, (5, 2)), "lw": 1.6, "zorder": 3}
+    if explainer == "oracle":
+        return {"color": GREY, "ls": "-", "lw": 1.6, "zorder": 3}
+    own = style.get(explainer)
+    return None if own is None else {"color": own.color, "ls": own.dash, "lw": own.width, "zorder": own.order}
+
+
+def _ordered(drawn: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Highlighted methods first, controls last."""
+    return sorted(drawn.items(), key=lambda item: -item[1]["zorder"])
+
+
+def _spaced(ks: list[int]) -> list[int]:
+    """The ticks of a logarithmic axis that do not touch."""
+    kept = [ks[-1]]
+    for k in reversed(ks[:-1]):
+        if kept[-1] / k > 1.28:
+            kept.append(k)
+    return sorted(kept)
+
+
+def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
+    """CPU time given a model against the last headline score, a panel a network."""
+    metric = (headline(tables, dataset) or [""])[-1]
+    times = tables.cost(["dataset", "model", "explainer"])
+    times = times[times["dataset"] == dataset].set_index(["model", "explainer"])["given_cpu"]
+    scores = {Pair(m, e): comparisons.value(tables.recovery, dataset, Pair(m, e), metric) for m, e in times.index}
+    points = {p: (max(float(times[p]), 1e-6), row) for p, row in scores.items() if row is not None}
+    if not points:
+        return None
+    style, chance = drawing.styles(tables), controls(tables.recovery, dataset, "random", metric)
+    panels = list(dict.fromkeys(pair.model for pair in points))
+    lows = [row["low"] if math.isfinite(row["low"]) else row["mean"] for _, row in points.values()]
+    floor = min([max(min(lows), -0.1), *([chance["mean"]] if chance else [])])
+    with drawing.style():
+        figure, axes = drawing.new(2.6 * len(panels) + 0.4, 3.4, 1, len(panels), sharex=True, sharey=True,
+                                   width_ratios=[0.5 if m == NO_MODEL and len(panels) > 1 else 1 for m in panels])  # fmt: skip
+        for axis, model in zip(axes[0], panels, strict=True):
+            if chance:
+                axis.axhline(chance["mean"], color=GREY, ls=(0, (5, 2)), lw=1, zorder=1)
+            for pair, (time, row) in points.items():
+                if pair.model != model:
+                    continue
+                look = style[pair.explainer]
+                if math.isfinite(row["low"]):
+                    axis.plot([time, time], [row["low"], row["high"]], "-", color=look.color, lw=0.8, alpha=0.45, zorder=2)
+                axis.plot([time], [row["mean"]], look.marker, color=look.color, ms=8 if look.order == 6 else 5.5, mew=0, zorder=look.order)
+            axis.set_xscale("log")
+            axis.set_title(model, weight="bold")
+            axis.set_ylim(floor - 0.05, 1.04)
+            axis.set_xticks([], minor=True)
+        axes[0, 0].set_ylabel(f"{title(metric)}, mean and 95 % interval")
+        figure.supxlabel("CPU seconds given a trained model", fontsize=8.5)
+        used = [name for name in style if any(pair.explainer == name for pair in points)]
+        handles = [_handle(marker=style[n].marker, color=style[n].color, mew=0, label=n) for n in used]
+        if chance:
+            handles.append(_handle(label="random", color=GREY, ls=(0, (5, 2)), lw=1))
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+        return drawing.svg(figure, key)

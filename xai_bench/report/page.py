@@ -1,0 +1,232 @@
+"""What page and summary are rendered from: answers, tables, figures and facts, put together once."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from xai_bench.report import answers, figures, pixels, views, wording
+from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables
+
+QUESTIONS = (
+    ("recovery", "Does it find the inputs that are truly relevant?"),
+    ("cost", "What does it cost?"),
+    ("retention", "How accurate is a model that keeps only its top inputs?"),
+)
+STATUS = {"failed": "failed", "timed_out": "out of time", "missing": "not run", "unsupported": "not supported"}
+
+
+def render(tables: Tables) -> dict[str, str]:
+    """File name to text: the page and its summary."""
+    content = context(tables)
+    names = ("index.html", "summary.md")
+    return {name: _environment().get_template(f"{name}.j2").render(content) for name in names}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("xai_bench.report"),
+        autoescape=lambda name: name is None or ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"prose": _prose, "markdown": _markdown, "percent": lambda share: f"{100 * share:.1f}%"}
+    return environment
+
+
+def _prose(text: str) -> Markup:
+    """Escaped, with names in backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _markdown(text: str) -> str:
+    """Safe in Markdown: no HTML, no breaks of lines or columns."""
+    return str(escape(text)).replace("&#39;", "'").replace("&#34;", '"').replace("|", "\\|").replace("\n", " ")
+
+
+def context(tables: Tables) -> dict[str, Any]:
+    """The variables of the templates."""
+    suite = tables.results.suite
+    found = {"recovery": answers.recovery(tables), "cost": answers.cost(tables), "retention": answers.retention(tables)}
+    shown = {"recovery": views.recovery(tables), "cost": views.cost(tables), "retention": views.retention(tables)}
+    return {
+        "title": wording.without_paths(suite.get("title") or suite.get("name") or "Report"),
+        "name": wording.without_paths(suite.get("name", "")),
+        "line": line(tables),
+        "part": part(tables),
+        "questions": [
+            {"id": name, "title": title, "answer": found[name], "table": shown[name]} for name, title in QUESTIONS
+        ],
+        "datasets": [dataset(tables, label, f"d{i + 1}") for i, label in enumerate(tables.datasets)],
+        "problems": problems(tables),
+        "runs": runs(tables),
+        "settings": settings(tables),
+        "one_seed": len(tables.data_seeds) == 1,
+        "seeds": len(tables.data_seeds),
+        "retention_settings": suite.get("retention"),
+        "rankings": suite.get("rankings"),
+    }
+
+
+def line(tables: Tables) -> str:
+    """What was run, in one line."""
+    suite, cells = tables.results.suite, tables.cells
+    seeds = ", ".join(str(seed) for seed in tables.data_seeds)
+    parts = [
+        wording.plural(len(tables.datasets), "dataset"),
+        wording.plural(len(tables.models), "network"),
+        wording.plural(len(set(cells["explainer"]) - set(CONTROLS)), "method"),
+        f"data seed{'s' if len(tables.data_seeds) > 1 else ''} {seeds}",
+    ]
+    if len(suite.get("model_seeds", [])) > 1:
+        parts.append("model seeds " + ", ".join(str(seed) for seed in suite["model_seeds"]))
+    if suite.get("folds"):
+        parts.append(wording.plural(suite["folds"], "fold"))
+    return " · ".join(parts)
+
+
+def part(tables: Tables) -> str:
+    """How many cells are done, and what of the suite was not run."""
+    counts = tables.cells["status"].value_counts()
+    text = f"{counts.get('done', 0):,} of {wording.plural(len(tables.cells), 'cell')} done"
+    order = ("unsupported", "failed", "timed_out", "missing")
+    text += "".join(f", {counts[status]:,} {STATUS[status]}" for status in order if status in counts)
+    if "missing" not in counts:
+        return f"{text}."
+    planned = tables.cells[~tables.cells["explainer"].isin(CONTROLS)]
+    places = []
+    for axis in ("dataset", "explainer"):
+        absent = [f"`{label}`" for label, rows in planned.groupby(axis, sort=False) if (rows["status"] == "missing").all()]
+        if absent and len(absent) < planned[axis].nunique():
+            places.append(wording.listed(absent, 8))
+    where = f"; nothing was run of {' and of '.join(places)}" if places else ""
+    return f"{text}: a part of the suite{where}."
+
+
+def dataset(tables: Tables, label: str, key: str) -> dict[str, Any]:
+    """One dataset's section; figures and tables are None where there is nothing to show."""
+    draws = tables.draws(label)
+    many = bool(draws) and (draws[0]["d"] > figures.SMALL or draws[0].get("feature_shape") is not None)
+    one_by_one = draws and not many
+    return {
+        "label": label,
+        "id": key,
+        "facts": facts(draws),
+        "notices": sorted({wording.without_paths(notice) for draw in draws for notice in draw.get("notices", [])}),
+        "problems": problems(tables, label),
+        "models": views.models(tables, label),
+        "everything": views.everything(tables, label),
+        "truth": bool(draws) and draws[0].get("roles") is not None,
+        "graded": bool(draws) and draws[0].get("graded") is not None,
+        "maps": pixels.maps(tables, label) if many else None,
+        "relevance": _markup(figures.relevance(tables, label, f"{key}r")) if one_by_one else None,
+        "against": _markup(figures.against_truth(tables, label, f"{key}t")) if draws else None,
+        "retention": _markup(figures.retention(tables, label, f"{key}k")) if draws else None,
+        "cost": _markup(figures.cost_against_recovery(tables, label, f"{key}c")) if draws else None,
+    }
+
+
+def _markup(svg: str | None) -> Markup | None:
+    return None if svg is None else Markup(svg)
+
+
+def facts(draws: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Name and value of what is known of a dataset."""
+    if not draws:
+        return [("Rows", "unknown: no cell of this dataset was run")]
+    first = draws[0]
+    regression = first["kind"] == "regression"
+    shape = first.get("feature_shape")
+    rows = [
+        ("Task", "regression" if regression else f"classification, {first['n_outputs']} classes"),
+        ("Score", "R²" if regression else "accuracy"),
+        ("Inputs", f"{first['d']:,}" + (f" ({shape[0]} × {shape[1]} pixels)" if shape else "")),
+        ("Rows", f"{first['n_train']:,} train, {first['n_valid']:,} validation, {first['n_test']:,} test"),
+        ("Truth", _truth(first)),
+    ]
+    if first.get("ceiling") is not None:
+        rows.append(("Ceiling", f"{wording.number(first['ceiling'])}, the Bayes score of all inputs"))
+    if regression and first.get("target_name"):
+        units = f" ({first['target_units']})" if first.get("target_units") else ""
+        rows.append(("Target", wording.without_paths(f"{first['target_name']}{units}")))
+    if first.get("constant"):
+        rows.append(("Constant inputs", f"{len(first['constant']):,}, of relevance 0 by definition"))
+    return rows
+
+
+def _truth(draw: dict[str, Any]) -> str:
+    if draw.get("roles") is None:
+        return "not known"
+    counts = {role: draw["roles"].count(role) for role in dict.fromkeys(draw["roles"])}
+    text = ", ".join(f"{count:,} {role}" for role, count in counts.items())
+    if draw.get("graded") is not None:
+        text += "; graded"
+    if draw.get("resolution") is not None:
+        text += f", clearly relevant from {draw['resolution']:g}"
+    return text
+
+
+def problems(tables: Tables, label: str | None = None) -> list[dict[str, Any]]:
+    """Cells that are not done, in words: one row a status and reason."""
+    return [
+        {
+            "status": STATUS[row["status"]],
+            "bad": row["status"] in ("failed", "timed_out"),
+            "reason": row["reason"],
+            "cells": wording.plural(row["cells"], "cell"),
+            "who": wording.listed([f"`{name}`" for name in row["explainers"]], 8),
+            "where": wording.listed([name if name == NO_MODEL else f"`{name}`" for name in row["models"]], 8),
+        }
+        for row in tables.problems(label)
+    ]
+
+
+def runs(tables: Tables) -> list[dict[str, str]]:
+    """Every run that added to the store, oldest first: what is recorded of it, in words."""
+    result = []
+    for record in tables.results.provenance:
+        row = {
+            "Started": record.get("started", ""),
+            "Finished": record.get("finished", "not finished"),
+            "Cells": record.get("cells", ""),
+            "Python": record.get("python", ""),
+            "System": record.get("system", ""),
+            "Cores": record.get("cores", ""),
+            "Jobs": record.get("jobs") or "1, in one process",
+            "Threads a job": record.get("threads", ""),
+            "Device": record.get("device", ""),
+            "Libraries": ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()),
+            "Plugins": ", ".join(f"{name} ({digest[:12]})" for name, digest in record.get("plugins", {}).items()),
+        }
+        result.append({name: wording.without_paths(value) for name, value in row.items() if str(value)})
+    return result
+
+
+def settings(tables: Tables) -> list[dict[str, Any]]:
+    """Every field of every component, and of the suite."""
+    suite = tables.results.suite
+    axes = []
+    for axis, title in (("datasets", "Datasets"), ("models", "Networks"), ("explainers", "Methods")):
+        entries = [
+            {
+                "label": wording.without_paths(entry["label"]),
+                "name": f"{entry.get('name', '')}, version {entry.get('version', 1)}",
+                "fields": _fields(entry.get("fields", {})),
+            }
+            for entry in suite.get(axis, [])
+        ]
+        axes.append({"title": title, "entries": entries})
+    rest = {key: value for key, value in suite.items() if key not in ("datasets", "models", "explainers")}
+    return [*axes, {"title": "Suite", "entries": [{"label": "all", "name": "", "fields": _fields(rest)}]}]
+
+
+def _fields(values: dict[str, Any]) -> list[str]:
+    return [f"{key} = {wording.without_paths(json.dumps(value, ensure_ascii=False))}" for key, value in values.items()]

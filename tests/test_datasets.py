@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.stats import norm
 
 from tests.reference import datasets as literal
 from xai_bench.component import stream_seed
@@ -192,6 +193,14 @@ class TestCeilings:
             whole = [mask[0] and mask[1], mask[2] and mask[3], mask[4] and mask[5]]
             assert source.ceiling(mask) == pytest.approx(literal.ceiling_correlated(source.flip, whole))
 
+    @pytest.mark.parametrize("centred", [False, True])
+    def test_independent_gaussians_by_the_normal_distribution(self, centred):
+        source = GaussianIndependent(sigma=0.8, centred=centred)
+        for keep in ([3], [0, 5, 15], range(20)):
+            mask = np.isin(np.arange(20), keep)
+            distance = np.linalg.norm(source.gaps()[mask])
+            assert source.ceiling(mask) == pytest.approx(norm.cdf(distance / 2, scale=0.8), abs=1e-12)
+
     def test_noise_inputs_add_nothing(self):
         for source in SOURCES.values():
             relevant = source.draw(rng()).truth.relevant
@@ -361,7 +370,7 @@ class TestBadTables:
             ({"X": X[:19], "y": np.arange(19) % 2}, "expected at least 20 rows to split into three parts, got 19"),
             ({"X": X[:, :1]}, "expected at least 2 inputs to rank, got 1"),
             (
-                {"X": np.where(X == X.max(0) * [np.inf, 1], np.nan, X)},
+                {"X": np.r_[X[1:], [[0.0, np.nan]]]},
                 "missing, infinite or larger ones in column 'x2'",
             ),
             ({"X": X * [1e300, 1], "feature_names": ("a", "b")}, "larger ones in column 'a'"),

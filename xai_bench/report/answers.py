@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from xai_bench.report import comparisons
 from xai_bench.report.comparisons import Leader, Pair
-from xai_bench.report.tables import AREAS, NO_MODEL, Tables
-from xai_bench.report.wording import bounds, interval, listed, number, plural, seconds, times, title
+from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables
+from xai_bench.report.wording import bounds, listed, number, plural, seconds, times, title
 
-FEW = 6
-"""Datasets, or notes, that are spelled out in prose."""
+FEW = 4
+"""Datasets that are spelled out in a sentence."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One question: a sentence or two for the first screen, paragraphs, and one point a dataset."""
+    """One question: a few sentences for the first screen, and paragraphs."""
 
     short: str
-    before: list[str]
-    points: list[str]
-    after: list[str]
+    paragraphs: list[str]
 
 
 def headline(tables: Tables, dataset: str) -> list[str]:
-    """The recovery scores that stand in the first table: enough to see who finds the inputs, and their order."""
+    """The recovery scores of the first table: who finds the inputs, and who orders them."""
     found = set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
     chosen = [metric for metric in ("auroc", "auroc_clear", "somers_d") if metric in found]
     return chosen or [metric for metric in tables.metrics if metric in found][:1]
@@ -38,151 +36,152 @@ def on(pair: Pair) -> str:
     return f"`{pair.explainer}` (no model)" if pair.model == NO_MODEL else f"`{pair.explainer}` on `{pair.model}`"
 
 
+def ticked(names: Sequence[str]) -> str:
+    return listed([f"`{name}`" for name in names], FEW)
+
+
 def recovery(tables: Tables) -> Answer:
     """Does it find the inputs that are truly relevant?"""
     frame = tables.recovery
-    known = [d for d in tables.datasets if d in set(frame["dataset"])]
-    unknown = [d for d in tables.datasets if d not in known]
+    methods = frame[~frame["explainer"].isin(CONTROLS)]
+    known = [d for d in tables.datasets if d in set(methods["dataset"])]
     if not known:
-        text = (
-            "Recovery cannot be answered here: no score was measured, because the truly relevant inputs are not "
-            "known on these datasets or no cell is done."
-        )
-        return Answer(text, [text], [], _unlearned(tables))
+        text = "No answer: no method was scored, since no truth is known on these datasets or no explanation is done."
+        return Answer(text, [text, *_unlearned(tables)])
     focus = comparisons.focus(tables)
-    before = ["Scores are means over data seeds" + _interval_words(tables)]
+    first = _interval_words(tables)
+    unknown = [d for d in tables.datasets if d not in known]
     if unknown:
-        names = [f"`{d}`" for d in unknown]
-        before[0] += f" No truth is known for {listed(names, FEW)}, so nothing is said about recovery there."
-    points = [" ".join([_dataset_words(tables, d), *_standings(tables, frame, d, headline(tables, d), focus)])
-              for d in known]  # fmt: skip
-    after = [text for text in (_counterpart_words(tables, known, focus), _spread_words(tables, known)) if text]
-    return Answer(_short(frame, known, "auroc", "AUROC", focus), before, points, [*after, *_unlearned(tables)])
+        first += f" No truth, or no score, is known for {ticked(unknown)}: nothing is said about recovery there."
+    order = {d: headline(tables, d)[-1] for d in known}
+    paragraphs = [
+        first,
+        _crowd(frame, {d: headline(tables, d)[0] for d in known}, focus),
+        _counterpart_words(tables, order, focus),
+        _spread_words(tables, order),
+        *_unlearned(tables),
+    ]
+    short = _short(frame, {d: headline(tables, d)[0] for d in known}, focus, _value_of_score)
+    return Answer(f"{short} {_counterpart_words(tables, order, focus, brief=True)}".strip(), [p for p in paragraphs if p])
+
+
+def _value_of_score(metric: str) -> str:
+    return title(metric)
+
+
+def _value_of_area(metric: str) -> str:
+    return "a retained area of"
 
 
 def _interval_words(tables: Tables) -> str:
     n = len(tables.data_seeds)
     if n == 1:
         return (
-            f" – there is one only ({tables.data_seeds[0]}), so there are no intervals and no differences can be judged."
+            f"There is one data seed only ({tables.data_seeds[0]}): no intervals, and no difference can be judged. "
+            "Values are those of this seed, averaged over its model seeds and folds."
         )
     return (
-        f" with their 95 % interval (Student’s t, {n} data seeds). An interval that overlaps that of the highest mean "
-        "is marked •; such methods cannot be told apart here."
+        f"Values are means over {n} data seeds with their 95 % interval (Student’s t). A method whose interval overlaps "
+        "that of the highest mean is marked •: it cannot be told from it here."
     )
 
 
-def _dataset_words(tables: Tables, dataset: str) -> str:
-    facts = tables.draws(dataset)[0]
-    relevant = f", {facts['n_relevant']} relevant" if facts.get("n_relevant") is not None else ""
-    return f"`{dataset}` ({plural(facts['d'], 'input')}{relevant})."
+def _leaders(frame: pd.DataFrame, scores: dict[str, str]) -> dict[str, Leader]:
+    found = {d: comparisons.leader(frame, d, metric) for d, metric in scores.items()}
+    return {d: best for d, best in found.items() if best is not None}
 
 
-def _standings(
-    tables: Tables, frame: pd.DataFrame, dataset: str, metrics: list[str], focus: Pair | None
-) -> list[str]:
-    """Who leads, how many cannot be told from it, and where the method under study stands."""
-    sentences = []
-    for metric in metrics:
-        best = comparisons.leader(frame, dataset, metric)
-        if best is None:
-            continue
-        text = f"{title(metric)}: {_leader_words(best)}"
-        if focus and focus not in best.top:
-            row = comparisons.value(frame, dataset, focus, metric)
-            if row is None:
-                text += f"; {on(focus)} has no value"
-            elif best.near is None:
-                text += f"; {on(focus)} has {interval(row)}"
-            else:
-                place = "overlaps it" if focus in best.near else "lies below it"
-                text += f"; that of {on(focus)}, {interval(row)}, {place}"
-        sentences.append(f"{text}.")
-    return sentences
-
-
-def _leader_words(best: Leader) -> str:
-    top = len(best.top)
-    who = on(best.top[0]) if top == 1 else f"{top} of {best.of} pairs"
-    if 1 < top <= 3:
-        who = listed([on(pair) for pair in best.top])
-    text = f"the highest mean is {interval(best.row)}, reached by {who}"
-    if best.near is None or top == best.of:
-        return text
-    others, rest = len(set(best.near) - set(best.top)), best.of - top
-    if others == 0:
-        return f"{text}; no other interval overlaps it" if rest else text
-    return f"{text}; the intervals of {others} of the {rest} others overlap it"
-
-
-def _short(frame: pd.DataFrame, datasets: list[str], metric: str, name: str, focus: Pair | None) -> str:
-    """The first screen: where the method under study stands, or how many share the lead."""
-    leaders = {d: found for d in datasets if (found := comparisons.leader(frame, d, metric))}
+def _crowd(frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None) -> str:
+    """How many cannot be told from the highest mean."""
+    leaders = {d: best for d, best in _leaders(frame, scores).items() if best.near is not None}
     if not leaders:
-        return f"{name} was not measured; see the table for the other scores."
+        return ""
+    shares = [f"{len(best.near or [])} of {best.of} on `{d}` ({title(scores[d])})" for d, best in leaders.items()]
+    text = f"Pairs of method and network that cannot be told from the highest mean: {listed(shares, 8)}."
     if focus:
-        own = {d: row for d in leaders if (row := comparisons.value(frame, d, focus, metric))}
-        values = [f"{number(row['mean'])} on `{d}`" for d, row in own.items()]
-        if own:
-            judged = [d for d in own if leaders[d].near is not None]
-            close = [d for d in judged if focus in (leaders[d].near or [])]
-            text = f"`{focus.explainer}` reaches {name} {listed(values, 4)}."
-            if not judged:
-                return f"{text} With one data seed there are no intervals to compare."
-            short_of = [
-                f"`{d}` ({number(leaders[d].row['mean'])}, {on(leaders[d].top[0])})" for d in judged if d not in close
-            ]
-            text += f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')}"
-            return f"{text}; it lies below on {listed(short_of, 3)}." if short_of else f"{text}."
-    words = []
-    for dataset, best in list(leaders.items())[:3]:
-        share = "" if best.near is None else f", {len(best.near)} of {best.of} pairs cannot be told from it"
-        words.append(f"the highest mean on `{dataset}` is {number(best.row['mean'])}{share}")
-    return f"{name}: {'; '.join(words)}."
+        apart = [d for d, best in leaders.items() if focus not in (best.near or [])]
+        text += (
+            f" {on(focus)} is below it on {ticked(apart)}."
+            if apart
+            else f" {on(focus)} is among them on every dataset."
+        )
+    return text
 
 
-def _counterpart_words(tables: Tables, datasets: list[str], focus: Pair | None) -> str:
+def _short(
+    frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None, words: Callable[[str], str]
+) -> str:
+    """The first screen: where the method under study stands, and how crowded the top is."""
+    leaders = _leaders(frame, scores)
+    own = {d: row for d in leaders if focus and (row := comparisons.value(frame, d, focus, scores[d]))}
+    if not focus or not own:
+        parts = [f"{number(best.row['mean'])} on `{d}` ({on(best.top[0])})" if len(best.top) == 1
+                 else f"{number(best.row['mean'])} on `{d}` ({len(best.top)} pairs)" for d, best in leaders.items()]  # fmt: skip
+        text = f"Highest means, {words(next(iter(scores.values()))).removesuffix(' of')}: {listed(parts, FEW)}."
+        judged = [d for d, best in leaders.items() if best.near is not None]
+        if judged:
+            crowd = [f"{len(leaders[d].near or [])} of {leaders[d].of}" for d in judged]
+            text += f" Not told apart from them: {listed(crowd, FEW)} pairs."
+        return text
+    values = [f"{number(row['mean'])} on `{d}`" for d, row in own.items()]
+    text = f"`{focus.explainer}` reaches {words(next(iter(scores.values())))} {listed(values, FEW)}."
+    judged = [d for d in own if leaders[d].near is not None]
+    if not judged:
+        return f"{text} With one data seed nothing can be told apart."
+    close = [d for d in judged if focus in (leaders[d].near or [])]
+    crowd = [f"{len(leaders[d].near or [])} of {leaders[d].of}" for d in judged]
+    text += (
+        f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')}, as do "
+        f"those of most pairs ({listed(crowd, 8)})."
+        if sum(2 * len(leaders[d].near or []) > leaders[d].of for d in judged) > len(judged) / 2
+        else f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')} "
+        f"(pairs that do: {listed(crowd, 8)})."
+    )
+    return text
+
+
+def _counterpart_words(tables: Tables, scores: dict[str, str], focus: Pair | None, *, brief: bool = False) -> str:
     """The spectral method less the column norm of a plain network, paired by data seed."""
     pairs = comparisons.counterparts(tables)
-    if focus is None or not pairs:
+    if focus is None or not pairs or len(tables.data_seeds) < 2:
         return ""
     clauses = []
-    for other, kind in pairs:
-        values = []
-        for dataset in datasets:
-            metric = headline(tables, dataset)[-1]
+    for other, kind in pairs[: 1 if brief else None]:
+        shown: dict[str, list[str]] = {"above": [], "below": [], "": []}
+        for dataset, metric in scores.items():
             gap = comparisons.difference(tables, dataset, metric, focus, other)
-            if gap is not None:
-                values.append(f"{number(gap.mean)} {bounds(gap.low, gap.high)}".strip() + f" on `{dataset}` ({title(metric)})")
-        if values:
-            clauses.append(f"{on(other)}{f' ({kind})' if kind else ''}: {listed(values, FEW)}")
+            if gap is None:
+                continue
+            side = "above" if gap.low > 0 else "below" if gap.high < 0 else ""
+            size = f" ({title(metric)} {number(gap.mean)} {bounds(gap.low, gap.high)})" if side else ""
+            shown[side].append(f"`{dataset}`{size}")
+        parts = [f"{side} on {listed(shown[side], FEW)}" for side in ("above", "below") if shown[side]]
+        if shown[""]:
+            parts.append(f"no difference is shown on {listed(shown[''], FEW)}")
+        if parts:
+            clauses.append(f"to {on(other)}{f' ({kind})' if kind else ''}: {', '.join(parts)}")
     if not clauses:
         return ""
+    if brief:
+        return f"Compared, pair by pair, {clauses[0]}."
     return (
-        f"What the spectral form adds shows against its plain counterpart, the column norm. {on(focus)} less "
-        f"{'; less '.join(clauses)}. Differences are paired by data seed."
+        "On a plain network the column norm is the same number; what the spectral form adds comes through training. "
+        f"{on(focus)}, compared by data seed {'; '.join(clauses)}."
     )
 
 
-def _spread_words(tables: Tables, datasets: list[str]) -> str:
+def _spread_words(tables: Tables, scores: dict[str, str]) -> str:
     """Methods on one network, beside networks under one method."""
-    found = {}
-    for dataset in datasets:
-        metric = headline(tables, dataset)[-1]
-        spread = comparisons.spread(tables, dataset, metric)
-        if spread:
-            found[dataset] = metric, spread
+    found = {d: s for d, metric in scores.items() if (s := comparisons.spread(tables, d, metric))}
     if not found:
         return ""
-    scores = [f"{number(s.of_methods)} and {number(s.of_networks)} on `{d}` ({title(m)})" for d, (m, s) in found.items()]
-    agree = [f"{number(s.same_network, 2)} and {number(s.same_method, 2)} on `{d}`" for d, (_, s) in found.items()]
-    closer = sum(s.of_methods < s.of_networks for _, s in found.values())
-    text = (
-        "Method or network? The standard deviation of the score over methods on one network, and over networks (models "
-        f"and seeds) under one method, is {listed(scores, FEW)}. The rank correlation of two relevance vectors, "
-        f"same network and then same method, is {listed(agree, FEW)}."
+    moved = [d for d, s in found.items() if s.of_networks > s.of_methods]
+    agree = [d for d, s in found.items() if s.same_network > s.same_method]
+    return (
+        "Method or network? The score varies more over networks (models and seeds, one method) than over methods (one "
+        f"network) on {len(moved)} of {plural(len(found), 'dataset')}. Two methods on one network rank the inputs more "
+        f"alike than one method on two networks on {len(agree)} of {len(found)}."
     )
-    return f"{text} The network matters more than the method on {closer} of {plural(len(found), 'dataset')}."
 
 
 def _unlearned(tables: Tables) -> list[str]:
@@ -192,12 +191,10 @@ def _unlearned(tables: Tables) -> list[str]:
     poor = rows[rows["learned"] < rows["of"]]
     if poor.empty:
         return ["Every network learned its task (one-sided test against the constant guess, p < .01)."]
-    names = [
-        f"`{row.model}` on `{row.dataset}` ({row.learned} of {row.of} trainings learned)" for row in poor.itertuples()
-    ]
+    names = [f"`{row.model}` on `{row.dataset}` ({row.learned} of {row.of} did)" for row in poor.itertuples()]
     return [
-        f"Not learned: {listed(names, 12)}. Explanations of a network that has learned nothing say little about a "
-        "method; such rows are marked †."
+        f"Not every training learned: {listed(names, 12)}. An explanation of a network that has learned nothing says "
+        "little about its method; such rows are marked †."
     ]
 
 
@@ -205,103 +202,90 @@ def cost(tables: Tables) -> Answer:
     """What does it cost?"""
     frame = tables.cost(["model", "explainer"])
     if frame.empty:
-        text = "Cost cannot be answered here: no cell is done."
-        return Answer(text, [text], [], [])
+        text = "No answer: no explanation is done."
+        return Answer(text, [text])
     focus = comparisons.focus(tables)
-    everywhere = frame[frame["datasets"] == frame["datasets"].max()]
     fast, slow = frame.loc[frame["given_cpu"].idxmin()], frame.loc[frame["given_cpu"].idxmax()]
-    extremes = (
-        f"Given a trained model, the cheapest is {on(Pair(fast.model, fast.explainer))} with "
-        f"{seconds(fast.given_cpu)} of CPU time, the dearest {on(Pair(slow.model, slow.explainer))} with "
-        f"{seconds(slow.given_cpu)}"
+    first = (
+        "Medians over seeds and datasets. Given a trained model, the least CPU time is "
+        f"{seconds(fast.given_cpu)} ({on(Pair(fast.model, fast.explainer))}), the most {seconds(slow.given_cpu)} "
+        f"({on(Pair(slow.model, slow.explainer))})."
     )
-    training = tables.trained.groupby("model", sort=False)["train_cpu"].median()
-    trains = [f"`{model}` {seconds(value)}" for model, value in training.items()]
-    end = everywhere.loc[everywhere["end_cpu"].idxmin()]
-    before = [f"Medians over seeds and datasets. {extremes}."]
-    short = f"{extremes}."
+    short = first.removeprefix("Medians over seeds and datasets. ")
     if focus:
         row = frame[(frame["model"] == focus.model) & (frame["explainer"] == focus.explainer)].iloc[0]
-        middle = float(frame["given_cpu"].median())
-        own = f"{on(focus)} takes {seconds(row.given_cpu)} of CPU time given a trained model"
-        other = f"the median pair takes {seconds(middle)}"
-        if row.given_cpu > 0 and middle > row.given_cpu:
-            other += f", {times(middle / row.given_cpu)} as much"
-        train = f"; training takes {seconds(row.train_cpu)}" if focus.model != NO_MODEL else ""
-        short = f"{own}, {other}{train}."
-        before.append(f"{own}; {other}.")
-    if trains:
-        before.append(
-            f"Training takes {listed(trains)}. End to end the least is {seconds(end.end_cpu)} "
-            f"({on(Pair(end.model, end.explainer))}), among pairs that ran on all {plural(int(end.datasets), 'dataset')}."
-        )
-    return Answer(short, [" ".join(before)], [], [_clock_words(tables)])
+        others = frame[frame["explainer"] != focus.explainer]["given_cpu"]
+        short = f"`{focus.explainer}` takes {seconds(row.given_cpu)} of CPU time once its network is trained"
+        if len(others) and 0 < row.given_cpu < others.median():
+            middle = float(others.median())
+            short += f"; the median of the other pairs is {seconds(middle)}, {times(middle / row.given_cpu)} as much"
+        short += f". Training takes {seconds(row.train_cpu)}." if row.train_cpu > 0 else "."
+    return Answer(short, [f"{first} {_end_words(tables, frame)}".strip(), _clock_words(tables, frame)])
 
 
-def _clock_words(tables: Tables) -> str:
-    jobs = sorted({record.get("jobs") or 1 for record in tables.results.provenance})
-    text = "Every time is of one thread and one measurement; short times are noisy, and only large factors mean something."
-    if jobs and jobs[-1] > 1:
+def _end_words(tables: Tables, frame: pd.DataFrame) -> str:
+    """Training, and what is left of the differences end to end."""
+    if tables.trained.empty:
+        return ""
+    training = tables.trained.groupby("model", sort=False)["train_cpu"].median()
+    trains = [f"{seconds(value)} for `{model}`" for model, value in training.items()]
+    whole = frame[(frame["datasets"] == frame["datasets"].max()) & (frame["model"] != NO_MODEL)]
+    low, high = whole["end_cpu"].min(), whole["end_cpu"].max()
+    return (
+        f"Training takes {listed(trains)}. End to end, pairs with a network that ran on "
+        f"{plural(int(whole['datasets'].max()), 'dataset')} take {seconds(low)} to {seconds(high)}."
+    )
+
+
+def _clock_words(tables: Tables, frame: pd.DataFrame) -> str:
+    jobs = max((record.get("jobs") or 1 for record in tables.results.provenance), default=1)
+    text = "A time is one measurement on one thread; short ones are noisy, and only large factors mean something."
+    if jobs > 1:
         text += (
-            f" Up to {jobs[-1]} jobs ran at once: they share caches and memory, so CPU seconds are the fairer clock and "
-            "wall seconds may be too long."
+            f" Up to {jobs} jobs ran at once and shared caches and memory: CPU seconds are the fairer clock, wall "
+            "seconds may be too long."
         )
-    partial = tables.cost(["model", "explainer"])
-    if partial["datasets"].nunique() > 1:
-        text += " Where a method ran on fewer datasets, its medians are over these only and not comparable line by line."
+    if frame["datasets"].nunique() > 1:
+        text += " A method that ran on fewer datasets has its medians over these only: compare it within the datasets."
     return text
 
 
 def retention(tables: Tables) -> Answer:
     """How accurate is a model that keeps only its top inputs?"""
-    retrained, masked = AREAS
     frame = tables.retention
-    valued = [d for d in tables.datasets if d in set(frame["dataset"])]
+    methods = frame[~frame["explainer"].isin(CONTROLS)]
+    valued = [d for d in tables.datasets if d in set(methods["dataset"])]
     if not valued:
-        text = "Retention cannot be answered here: " + (
-            "it was not asked for in this suite." if not tables.results.suite.get("retention")
+        text = "No answer: " + (
+            "retention was not asked for in this suite." if not tables.results.suite.get("retention")
             else "no area has a value; the reasons stand below." if len(tables.retention_reasons)
-            else "it has not been judged."
+            else "retention has not been judged."
         )  # fmt: skip
-        return Answer(text, [text], [], _without_area(tables))
+        return Answer(text, [text, *_without_area(tables)])
     focus = comparisons.focus(tables)
-    before = [
-        "The area under the test score over the logarithm of k, the number of inputs kept, on a scale where 0 is a "
-        "random choice and 1 is what all inputs reach. Retrained comes first: a judge network trained on the kept "
-        "inputs only. Masked stands beside it: the explained network, its other inputs set to their mean."
-    ]
-    points = [" ".join([f"`{d}`.", *_standings(tables, frame, d, [retrained], focus)]) for d in valued]
-    above = frame[(frame["mean"] > 1) & ~frame["explainer"].isin(["random", "oracle"])]
-    after = [
-        "Masked curves also measure how sparse a network is, since a network that ignores most inputs loses little "
-        "with them. Retention alone can be gamed, by inputs that predict without being needed: read it beside recovery. "
-        + ("No mean is above 1." if above.empty else f"{plural(len(above), 'mean')} above 1, shown as they are: fewer "
-           "inputs did better than all.")
+    scores = {d: AREAS[0] for d in valued if ((methods["dataset"] == d) & (methods["metric"] == AREAS[0])).any()}
+    above = methods[methods["mean"] > 1]
+    paragraphs = [
+        "The area under the test score over the logarithm of k, the number of inputs kept; 0 is a random choice, 1 is "
+        "what all inputs reach at every k. First retrained: a judge network, trained on the kept inputs only. Beside "
+        "it masked: the explained network, all other inputs at their mean.",
+        _crowd(frame, scores, focus),
+        _counterpart_words(tables, scores, focus),
+        "Masked curves also measure how sparse a network is: one that ignores most inputs loses little with them. "
+        "Retention alone can be gamed, by inputs that predict without being needed; read it beside recovery. "
+        + ("No mean is above 1." if above.empty
+           else f"{plural(len(above), 'mean')} above 1, shown as they are: fewer inputs did better than all."),
+        *_without_area(tables),
     ]  # fmt: skip
-    short = _short(frame, valued, retrained, "a retained area (retrained) of", focus)
-    return Answer(short.replace("reaches a retained", "keeps a retained"), before, points,
-                  [*after, *_without_area(tables)])  # fmt: skip
+    return Answer(_short(frame, scores, focus, _value_of_area), [p for p in paragraphs if p])
 
 
 def _without_area(tables: Tables) -> list[str]:
     """Where no area is shown, and why."""
-    reasons = tables.retention_reasons
     notes = []
-    for dataset, group in reasons.groupby("dataset", sort=False):
-        seeds = sorted(group["data_seed"].unique())
-        example = group["reason"].iloc[0]
-        notes.append(f"`{dataset}` (data seeds {listed([str(s) for s in seeds])}; for example: {example})")
+    for dataset, group in tables.retention_reasons.groupby("dataset", sort=False):
+        seeds = listed([str(seed) for seed in sorted(group["data_seed"].unique())])
+        notes.append(f"`{dataset}` (data seeds {seeds}; for example: {group['reason'].iloc[0]})")
     if not notes:
         return []
-    return [f"No value on {'; '.join(notes)}. Such draws are left out of the mean, and the number of seeds is given."]
-
-
-def spread_frame(tables: Tables) -> pd.DataFrame:
-    """One row a dataset and headline score: the fields of ``comparisons.Spread``."""
-    rows = []
-    for dataset in tables.datasets:
-        for metric in headline(tables, dataset):
-            found = comparisons.spread(tables, dataset, metric)
-            if found and np.isfinite(found.of_methods):
-                rows.append({"dataset": dataset, "metric": metric, **found.__dict__})
-    return pd.DataFrame(rows)
+    return [f"No value on {'; '.join(notes)}. These draws are left out of the mean; the number of seeds left is given."]

@@ -13,7 +13,7 @@ from xai_bench.report.comparisons import Pair
 from xai_bench.report.drawing import GREY, HIGHLIGHT, INK, PALE
 from xai_bench.report.shares import Floats, columns_of_methods, shares, truth
 from xai_bench.report.tables import NO_MODEL, Tables, controls
-from xai_bench.report.wording import title
+from xai_bench.report.wording import seconds, title
 
 SMALL = 40
 """Inputs that are drawn one by one; more are drawn as strips of colour."""
@@ -41,7 +41,7 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
     with drawing.style():
         width = max(3.1, 0.13 * d) * len(stacks) + 0.4
         margin = 0.075 * long if long > 3 or d > 12 else 0.2
-        figure, axes = drawing.new(width, 0.68 * rows + 0.3 + margin, rows, len(stacks), sharex=True, sharey=True)
+        figure, axes = drawing.new(width, 0.74 * rows + 0.3 + margin, rows, len(stacks), sharex=True, sharey=True)
         for column, (model, stack) in enumerate(zip(columns, stacks, strict=True)):
             for row in range(rows):
                 axis = axes[row, column]
@@ -80,7 +80,7 @@ def _points(axis: Any, mean: Floats, sd: Floats, color: str) -> None:
         gaps = np.full(len(x), np.nan)
         whiskers = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
         axis.plot(np.repeat(x, 3), whiskers, "-", color=color, lw=1.0)
-    axis.plot(x, mean, "o", color=color, ms=2.8, mew=0, clip_on=False)
+    axis.plot(x, mean, "o", color=color, ms=3.2, mew=0, clip_on=False)
 
 
 def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
@@ -114,7 +114,8 @@ def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
         handles = [_handle(marker=marks[m][0], color=marks[m][1], label=m, mfc=marks[m][1] if marks[m][0] == "o" else "none")
                    for m in shown]  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-        figure.supxlabel("graded truth", fontsize=8.5)
+        for axis in axes[-1]:
+            axis.set_xlabel("graded truth")
         figure.supylabel("share of the total relevance", fontsize=8.5)
         return drawing.svg(figure, key)
 
@@ -158,7 +159,8 @@ def retention(tables: Tables, dataset: str, key: str) -> str | None:
                 if i == 0:
                     axis.set_title(model, weight="bold")
             axes[i, 0].set_ylabel(f"{form.removeprefix('retention_')}: test score")
-        figure.supxlabel("inputs kept, k", fontsize=8.5)
+        for axis in axes[-1]:
+            axis.set_xlabel("inputs kept, k")
         handles = [_handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in _ordered(drawn)]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.6)
         return drawing.svg(figure, key)
@@ -197,12 +199,13 @@ def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
     if not points:
         return None
     style, chance = drawing.styles(tables), controls(tables.recovery, dataset, "random", metric)
-    panels = list(dict.fromkeys(pair.model for pair in points))
+    panels = [m for m in (*tables.models, NO_MODEL) if any(pair.model == m for pair in points)]
+    decades = range(math.floor(math.log10(min(t for t, _ in points.values()))), math.ceil(math.log10(max(t for t, _ in points.values()))) + 1)
+    ticks = [10.0**e for e in decades]
     lows = [row["low"] if math.isfinite(row["low"]) else row["mean"] for _, row in points.values()]
     floor = min([max(min(lows), -0.1), *([chance["mean"]] if chance else [])])
     with drawing.style():
-        figure, axes = drawing.new(2.6 * len(panels) + 0.4, 3.4, 1, len(panels), sharex=True, sharey=True,
-                                   width_ratios=[0.5 if m == NO_MODEL and len(panels) > 1 else 1 for m in panels])  # fmt: skip
+        figure, axes = drawing.new(2.6 * len(panels) + 0.4, 3.4, 1, len(panels), sharex=True, sharey=True)
         for axis, model in zip(axes[0], panels, strict=True):
             if chance:
                 axis.axhline(chance["mean"], color=GREY, ls=(0, (5, 2)), lw=1, zorder=1)
@@ -216,9 +219,10 @@ def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
             axis.set_xscale("log")
             axis.set_title(model, weight="bold")
             axis.set_ylim(floor - 0.05, 1.04)
+            axis.set_xticks(ticks, [seconds(tick).replace(".0", "") for tick in ticks])
             axis.set_xticks([], minor=True)
         axes[0, 0].set_ylabel(f"{title(metric)}, mean and 95 % interval")
-        figure.supxlabel("CPU seconds given a trained model", fontsize=8.5)
+        axes[0, len(panels) // 2].set_xlabel("CPU time given a trained model")
         used = [name for name in style if any(pair.explainer == name for pair in points)]
         handles = [_handle(marker=style[n].marker, color=style[n].color, mew=0, label=n) for n in used]
         if chance:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from xai_bench.report import answers, figures, pixels, views, wording
-from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables
+from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables
 
 QUESTIONS = (
     ("recovery", "Does it find the inputs that are truly relevant?"),
@@ -57,13 +57,21 @@ def context(tables: Tables) -> dict[str, Any]:
     suite = tables.results.suite
     found = {"recovery": answers.recovery(tables), "cost": answers.cost(tables), "retention": answers.retention(tables)}
     shown = {"recovery": views.recovery(tables), "cost": views.cost(tables), "retention": views.retention(tables)}
+    scores = {label: answers.headline(tables, label) for label in tables.datasets}
+    areas = {label: list(AREAS) for label in tables.datasets}
+    overview = {
+        "recovery": views.standings(tables, tables.recovery, scores),
+        "cost": None,
+        "retention": views.standings(tables, tables.retention, areas),
+    }
     return {
         "title": wording.without_paths(suite.get("title") or suite.get("name") or "Report"),
         "name": wording.without_paths(suite.get("name", "")),
         "line": line(tables),
         "part": part(tables),
         "questions": [
-            {"id": name, "title": title, "answer": found[name], "table": shown[name]} for name, title in QUESTIONS
+            {"id": name, "title": title, "answer": found[name], "overview": overview[name], "table": shown[name]}
+            for name, title in QUESTIONS
         ],
         "datasets": [dataset(tables, label, f"d{i + 1}") for i, label in enumerate(tables.datasets)],
         "problems": problems(tables),

@@ -109,7 +109,7 @@ def reached(tables: Tables, dataset: str, model: str) -> str:
         return "" if model == NO_MODEL else "not trained"
     ceiling = f", ceiling {wording.number(facts['ceiling'])}" if math.isfinite(facts["ceiling"]) else ""
     learned = "learned" if facts["learned"] == facts["of"] else f"learned {facts['learned']} of {facts['of']}"
-    return f"{wording.number(facts['mean'])} (chance {wording.number(facts['chance'])}{ceiling}), {learned}"
+    return f"test {wording.number(facts['mean'])} (chance {wording.number(facts['chance'])}{ceiling}), {learned}"
 
 
 def has_learned(tables: Tables, dataset: str, model: str) -> bool:
@@ -181,9 +181,57 @@ def retention(tables: Tables) -> Table | None:
         found = [controls(tables.retention, c.group, name, c.hint) for c in table.columns]
         cells = [_score(row, math.nan, len(tables.data_seeds)) for row in found]
         # One network stands for all: what a control keeps, masked, depends on the network.
-        cells = [EMPTY if c.hint == AREAS[1] and name == "oracle" else cell for c, cell in zip(table.columns, cells, strict=True)]
+        if name == "oracle":
+            cells = [EMPTY if c.hint == AREAS[1] else cell for c, cell in zip(table.columns, cells, strict=True)]
+        else:
+            cells = [Cell(wording.number(0.0), "by definition", 0.0)] * len(cells)
         rows.append(Row(name, cells, "control"))
     return Table(table.caption, table.first, table.columns, [*table.bodies, Body(rows, "controls, not ranked")])
+
+
+def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]]) -> Table | None:
+    """A row a dataset and score: the highest mean and who cannot be told from it, the spectral method beside its
+    plain counterpart, and whether method or network makes the difference."""
+    focus = comparisons.focus(tables)
+    others = comparisons.counterparts(tables) if focus else []
+    top = "Highest mean"
+    columns = [Column("Mean", top), Column("Reached by", top, text=True), Column("Not told apart", top)]
+    if focus:
+        own = f"{focus.explainer} on {focus.model}"
+        columns.append(Column("Mean", own))
+        for pair, kind in others:
+            columns.append(Column(f"less {pair.explainer} on {pair.model}" + (f" ({kind})" if kind else ""), own))
+    columns += [Column("methods, one network", "Standard deviation over"), Column("networks, one method", "Standard deviation over"),
+                Column("same network", "Rank agreement"), Column("same method", "Rank agreement")]  # fmt: skip
+    rows = []
+    for dataset, metrics in scores.items():
+        for metric in metrics:
+            best = comparisons.leader(frame, dataset, metric)
+            if best is None:
+                continue
+            one = best.top[0]
+            who = (one.explainer + (f" on {one.model}" if one.model != NO_MODEL else "")) if len(best.top) == 1 else f"{len(best.top)} pairs"
+            crowd = Cell(f"{len(best.near)} of {best.of}", value=len(best.near)) if best.near is not None else EMPTY
+            cells = [_plain(best.row), Cell(who, text=True), crowd]
+            if focus:
+                found = comparisons.value(frame, dataset, focus, metric)
+                cells.append(_score(found, math.nan, len(tables.data_seeds)))
+                for pair, _ in others:
+                    gap = comparisons.difference(tables, dataset, metric, focus, pair)
+                    cells.append(EMPTY if gap is None else _plain(gap._asdict()))
+            spread = comparisons.spread(tables, dataset, metric)
+            cells += [EMPTY] * 4 if spread is None else [
+                Cell(wording.number(spread.of_methods), value=spread.of_methods),
+                Cell(wording.number(spread.of_networks), value=spread.of_networks),
+                Cell(wording.number(spread.same_network, 2), value=spread.same_network),
+                Cell(wording.number(spread.same_method, 2), value=spread.same_method),
+            ]  # fmt: skip
+            rows.append(Row(f"{dataset}: {wording.title(metric)}", cells))
+    return Table("In one view. Differences are paired by data seed.", "Dataset, score", columns, [Body(rows)]) if rows else None
+
+
+def _plain(row: dict[str, Any]) -> Cell:
+    return Cell(wording.number(row["mean"]), wording.bounds(row["low"], row["high"]), row["mean"])
 
 
 COST_COLUMNS = [

@@ -66,6 +66,13 @@ def _stop(message: str) -> NoReturn:
     sys.exit(INPUT_ERROR)
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"expected a whole number, got {text!r}") from None
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"xai-bench {__version__}")
@@ -95,10 +102,14 @@ def run(
     suite: Annotated[str, typer.Argument(metavar="SUITE|FILE.toml", help="A shipped suite, or a file of your own.")],
     out: Out = Path(),
     jobs: Annotated[
-        int | None, typer.Option("--jobs", metavar="N", help="Worker processes (default: one for every core).")
+        int | None,
+        typer.Option("--jobs", metavar="N", parser=_whole, help="Worker processes (default: one for every core)."),
     ] = None,
     data_seeds: Annotated[
-        int | None, typer.Option("--data-seeds", metavar="N", help="Use data seeds 0 .. N-1 instead of the suite's.")
+        int | None,
+        typer.Option(
+            "--data-seeds", metavar="N", parser=_whole, help="Use data seeds 0 .. N-1 instead of the suite's."
+        ),
     ] = None,
     datasets: Annotated[str | None, typer.Option(metavar="A,B", help="Run these datasets of the suite only.")] = None,
     explainers: Annotated[

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LISTED = 30
+"""Names in one error at the most."""
+
 
 class InputError(ValueError):
     """Input that cannot be used. The command line prints its one line and exits with code 2."""
@@ -14,5 +17,6 @@ def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
     """An error for a name that does not exist, with the nearest existing ones."""
     names = sorted(known)
     near = difflib.get_close_matches(got, names, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+    known_names = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {known_names or 'none'}"
     return InputError(f"unknown {what} {got!r}: {hint}")

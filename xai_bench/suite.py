@@ -203,7 +203,7 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
         point = dict(zip(grid, values, strict=True))
         component = registry.create(axis, row["name"], {**fields, **point})
         suffix = ", ".join(f"{key}={value}" for key, value in point.items())
-        base = label or getattr(component, "label", None) or row["name"]
+        base = label or getattr(component, "label", row["name"])
         entries.append(
             Entry(
                 label=f"{base} ({suffix})" if suffix else base,

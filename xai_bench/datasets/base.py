@@ -194,6 +194,11 @@ class DataSource(Component):
     """A dataset that a suite can name. Subclasses write ``draw``, and ``ceiling`` where it is known."""
 
     family: ClassVar[str] = "datasets"
+    @property
+    def label(self) -> str:
+        """What a suite calls it if it does not say otherwise."""
+        return self.name
+
     reads_files: ClassVar[bool] = False
     """The data come from files of the user: a run reads them once before it starts, to find mistakes early."""
 

@@ -34,6 +34,10 @@ class CSV(DataSource):
     kind: Kind
     drop: tuple[str, ...] = Field(default=())
 
+    @property
+    def label(self) -> str:
+        return self._file.stem
+
     def fingerprint(self) -> dict[str, Any]:
         """SHA-256 of the file; empty if it is missing."""
         return {} if self.missing() else {"sha256": sha256(self._file.read_bytes())}

@@ -354,9 +354,11 @@ class _Chance:
 
 
 auroc = Metric("auroc", _Score(_auroc), _Chance(_half), 0.0, 1.0, "AUROC")
+"""Area under the ROC curve: the chance that a relevant input ranks above a noise input."""
 auroc_clear = Metric(
     "auroc_clear", _Score(_auroc_clear), _Chance(_half_clear), 0.0, 1.0, "AUROC, clearly relevant inputs"
 )
+"""AUROC without the relevant inputs whose graded truth is below the resolution that the dataset states."""
 average_precision = Metric(
     "average_precision",
     _Score(_average_precision),
@@ -365,9 +367,13 @@ average_precision = Metric(
     1.0,
     "average precision",
 )
+"""Average precision: precision at the rank of every relevant input, averaged."""
 precision_at_p = Metric("precision_at_p", _Score(_precision_at_p), _Chance(_share), 0.0, 1.0, "precision at p")
+"""Share of the p relevant inputs among the p highest ranked."""
 somers_d = Metric("somers_d", _Score(_somers_d), _Chance(_zero), -1.0, 1.0, "Somers' D")
+"""Somers' D against graded truth: concordant minus discordant pairs, over pairs whose truth differs."""
 spearman = Metric("spearman", _Score(_spearman), _Chance(_zero), -1.0, 1.0, "Spearman correlation")
+"""Spearman's rank correlation with graded truth, mid-ranks on both sides."""
 
 
 def oracle_relevance(truth: GroundTruth) -> Floats:

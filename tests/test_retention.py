@@ -58,13 +58,14 @@ def shuffled(data: Dataset) -> Dataset:
 
 def test_masked_score_equals_a_literal_one_and_masks_are_canonical(draw):
     data = shuffled(toy())
+    data.X_test[:], data.X_train[:] = data.X_test + 1, data.X_train + 1  # the mean is not 0
     (fitted,) = fit_many(retention.judge_of(JUDGE), data, [0])
     scorer = retention.Scorer(data, draw, JUDGE, {"m": fitted.module}, {})
     mask = np.arange(data.d) < 3  # canonical: the relevant inputs
     X = data.X_test.copy()
     for position, column in enumerate(data.permutation):
         if column >= 3:
-            X[:, position] = 0
+            X[:, position] = data.X_train[:, position].mean()
     predicted = fitted.module(torch.from_numpy(X)).argmax(1).numpy()
     assert scorer.masked("m", mask) == pytest.approx((predicted == data.y_test).mean())
 

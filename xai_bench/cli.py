@@ -70,7 +70,7 @@ def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise InputError(f"expected a whole number, got {text!r}") from None
+        raise typer.BadParameter(f"expected a whole number, got {text!r}") from None
 
 
 def _version(asked: bool) -> None:

@@ -1,7 +1,6 @@
 """Retention: the score that is left when only the top-k inputs of a ranking are kept.
 
-Two forms. ``masked``: the explained model, all other inputs at their training mean (0 after standardisation;
-0 in pictures). ``retrained``: the judge, a plain ``mlp`` on fixed seeds, trained on the kept inputs only; it
+Two forms. ``masked``: the explained model, all other inputs at their training mean (pictures: at 0). ``retrained``: the judge, a plain ``mlp`` on fixed seeds, trained on the kept inputs only; it
 never sees inputs outside the data's distribution. One mask serves all rows, so a mask tells nothing about a row.
 """
 
@@ -112,6 +111,8 @@ class Scorer:
         self._masked: dict[tuple[str, str], float] = {}
         self._X = torch.from_numpy(data.X_test)
         self._y = torch.from_numpy(data.y_test)
+        mean = data.X_train.mean(0, dtype=np.float64).astype(np.float32)
+        self._absent = torch.from_numpy(mean if data.feature_shape is None else np.zeros_like(mean))
 
     def retrain(self, masks: Sequence[Bools]) -> None:
         """Train the judge on every mask (d,), canonical order, that it has not seen; all in one batch."""
@@ -143,7 +144,7 @@ class Scorer:
         if key not in self._masked:
             kept = torch.from_numpy(self.data.shuffled(mask))
             with torch.no_grad():
-                outputs = self.models[model_key](self._X * kept)
+                outputs = self.models[model_key](torch.where(kept, self._X, self._absent))
             self._masked[key] = score(outputs, self._y, self.data.kind)
         return self._masked[key]
 

@@ -163,10 +163,10 @@ def _counterpart_words(tables: Tables, scores: dict[str, str], focus: Pair | Non
     if not clauses:
         return ""
     if brief:
-        return f"Compared, pair by pair, {clauses[0]}."
+        return f"Paired by data seed with {clauses[0].removeprefix('to ')}."
     return (
-        "On a plain network the column norm is the same number; what the spectral form adds comes through training. "
-        f"{on(focus)}, compared by data seed {'; '.join(clauses)}."
+        "The spectral relevance is the column norm of the folded layer: what the spectral form adds comes through "
+        f"training. {on(focus)}, paired by data seed, compared {'; '.join(clauses)}."
     )
 
 

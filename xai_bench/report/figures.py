@@ -21,66 +21,68 @@ NETWORKS = (("o", "#332288"), ("s", "#44aa99"), ("^", "#999933"), ("D", "#882255
 
 
 def relevance(tables: Tables, dataset: str, key: str) -> str | None:
-    """Small multiples: the share of every input, mean and standard deviation over seeds, before the truth."""
+    """A column a network, a band a method: the share of every input, mean and standard deviation over seeds,
+    before the truth."""
     found = shares(tables, dataset)
     if not found:
         return None
-    names = tables.draws(dataset)[0]["feature_names"]
-    known = truth(tables, dataset)
+    names, known = tables.draws(dataset)[0]["feature_names"], truth(tables, dataset)
     columns = columns_of_methods(tables, found)
-    alone = columns.pop(NO_MODEL, []) if len(columns) > 1 or (columns and NO_MODEL not in columns) else []
-    stacks = list(columns.values())
+    alone = columns.pop(NO_MODEL, []) if len(columns) > 1 else []
     for pair in alone:  # Methods without a network fill the shortest column.
-        min(stacks, key=len).append(pair)
-    rows, d = max(len(stack) for stack in stacks), len(names)
-    top = max(float(np.nanmax(s.mean + np.nan_to_num(s.sd))) for s in found.values())
-    top = 1.08 * max(top, float(known[0].max()) if known else 0.0, 1e-9)
+        min(columns.values(), key=len).append(pair)
+    bands, d = max(len(pairs) for pairs in columns.values()), len(names)
+    top = max(float((s.mean + np.nan_to_num(s.sd)).max()) for s in found.values())
+    top = 1.05 * max(top, float(known[0].max()) if known else 0.0, 1e-9)
+    tick = _nice(0.75 * top)
     labels = [name if len(name) <= 22 else f"{name[:21]}…" for name in names]
-    long = max(len(label) for label in labels)
+    upright = max(len(label) for label in labels) > 3 or d > 12
     style = drawing.styles(tables)
     with drawing.style():
-        width = max(3.1, 0.13 * d) * len(stacks) + 0.4
-        margin = 0.075 * long if long > 3 or d > 12 else 0.2
-        figure, axes = drawing.new(width, 0.74 * rows + 0.3 + margin, rows, len(stacks), sharex=True, sharey=True)
-        for column, (model, stack) in enumerate(zip(columns, stacks, strict=True)):
-            for row in range(rows):
-                axis = axes[row, column]
-                if row >= len(stack):
-                    axis.set_axis_off()
-                    continue
+        height = 0.62 * bands + 0.4 + (0.07 * max(len(label) for label in labels) if upright else 0.2)
+        figure, axes = drawing.new(max(3.1, 0.13 * d) * len(columns) + 0.4, height, 1, len(columns), sharey=True)
+        for axis, (model, pairs) in zip(axes[0], columns.items(), strict=True):
+            for band, pair in enumerate(pairs):
+                look, base = style[pair.explainer], -1.25 * band
+                axis.plot([-0.7, d - 0.3], [base, base], "-", color=GREY, lw=0.5)
                 if known:
-                    _steps(axis, known[0])
-                pair = stack[row]
-                _points(axis, found[pair].mean, found[pair].sd, style[pair.explainer].color)
-                suffix = f"  ({NO_MODEL})" if pair.model == NO_MODEL else ""
-                axis.text(0.995, 0.97, pair.explainer + suffix, transform=axis.transAxes, ha="right", va="top",
-                          color=style[pair.explainer].color if style[pair.explainer].order > 4 else INK,
-                          weight="bold" if style[pair.explainer].order == 6 else "normal")  # fmt: skip
-                axis.set(ylim=(0, top), xlim=(-0.7, d - 0.3))
-                axis.locator_params(axis="y", nbins=2)
-                if row == len(stack) - 1:
-                    axis.tick_params(labelbottom=True)
-                    axis.set_xticks(range(d), labels, rotation=90 if long > 3 or d > 12 else 0)
-            axes[0, column].set_title(model, weight="bold")
-        figure.supylabel("share of the total relevance", fontsize=8.5)
+                    _steps(axis, known[0] / top, base)
+                _points(axis, found[pair].mean / top, found[pair].sd / top, base, look.color)
+                axis.text(d - 0.4, base + 1.0, f"{pair.explainer} ({NO_MODEL})" if pair.model == NO_MODEL else pair.explainer,
+                          ha="right", va="center", weight="bold" if look.order == 6 else "normal",
+                          color=look.color if look.order > 4 else INK)  # fmt: skip
+            axis.set_title(model, weight="bold")
+            axis.set(xlim=(-0.7, d - 0.3), ylim=(-1.25 * (bands - 1) - 0.08, 1.2))
+            axis.set_xticks(range(d), labels, rotation=90 if upright else 0)
+            axis.spines[["left", "bottom"]].set_visible(False)
+            axis.tick_params(axis="both", length=0)
+        at = [base + level for base in -1.25 * np.arange(bands) for level in (0, tick / top)]
+        axes[0, 0].set_yticks(at, ["0", f"{tick:g}"] * bands, fontsize=6.5)
+        axes[0, 0].set_ylabel("share of the total relevance")
         return drawing.svg(figure, key)
 
 
-def _steps(axis: Any, values: Floats) -> None:
+def _nice(value: float) -> float:
+    """The largest of 1, 2, 5 times a power of ten below."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return float(f"{max(step * power for step in (1, 2, 5) if step * power <= value * (1 + 1e-9)):.1g}")
+
+
+def _steps(axis: Any, values: Floats, base: float) -> None:
     """Bars side by side, as one path."""
     x = np.repeat(np.arange(len(values)), 4) + np.tile([-0.4, -0.4, 0.4, 0.4], len(values))
     y = np.stack([0 * values, values, values, 0 * values], axis=1).ravel()
-    axis.fill(x, y, color=PALE, lw=0)
+    axis.fill(x, base + y, color=PALE, lw=0)
 
 
-def _points(axis: Any, mean: Floats, sd: Floats, color: str) -> None:
+def _points(axis: Any, mean: Floats, sd: Floats, base: float, color: str) -> None:
     """Means, and whiskers of one standard deviation as one path."""
     x = np.arange(len(mean))
     if np.isfinite(sd).all():
         gaps = np.full(len(x), np.nan)
         whiskers = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
-        axis.plot(np.repeat(x, 3), whiskers, "-", color=color, lw=1.0)
-    axis.plot(x, mean, "o", color=color, ms=3.2, mew=0, clip_on=False)
+        axis.plot(np.repeat(x, 3), base + whiskers, "-", color=color, lw=1.0)
+    axis.plot(x, base + mean, "o", color=color, ms=3.2, mew=0)
 
 
 def against_truth(tables: Tables, dataset: str, key: str) -> str | None:

@@ -57,7 +57,8 @@ def datasets(tmp_path, monkeypatch):
 def test_done_or_unsupported(datasets, tmp_path):
     explainers = [{"name": name, **FIELDS.get(name, {})} for name in registry.names("explainers")]
     suite = {"name": "all", "data_seeds": [0], "datasets": datasets, "models": MODELS, "explainers": explainers}
-    cells = run(suite, out=tmp_path).cells
+    results = run(suite, out=tmp_path)
+    cells = results.cells
     assert set(cells["dataset"]) == {*registry.names("datasets"), "table"} - {"csv"}
     wrong = cells[~cells["status"].isin(["done", "unsupported"])]
     assert wrong.empty, wrong[["dataset", "model", "explainer", "reason"]].to_string()
@@ -67,3 +68,19 @@ def test_done_or_unsupported(datasets, tmp_path):
     for explainer in ("lrp", "shap_deep", "saliency"):
         assert (done["explainer"] == explainer).sum() == len(datasets) * len(MODELS), explainer
     assert (done["explainer"] == "spectral").sum() == len(datasets) * 2
+    assert_controls(results)
+
+
+def assert_controls(results):
+    """The oracle scores exactly 1; the mean of random lies within four standard errors of chance."""
+    scores = results.measurements.pivot_table(index=["dataset", "explainer"], columns="metric", values="value")
+    chances = {draw: content["chance"] for draw, content in results.draws.items() if content["roles"]}
+    labels = dict(results.cells[["draw", "dataset"]].itertuples(index=False))
+    assert len(chances) >= 4
+    for draw, chance in chances.items():
+        for metric, expected in chance.items():
+            if expected is None:
+                continue
+            assert scores.loc[(labels[draw], "oracle"), metric] == 1.0, (labels[draw], metric)
+            mean, error = scores.loc[(labels[draw], "random"), [metric, f"{metric}_se"]]
+            assert abs(mean - expected) < 4 * error, (labels[draw], metric, mean, expected, error)

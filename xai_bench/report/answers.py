@@ -56,7 +56,7 @@ def recovery(tables: Tables) -> Answer:
     order = {d: headline(tables, d)[-1] for d in known}
     paragraphs = [
         first,
-        _crowd(frame, {d: headline(tables, d)[0] for d in known}, focus),
+        _crowd(tables, frame, {d: headline(tables, d)[0] for d in known}, focus),
         _counterpart_words(tables, order, focus),
         _spread_words(tables, order),
         *_unlearned(tables),
@@ -91,20 +91,26 @@ def _leaders(frame: pd.DataFrame, scores: dict[str, str]) -> dict[str, Leader]:
     return {d: best for d, best in found.items() if best is not None}
 
 
-def _crowd(frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None) -> str:
-    """How many cannot be told from the highest mean."""
+def _crowd(tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None) -> str:
+    """How many cannot be told from the highest mean, and the method under study paired with it."""
     leaders = {d: best for d, best in _leaders(frame, scores).items() if best.near is not None}
     if not leaders:
         return ""
     shares = [f"{len(best.near or [])} of {best.of} on `{d}` ({title(scores[d])})" for d, best in leaders.items()]
     text = f"Pairs of method and network that cannot be told from the highest mean: {listed(shares, 8)}."
-    if focus:
-        apart = [d for d, best in leaders.items() if focus not in (best.near or [])]
-        text += (
-            f" {on(focus)} is below it on {ticked(apart)}."
-            if apart
-            else f" {on(focus)} is among them on every dataset."
-        )
+    if focus is None:
+        return text
+    apart = [d for d, best in leaders.items() if focus not in (best.near or [])]
+    text += f" {on(focus)} is " + (f"below it on {ticked(apart)}." if apart else "among them on every dataset.")
+    below = []
+    for dataset, best in leaders.items():
+        gap = comparisons.difference(tables, dataset, scores[dataset], focus, best.top[0])
+        if gap is not None and gap.high < 0:
+            below.append(f"`{dataset}` ({number(gap.mean)} {bounds(gap.low, gap.high)}, {on(best.top[0])})")
+    if below:
+        text += f" Paired by data seed, which sees smaller differences, it is below the highest mean on {listed(below, FEW)}."
+    else:
+        text += " Nor does a comparison paired by data seed show it below the highest mean anywhere."
     return text
 
 
@@ -269,7 +275,7 @@ def retention(tables: Tables) -> Answer:
         "The area under the test score over the logarithm of k, the number of inputs kept; 0 is a random choice, 1 is "
         "what all inputs reach at every k. First retrained: a judge network, trained on the kept inputs only. Beside "
         "it masked: the explained network, all other inputs at their mean.",
-        _crowd(frame, scores, focus),
+        _crowd(tables, frame, scores, focus),
         _counterpart_words(tables, scores, focus),
         "Masked curves also measure how sparse a network is: one that ignores most inputs loses little with them. "
         "Retention alone can be gamed, by inputs that predict without being needed; read it beside recovery. "

@@ -17,12 +17,13 @@ from xai_bench.report.wording import seconds, title
 
 SMALL = 40
 """Inputs that are drawn one by one; more are drawn as strips of colour."""
+PITCH = 1.62
+"""Height of a band of the relevance figure; its largest mean is 1."""
 NETWORKS = (("o", "#332288"), ("s", "#44aa99"), ("^", "#999933"), ("D", "#882255"), ("v", "#88ccee"))
 
 
 def relevance(tables: Tables, dataset: str, key: str) -> str | None:
-    """A column a network, a band a method: the share of every input, mean and standard deviation over seeds,
-    before the truth."""
+    """A column a network, a band a method: mean and standard deviation of every input over seeds, before the truth."""
     found = shares(tables, dataset)
     if not found:
         return None
@@ -32,40 +33,32 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
     for pair in alone:  # Methods without a network fill the shortest column.
         min(columns.values(), key=len).append(pair)
     bands, d = max(len(pairs) for pairs in columns.values()), len(names)
-    top = max(float((s.mean + np.nan_to_num(s.sd)).max()) for s in found.values())
-    top = 1.05 * max(top, float(known[0].max()) if known else 0.0, 1e-9)
-    tick = _nice(0.75 * top)
     labels = [name if len(name) <= 22 else f"{name[:21]}…" for name in names]
     upright = max(len(label) for label in labels) > 3 or d > 12
     style = drawing.styles(tables)
     with drawing.style():
-        height = 0.62 * bands + 0.4 + (0.07 * max(len(label) for label in labels) if upright else 0.2)
+        height = 0.7 * bands + 0.4 + (0.07 * max(len(label) for label in labels) if upright else 0.2)
         figure, axes = drawing.new(max(3.1, 0.13 * d) * len(columns) + 0.4, height, 1, len(columns), sharey=True)
         for axis, (model, pairs) in zip(axes[0], columns.items(), strict=True):
             for band, pair in enumerate(pairs):
-                look, base = style[pair.explainer], -1.25 * band
+                look, base = style[pair.explainer], -PITCH * band
+                scale = max(float(found[pair].mean.max()), 1e-300)
                 axis.plot([-0.7, d - 0.3], [base, base], "-", color=GREY, lw=0.5)
                 if known:
-                    _steps(axis, known[0] / top, base)
-                _points(axis, found[pair].mean / top, found[pair].sd / top, base, look.color)
-                axis.text(d - 0.4, base + 1.0, f"{pair.explainer} ({NO_MODEL})" if pair.model == NO_MODEL else pair.explainer,
+                    _steps(axis, known[0] / known[0].max(), base)
+                _points(axis, found[pair].mean / scale, found[pair].sd / scale, base, look.color)
+                axis.text(d - 0.4, base + 1.25, f"{pair.explainer} ({NO_MODEL})" if pair.model == NO_MODEL else pair.explainer,
                           ha="right", va="center", weight="bold" if look.order == 6 else "normal",
                           color=look.color if look.order > 4 else INK)  # fmt: skip
             axis.set_title(model, weight="bold")
-            axis.set(xlim=(-0.7, d - 0.3), ylim=(-1.25 * (bands - 1) - 0.08, 1.2))
+            axis.set(xlim=(-0.7, d - 0.3), ylim=(-PITCH * (bands - 1) - 0.08, 1.45))
             axis.set_xticks(range(d), labels, rotation=90 if upright else 0)
             axis.spines[["left", "bottom"]].set_visible(False)
             axis.tick_params(axis="both", length=0)
-        at = [base + level for base in -1.25 * np.arange(bands) for level in (0, tick / top)]
-        axes[0, 0].set_yticks(at, ["0", f"{tick:g}"] * bands, fontsize=6.5)
-        axes[0, 0].set_ylabel("share of the total relevance")
+        at = [base + level for base in -PITCH * np.arange(bands) for level in (0, 1)]
+        axes[0, 0].set_yticks(at, ["0", "1"] * bands, fontsize=6.5)
+        axes[0, 0].set_ylabel("relevance, largest mean = 1")
         return drawing.svg(figure, key)
-
-
-def _nice(value: float) -> float:
-    """The largest of 1, 2, 5 times a power of ten below."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return float(f"{max(step * power for step in (1, 2, 5) if step * power <= value * (1 + 1e-9)):.1g}")
 
 
 def _steps(axis: Any, values: Floats, base: float) -> None:
@@ -203,7 +196,8 @@ def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
     style, chance = drawing.styles(tables), controls(tables.recovery, dataset, "random", metric)
     panels = [m for m in (*tables.models, NO_MODEL) if any(pair.model == m for pair in points)]
     decades = range(math.floor(math.log10(min(t for t, _ in points.values()))), math.ceil(math.log10(max(t for t, _ in points.values()))) + 1)
-    ticks = [10.0**e for e in decades]
+    ticks = [10.0**e for e in decades][:: 2 if len(decades) > 4 else 1]
+    edges = 0.6 * 10.0 ** decades[0], 1.7 * 10.0 ** decades[-1]
     lows = [row["low"] if math.isfinite(row["low"]) else row["mean"] for _, row in points.values()]
     floor = min([max(min(lows), -0.1), *([chance["mean"]] if chance else [])])
     with drawing.style():
@@ -221,6 +215,7 @@ def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
             axis.set_xscale("log")
             axis.set_title(model, weight="bold")
             axis.set_ylim(floor - 0.05, 1.04)
+            axis.set_xlim(*edges)
             axis.set_xticks(ticks, [seconds(tick).replace(".0", "") for tick in ticks])
             axis.set_xticks([], minor=True)
         axes[0, 0].set_ylabel(f"{title(metric)}, mean and 95 % interval")

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.report import drawing
 from xai_bench.report.comparisons import focus
 from xai_bench.report.shares import Floats, columns_of_methods, shares, truth
-from xai_bench.report.tables import NO_MODEL, Tables
+from xai_bench.report.tables import Tables
 
 LEVELS = 24
 """Shades that are told apart."""
+SATURATED = 0.99
+"""Quantile of the positive means that has the darkest shade: one method with few large values would pale all others."""
 WIDEST = 240
 """Cells of a strip; longer rows of inputs are joined, the largest share standing for its neighbours."""
 
@@ -74,8 +75,8 @@ def maps(tables: Tables, dataset: str) -> Maps | None:
     facts, known = tables.draws(dataset)[0], truth(tables, dataset)
     shape, palette, chosen = facts.get("feature_shape"), colors(), focus(tables)
     joined = 1 if shape else int(np.ceil(facts["d"] / WIDEST))
-    means = [pair_share.mean for pair_share in found.values()]
-    top = float(np.quantile(np.concatenate(means), 0.999))
+    means = np.concatenate([one.mean for one in found.values()])
+    top = float(np.quantile(means[means > 0], SATURATED)) if (means > 0).any() else 0.0
 
     def draw(vector: Floats) -> str:
         return cells(vector.reshape(shape) if shape else _strip(vector, joined), top, palette)
@@ -83,9 +84,8 @@ def maps(tables: Tables, dataset: str) -> Maps | None:
     groups: dict[str, list[Map]] = {}
     if known:
         groups["truth"] = [Map("graded" if known[1] else "relevant inputs", "control", draw(known[0]))]
-    style = drawing.styles(tables)
     for model, pairs in columns_of_methods(tables, found).items():
-        groups[model if model != NO_MODEL else NO_MODEL] = [
+        groups[model] = [
             Map(
                 pair.explainer,
                 "focus" if chosen and pair.explainer == chosen.explainer else "method",
@@ -93,7 +93,6 @@ def maps(tables: Tables, dataset: str) -> Maps | None:
                 draw(found[pair].sd) if np.isfinite(found[pair].sd).all() else "",
             )
             for pair in pairs
-            if pair.explainer in style
         ]
     return Maps(groups, top, palette, bool(shape), joined)
 

@@ -198,7 +198,7 @@ def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]])
     columns = [Column("Mean", top), Column("Reached by", top, text=True), Column("Not told apart", top)]
     if focus:
         own = f"{focus.explainer} on {focus.model}"
-        columns.append(Column("Mean", own))
+        columns += [Column("Mean", own), Column("less the highest", own)]
         for pair, kind in others:
             columns.append(Column(f"less {pair.explainer} on {pair.model}" + (f" ({kind})" if kind else ""), own))
     columns += [Column("methods, one network", "Standard deviation over"), Column("networks, one method", "Standard deviation over"),
@@ -216,7 +216,7 @@ def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]])
             if focus:
                 found = comparisons.value(frame, dataset, focus, metric)
                 cells.append(_score(found, math.nan, len(tables.data_seeds)))
-                for pair, _ in others:
+                for pair in (one, *(pair for pair, _ in others)):
                     gap = comparisons.difference(tables, dataset, metric, focus, pair)
                     cells.append(EMPTY if gap is None else _plain(gap._asdict()))
             spread = comparisons.spread(tables, dataset, metric)

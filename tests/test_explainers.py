@@ -21,7 +21,7 @@ from xai_bench.explainers.captum import (
     IntegratedGradients,
     Saliency,
 )
-from xai_bench.explainers.layers import fold_every_batch_norm
+from xai_bench.explainers.layers import fold_every_batch_norm, layer_use
 from xai_bench.explainers.selectors import MutualInformation, PermutationImportance
 from xai_bench.explainers.shap import (
     Shap,
@@ -394,7 +394,7 @@ def test_saliency_costs_one_pass_forward_and_back():
     assert (found.forward_rows, found.backward_rows) == (7, 7)
 
 
-@pytest.mark.parametrize("internal", [4096, 20])
+@pytest.mark.parametrize("internal", [4096, 20, 3])
 def test_integrated_gradients_cost_a_pass_for_every_step(internal):
     found = IntegratedGradients(n_steps=9, internal_batch_size=internal).explain(of_kind("classification"))
     assert (found.forward_rows, found.backward_rows) == (7 * 9, 7 * 9)
@@ -567,6 +567,15 @@ def test_layers_that_cannot_be_hooked(explainer, model, reason):
     assert Saliency().unsupported(problem(draw(model()))) is None
 
 
+def test_layer_use_is_seen_and_the_model_left_as_it_was():
+    model = draw(FunctionalReLU())
+    use = layer_use(model, rows())
+    assert use.leaves == (nn.Linear, nn.ReLU, nn.Linear, nn.Linear)
+    assert (use.reused, use.linear_outside, use.other_outside) == ((), (), ("relu",))
+    assert layer_use(draw(ReusedReLU()), rows()).reused == ("ReLU",)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
 def test_lrp_of_an_unknown_layer_is_unsupported_and_leaves_the_model_usable():
     p = problem(sequential(nn.Linear(D, 8), nn.GELU(), nn.Linear(8, CLASSES)))
     before, outputs = Saliency().explain(p).relevance, p.model(p.X_valid)
@@ -583,7 +592,7 @@ def test_in_place_activations_are_explained_as_others():
     plain = network(activation=nn.ReLU)
     in_place = copy.deepcopy(plain)
     in_place[1].inplace = in_place[3].inplace = True
-    for explainer in (DeepLift(), ShapDeep(), LRP()):
+    for explainer in (DeepLift(), ShapDeep(), LRP(), Captum(method="GuidedBackprop")):
         found = explainer.explain(problem(in_place)).relevance
         np.testing.assert_allclose(found, explainer.explain(problem(plain)).relevance, rtol=1e-6)
     assert in_place[1].inplace

@@ -61,8 +61,10 @@ def recovery(tables: Tables) -> Answer:
         _spread_words(tables, order),
         *_unlearned(tables),
     ]
-    short = _short(frame, {d: headline(tables, d)[0] for d in known}, focus, _value_of_score)
-    return Answer(f"{short} {_counterpart_words(tables, order, focus, brief=True)}".strip(), [p for p in paragraphs if p])
+    short = _short(tables, frame, {d: headline(tables, d)[0] for d in known}, focus, _value_of_score)
+    return Answer(
+        f"{short} {_counterpart_words(tables, order, focus, brief=True)}".strip(), [p for p in paragraphs if p]
+    )
 
 
 def _value_of_score(metric: str) -> str:
@@ -81,8 +83,8 @@ def _interval_words(tables: Tables) -> str:
             "Values are those of this seed, averaged over its model seeds and folds."
         )
     return (
-        f"Values are means over {n} data seeds with their 95 % interval (Student’s t). A method whose interval overlaps "
-        "that of the highest mean is marked •: it cannot be told from it here."
+        f"Values are means over {n} data seeds with their 95 % interval (Student’s t). A method whose interval "
+        "overlaps that of the highest mean is marked •: it cannot be told from it here."
     )
 
 
@@ -102,48 +104,53 @@ def _crowd(tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: P
         return text
     apart = [d for d, best in leaders.items() if focus not in (best.near or [])]
     text += f" {on(focus)} is " + (f"below it on {ticked(apart)}." if apart else "among them on every dataset.")
-    below = []
-    for dataset, best in leaders.items():
-        gap = comparisons.difference(tables, dataset, scores[dataset], focus, best.top[0])
-        if gap is not None and gap.high < 0:
-            below.append(f"`{dataset}` ({number(gap.mean)} {bounds(gap.low, gap.high)}, {on(best.top[0])})")
+    below = _below(tables, leaders, scores, focus)
     if below:
-        text += f" Paired by data seed, which sees smaller differences, it is below the highest mean on {listed(below, FEW)}."
+        text += (
+            f" Paired by data seed, which sees smaller differences, it is below the highest on {listed(below, FEW)}."
+        )
     else:
         text += " Nor does a comparison paired by data seed show it below the highest mean anywhere."
     return text
 
 
 def _short(
-    frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None, words: Callable[[str], str]
+    tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None, words: Callable[[str], str]
 ) -> str:
     """The first screen: where the method under study stands, and how crowded the top is."""
     leaders = _leaders(frame, scores)
+    name = words(next(iter(scores.values()), ""))
+    judged = [d for d, best in leaders.items() if best.near is not None]
+    crowded = sum(2 * len(leaders[d].near or []) > leaders[d].of for d in judged) > len(judged) / 2
     own = {d: row for d in leaders if focus and (row := comparisons.value(frame, d, focus, scores[d]))}
     if not focus or not own:
-        parts = [f"{number(best.row['mean'])} on `{d}` ({on(best.top[0])})" if len(best.top) == 1
-                 else f"{number(best.row['mean'])} on `{d}` ({len(best.top)} pairs)" for d, best in leaders.items()]  # fmt: skip
-        text = f"Highest means, {words(next(iter(scores.values()))).removesuffix(' of')}: {listed(parts, FEW)}."
-        judged = [d for d, best in leaders.items() if best.near is not None]
-        if judged:
-            crowd = [f"{len(leaders[d].near or [])} of {leaders[d].of}" for d in judged]
-            text += f" Not told apart from them: {listed(crowd, FEW)} pairs."
-        return text
+        tops = [
+            f"{number(best.row['mean'])} on `{d}` "
+            f"({on(best.top[0]) if len(best.top) == 1 else f'{len(best.top)} pairs'})"
+            for d, best in leaders.items()
+        ]
+        text = f"Highest means, {name.removesuffix(' of')}: {listed(tops, FEW)}."
+        return f"{text} The intervals of most pairs overlap these." if judged and crowded else text
     values = [f"{number(row['mean'])} on `{d}`" for d, row in own.items()]
-    text = f"`{focus.explainer}` reaches {words(next(iter(scores.values())))} {listed(values, FEW)}."
-    judged = [d for d in own if leaders[d].near is not None]
+    text = f"`{focus.explainer}` reaches {name} {listed(values, FEW)}."
+    judged = [d for d in judged if d in own]
     if not judged:
         return f"{text} With one data seed nothing can be told apart."
     close = [d for d in judged if focus in (leaders[d].near or [])]
-    crowd = [f"{len(leaders[d].near or [])} of {leaders[d].of}" for d in judged]
-    text += (
-        f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')}, as do "
-        f"those of most pairs ({listed(crowd, 8)})."
-        if sum(2 * len(leaders[d].near or []) > leaders[d].of for d in judged) > len(judged) / 2
-        else f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')} "
-        f"(pairs that do: {listed(crowd, 8)})."
-    )
-    return text
+    text += f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')}"
+    text += ", as do those of most pairs." if crowded else "."
+    below = _below(tables, leaders, scores, focus)
+    return f"{text} Paired by data seed it is below the highest on {listed(below, 2)}." if below else text
+
+
+def _below(tables: Tables, leaders: dict[str, Leader], scores: dict[str, str], focus: Pair) -> list[str]:
+    """Datasets on which the paired difference to the highest mean is below 0 with its whole interval."""
+    found = []
+    for dataset, best in leaders.items():
+        gap = comparisons.difference(tables, dataset, scores[dataset], focus, best.top[0])
+        if gap is not None and gap.high < 0:
+            found.append(f"`{dataset}` ({number(gap.mean)} {bounds(gap.low, gap.high)} to {on(best.top[0])})")
+    return found
 
 
 def _counterpart_words(tables: Tables, scores: dict[str, str], focus: Pair | None, *, brief: bool = False) -> str:
@@ -283,7 +290,7 @@ def retention(tables: Tables) -> Answer:
            else f"{plural(len(above), 'mean')} above 1, shown as they are: fewer inputs did better than all."),
         *_without_area(tables),
     ]  # fmt: skip
-    return Answer(_short(frame, scores, focus, _value_of_area), [p for p in paragraphs if p])
+    return Answer(_short(tables, frame, scores, focus, _value_of_area), [p for p in paragraphs if p])
 
 
 def _without_area(tables: Tables) -> list[str]:

@@ -35,14 +35,16 @@ class Style(NamedTuple):
 
 def styles(tables: Tables) -> dict[str, Style]:
     """Explainer to its style: the same in all figures of a report."""
-    special = {label: HIGHLIGHT for label in labels(tables, "explainers", FOCUS)}
-    special |= {label: PLAIN for label in labels(tables, "explainers", COUNTERPART)}
+    special = dict.fromkeys(labels(tables, "explainers", FOCUS), HIGHLIGHT)
+    special |= dict.fromkeys(labels(tables, "explainers", COUNTERPART), PLAIN)
     result = {}
     rest = 0
     for explainer in dict.fromkeys(explainer for _, explainer in tables.pairs):
         if explainer in special:
             highlighted = special[explainer] == HIGHLIGHT
-            result[explainer] = Style(special[explainer], "o", "-", 2.4 if highlighted else 1.6, 6 if highlighted else 5)
+            result[explainer] = Style(
+                special[explainer], "o", "-", 2.4 if highlighted else 1.6, 6 if highlighted else 5
+            )
         else:
             shape = MARKERS[1 + rest % (len(MARKERS) - 1)]
             dash = DASHES[(rest // len(OTHERS)) % len(DASHES)]
@@ -88,7 +90,9 @@ def svg(figure: Figure, key: str) -> str:
     that figures on one page cannot refer to one another's parts.
     """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)

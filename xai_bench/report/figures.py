@@ -47,9 +47,9 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
                 if known:
                     _steps(axis, known[0] / known[0].max(), base)
                 _points(axis, found[pair].mean / scale, found[pair].sd / scale, base, look.color)
-                axis.text(d - 0.4, base + 1.25, f"{pair.explainer} ({NO_MODEL})" if pair.model == NO_MODEL else pair.explainer,
-                          ha="right", va="center", weight="bold" if look.order == 6 else "normal",
-                          color=look.color if look.order > 4 else INK)  # fmt: skip
+                name = f"{pair.explainer} ({NO_MODEL})" if pair.model == NO_MODEL else pair.explainer
+                axis.text(d - 0.4, base + 1.25, name, ha="right", va="center",
+                          weight="bold" if look.order == 6 else "normal", color=look.color if look.order > 4 else INK)  # fmt: skip
             axis.set_title(model, weight="bold")
             axis.set(xlim=(-0.7, d - 0.3), ylim=(-PITCH * (bands - 1) - 0.08, 1.45))
             axis.set_xticks(range(d), labels, rotation=90 if upright else 0)
@@ -100,14 +100,26 @@ def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
             for model, (marker, color) in marks.items():
                 if (pair := Pair(model, explainer)) in found:
                     face = HIGHLIGHT if highlighted else color
-                    axis.plot(graded, found[pair].mean, marker, color=face, ms=3.2, mfc=face if marker == "o" else "none", mew=0.8)
-            axis.set_title(explainer, color=HIGHLIGHT if highlighted else INK, weight="bold" if highlighted else "normal")
+                    axis.plot(
+                        graded,
+                        found[pair].mean,
+                        marker,
+                        color=face,
+                        ms=3.2,
+                        mfc=face if marker == "o" else "none",
+                        mew=0.8,
+                    )
+            axis.set_title(
+                explainer, color=HIGHLIGHT if highlighted else INK, weight="bold" if highlighted else "normal"
+            )
             axis.locator_params(nbins=3)
             if i + across >= len(methods):
                 axis.tick_params(labelbottom=True)
         shown = [model for model in marks if any(pair.model == model for pair in found)]
-        handles = [_handle(marker=marks[m][0], color=marks[m][1], label=m, mfc=marks[m][1] if marks[m][0] == "o" else "none")
-                   for m in shown]  # fmt: skip
+        handles = []
+        for model in shown:
+            marker, color = marks[model]
+            handles.append(_handle(marker=marker, color=color, label=model, mfc=color if marker == "o" else "none"))
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         for axis in axes[-1]:
             axis.set_xlabel("graded truth")
@@ -144,9 +156,18 @@ def retention(tables: Tables, dataset: str, key: str) -> str | None:
                     if look and not (explainer in ("random", "oracle") and network != model):
                         drawn[str(explainer)] = look
                         axis.plot(line["k"], line["value"], **look)
-                bayes = curves[(curves["metric"] == "retention_bayes") & (curves["explainer"] == "oracle") & (curves["model"] == model)]
+                bayes = curves[
+                    (curves["metric"] == "retention_bayes")
+                    & (curves["explainer"] == "oracle")
+                    & (curves["model"] == model)
+                ]
                 if len(bayes):
-                    drawn["Bayes ceiling of the oracle’s inputs"] = look = {"color": INK, "ls": (0, (1, 2)), "lw": 0.9, "zorder": 2}
+                    drawn["Bayes ceiling of the oracle’s inputs"] = look = {
+                        "color": INK,
+                        "ls": (0, (1, 2)),
+                        "lw": 0.9,
+                        "zorder": 2,
+                    }
                     axis.plot(bayes["k"], bayes["value"], **look)
                 axis.set_xscale("log")
                 axis.set_xticks(_spaced(ks), [str(k) for k in _spaced(ks)], minor=False)
@@ -156,7 +177,9 @@ def retention(tables: Tables, dataset: str, key: str) -> str | None:
             axes[i, 0].set_ylabel(f"{form.removeprefix('retention_')}: test score")
         for axis in axes[-1]:
             axis.set_xlabel("inputs kept, k")
-        handles = [_handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in _ordered(drawn)]
+        handles = [
+            _handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in _ordered(drawn)
+        ]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.6)
         return drawing.svg(figure, key)
 
@@ -195,7 +218,10 @@ def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
         return None
     style, chance = drawing.styles(tables), controls(tables.recovery, dataset, "random", metric)
     panels = [m for m in (*tables.models, NO_MODEL) if any(pair.model == m for pair in points)]
-    decades = range(math.floor(math.log10(min(t for t, _ in points.values()))), math.ceil(math.log10(max(t for t, _ in points.values()))) + 1)
+    decades = range(
+        math.floor(math.log10(min(t for t, _ in points.values()))),
+        math.ceil(math.log10(max(t for t, _ in points.values()))) + 1,
+    )
     ticks = [10.0**e for e in decades][:: 2 if len(decades) > 4 else 1]
     edges = 0.6 * 10.0 ** decades[0], 1.7 * 10.0 ** decades[-1]
     lows = [row["low"] if math.isfinite(row["low"]) else row["mean"] for _, row in points.values()]
@@ -210,8 +236,18 @@ def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
                     continue
                 look = style[pair.explainer]
                 if math.isfinite(row["low"]):
-                    axis.plot([time, time], [row["low"], row["high"]], "-", color=look.color, lw=0.8, alpha=0.45, zorder=2)
-                axis.plot([time], [row["mean"]], look.marker, color=look.color, ms=8 if look.order == 6 else 5.5, mew=0, zorder=look.order)
+                    axis.plot(
+                        [time, time], [row["low"], row["high"]], "-", color=look.color, lw=0.8, alpha=0.45, zorder=2
+                    )
+                axis.plot(
+                    [time],
+                    [row["mean"]],
+                    look.marker,
+                    color=look.color,
+                    ms=8 if look.order == 6 else 5.5,
+                    mew=0,
+                    zorder=look.order,
+                )
             axis.set_xscale("log")
             axis.set_title(model, weight="bold")
             axis.set_ylim(floor - 0.05, 1.04)

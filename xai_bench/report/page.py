@@ -38,13 +38,23 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"prose": _prose, "markdown": _markdown, "percent": lambda share: f"{100 * share:.1f}%"}
+    environment.filters |= {
+        "prose": _prose,
+        "markdown": _markdown,
+        "soft": _soft,
+        "percent": lambda share: f"{100 * share:.1f}%",
+    }
     return environment
 
 
 def _prose(text: str) -> Markup:
     """Escaped, with names in backticks as code."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _soft(label: str) -> Markup:
+    """Escaped; a line may break after an underscore."""
+    return Markup(str(escape(label)).replace("_", "_<wbr>"))
 
 
 def _markdown(text: str) -> str:
@@ -112,7 +122,9 @@ def part(tables: Tables) -> str:
     planned = tables.cells[~tables.cells["explainer"].isin(CONTROLS)]
     places = []
     for axis in ("dataset", "explainer"):
-        absent = [f"`{label}`" for label, rows in planned.groupby(axis, sort=False) if (rows["status"] == "missing").all()]
+        absent = [
+            f"`{label}`" for label, rows in planned.groupby(axis, sort=False) if (rows["status"] == "missing").all()
+        ]
         if absent and len(absent) < planned[axis].nunique():
             places.append(wording.listed(absent, 8))
     where = f"; nothing was run of {' and of '.join(places)}" if places else ""

@@ -160,7 +160,9 @@ class Tables:
         frame = self.timed
         numbers = frame[[*by]].join(frame[values].astype(float))
         groups = numbers.groupby(list(by), sort=False)
-        counts = pd.DataFrame({"n": groups.size(), "datasets": frame.groupby(list(by), sort=False)["dataset"].nunique()})
+        counts = pd.DataFrame(
+            {"n": groups.size(), "datasets": frame.groupby(list(by), sort=False)["dataset"].nunique()}
+        )
         return groups[values].median().join(counts).reset_index()
 
     def problems(self, dataset: str | None = None) -> list[dict[str, Any]]:

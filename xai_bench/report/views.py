@@ -201,8 +201,9 @@ def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]])
         columns += [Column("Mean", own), Column("less the highest", own)]
         for pair, kind in others:
             columns.append(Column(f"less {pair.explainer} on {pair.model}" + (f" ({kind})" if kind else ""), own))
-    columns += [Column("methods, one network", "Standard deviation over"), Column("networks, one method", "Standard deviation over"),
-                Column("same network", "Rank agreement"), Column("same method", "Rank agreement")]  # fmt: skip
+    deviation, agreement = "Standard deviation over", "Rank agreement"
+    columns += [Column("methods, one network", deviation), Column("networks, one method", deviation)]
+    columns += [Column("same network", agreement), Column("same method", agreement)]
     rows = []
     for dataset, metrics in scores.items():
         for metric in metrics:
@@ -210,7 +211,11 @@ def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]])
             if best is None:
                 continue
             one = best.top[0]
-            who = (one.explainer + (f" on {one.model}" if one.model != NO_MODEL else "")) if len(best.top) == 1 else f"{len(best.top)} pairs"
+            who = (
+                (one.explainer + (f" on {one.model}" if one.model != NO_MODEL else ""))
+                if len(best.top) == 1
+                else f"{len(best.top)} pairs"
+            )
             crowd = Cell(f"{len(best.near)} of {best.of}", value=len(best.near)) if best.near is not None else EMPTY
             cells = [_plain(best.row), Cell(who, text=True), crowd]
             if focus:
@@ -227,7 +232,11 @@ def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]])
                 Cell(wording.number(spread.same_method, 2), value=spread.same_method),
             ]  # fmt: skip
             rows.append(Row(f"{dataset}: {wording.title(metric)}", cells))
-    return Table("In one view. Differences are paired by data seed.", "Dataset, score", columns, [Body(rows)]) if rows else None
+    return (
+        Table("In one view. Differences are paired by data seed.", "Dataset, score", columns, [Body(rows)])
+        if rows
+        else None
+    )
 
 
 def _plain(row: dict[str, Any]) -> Cell:
@@ -295,7 +304,9 @@ def models(tables: Tables, dataset: str) -> Table | None:
         if facts is None:
             continue
         test = Cell(wording.number(facts["mean"]), wording.bounds(facts["low"], facts["high"]), facts["mean"])
-        numbers = [Cell(wording.number(facts[name]), value=facts[name]) for name in ("chance", "ceiling", "train", "valid")]
+        numbers = [
+            Cell(wording.number(facts[name]), value=facts[name]) for name in ("chance", "ceiling", "train", "valid")
+        ]
         learned = f"{facts['learned']} of {facts['of']}"
         rows.append(Row(model, [
             test, *numbers, Cell(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
@@ -313,7 +324,9 @@ def everything(tables: Tables, dataset: str) -> Table | None:
     """All scores of one dataset, one row a pair, with what its network reached."""
     rows, focus, seeds = _lookup(tables.recovery), comparisons.focus(tables), len(tables.data_seeds)
     areas = _lookup(tables.retention)
-    metrics = [m for m in tables.metrics if m in set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])]
+    metrics = [
+        m for m in tables.metrics if m in set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
+    ]
     kept = [m for m in AREAS if m in set(tables.retention.loc[tables.retention["dataset"] == dataset, "metric"])]
     times = {(r["model"], r["explainer"]): r for r in tables.cost(["dataset", "model", "explainer"]).to_dict("records")
              if r["dataset"] == dataset}  # fmt: skip
@@ -325,10 +338,11 @@ def everything(tables: Tables, dataset: str) -> Table | None:
     for model, explainer in tables.pairs:
         if (model, explainer) not in times:
             continue
+        level = {m: _chance(tables, dataset, m) for m in metrics}
         unlearned, time = not has_learned(tables, dataset, model), times[model, explainer]
         found.append(Row(explainer, [
             Cell(model, text=True),
-            *[_score(rows.get((dataset, model, explainer, m)), _chance(tables, dataset, m), seeds, unlearned) for m in metrics],
+            *[_score(rows.get((dataset, model, explainer, m)), level[m], seeds, unlearned) for m in metrics],
             *[_score(areas.get((dataset, model, explainer, m)), 0.0, seeds, unlearned) for m in kept],
             *[Cell(wording.seconds(time[c]), value=time[c]) for c in ("given_cpu", "end_cpu")],
             Cell(reached(tables, dataset, model), text=True),

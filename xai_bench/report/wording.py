@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-PATH = re.compile(r"(?<![\w.:/\\~])(?:~|[A-Za-z]:)?[/\\][^\s'\"<>|,;:()\[\]]*[/\\]([^\s'\"<>|,;:()\[\]/\\]*)")
+QUOTED = re.compile(r"(['\"])(?:~|[A-Za-z]:)?[/\\][^'\"]*[/\\]([^'\"/\\]*)\1")
+PATH = re.compile(r"(?<![\w./\\~])(?:~|[A-Za-z]:)?[/\\](?!/)[^\s'\"<>|,;:()\[\]]*[/\\]([^\s'\"<>|,;:()\[\]/\\]*)")
 DASH = "–"
 TITLES = {
     "auroc": "AUROC",
@@ -28,7 +29,8 @@ def title(metric: str) -> str:
 
 def without_paths(text: Any) -> str:
     """One line, in which a file is named without its folders: a report tells nothing about the machine."""
-    return PATH.sub(r"\1", " ".join(str(text).split()))
+    line = QUOTED.sub(r"\1\2\1", " ".join(str(text).split()))
+    return PATH.sub(r"\1", line)
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -83,11 +83,14 @@ def fit_many(
     tensors = _Tensors(data, dtype, torch.device(device))
     fitted: dict[_Task, FittedModel] = {}
     if isinstance(architecture, MLPFamily):
-        by_width: dict[int, list[_Task]] = defaultdict(list)
+        groups: dict[tuple[int, int], list[_Task]] = defaultdict(list)
         for task in dict.fromkeys(tasks):
-            by_width[bucket(len(task.columns), d)].append(task)
-        for width, group in by_width.items():
-            size = chunk if width == d else max(1, min(chunk, GATHERED_VALUES // (len(tensors.X_train) * width)))
+            k = len(task.columns)
+            width = bucket(k, d)
+            fits = chunk if width == d else max(1, min(chunk, GATHERED_VALUES // (len(tensors.X_train) * width)))
+            # Among masks the one that keeps all inputs is alone: a full chunk would be copies of it.
+            groups[width, 1 if masks is not None and k == d else fits].append(task)
+        for (width, size), group in groups.items():
             for start in range(0, len(group), size):
                 part = group[start : start + size]
                 fitted.update(zip(part, _fit_stack(architecture, tensors, part, width, size), strict=True))

@@ -218,7 +218,8 @@ def cost(tables: Tables) -> Answer:
         text = "No answer: no explanation is done."
         return Answer(text, [text])
     focus = comparisons.focus(tables)
-    fast, slow = frame.loc[frame["given_cpu"].idxmin()], frame.loc[frame["given_cpu"].idxmax()]
+    given = frame["given_cpu"]
+    fast, slow = frame.iloc[int(given.argmin())], frame.iloc[int(given.argmax())]
     first = (
         "Medians over seeds and datasets. Given a trained model, the least CPU time is "
         f"{seconds(fast.given_cpu)} ({on(Pair(fast.model, fast.explainer))}), the most {seconds(slow.given_cpu)} "

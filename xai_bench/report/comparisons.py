@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables
+from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records
 from xai_bench.statistics import Interval, interval
 
 FOCUS, COUNTERPART = "spectral", "column_norm"
@@ -73,10 +73,10 @@ def leader(frame: pd.DataFrame, dataset: str, metric: str) -> Leader | None:
     rows = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & ~frame["explainer"].isin(CONTROLS)]
     if rows.empty:
         return None
-    best = rows.loc[rows["mean"].idxmax()]
+    best = records(rows)[int(rows["mean"].argmax())]
     top = rows[rows["mean"] >= best["mean"] - 1e-12]
     near = None if not np.isfinite(best["low"]) else _pairs(rows[rows["near"]])
-    return Leader({str(k): v for k, v in best.items()}, _pairs(top), near, len(rows))
+    return Leader(best, _pairs(top), near, len(rows))
 
 
 def _pairs(rows: pd.DataFrame) -> list[Pair]:
@@ -89,7 +89,7 @@ def value(frame: pd.DataFrame, dataset: str, pair: Pair, metric: str) -> dict[st
         (frame["dataset"] == dataset) & (frame["metric"] == metric)
         & (frame["model"] == pair.model) & (frame["explainer"] == pair.explainer)
     ]  # fmt: skip
-    return None if rows.empty else {str(k): v for k, v in rows.iloc[0].items()}
+    return records(rows)[0] if len(rows) else None
 
 
 def difference(tables: Tables, dataset: str, metric: str, one: Pair, other: Pair) -> Interval | None:

@@ -59,7 +59,7 @@ def style() -> Iterator[None]:
     import matplotlib as mpl
     import seaborn as sns
 
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.fonttype": "none", "svg.hashsalt": "xai_bench", "path.simplify": False, "font.family": "DejaVu Sans",
         "font.size": 8.5, "axes.titlesize": 8.5, "axes.labelsize": 8.5, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
         "legend.fontsize": 8, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,

@@ -12,7 +12,7 @@ from xai_bench.report.answers import headline
 from xai_bench.report.comparisons import Pair
 from xai_bench.report.drawing import GREY, HIGHLIGHT, INK, PALE
 from xai_bench.report.shares import Floats, columns_of_methods, shares, truth
-from xai_bench.report.tables import NO_MODEL, Tables, controls
+from xai_bench.report.tables import NO_MODEL, Tables, controls, records
 from xai_bench.report.wording import seconds, title
 
 SMALL = 40
@@ -49,7 +49,8 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
                 _points(axis, found[pair].mean / scale, found[pair].sd / scale, base, look.color)
                 name = f"{pair.explainer} ({NO_MODEL})" if pair.model == NO_MODEL else pair.explainer
                 axis.text(d - 0.4, base + 1.25, name, ha="right", va="center",
-                          weight="bold" if look.order == 6 else "normal", color=look.color if look.order > 4 else INK)  # fmt: skip
+                          weight="bold" if look.order == 6 else "normal",
+                          color=look.color if look.order > 4 else INK)  # fmt: skip
             axis.set_title(model, weight="bold")
             axis.set(xlim=(-0.7, d - 0.3), ylim=(-PITCH * (bands - 1) - 0.08, 1.45))
             axis.set_xticks(range(d), labels, rotation=90 if upright else 0)
@@ -211,9 +212,12 @@ def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
     """CPU time given a model against the last headline score, a panel a network."""
     metric = (headline(tables, dataset) or [""])[-1]
     times = tables.cost(["dataset", "model", "explainer"])
-    times = times[times["dataset"] == dataset].set_index(["model", "explainer"])["given_cpu"]
-    scores = {Pair(m, e): comparisons.value(tables.recovery, dataset, Pair(m, e), metric) for m, e in times.index}
-    points = {p: (max(float(times[p]), 1e-6), row) for p, row in scores.items() if row is not None}
+    points = {}
+    for cell in records(times[times["dataset"] == dataset]):
+        pair = Pair(cell["model"], cell["explainer"])
+        row = comparisons.value(tables.recovery, dataset, pair, metric)
+        if row is not None:
+            points[pair] = max(float(cell["given_cpu"]), 1e-6), row
     if not points:
         return None
     style, chance = drawing.styles(tables), controls(tables.recovery, dataset, "random", metric)

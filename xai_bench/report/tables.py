@@ -114,7 +114,7 @@ class Tables:
         frame = self.measurements
         names = ["retention_retrained", "retention_masked", "retention_bayes"]
         rows = frame[frame["metric"].isin(names) & frame["value"].notna()]
-        return rows.groupby([*PAIR, "metric", "k"], sort=False, as_index=False)["value"].mean()
+        return rows.groupby([*PAIR, "metric", "k"], sort=False)["value"].mean().reset_index()
 
     @cached_property
     def trained(self) -> pd.DataFrame:
@@ -140,7 +140,7 @@ class Tables:
     def reached(self, dataset: str, model: str) -> dict[str, Any] | None:
         """The row of ``trained``, or None."""
         rows = self.trained[(self.trained["dataset"] == dataset) & (self.trained["model"] == model)]
-        return None if rows.empty else {str(k): v for k, v in rows.iloc[0].items()}
+        return records(rows)[0] if len(rows) else None
 
     @cached_property
     def timed(self) -> pd.DataFrame:
@@ -196,7 +196,7 @@ class Tables:
         result["near"] = False
         methods = result[~result["explainer"].isin(CONTROLS)]
         for _, group in methods.groupby(["dataset", "metric"], sort=False):
-            best = group.loc[group["mean"].idxmax()]
+            best = group.iloc[int(group["mean"].argmax())]
             result.loc[group.index, "near"] = (group["high"] >= best["low"]).to_numpy()
         return result
 
@@ -214,7 +214,12 @@ def _mean(values: pd.Series) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
 def controls(frame: pd.DataFrame, dataset: str, explainer: str, metric: str) -> dict[str, Any] | None:
     """A control's interval on a dataset; its rows under different models are the same draws, the first counts."""
     rows = frame[(frame["dataset"] == dataset) & (frame["explainer"] == explainer) & (frame["metric"] == metric)]
-    return None if rows.empty else {str(k): v for k, v in rows.iloc[0].items()}
+    return records(rows)[0] if len(rows) else None

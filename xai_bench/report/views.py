@@ -11,7 +11,7 @@ import pandas as pd
 from xai_bench.report import comparisons, wording
 from xai_bench.report.answers import headline
 from xai_bench.report.comparisons import Pair
-from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables, controls
+from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables, controls, records
 from xai_bench.report.wording import DASH
 
 
@@ -87,7 +87,7 @@ def kind_of(explainer: str, focus: Pair | None) -> str:
 
 
 def _lookup(frame: pd.DataFrame) -> dict[tuple[str, str, str, str], dict[str, Any]]:
-    return {(row["dataset"], row["model"], row["explainer"], row["metric"]): row for row in frame.to_dict("records")}
+    return {(row["dataset"], row["model"], row["explainer"], row["metric"]): row for row in records(frame)}
 
 
 def _score(row: dict[str, Any] | None, low: float, seeds: int, unlearned: bool = False) -> Cell:
@@ -265,7 +265,7 @@ def cost(tables: Tables) -> Table | None:
         return None
     focus, total = comparisons.focus(tables), len(tables.datasets)
     positive = frame["given_cpu"][frame["given_cpu"] > 0]
-    rows = {(row["model"], row["explainer"]): row for row in frame.to_dict("records")}
+    rows = {(row["model"], row["explainer"]): row for row in records(frame)}
     scale = (math.log(positive.min()), math.log(positive.max())) if len(positive) else (0.0, 0.0)
 
     def cells(row: dict[str, Any]) -> list[Cell]:
@@ -328,7 +328,7 @@ def everything(tables: Tables, dataset: str) -> Table | None:
         m for m in tables.metrics if m in set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
     ]
     kept = [m for m in AREAS if m in set(tables.retention.loc[tables.retention["dataset"] == dataset, "metric"])]
-    times = {(r["model"], r["explainer"]): r for r in tables.cost(["dataset", "model", "explainer"]).to_dict("records")
+    times = {(r["model"], r["explainer"]): r for r in records(tables.cost(["dataset", "model", "explainer"]))
              if r["dataset"] == dataset}  # fmt: skip
     columns = [Column("Network", text=True), *[Column(wording.title(m), "Recovery") for m in metrics],
                *[Column(wording.title(m), "Retained area") for m in kept],

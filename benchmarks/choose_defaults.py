@@ -3,6 +3,7 @@
 No test row and no truth is looked at, and no reported figure uses these seeds. For every dataset the loss of a
 setting is divided by the lowest one; settings are ordered by the mean logarithm of that ratio. The schedule is the
 one with the lowest sum over ``spectral_mlp``, ``mlp`` with the matching penalty, and ``mlp`` without: equal terms.
+The judge's is the cheapest one within .01 of the best: thousands of judges are trained.
 
     python benchmarks/choose_defaults.py spectral_mlp
     python benchmarks/choose_defaults.py mlp

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xai_bench.errors import InputError
-from xai_bench.report import wording, write_report
+from xai_bench.report import pixels, wording, write_report
 from xai_bench.report.tables import Tables
 from xai_bench.statistics import interval
 from xai_bench.store import CellResult, Costs, DrawRecord, Measurement, ModelRecord, PlanRow, Results, Store
@@ -383,6 +383,21 @@ def test_many_inputs_are_maps(tmp_path, d, shape):
         assert "the largest of 2 neighbouring inputs" in page
     else:
         assert 'viewBox="0 0 8 8"' in page
+
+
+def test_cells_are_drawn_where_they_are():
+    values = np.array([[0.0, 1.0, 1.0], [0.5, 0.0, 1.0]])
+    drawn = np.zeros_like(values)
+    palette = ["white", "light", "middle", "dark"]
+    svg = pixels.cells(values, 1.0, palette)
+    for color, path in re.findall(r'<path fill="(\w+)" d="([^"]*)"', svg):
+        for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\d+z", path):
+            drawn[int(y), int(x) : int(x) + int(width)] = palette.index(color)
+    assert drawn.tolist() == [[0, 3, 3], [2, 0, 3]]
+
+
+def test_a_strip_keeps_the_largest_of_its_neighbours():
+    assert pixels._strip(np.array([1.0, 3.0, 2.0, 0.0, 5.0]), 2).tolist() == [[3.0, 2.0, 5.0]]
 
 
 def test_unwritable_folder_is_an_input_error(results, tmp_path):

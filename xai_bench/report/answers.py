@@ -169,14 +169,16 @@ def _counterpart_words(tables: Tables, scores: dict[str, str], focus: Pair | Non
             size = f" ({title(metric)} {number(gap.mean)} {bounds(gap.low, gap.high)})" if side else ""
             shown[side].append(f"`{dataset}`{size}")
         parts = [f"{side} on {listed(shown[side], FEW)}" for side in ("above", "below") if shown[side]]
-        if shown[""]:
+        if shown[""] and brief:
+            parts.append("no difference is shown elsewhere" if parts else "no difference is shown")
+        elif shown[""]:
             parts.append(f"no difference is shown on {listed(shown[''], FEW)}")
         if parts:
             clauses.append(f"to {on(other)}{f' ({kind})' if kind else ''}: {', '.join(parts)}")
     if not clauses:
         return ""
     if brief:
-        return f"Paired by data seed with {clauses[0].removeprefix('to ')}."
+        return f"Compared {clauses[0]}."
     return (
         "The spectral relevance is the column norm of the folded layer: what the spectral form adds comes through "
         f"training. {on(focus)}, paired by data seed, compared {'; '.join(clauses)}."

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records
+from xai_bench.report.wording import without_paths
 from xai_bench.statistics import Interval, interval
 
 FOCUS, COUNTERPART = "spectral", "column_norm"
@@ -55,7 +56,7 @@ class Spread:
 
 def labels(tables: Tables, axis: str, name: str) -> list[str]:
     """Labels under which a suite has the component ``name``."""
-    return [str(entry["label"]) for entry in tables.results.suite.get(axis, []) if entry.get("name") == name]
+    return [without_paths(entry["label"]) for entry in tables.results.suite.get(axis, []) if entry.get("name") == name]
 
 
 def focus(tables: Tables) -> Pair | None:
@@ -107,7 +108,10 @@ def difference(tables: Tables, dataset: str, metric: str, one: Pair, other: Pair
 
 def counterparts(tables: Tables) -> list[tuple[Pair, str]]:
     """``column_norm`` on every plain network it ran on, and how that network is penalised."""
-    penalty = {str(e["label"]): e.get("fields", {}).get("group_lasso") for e in tables.results.suite.get("models", [])}
+    penalty = {
+        without_paths(e["label"]): e.get("fields", {}).get("group_lasso")
+        for e in tables.results.suite.get("models", [])
+    }
     done = tables.timed
     found = []
     for label in labels(tables, "explainers", COUNTERPART):

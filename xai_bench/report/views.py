@@ -98,8 +98,7 @@ def _score(row: dict[str, Any] | None, low: float, seeds: int, unlearned: bool =
     if row["n"] < seeds:
         small = f"{small} ({row['n']} of {seeds} seeds)".strip()
     bar = None if not math.isfinite(low) or low >= 1 else min(max((row["mean"] - low) / (1 - low), 0.0), 1.0)
-    near = bool(row["near"]) and row["explainer"] not in CONTROLS
-    return Cell(wording.number(row["mean"]), small, row["mean"], bar, near, unlearned)
+    return Cell(wording.number(row["mean"]), small, row["mean"], bar, bool(row["near"]), unlearned)
 
 
 def reached(tables: Tables, dataset: str, model: str) -> str:

@@ -199,3 +199,19 @@ def test_the_table_is_tidy(reference):
 def test_bad_arguments(tiny, tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
         run(tiny, out=tmp_path, **arguments)
+
+
+def test_retention_that_fails_is_a_reason_and_judged_again(reference, tiny, tmp_path, monkeypatch):
+    from xai_bench import block
+
+    def broken(_task):
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(block, "run_retention", broken)
+    seen = []
+    failed = run(tiny, out=tmp_path, on_progress=lambda p: seen.append(list(p.retention_failures)))
+    areas = failed.measurements[failed.measurements["metric"] == "retention_retrained_area"]
+    assert areas["reason"].str.contains("MemoryError: too much").all()
+    assert len(seen[-1]) == 4  # two datasets, two data seeds
+    monkeypatch.undo()
+    assert_same(reference, run(tiny, out=tmp_path))

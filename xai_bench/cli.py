@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -123,7 +124,7 @@ def run(
     Exit code 0: all done or unsupported. 1: some cells failed (they are listed). 2: bad input.
     """
     from xai_bench import matrix
-    from xai_bench.report import write_report
+    from xai_bench.report import in_short, write_report
 
     _load(plugin)
     _writable(out)
@@ -140,6 +141,8 @@ def run(
         )
     page = write_report(results, out / "reports" / results.suite["name"])
     code = _summary(results, display.last)
+    for question, answer in in_short(results):
+        typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))
     typer.echo(f"report: {page}")
     raise typer.Exit(code)
 
@@ -214,8 +217,8 @@ def _summary(results: Results, progress: Progress | None) -> int:
     parts = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
     typer.echo(f"{results.suite['name']}: {len(results.cells)} cells: {', '.join(parts)}")
     failures = [
-        f"{row.dataset}, {row.model or 'no model'}, {row.explainer}, data seed {row.data_seed}: {row.reason}"
-        for row in results.failed.itertuples()
+        f"{row['dataset']}, {row['model'] or 'no model'}, {row['explainer']}, data seed {row['data_seed']}: {row['reason']}"
+        for row in results.failed.to_dict("records")
     ]
     failures += progress.retention_failures if progress else []
     for line in failures[:20]:

@@ -19,7 +19,7 @@ from xai_bench import plan, registry
 from xai_bench import suite as suites
 from xai_bench.component import canonical_json, sha256
 from xai_bench.errors import InputError
-from xai_bench.store import CellResult, PlanRow, Results, Store
+from xai_bench.store import CellResult, Measurement, PlanRow, Results, Store
 from xai_bench.suite import Suite
 
 LIBRARIES = ("torch", "captum", "shap", "numpy", "scipy", "scikit-learn", "pandas", "xai-bench")
@@ -173,7 +173,7 @@ def run(
         todo = plan.missing(_chosen(planned, wanted), store.settled())
         progress = Progress(sum(len(b.cells) for b in todo), notices=notices)
         progress.stored_before = sum(len(b.cells) for b in planned) - progress.total
-        facts = provenance(jobs)
+        facts = {**provenance(jobs), "left_out": notices.copy()}
         number = store.begin(suite.config(), _plan_rows(planned), facts)
         _Loop(suite, store, planned, todo, number, progress, on_progress).run(jobs)
         store.end(number, {**facts, "finished": _now(), "cells": progress.finished})
@@ -377,8 +377,12 @@ class _Loop:
 
         error = future.exception()
         if error is not None:
-            message = f"retention of {task.draw.dataset.label}, data seed {task.draw.data_seed}: {reason_of(error)}"
+            reason = reason_of(error)
+            message = f"retention of {task.draw.dataset.label}, data seed {task.draw.data_seed}: {reason}"
             self.progress.retention_failures.append(message)
+            # Under no key: the next run judges it again.
+            none = (Measurement("retention_retrained_area", None, reason=reason),)
+            self.store.add_retention("", task.judge, {ranked.cell: none for ranked in task.ranked}, {})
         else:
             judged = future.result()
             self.store.add_retention(task.key, task.judge, judged.measurements, judged.judgements)

@@ -1,7 +1,8 @@
 """Retention: the score that is left when only the top-k inputs of a ranking are kept.
 
-Two forms. ``masked``: the explained model, all other inputs at their training mean (pictures: at 0). ``retrained``: the judge, a plain ``mlp`` on fixed seeds, trained on the kept inputs only; it
-never sees inputs outside the data's distribution. One mask serves all rows, so a mask tells nothing about a row.
+Two forms. ``masked``: the explained model, all other inputs at their training mean (pictures: at 0).
+``retrained``: the judge, a plain ``mlp`` on fixed seeds, trained on the kept inputs only; it never sees inputs
+outside the data's distribution. One mask serves all rows, so a mask tells nothing about a row.
 """
 
 from __future__ import annotations

@@ -194,6 +194,7 @@ class DataSource(Component):
     """A dataset that a suite can name. Subclasses write ``draw``, and ``ceiling`` where it is known."""
 
     family: ClassVar[str] = "datasets"
+
     @property
     def label(self) -> str:
         """What a suite calls it if it does not say otherwise."""

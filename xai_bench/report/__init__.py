@@ -12,7 +12,7 @@ from xai_bench.errors import InputError
 if TYPE_CHECKING:
     from xai_bench.store import Results
 
-__all__ = ["write_report"]
+__all__ = ["in_short", "write_report"]
 
 
 def write_report(results: Results, folder: Path | str) -> Path:
@@ -41,6 +41,16 @@ def write_report(results: Results, folder: Path | str) -> Path:
         reason = error.strerror or str(error)
         raise InputError(f"cannot write the report to {str(target)!r}: {reason}; choose another folder") from None
     return target / "index.html"
+
+
+def in_short(results: Results) -> list[tuple[str, str]]:
+    """The three questions, each with the sentences that answer it first in the report."""
+    from xai_bench.report import answers
+    from xai_bench.report.tables import Tables
+
+    tables = Tables(results)
+    questions = {"recovery": answers.recovery, "cost": answers.cost, "retention": answers.retention}
+    return [(question, answer(tables).short.replace("`", "")) for question, answer in questions.items()]
 
 
 def _replace(path: Path, text: str) -> None:

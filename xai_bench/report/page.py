@@ -224,6 +224,7 @@ def runs(tables: Tables) -> list[dict[str, str]]:
             "Threads a job": record.get("threads", ""),
             "Device": record.get("device", ""),
             "Libraries": ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()),
+            "Left out": "; ".join(record.get("left_out", [])),
             "Plugins": ", ".join(f"{name} ({digest[:12]})" for name, digest in record.get("plugins", {}).items()),
         }
         result.append({name: wording.without_paths(value) for name, value in row.items() if str(value)})

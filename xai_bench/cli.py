@@ -217,8 +217,8 @@ def _summary(results: Results, progress: Progress | None) -> int:
     parts = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
     typer.echo(f"{results.suite['name']}: {len(results.cells)} cells: {', '.join(parts)}")
     failures = [
-        f"{row['dataset']}, {row['model'] or 'no model'}, {row['explainer']}, data seed {row['data_seed']}: {row['reason']}"
-        for row in results.failed.to_dict("records")
+        f"{r['dataset']}, {r['model'] or 'no model'}, {r['explainer']}, data seed {r['data_seed']}: {r['reason']}"
+        for r in results.failed.to_dict("records")
     ]
     failures += progress.retention_failures if progress else []
     for line in failures[:20]:

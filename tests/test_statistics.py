@@ -94,33 +94,6 @@ def test_by_data_seed_refuses_mixed_rows_and_unknown_columns():
         statistics.by_data_seed(mixed, "score", ["metod"])
 
 
-def test_normalised():
-    assert statistics.normalised(0.75, 0.5) == 0.5
-    assert statistics.normalised(0.5, 0.5) == 0
-    assert statistics.normalised(1.0, 0.2) == 1
-    assert math.isnan(statistics.normalised(1.0, 1.0))
-    assert math.isnan(statistics.normalised(None, 0.5))
-    np.testing.assert_array_equal(statistics.normalised([0.5, None, 1], [0, 0.5, 1]), [0.5, math.nan, math.nan])
-
-
-def test_ranks():
-    scores = pd.DataFrame({"a": [3, 1, 2.0], "b": [2, 1, 3.0], "c": [1, 0, 1.0]}, index=["x", "y", "z"])
-    assert statistics.ranks(scores).to_dict() == pytest.approx({"a": 1.5, "b": 1.5, "c": 3.0})
-    assert statistics.ranks(scores).sum() == pytest.approx(6)
-
-
-def test_ranks_refuses_incomplete_blocks():
-    scores = pd.DataFrame({"a": [3, 1], "b": [2, math.nan]}, index=["x", "y"])
-    with pytest.raises(InputError, match="got none of b on y: leave"):
-        statistics.ranks(scores)
-    with pytest.raises(InputError, match="expected each dataset once, got 'x'"):
-        statistics.ranks(scores.loc[["x", "x"]])
-    with pytest.raises(InputError, match="expected each method once, got 'a'"):
-        statistics.ranks(scores[["a", "a"]])
-    with pytest.raises(InputError, match="at least one"):
-        statistics.ranks(scores.iloc[:0])
-
-
 def test_log_area():
     ks = [1, 2, 4, 8]
     assert statistics.log_area(ks, np.ones(4)) == pytest.approx(math.log(8))
@@ -134,28 +107,6 @@ def test_log_area():
 def test_log_area_refuses(ks, values):
     with pytest.raises(ValueError, match="log_area: expected"):
         statistics.log_area(ks, values)
-
-
-def test_relative_area():
-    ks, random = [1, 2, 8], np.array([0.5, 0.6, 0.7])
-    full = 0.9
-    assert statistics.relative_area(ks, random, random, full) == 0
-    assert statistics.relative_area(ks, np.full(3, full), random, full) == 1
-    assert statistics.relative_area(ks, (random + full) / 2, random, full) == pytest.approx(0.5)
-    both = statistics.relative_area(ks, np.stack([random, np.full(3, full)]), np.stack([random, random]), [full, full])
-    np.testing.assert_allclose(both, [0, 1], atol=1e-15)
-    assert math.isnan(statistics.relative_area(ks, random, random, 0.5))
-    assert math.isnan(statistics.relative_area([1], [0.8], [0.5], 0.9))
-
-
-def test_significant_gap_is_paired():
-    seeds, gap = np.array([0.1, 0.5, 0.9]), np.array([0.02, 0.03, 0.025])
-    assert statistics.significant_gap(seeds + gap, seeds)
-    assert not statistics.significant_gap(seeds, seeds + gap)
-    assert not statistics.significant_gap(seeds + gap * [1, -1, 1], seeds)
-    assert not statistics.significant_gap([0.9], [0.1])
-    with pytest.raises(ValueError, match="expected pairs"):
-        statistics.significant_gap([1, 2], [1])
 
 
 def test_better_than_majority_is_the_binomial_tail():

@@ -1,4 +1,4 @@
-"""Intervals over data seeds, ranks, areas, and tests of whether a model has learned: numbers in, numbers out."""
+"""Intervals over data seeds, areas, and tests of whether a model has learned: numbers in, numbers out."""
 
 from __future__ import annotations
 
@@ -101,45 +101,6 @@ def by_data_seed(frame: pd.DataFrame, value: str, by: Sequence[str] = (), level:
     return pd.DataFrame(rows, columns=[*keys, *Interval._fields])
 
 
-def normalised(score: ArrayLike | None, chance: ArrayLike | None) -> Floats:
-    """(score - chance) / (1 - chance): 0 by chance, 1 for the oracle; NaN where either is None, NaN or chance is 1.
-
-    Chance is 1 where every input is relevant (d = p): there is nothing to find, whatever the score.
-    """
-    scores, levels = np.asarray(score, dtype=np.float64), np.asarray(chance, dtype=np.float64)
-    room = 1 - levels
-    return (scores - levels) / np.where(room > 0, room, np.nan)
-
-
-def ranks(scores: pd.DataFrame) -> pd.Series:
-    """Mean rank of each method over datasets; 1 is best, ties share their mean rank.
-
-    Parameters
-    ----------
-    scores : a row for each dataset, a column for each method, larger is better
-
-    Raises
-    ------
-    InputError
-        If a score is missing or a dataset or a method stands there twice. Nothing is dropped: mean ranks over
-        different datasets cannot be compared.
-    """
-    for axis, what in ((scores.index, "dataset"), (scores.columns, "method")):
-        if axis.has_duplicates:
-            raise InputError(f"ranks: expected each {what} once, got {axis[axis.duplicated()][0]!r} again")
-    if scores.empty:
-        raise InputError(f"ranks: expected at least one dataset and one method, got {scores.shape}")
-    gaps = np.argwhere(scores.isna().to_numpy())
-    missing = [f"{scores.columns[column]} on {scores.index[row]}" for row, column in gaps]
-    if missing:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise InputError(
-            f"ranks: expected a score of every method on every dataset, got none of {', '.join(missing[:5])}{more}: "
-            "leave the dataset or the method out"
-        )
-    return scores.rank(axis=1, ascending=False).mean(axis=0)
-
-
 def log_area(ks: ArrayLike, values: ArrayLike) -> Floats:
     """Area (...) under ``values`` (..., K) over the logarithm of ``ks`` (K,), by trapezoids; 0 for K = 1.
 
@@ -156,41 +117,6 @@ def log_area(ks: ArrayLike, values: ArrayLike) -> Floats:
     if curve.shape[-1:] != k.shape:
         raise ValueError(f"log_area: expected values (..., {len(k)}), got shape {curve.shape}")
     return ((curve[..., 1:] + curve[..., :-1]) / 2 * np.diff(np.log(k))).sum(-1)
-
-
-def relative_area(ks: ArrayLike, method: ArrayLike, random: ArrayLike, full: ArrayLike) -> Floats:
-    """Area of ``method - random`` over the area of ``full - random``, on log k.
-
-    0 for a random ranking, 1 for the score of all inputs at every k; more is possible where fewer inputs do
-    better. NaN where ``full`` is not above ``random``: ask ``significant_gap`` before, a small gap makes the
-    ratio noise.
-
-    Parameters
-    ----------
-    ks : (K,) numbers of inputs kept, ascending
-    method, random : (..., K) scores
-    full : (...) score with all inputs
-    """
-    method, random = np.asarray(method, dtype=np.float64), np.asarray(random, dtype=np.float64)
-    full = np.asarray(full, dtype=np.float64)[..., None]
-    gain, room = log_area(ks, method - random), log_area(ks, full - random)
-    return gain / np.where(room > 0, room, np.nan)
-
-
-def significant_gap(upper: ArrayLike, lower: ArrayLike, level: float = 0.95) -> bool:
-    """Whether ``upper`` (n,) is above ``lower`` (n,), paired by data seed: the interval of the gap is above 0.
-
-    False where it cannot be told: below two pairs, or with a value that is not finite.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    """
-    upper, lower = np.asarray(upper, dtype=np.float64), np.asarray(lower, dtype=np.float64)
-    if upper.shape != lower.shape:
-        raise ValueError(f"significant_gap: expected pairs, got shapes {upper.shape} and {lower.shape}")
-    return bool(interval(upper - lower, level).low > 0)
 
 
 def better_than_majority(correct: int, n: int, share: float) -> float:

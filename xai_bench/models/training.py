@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +37,9 @@ ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
+    """One network: the seed and the inputs that it sees."""
+
     seed: int
     columns: tuple[int, ...]  # sorted
 
@@ -47,6 +50,8 @@ def fit_many(
     seeds: Sequence[int],
     masks: NDArray[np.bool_] | None = None,
     *,
+    row_weights: RowWeights | None = None,
+    rows: int | None = None,
     chunk: int = CHUNK,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
@@ -60,6 +65,8 @@ def fit_many(
     seeds : (m,)
     masks : (m, d) bool, the inputs that network i sees; None for all inputs. A network that is asked for
         twice is trained once.
+    row_weights : what each training and validation row counts in the mean losses; None for 1. Scores count all alike.
+    rows : training rows of a batch; None for the architecture's ``batch_size``, in whole vector registers
     chunk : networks side by side. The last bits of a result may depend on it, never on the companions.
 
     Returns
@@ -73,17 +80,18 @@ def fit_many(
     """
     d = data.d
     if masks is None:
-        tasks = [_Task(seed, tuple(range(d))) for seed in seeds]
+        tasks = [Task(seed, tuple(range(d))) for seed in seeds]
     else:
         if masks.shape != (len(seeds), d):
             raise ValueError(f"fit_many: expected masks of shape ({len(seeds)}, {d}), got {masks.shape}")
         if not masks.any(1).all():
             raise ValueError("fit_many: a mask keeps no input")
-        tasks = [_Task(seed, tuple(np.flatnonzero(m).tolist())) for seed, m in zip(seeds, masks, strict=True)]
-    tensors = _Tensors(data, dtype, torch.device(device))
-    fitted: dict[_Task, FittedModel] = {}
+        tasks = [Task(seed, tuple(np.flatnonzero(m).tolist())) for seed, m in zip(seeds, masks, strict=True)]
+    tensors = Tensors(data, dtype, torch.device(device), row_weights)
+    rows = rows or batch_rows(architecture, len(tensors.X_train))
+    fitted: dict[Task, FittedModel] = {}
     if isinstance(architecture, MLPFamily):
-        groups: dict[tuple[int, int], list[_Task]] = defaultdict(list)
+        groups: dict[tuple[int, int], list[Task]] = defaultdict(list)
         for task in dict.fromkeys(tasks):
             k = len(task.columns)
             width = bucket(k, d)
@@ -93,10 +101,19 @@ def fit_many(
         for (width, size), group in groups.items():
             for start in range(0, len(group), size):
                 part = group[start : start + size]
-                fitted.update(zip(part, _fit_stack(architecture, tensors, part, width, size), strict=True))
+                fitted.update(zip(part, _fit_stack(architecture, tensors, part, width, size, rows), strict=True))
     else:
         for task in dict.fromkeys(tasks):
-            fitted[task] = fit_one(architecture, data, task.seed, task.columns, dtype=dtype, device=device)
+            fitted[task] = fit_one(
+                architecture,
+                data,
+                task.seed,
+                task.columns,
+                row_weights=row_weights,
+                rows=rows,
+                dtype=dtype,
+                device=device,
+            )
     return [fitted[task] for task in tasks]
 
 
@@ -105,10 +122,19 @@ def bucket(k: int, d: int) -> int:
     return min(d, max(4, 1 << (k - 1).bit_length()))
 
 
-class _Tensors:
-    """The arrays of a dataset as tensors, for every part."""
+class RowWeights(NamedTuple):
+    """What each row counts in the mean loss: (n_train,) and (n_valid,) >= 0, scaled to mean 1 before use."""
 
-    def __init__(self, data: Dataset, dtype: torch.dtype, device: torch.device) -> None:
+    train: NDArray[np.floating]
+    valid: NDArray[np.floating]
+
+
+class Tensors:
+    """The arrays of a dataset as tensors, for every part; ``w_train`` and ``w_valid`` are None, or have mean 1."""
+
+    def __init__(
+        self, data: Dataset, dtype: torch.dtype, device: torch.device, row_weights: RowWeights | None = None
+    ) -> None:
         self.kind: Kind = data.kind
         self.n_outputs = data.n_outputs
         target_dtype = torch.int64 if data.kind == "classification" else dtype
@@ -119,23 +145,43 @@ class _Tensors:
         self.y_train, self.y_valid, self.y_test = (
             torch.from_numpy(y).to(device, target_dtype) for y in (data.y_train, data.y_valid, data.y_test)
         )
+        self.w_train: Tensor | None = None
+        self.w_valid: Tensor | None = None
+        if row_weights is not None:
+            self.w_train, self.w_valid = (torch.from_numpy(w / w.mean()).to(device, dtype) for w in row_weights)
 
 
-def loss(outputs: Tensor, y: Tensor, kind: Kind) -> Tensor:
-    """(m,) mean loss of outputs (m, n, n_outputs) for targets (m or 1, n): cross-entropy, or squared error."""
+def row_losses(outputs: Tensor, y: Tensor, kind: Kind) -> Tensor:
+    """(m, n) cross-entropy, or squared error (its mean over targets), of outputs (m, n, n_outputs).
+
+    ``y``: (m or 1, n), or (m or 1, n, n_outputs) in a regression of several targets.
+    """
     if kind == "classification":
         chosen = outputs.gather(2, y.expand(len(outputs), -1)[:, :, None])[:, :, 0]
-        return (outputs.logsumexp(2) - chosen).mean(1)
-    return (outputs[:, :, 0] - y).square().mean(1)
+        return outputs.logsumexp(2) - chosen
+    if y.ndim == 3:
+        return (outputs - y).square().mean(2)
+    return (outputs[:, :, 0] - y).square()
 
 
-def _loss_gradient(outputs: Tensor, y: Tensor, kind: Kind) -> Tensor:
+def loss(outputs: Tensor, y: Tensor, kind: Kind, row_weights: Tensor | None = None) -> Tensor:
+    """(m,) mean of ``row_losses``, each row times its weight (n,) if there are weights."""
+    losses = row_losses(outputs, y, kind)
+    return losses.mean(1) if row_weights is None else (losses * row_weights).mean(1)
+
+
+def loss_gradient(outputs: Tensor, y: Tensor, kind: Kind, row_weights: Tensor | None = None) -> Tensor:
+    """(m, b, n_outputs): the gradient of ``loss`` for y (m, b) or (m, b, n_outputs), row weights (m, b)."""
     rows = outputs.shape[1]
     if kind == "classification":
         gradient = outputs.softmax(2)
         gradient.scatter_add_(2, y[:, :, None], gradient.new_full((1, 1, 1), -1.0).expand(*y.shape, 1))
-        return gradient.div_(rows)
-    return ((outputs[:, :, 0] - y) * (2.0 / rows))[:, :, None]
+        gradient = gradient.div_(rows)
+    elif y.ndim == 3:
+        gradient = (outputs - y) * (2.0 / (rows * y.shape[2]))
+    else:
+        gradient = ((outputs[:, :, 0] - y) * (2.0 / rows))[:, :, None]
+    return gradient if row_weights is None else gradient * row_weights[:, :, None]
 
 
 def learning_rate(architecture: Architecture, step: int, steps: int) -> float:
@@ -157,10 +203,10 @@ def batch_rows(architecture: Architecture, n: int) -> int:
     return rows - rows % 32 if rows > 32 else rows
 
 
-class _Streams:
+class Streams:
     """The randomness of one network: initial weights, batch order and dropout apart."""
 
-    def __init__(self, task: _Task, n: int, rows: int) -> None:
+    def __init__(self, task: Task, n: int, rows: int) -> None:
         self._task = task
         self.init, self._order = self._generator("weights"), self._generator("batches")
         self._dropout: dict[int, torch.Generator] = {}
@@ -200,13 +246,14 @@ def _gathered(x: Tensor, columns: list[tuple[int, ...]], width: int) -> Tensor:
     return padding[:, index].permute(1, 0, 2).contiguous()
 
 
-def _fit_stack(architecture: MLPFamily, data: _Tensors, tasks: list[_Task], width: int, size: int) -> list[FittedModel]:
+def _fit_stack(
+    architecture: MLPFamily, data: Tensors, tasks: list[Task], width: int, size: int, rows: int
+) -> list[FittedModel]:
     """Train a chunk of networks; empty slots are filled with copies of the first network."""
     cpu, wall = time.process_time(), time.perf_counter()
     filled = tasks + [tasks[0]] * (size - len(tasks))
     n = len(data.X_train)
-    rows = batch_rows(architecture, n)
-    streams = [_Streams(task, n, rows) for task in filled]
+    streams = [Streams(task, n, rows) for task in filled]
     modules = [
         architecture.build(len(task.columns), data.n_outputs, stream.init)
         for task, stream in zip(filled, streams, strict=True)
@@ -216,7 +263,7 @@ def _fit_stack(architecture: MLPFamily, data: _Tensors, tasks: list[_Task], widt
         stack.load(slot, module)
     columns = [task.columns for task in filled]
     X_train, X_valid = _gathered(data.X_train, columns, width), _gathered(data.X_valid, columns, width)
-    valid = _Evaluation(X_valid, data.y_valid)
+    valid = _Evaluation(X_valid, data.y_valid, data.w_valid)
     best = stack.snapshot()
     best_loss = torch.full((size,), math.inf, dtype=data.dtype, device=data.device)
 
@@ -236,7 +283,8 @@ def _fit_stack(architecture: MLPFamily, data: _Tensors, tasks: list[_Task], widt
             index = order[at]
             x = X_train[0][index] if len(X_train) == 1 else X_train[networks, index]
             outputs = stack.forward(x, [None if mask is None else mask[at] for mask in dropout])
-            stack.backward(_loss_gradient(outputs, data.y_train[index], data.kind))
+            w = None if data.w_train is None else data.w_train[index]
+            stack.backward(loss_gradient(outputs, data.y_train[index], data.kind, w))
             optimiser.param_groups[0]["lr"] = learning_rate(architecture, step, steps)
             optimiser.step()
             if step + 1 in looks:
@@ -255,7 +303,7 @@ def _fit_stack(architecture: MLPFamily, data: _Tensors, tasks: list[_Task], widt
         for part in ("train", "valid", "test")
     }
     return [
-        _result(
+        fitted_model(
             module,
             data,
             {part: values[slot] for part, values in outputs_of.items()},
@@ -270,17 +318,17 @@ def _fit_stack(architecture: MLPFamily, data: _Tensors, tasks: list[_Task], widt
 class _Evaluation:
     """The loss on fixed rows; rows are padded to whole vector registers, which the loss leaves out."""
 
-    def __init__(self, x: Tensor, y: Tensor) -> None:
+    def __init__(self, x: Tensor, y: Tensor, row_weights: Tensor | None) -> None:
         missing = padded(x.shape[1]) - x.shape[1]
         self.n = x.shape[1]
         self.x = torch.cat([x, x.new_zeros(len(x), missing, x.shape[2])], 1)
-        self.y = y[None]
+        self.y, self.row_weights = y[None], row_weights
 
     def loss(self, stack: Stack, kind: Kind) -> Tensor:
-        return loss(stack.predict(self.x)[:, : self.n], self.y, kind)
+        return loss(stack.predict(self.x)[:, : self.n], self.y, kind, self.row_weights)
 
 
-def _dropout_masks(stack: Stack, streams: list[_Streams], rows: int) -> list[Tensor | None]:
+def _dropout_masks(stack: Stack, streams: list[Streams], rows: int) -> list[Tensor | None]:
     """For every layer (STEPS_AT_ONCE, m, rows, n_out), or None."""
     drawn: list[Tensor | None] = []
     for index, layer in enumerate(stack.layers):
@@ -298,17 +346,19 @@ def fit_one(
     seed: int,
     columns: Sequence[int] | None = None,
     *,
+    row_weights: RowWeights | None = None,
+    rows: int | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
 ) -> FittedModel:
     """Train one network of any architecture by autograd, with the streams and the schedule of ``fit_many``."""
-    tensors = _Tensors(data, dtype, torch.device(device))
+    tensors = Tensors(data, dtype, torch.device(device), row_weights)
     chosen = tuple(range(data.d)) if columns is None else tuple(sorted(columns))
-    task = _Task(seed, chosen)
+    task = Task(seed, chosen)
     n = len(tensors.X_train)
-    rows = batch_rows(architecture, n)
+    rows = rows or batch_rows(architecture, n)
     cpu, wall = time.process_time(), time.perf_counter()
-    streams = _Streams(task, n, rows)
+    streams = Streams(task, n, rows)
     module = architecture.build(len(chosen), data.n_outputs, streams.init).to(device, dtype)
     hooks = _seed_dropout(module, streams)
     X_train, X_valid, X_test = (x[:, list(chosen)] for x in (tensors.X_train, tensors.X_valid, tensors.X_test))
@@ -323,7 +373,8 @@ def fit_one(
             module.train()
             index = streams.batches(1)[0].to(X_train.device)
             outputs = module(X_train[index])
-            total = loss(outputs[None], tensors.y_train[index][None], tensors.kind)[0] + architecture.penalty(module)
+            w = None if tensors.w_train is None else tensors.w_train[index]
+            total = loss(outputs[None], tensors.y_train[index][None], tensors.kind, w)[0] + architecture.penalty(module)
             optimiser.zero_grad()
             total.backward()
             optimiser.param_groups[0]["lr"] = learning_rate(architecture, step, steps)
@@ -331,7 +382,7 @@ def fit_one(
             if step + 1 in looks:
                 module.eval()
                 with torch.no_grad():
-                    current = float(loss(module(X_valid)[None], tensors.y_valid[None], tensors.kind))
+                    current = float(loss(module(X_valid)[None], tensors.y_valid[None], tensors.kind, tensors.w_valid))
                 if current < best_loss:
                     best_loss, best = current, {name: v.clone() for name, v in module.state_dict().items()}
     for hook in hooks:
@@ -341,10 +392,10 @@ def fit_one(
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     with torch.no_grad():
         outputs_of = {"train": module(X_train), "valid": module(X_valid), "test": module(X_test)}
-    return _result(module, tensors, outputs_of, best_loss, cpu, wall)
+    return fitted_model(module, tensors, outputs_of, best_loss, cpu, wall)
 
 
-def _seed_dropout(module: nn.Module, streams: _Streams) -> list[RemovableHandle]:
+def _seed_dropout(module: nn.Module, streams: Streams) -> list[RemovableHandle]:
     """Let every Dropout draw from the network's own stream while it is trained; returns the hooks."""
     dense, handles = -1, []
     for child in module.modules():
@@ -355,7 +406,7 @@ def _seed_dropout(module: nn.Module, streams: _Streams) -> list[RemovableHandle]
     return handles
 
 
-def _dropout_from(streams: _Streams, layer: int) -> Callable[[nn.Dropout, tuple[Tensor], Tensor], Tensor | None]:
+def _dropout_from(streams: Streams, layer: int) -> Callable[[nn.Dropout, tuple[Tensor], Tensor], Tensor | None]:
     waiting: list[Tensor] = []
 
     def hook(module: nn.Dropout, inputs: tuple[Tensor], _output: Tensor) -> Tensor | None:
@@ -369,8 +420,8 @@ def _dropout_from(streams: _Streams, layer: int) -> Callable[[nn.Dropout, tuple[
     return hook
 
 
-def _result(
-    module: nn.Module, data: _Tensors, outputs: dict[str, Tensor], valid_loss: float, cpu: float, wall: float
+def fitted_model(
+    module: nn.Module, data: Tensors, outputs: dict[str, Tensor], valid_loss: float, cpu: float, wall: float
 ) -> FittedModel:
     if not math.isfinite(valid_loss):
         raise ValueError("the training diverged: no checkpoint has a finite validation loss; lower learning_rate")
@@ -395,23 +446,32 @@ def _result(
 
 
 def score(outputs: Tensor, y: Tensor, kind: Kind) -> float:
-    """Accuracy, or R2 = 1 - squared error / variance, of outputs (n, n_outputs) for y (n,)."""
+    """Accuracy, or R2 = 1 - squared error / variance, of outputs (n, n_outputs) for y (n,).
+
+    For y (n, n_outputs) R2 is the mean over the targets.
+    """
     if kind == "classification":
         return float((outputs.argmax(1) == y).double().mean())
     y = y.double()
+    if y.ndim == 2:
+        return float((1 - (outputs.double() - y).square().mean(0) / y.var(0, unbiased=False)).mean())
     return float(1 - (outputs[:, 0].double() - y).square().mean() / y.var(unbiased=False))
 
 
-def _against_chance(outputs: Tensor, data: _Tensors) -> tuple[float, float]:
+def _against_chance(outputs: Tensor, data: Tensors) -> tuple[float, float]:
     """Test score of the constant guess, and the p-value that the model is better."""
     y = data.y_test
     if data.kind == "classification":
         majority = data.y_train.bincount().argmax()
         share = float((y == majority).double().mean())
         return share, better_than_majority(int((outputs.argmax(1) == y).sum()), len(y), share)
-    mean = data.y_train.double().mean()
+    mean = data.y_train.double().mean(0)
     y = y.double()
     guess = (y - mean).square()
-    chance = float(1 - guess.mean() / y.var(unbiased=False))
-    errors = (outputs[:, 0].double() - y).square()
+    if y.ndim == 2:
+        chance = float((1 - guess.mean(0) / y.var(0, unbiased=False)).mean())
+        guess, errors = guess.mean(1), (outputs.double() - y).square().mean(1)
+    else:
+        chance = float(1 - guess.mean() / y.var(unbiased=False))
+        errors = (outputs[:, 0].double() - y).square()
     return chance, better_than_mean(errors.cpu().numpy(), guess.cpu().numpy())

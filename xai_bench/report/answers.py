@@ -54,14 +54,19 @@ def recovery(tables: Tables) -> Answer:
     if unknown:
         first += f" No truth, or no score, is known for {ticked(unknown)}: nothing is said about recovery there."
     order = {d: headline(tables, d)[-1] for d in known}
+    graded = {d: metric for d, metric in order.items() if metric != headline(tables, d)[0]}
     paragraphs = [
         first,
         _crowd(tables, frame, {d: headline(tables, d)[0] for d in known}, focus),
+        _crowd(tables, frame, graded, focus),
         _counterpart_words(tables, order, focus),
         _spread_words(tables, order),
         *_unlearned(tables),
     ]
     short = _short(tables, frame, {d: headline(tables, d)[0] for d in known}, focus, _value_of_score)
+    below = _below(tables, _leaders(frame, graded), graded, focus) if focus else []
+    if below:
+        short += f" Paired by data seed, its order of the inputs is below the highest on {listed(below, 2)}."
     return Answer(
         f"{short} {_counterpart_words(tables, order, focus, brief=True)}".strip(), [p for p in paragraphs if p]
     )
@@ -110,7 +115,7 @@ def _crowd(tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: P
             f" Paired by data seed, which sees smaller differences, it is below the highest on {listed(below, FEW)}."
         )
     else:
-        text += " Nor does a comparison paired by data seed show it below the highest mean anywhere."
+        text += " Nor does a comparison paired by data seed show it below the highest mean on any of these."
     return text
 
 
@@ -149,7 +154,8 @@ def _below(tables: Tables, leaders: dict[str, Leader], scores: dict[str, str], f
     for dataset, best in leaders.items():
         gap = comparisons.difference(tables, dataset, scores[dataset], focus, best.top[0])
         if gap is not None and gap.high < 0:
-            found.append(f"`{dataset}` ({number(gap.mean)} {bounds(gap.low, gap.high)} to {on(best.top[0])})")
+            words = f"{title(scores[dataset])} {number(gap.mean)} {bounds(gap.low, gap.high)}"
+            found.append(f"`{dataset}` ({words} to {on(best.top[0])})")
     return found
 
 

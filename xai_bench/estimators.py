@@ -1,0 +1,380 @@
+"""The spectral network as scikit-learn estimators: the layer, the training and the path are the suite's.
+
+They follow scikit-learn's conventions (``fit``, ``predict``, ``score``, ``clone``, pipelines, searches) and keep its
+words where it has one; the other parameters are named after the fields of ``models.mlp.SpectralMLP``.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from xai_bench.datasets.base import Bools, Dataset, Floats
+from xai_bench.errors import InputError
+from xai_bench.models.base import Kind
+from xai_bench.models.mlp import Activation, SpectralMLP
+from xai_bench.models.sparse import Constant, SparseSettings, choose_support, support_at
+from xai_bench.models.spectral import SpectralLinear
+from xai_bench.models.training import RowWeights, fit_many
+
+FULL_BATCH = 200
+"""Rows of a batch at the most, as in scikit-learn's own network; smaller tables are one batch."""
+PREDICTED_AT_ONCE = 8192
+
+
+class SpectralEstimator(BaseEstimator):
+    """What the two estimators share. Subclasses turn the target into numbers, and outputs into predictions.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    activations, batch_norm, dropout : tuples
+        The i-th value belongs to the i-th hidden layer, the last one to all further layers.
+    l2_lambda, l2_phi : float >= 0
+        Penalties on the eigenvalues and eigenvectors of the first layer.
+    learning_rate : float
+        Of Adam, at the first step; it falls to 0 along half a cosine.
+    epochs : int
+        Passes through the rows; at least as many gradient steps.
+    batch_size : int or "auto"
+        Rows of a batch; "auto" takes all rows up to 200.
+    early_stopping : bool
+        Hold ``validation_fraction`` of the rows out and keep the best of ``checkpoints`` evenly spaced moments.
+    standardize : bool
+        Give inputs (and numeric targets) mean 0 and variance 1 inside, as the suite does.
+    sparsity : None, float >= 0 or "auto"
+        None keeps all inputs. A number is a strength of the L1 penalty on the eigenvalues: the inputs whose
+        eigenvalue it leaves different from 0 are kept. "auto" chooses the strength on held-out rows, see
+        ``models.sparse``. The network is then fitted on the kept inputs without that penalty.
+    path : SparseSettings or None
+        How ``sparsity`` searches; None for the defaults.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    feature_importances_ : (n_features,), |lambda_j| ||phi_:j|| of the first layer; 0 where an input is not used
+    eigenvalues_ : (n_features,), lambda_j; 0 where an input is not used
+    support_ : (n_features,) bool, the inputs that are used
+    module_ : the network, from the standardised inputs of the support
+    n_features_in_ : int
+    feature_names_in_ : (n_features,), if X was a DataFrame with names
+    """
+
+    kind_: Kind
+    target_mean_: Floats | float
+    target_std_: Floats | float
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (100, 100, 50),
+        *,
+        activations: Sequence[Activation] = ("tanh", "relu"),
+        batch_norm: Sequence[bool] = (False,),
+        dropout: Sequence[float] = (0.0,),
+        l2_lambda: float = 1e-2,
+        l2_phi: float = 1e-4,
+        learning_rate: float = 1e-2,
+        epochs: int = 200,
+        batch_size: int | Literal["auto"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.2,
+        checkpoints: int = 20,
+        standardize: bool = True,
+        sparsity: float | Literal["auto"] | None = None,
+        path: SparseSettings | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.hidden = hidden
+        self.activations = activations
+        self.batch_norm = batch_norm
+        self.dropout = dropout
+        self.l2_lambda = l2_lambda
+        self.l2_phi = l2_phi
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.checkpoints = checkpoints
+        self.standardize = standardize
+        self.sparsity = sparsity
+        self.path = path
+        self.random_state = random_state
+
+    @abstractmethod
+    def _encode(self, y: NDArray, sample_weight: Floats) -> NDArray:
+        """The target as the network sees it; sets what ``predict`` needs to go back."""
+
+    @abstractmethod
+    def _n_outputs(self, y: NDArray) -> int:
+        """Outputs of the network for the encoded target."""
+
+    def _architecture(self) -> SpectralMLP:
+        """The suite's component; raises InputError for values that it does not take."""
+        steps = int(self.epochs)
+        return SpectralMLP(
+            hidden=tuple(int(width) for width in self.hidden),
+            activations=tuple(self.activations),
+            batch_norm=tuple(bool(on) for on in self.batch_norm),
+            dropout=tuple(float(rate) for rate in self.dropout),
+            l2_lambda=float(self.l2_lambda),
+            l2_phi=float(self.l2_phi),
+            learning_rate=float(self.learning_rate),
+            epochs=float(steps),
+            min_steps=steps,
+            batch_size=FULL_BATCH if self.batch_size == "auto" else int(self.batch_size),
+            checkpoints=int(self.checkpoints) if self.early_stopping else 1,
+        )
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train on X (n, n_features) and y (n,), or (n, n_targets) in regression.
+
+        Rows count ``sample_weight`` (n,) >= 0 times; rows of weight 0 are left out.
+
+        Raises
+        ------
+        ValueError
+            If the data cannot be used, or a parameter has a value that does not exist.
+        """
+        architecture = self._architecture()
+        X, y = self._checked(X, y)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        rng = check_random_state(self.random_state)
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        target = self._encode(y, weight)
+        weight = self._weight(y, weight)
+        n_outputs = self._n_outputs(target)
+        used = weight > 0
+        if not used.any():
+            raise ValueError("expected rows with a sample weight above 0, got none: raise some")
+        X, target, weight = X[used], target[used], weight[used]
+        self._learn_scale(X, weight)
+        X = self._scaled(X)
+        dtype = torch.float32 if X.dtype == np.float32 else torch.float64
+
+        train = valid = np.arange(len(X))
+        if self.early_stopping:
+            train, valid = self._split(target, rng)
+        # Without early stopping the only checkpoint is the end; the loss there decides nothing.
+        parts = {"train": train, "valid": valid, "test": valid}
+        data = Dataset(
+            **{f"X_{part}": X[rows] for part, rows in parts.items()},
+            **{f"y_{part}": target[rows] for part, rows in parts.items()},
+            kind=self.kind_,
+            n_outputs=n_outputs,
+            feature_names=tuple(f"x{j + 1}" for j in range(X.shape[1])),
+            permutation=np.arange(X.shape[1]),
+        )
+        row_weights = RowWeights(weight[train], weight[valid])
+        self.support_ = self._support(X, target, n_outputs, weight, seed, dtype)
+        if self.support_.any():
+            rows = min(architecture.batch_size, len(train))
+            (fitted,) = fit_many(
+                architecture,
+                data,
+                [seed],
+                self.support_[None],
+                row_weights=row_weights,
+                rows=rows,
+                chunk=1,
+                dtype=dtype,
+            )
+            self.module_: nn.Module = fitted.module
+        else:
+            self.module_ = Constant.of(target, self.kind_, n_outputs, weight).to(dtype)
+        self._read_relevance(X.shape[1])
+        return self
+
+    def _checked(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray]:
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=self.kind_ == "regression", y_numeric=False
+        )
+        return X, np.asarray(y)
+
+    def _weight(self, y: NDArray, sample_weight: Floats) -> Floats:
+        return sample_weight
+
+    def _learn_scale(self, X: Floats, weight: Floats) -> None:
+        """Mean and 1 / standard deviation of the inputs; constant columns get scale 0."""
+        d = X.shape[1]
+        self.mean_, self.scale_ = np.zeros(d), np.ones(d)
+        if self.standardize:
+            self.mean_, std = weighted_moments(X.astype(np.float64), weight)
+            constant = np.ptp(X, axis=0) == 0
+            self.scale_ = np.where(constant, 0.0, 1.0 / np.where(constant | (std == 0), 1.0, std))
+
+    def _scaled(self, X: Floats) -> Floats:
+        return ((X - self.mean_) * self.scale_).astype(X.dtype)
+
+    def _split(self, target: NDArray, rng: np.random.RandomState) -> tuple[NDArray, NDArray]:
+        """Row numbers of the training and validation part; classes keep their shares where they can."""
+        stratify = None
+        if self.kind_ == "classification" and np.bincount(target)[np.unique(target)].min() > 1:
+            stratify = target
+        train, valid = train_test_split(
+            np.arange(len(target)), test_size=self.validation_fraction, random_state=rng, stratify=stratify
+        )
+        return np.sort(train), np.sort(valid)
+
+    def _support(
+        self, X: Floats, target: NDArray, n_outputs: int, weight: Floats, seed: int, dtype: torch.dtype
+    ) -> Bools:
+        """(d,) the inputs that ``sparsity`` keeps."""
+        if self.sparsity is None:
+            return np.ones(X.shape[1], dtype=bool)
+        settings = self.path or SparseSettings()
+        if self.sparsity == "auto":
+            found = choose_support(X, target, self.kind_, n_outputs, settings, seed, weight, dtype=dtype)
+            return found.support
+        if isinstance(self.sparsity, str) or not float(self.sparsity) >= 0:
+            raise InputError(f"sparsity: expected None, a number >= 0 or 'auto', got {self.sparsity!r}: give one of them")
+        strength = float(self.sparsity)
+        return support_at(strength, X, target, self.kind_, n_outputs, settings, seed, weight, dtype=dtype)
+
+    def _read_relevance(self, d: int) -> None:
+        self.eigenvalues_, self.feature_importances_ = np.zeros(d), np.zeros(d)
+        first = next(self.module_.children(), None)
+        if isinstance(first, SpectralLinear):
+            self.eigenvalues_[self.support_] = first.lambda_in.detach().numpy()
+            self.feature_importances_[self.support_] = first.relevance().numpy()
+
+    def _outputs(self, X: ArrayLike) -> Tensor:
+        """(n, n_outputs) of the network."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        parameter = next(iter(self.module_.state_dict().values()))
+        inputs = torch.from_numpy(self._scaled(X)[:, self.support_]).to(parameter.dtype)
+        with torch.no_grad():
+            return torch.cat([self.module_(part) for part in inputs.split(PREDICTED_AT_ONCE)])
+
+
+def weighted_moments(values: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation over the rows of ``values`` (n, ...), weighted with ``weight`` (n,)."""
+    mean = np.average(values, axis=0, weights=weight)
+    return mean, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
+
+
+class SpectralMLPClassifier(ClassifierMixin, SpectralEstimator):
+    __doc__ = (
+        "A classifier whose first layer is spectral: the eigenvalues of its inputs say which ones it uses.\n"
+        + (SpectralEstimator.__doc__ or "").split("predictions.", 1)[-1]
+        + """
+    Further parameter: ``class_weight`` : dict, "balanced" or None, as in scikit-learn. Further attribute:
+    ``classes_`` : (n_classes,).
+    """
+    )
+
+    kind_: Kind = "classification"
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (100, 100, 50),
+        *,
+        activations: Sequence[Activation] = ("tanh", "relu"),
+        batch_norm: Sequence[bool] = (False,),
+        dropout: Sequence[float] = (0.0,),
+        l2_lambda: float = 1e-2,
+        l2_phi: float = 1e-4,
+        learning_rate: float = 1e-2,
+        epochs: int = 200,
+        batch_size: int | Literal["auto"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.2,
+        checkpoints: int = 20,
+        standardize: bool = True,
+        sparsity: float | Literal["auto"] | None = None,
+        path: SparseSettings | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden,
+            activations=activations,
+            batch_norm=batch_norm,
+            dropout=dropout,
+            l2_lambda=l2_lambda,
+            l2_phi=l2_phi,
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            checkpoints=checkpoints,
+            standardize=standardize,
+            sparsity=sparsity,
+            path=path,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    def _checked(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray]:
+        from sklearn.utils.validation import column_or_1d
+
+        X, y = super()._checked(X, y)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        return X, y
+
+    def _encode(self, y: NDArray, sample_weight: Floats) -> NDArray:
+        self.classes_, target = np.unique(y, return_inverse=True)
+        return target.astype(np.int64)
+
+    def _weight(self, y: NDArray, sample_weight: Floats) -> Floats:
+        return sample_weight if self.class_weight is None else sample_weight * compute_sample_weight(
+            self.class_weight, y
+        )
+
+    def _n_outputs(self, y: NDArray) -> int:
+        return len(self.classes_)
+
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """(n, n_classes) probabilities, in the order of ``classes_``."""
+        return self._outputs(X).softmax(1).numpy()
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """(n,) the class with the highest probability."""
+        return self.classes_[self._outputs(X).argmax(1).numpy()]
+
+
+class SpectralMLPRegressor(RegressorMixin, SpectralEstimator):
+    __doc__ = (
+        "A regression of one or several targets whose first layer is spectral.\n"
+        + (SpectralEstimator.__doc__ or "").split("predictions.", 1)[-1]
+    )
+
+    kind_: Kind = "regression"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _encode(self, y: NDArray, sample_weight: Floats) -> NDArray:
+        y = y.astype(np.float64)
+        self.target_mean_, self.target_std_ = 0.0, 1.0
+        if self.standardize:
+            mean, std = weighted_moments(y, sample_weight)
+            self.target_mean_, self.target_std_ = mean, np.where(std > 0, std, 1.0)
+        return (y - self.target_mean_) / self.target_std_
+
+    def _n_outputs(self, y: NDArray) -> int:
+        return 1 if y.ndim == 1 else int(y.shape[1])
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """(n,), or (n, n_targets) if ``fit`` got a matrix."""
+        outputs = self._outputs(X).numpy()
+        if np.ndim(self.target_mean_) == 0 and not self._matrix:
+            outputs = outputs[:, 0]
+        return outputs * self.target_std_ + self.target_mean_

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from xai_bench import cli
+from xai_bench import cli, read
+from xai_bench.errors import InputError
 
 TINY = """
 name = "tiny"
@@ -203,3 +206,32 @@ def test_nothing_heavy_is_imported_before_it_is_used(arguments):
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def something_is_done(folder: Path) -> bool:
+    try:
+        return "done" in set(read(folder).cells["status"])
+    except InputError:  # nothing is stored yet
+        return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, capsys):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY.replace("data_seeds = [0]", f"data_seeds = {list(range(400))}"))
+    command = [sys.executable, "-m", "xai_bench.cli", "run", str(suite), "--out", str(tmp_path), "--jobs", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    store = tmp_path / "runs" / "tiny" / "results.sqlite"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not something_is_done(store.parent):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again" in err
+    assert "Traceback" not in err
+    cells = read(store.parent).cells
+    assert {"done", "missing"} <= set(cells["status"])
+    code, out, _ = call("run", suite, "--out", tmp_path, "--jobs", 1, "--data-seeds", 1, capsys=capsys)
+    assert code == 0
+    assert "6 cells: 6 done" in out

@@ -48,4 +48,4 @@ def test_the_suite_is_valid(tmp_path, monkeypatch):
 
 def test_commands_and_names_exist():
     for name in re.findall(r"`(\w+)`", README.split("## What is compared")[1].split("## How it differs")[0]):
-        assert name in {*registry.names("explainers"), "spectral_mlp", "mlp"} or not name.islower(), name
+        assert name in {*registry.names("explainers"), *registry.names("models"), *suite.shipped()}, name

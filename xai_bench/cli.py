@@ -47,14 +47,12 @@ def main() -> NoReturn:
         code = app(standalone_mode=False)
     except InputError as error:
         _stop(str(error))
-    except KeyboardInterrupt:
-        typer.echo("\nstopped: what was finished is stored; run the same command again to continue", err=True)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("stopped: what was finished is stored; run the same command again to continue", err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("click", "typer"):
             raise
-        if isinstance(error, typer.Abort):
-            sys.exit(INTERRUPTED)
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         if message:
             _stop(message)

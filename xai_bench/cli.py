@@ -48,8 +48,7 @@ def main() -> NoReturn:
     except InputError as error:
         _stop(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("stopped: what was finished is stored; run the same command again to continue", err=True)
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("click", "typer"):
             raise
@@ -57,6 +56,8 @@ def main() -> NoReturn:
         if message:
             _stop(message)
         sys.exit(INPUT_ERROR)
+    if code == INTERRUPTED:  # typer hands Ctrl-C on as this code
+        typer.echo("stopped: what was finished is stored; run the same command again to continue", err=True)
     sys.exit(code or 0)
 
 

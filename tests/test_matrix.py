@@ -215,3 +215,76 @@ def test_retention_that_fails_is_a_reason_and_judged_again(reference, tiny, tmp_
     assert len(seen[-1]) == 4  # two datasets, two data seeds
     monkeypatch.undo()
     assert_same(reference, run(tiny, out=tmp_path))
+
+
+METRIC = """
+from xai_bench import Metric, register
+
+def top(relevance, truth):
+    return float(truth.relevant[relevance.argmax()])
+
+register(Metric("top", top, lambda truth: truth.n_relevant / len(truth.roles), 0.0, 1.0, "top input is relevant"))
+"""
+
+
+def test_a_new_metric_scores_what_is_stored_and_explains_nothing_again(
+    reference, tiny, tmp_path, plugin_registry, monkeypatch
+):
+    run(tiny, out=tmp_path)
+    plugin = tmp_path / "metric.py"
+    plugin.write_text(METRIC)
+    plugin_registry.load_plugin(plugin)
+    with monkeypatch.context() as patched:
+        patched.setattr(matrix._Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
+        scored = run(tiny, out=tmp_path)
+    fresh = run(tiny, out=tmp_path / "fresh")
+    assert_same(scored, fresh)
+    found = scored.measurements[scored.measurements["metric"] == "top"]
+    done = reference.measurements[reference.measurements["metric"] == "auroc"]
+    assert len(found) == len(done)
+    assert (found.loc[found["explainer"] == "oracle", "value"] == 1).all()
+
+
+PLUGIN_FAMILY = """
+import numpy as np
+import torch
+from xai_bench import Architecture, DataSource, GroundTruth, Table, register
+
+@register
+class Line(DataSource):
+    "y = x1"
+    name = "line"
+    n: int = 100
+    def draw(self, rng):
+        X = rng.normal(size=(self.n, 4))
+        return Table(X, X[:, 0], "regression", GroundTruth(("relevant", "noise", "noise", "noise")))
+
+@register
+class Linear(Architecture):
+    "One dense layer"
+    name = "linear"
+    def build(self, d, n_outputs, generator):
+        layer = torch.nn.Linear(d, n_outputs)
+        with torch.no_grad():
+            layer.weight.normal_(generator=generator)
+        return torch.nn.Sequential(layer)
+"""
+
+
+def test_datasets_and_models_of_a_plugin_run_in_workers(tmp_path, plugin_registry):
+    plugin = tmp_path / "family.py"
+    plugin.write_text(PLUGIN_FAMILY)
+    plugin_registry.load_plugin(plugin)
+    suite = {
+        "name": "plugin",
+        "data_seeds": [0],
+        "datasets": [{"name": "line"}],
+        "models": [{"name": "linear", "min_steps": 300}],
+        "explainers": [{"name": "saliency"}, {"name": "column_norm"}, {"name": "lrp"}],
+        "retention": {"judge": {"min_steps": 20}},
+    }
+    results = run(suite, out=tmp_path, jobs=1)
+    assert set(results.cells["status"]) == {"done"}
+    auroc = results.measurements.query("metric == 'auroc' and explainer in ('saliency', 'column_norm', 'lrp')")
+    assert (auroc["value"] == 1.0).all()
+    assert list(results.cells["learned"]) == [True] * len(results.cells)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import math
 import sys
 import traceback
 import warnings
@@ -19,13 +18,12 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from xai_bench import registry, retention
+from xai_bench import registry, retention, scoring
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Explainer, Problem
-from xai_bench.metrics.base import Metric
-from xai_bench.metrics.recovery import oracle_relevance, random_scores, spearman_ceiling
+from xai_bench.metrics.recovery import oracle_relevance, spearman_ceiling
 from xai_bench.models.base import Architecture, FittedModel
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
@@ -100,17 +98,12 @@ def load(draw: Draw) -> Dataset:
     return data.standardised() if draw.standardise else data
 
 
-def metrics() -> list[Metric]:
-    """All known metrics, by name."""
-    return [registry.get("metrics", name) for name in registry.names("metrics")]
-
-
 def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
     """What the store keeps of a dataset, in canonical column order, JSON-ready."""
     source = draw.dataset.component
     everything = np.ones(data.d, dtype=bool)
     order = np.argsort(data.permutation)
-    truth = data.truth.take(order) if data.truth else None
+    truth = data.canonical_truth
     constant = data.canonical((data.X_train == data.X_train[0]).all(0))
     return {
         "dataset": source.name,
@@ -130,11 +123,9 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
         "constant": np.flatnonzero(constant).tolist(),
         "content_hash": data.content_hash,
         "ceiling": source.ceiling(everything),
-        "roles": list(truth.roles) if truth else None,
-        "graded": truth.relevance.tolist() if truth and truth.relevance is not None else None,
-        "resolution": truth.resolution if truth else None,
+        **(scoring.truth_to_json(truth) if truth else {"roles": None, "graded": None, "resolution": None}),
         "n_relevant": truth.n_relevant if truth else None,
-        "chance": {m.name: m.chance(truth) for m in metrics()} if truth else {},
+        "chance": {m.name: m.chance(truth) for m in scoring.metrics()} if truth else {},
         "spearman_ceiling": spearman_ceiling(truth) if truth else None,
         "notices": list(data.notices),
     }
@@ -183,43 +174,36 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset) 
         peak = peak_memory()
     except Exception as error:
         return CellResult(cell.key, "failed", reason_of(error))
+    relevance = data.canonical(found.relevance)
     costs = {name: getattr(found, name) for name in Costs.__annotations__ if name != "peak_memory"}
     grown = None if start is None or peak is None else max(peak - start, 0)
     return CellResult(
         cell.key,
         "done",
         costs=Costs(**costs, peak_memory=grown),
-        relevance=data.canonical(found.relevance),
-        measurements=_recovery(found.relevance, data),
+        relevance=relevance,
+        measurements=_recovery(relevance, data),
     )
 
 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
-    if data.truth is None:
-        return ()
-    scores = ((metric.name, metric(relevance, data.truth)) for metric in metrics())
-    return tuple(Measurement(name, value) for name, value in scores if value is not None)
+    """Scores of a relevance in canonical order."""
+    truth = data.canonical_truth
+    return scoring.recovery(relevance, truth, scoring.metrics()) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
     """The controls: the truth itself, and the mean over random rankings with its standard error."""
+    truth = data.canonical_truth
     if cell.label == "oracle":
-        if data.truth is None:
+        if truth is None:
             return CellResult(cell.key, "unsupported", "the truth of this dataset is not known")
-        relevance = oracle_relevance(data.truth)
-        return CellResult(
-            cell.key, "done", relevance=data.canonical(relevance), measurements=_recovery(relevance, data)
-        )
-    found = []
-    if data.truth is not None:
-        for metric in metrics():
-            rng = np.random.default_rng(stream_seed("random", block.draw.key, metric.name))
-            scores = random_scores(metric, data.truth, block.rankings, rng)
-            if scores is None:
-                continue
-            found.append(Measurement(metric.name, float(scores.mean())))
-            found.append(Measurement(f"{metric.name}_se", float(scores.std(ddof=1) / math.sqrt(len(scores)))))
-    return CellResult(cell.key, "done", measurements=tuple(found))
+        relevance = oracle_relevance(truth).astype(np.float64)
+        return CellResult(cell.key, "done", relevance=relevance, measurements=_recovery(relevance, data))
+    if truth is None:
+        return CellResult(cell.key, "done")
+    scores = scoring.random(truth, block.draw.key, block.rankings, scoring.metrics())
+    return CellResult(cell.key, "done", measurements=scores)
 
 
 def warm_up(explainer: Explainer) -> None:

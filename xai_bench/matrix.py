@@ -19,7 +19,7 @@ from xai_bench import plan, registry
 from xai_bench import suite as suites
 from xai_bench.component import canonical_json, sha256
 from xai_bench.errors import InputError
-from xai_bench.store import CellResult, Measurement, PlanRow, Results, Store
+from xai_bench.store import CellResult, DrawRecord, Measurement, PlanRow, Results, Store
 from xai_bench.suite import Suite
 
 LIBRARIES = ("torch", "captum", "shap", "numpy", "scipy", "scikit-learn", "pandas", "xai-bench")
@@ -170,6 +170,7 @@ def run(
         shutil.rmtree(folder)
     with Store(folder / "results.sqlite") as store:
         planned = plan.blocks(suite)
+        _score_by_new_metrics(store, planned)
         todo = plan.missing(_chosen(planned, wanted), store.settled())
         progress = Progress(sum(len(b.cells) for b in todo), notices=notices)
         progress.stored_before = sum(len(b.cells) for b in planned) - progress.total
@@ -196,6 +197,33 @@ def _available(suite: Suite) -> tuple[Suite, list[str]]:
     if not kept:
         raise InputError(f"no dataset of the suite {suite.name!r} is available: {'; '.join(notices)}")
     return suite.model_copy(update={"datasets": tuple(kept)}), notices
+
+
+def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
+    """Score what is stored by the metrics that have come since; relevances are kept, so nothing is explained again."""
+    names = set(registry.names("metrics"))
+    by_draw: dict[str, list[plan.Block]] = defaultdict(list)
+    for block in planned:
+        by_draw[block.draw.key].append(block)
+    for key, draw_blocks in by_draw.items():
+        content = store.draw_content(key)
+        if content is None or content["roles"] is None or names <= set(content["chance"]):
+            continue
+        from xai_bench import scoring
+
+        truth = scoring.truth_from_json(content)
+        assert truth is not None
+        new = [metric for metric in scoring.metrics() if metric.name not in content["chance"]]
+        settled = store.settled()
+        scores: dict[str, tuple[Measurement, ...]] = {}
+        for block in draw_blocks:
+            relevances = store.relevances(cell.key for cell in block.cells)
+            scores |= {cell: scoring.recovery(values, truth, new) for cell, values in relevances.items()}
+            for cell in block.cells:
+                if cell.label == "random" and cell.key in settled:
+                    scores[cell.key] = scoring.random(truth, key, block.rankings, new)
+        content["chance"] |= {metric.name: metric.chance(truth) for metric in new}
+        store.add_scores(DrawRecord(key, content), scores)
 
 
 def _chosen(planned: list[plan.Block], wanted: Mapping[str, set[str]]) -> list[plan.Block]:

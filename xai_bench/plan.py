@@ -38,7 +38,8 @@ class Cell:
 class Block:
     """One draw, one trained model (or none), and the explainers that share it.
 
-    ``model_key`` is that of the trained network; "" in blocks without a model.
+    ``model_key`` is that of the trained network; "" in blocks without a model, whose ``model_seed`` says which
+    plain network their rankings are masked on.
     """
 
     draw: Draw
@@ -85,7 +86,7 @@ def blocks(suite: Suite) -> list[Block]:
     result = []
     for draw in draws(suite):
         if without:
-            result.append(_block(suite, draw, None, 0, without))
+            result.append(_block(suite, draw, None, suite.model_seeds[0], without))
         result += [
             _block(suite, draw, model, seed, with_model)
             for model in suite.models

@@ -217,6 +217,13 @@ class Store:
                 self._measure(cell, values)
                 self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (cell, retention))
 
+    def add_scores(self, draw: DrawRecord, scores: Mapping[str, Iterable[Measurement]]) -> None:
+        """Store further scores of cells of one draw."""
+        with self._db:
+            self._db.execute("UPDATE draws SET content = ? WHERE key = ?", (json.dumps(draw.content), draw.key))
+            for cell, measurements in scores.items():
+                self._measure(cell, measurements)
+
     def _measure(self, cell: str, measurements: Iterable[Measurement]) -> None:
         rows = [(cell, m.metric, m.k, m.value, m.reason) for m in measurements]
         self._db.executemany("INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?)", rows)
@@ -240,6 +247,11 @@ class Store:
             if row and row[0] is not None:
                 found[key] = np.frombuffer(row[0], "<f8").copy()
         return found
+
+    def draw_content(self, key: str) -> dict[str, Any] | None:
+        """What is known of a draw."""
+        row = self._db.execute("SELECT content FROM draws WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
 
     def weights(self, key: str) -> bytes | None:
         """A trained network's weights."""

@@ -160,6 +160,11 @@ class Dataset:
         result[..., self.permutation] = values
         return result
 
+    @property
+    def canonical_truth(self) -> GroundTruth | None:
+        """The truth in canonical order."""
+        return self.truth.take(np.argsort(self.permutation)) if self.truth else None
+
     def shuffled(self, values: NDArray) -> NDArray:
         """``values`` (..., d) from canonical order to the order of X."""
         return np.asarray(values)[..., self.permutation]

@@ -1,0 +1,65 @@
+"""Recovery scores of relevances and of the controls: what a cell's measurements are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_bench import registry
+from xai_bench.component import stream_seed
+from xai_bench.datasets.base import GroundTruth
+from xai_bench.metrics.base import Metric
+from xai_bench.metrics.recovery import random_scores
+from xai_bench.store import Measurement
+
+
+def metrics() -> list[Metric]:
+    """All known metrics, by name."""
+    return [registry.get("metrics", name) for name in registry.names("metrics")]
+
+
+def recovery(relevance: NDArray, truth: GroundTruth, chosen: Iterable[Metric]) -> tuple[Measurement, ...]:
+    """The scores of a relevance (d,) in the column order of ``truth``; without those that are not defined."""
+    scores = ((metric.name, metric(relevance, truth)) for metric in chosen)
+    return tuple(Measurement(name, value) for name, value in scores if value is not None)
+
+
+def random(truth: GroundTruth, draw_key: str, rankings: int, chosen: Iterable[Metric]) -> tuple[Measurement, ...]:
+    """Mean over random rankings, and its standard error as ``METRIC_se``: the same for every model of a draw."""
+    found = []
+    for metric in chosen:
+        rng = np.random.default_rng(stream_seed("random", draw_key, metric.name))
+        scores = random_scores(metric, truth, rankings, rng)
+        if scores is None:
+            continue
+        found.append(Measurement(metric.name, float(scores.mean())))
+        found.append(Measurement(f"{metric.name}_se", float(scores.std(ddof=1) / math.sqrt(len(scores)))))
+    return tuple(found)
+
+
+def truth_to_json(truth: GroundTruth) -> dict[str, Any]:
+    """A truth as the store keeps it, columns in canonical order."""
+    return {
+        "roles": list(truth.roles),
+        "graded": None if truth.relevance is None else truth.relevance.tolist(),
+        "groups": truth.groups,
+        "blocks": truth.blocks,
+        "resolution": truth.resolution,
+    }
+
+
+def truth_from_json(content: dict[str, Any]) -> GroundTruth | None:
+    """The truth in a stored draw, or None."""
+    if content["roles"] is None:
+        return None
+    return GroundTruth(
+        roles=tuple(content["roles"]),
+        relevance=None if content["graded"] is None else np.array(content["graded"]),
+        groups=tuple(map(tuple, content["groups"])),
+        blocks=tuple(map(tuple, content["blocks"])),
+        resolution=content["resolution"],
+    )

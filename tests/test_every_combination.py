@@ -36,7 +36,8 @@ def idx(array: np.ndarray) -> bytes:
 
 
 @pytest.fixture
-def datasets(tmp_path, monkeypatch):
+def files(tmp_path, monkeypatch):
+    """Small files for the datasets that read some; returns the path of a table."""
     rng = np.random.default_rng(0)
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)
@@ -48,26 +49,36 @@ def datasets(tmp_path, monkeypatch):
     table = tmp_path / "table.csv"
     values = rng.normal(size=(60, 3))
     table.write_text("a,b,c,y\n" + "".join(f"{a},{b},{c},{'yes' if a + b > 0 else 'no'}\n" for a, b, c in values))
-    small = {"gaussian_independent": 120, "gaussian_correlated": 120, "xor": 80, "ring": 80}
-    fields = {name: {"n": n} for name, n in small.items()}
-    fields["csv"] = {"path": str(table), "target": "y", "kind": "classification"}
-    return [{"name": name, **fields.get(name, {})} for name in registry.names("datasets")]
+    return table
 
 
-def test_done_or_unsupported(datasets, tmp_path):
-    explainers = [{"name": name, **FIELDS.get(name, {})} for name in registry.names("explainers")]
-    suite = {"name": "all", "data_seeds": [0], "datasets": datasets, "models": MODELS, "explainers": explainers}
+def small(name: str, table: object) -> dict:
+    """Fields that make a dataset small."""
+    if name == "csv":
+        return {"path": str(table), "target": "y", "kind": "classification"}
+    fields = registry.get("datasets", name).model_fields
+    return {key: value for key, value in {"n": 160, "d": 24}.items() if key in fields}
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+def test_done_or_unsupported(name, files, tmp_path):
+    dataset = {"name": name, **small(name, files)}
+    absent = registry.create("datasets", name, small(name, files)).missing()
+    if absent:
+        assert name == "miles", "the other files were written above"
+        pytest.skip(absent)
+    explainers = [{"name": explainer, **FIELDS.get(explainer, {})} for explainer in registry.names("explainers")]
+    suite = {"name": "all", "data_seeds": [0], "datasets": [dataset], "models": MODELS, "explainers": explainers}
     results = run(suite, out=tmp_path)
     cells = results.cells
-    assert set(cells["dataset"]) == {*registry.names("datasets"), "table"} - {"csv"}
     wrong = cells[~cells["status"].isin(["done", "unsupported"])]
     assert wrong.empty, wrong[["dataset", "model", "explainer", "reason"]].to_string()
     assert (cells.loc[cells["status"] == "unsupported", "reason"] != "").all()
-    done = cells[cells["status"] == "done"]
-    assert set(done["explainer"]) == {*registry.names("explainers"), "random", "oracle"}
-    for explainer in ("lrp", "shap_deep", "saliency"):
-        assert (done["explainer"] == explainer).sum() == len(datasets) * len(MODELS), explainer
-    assert (done["explainer"] == "spectral").sum() == len(datasets) * 2
+    done = cells.loc[cells["status"] == "done", "explainer"].value_counts()
+    small_enough = set() if next(iter(results.draws.values()))["d"] <= 64 else {"shap_kernel", "shap_permutation"}
+    assert set(done.index) | {"oracle"} == {*registry.names("explainers"), "random", "oracle"} - small_enough
+    assert all(done[explainer] == len(MODELS) for explainer in ("lrp", "shap_deep", "saliency"))
+    assert done["spectral"] == done["column_norm"] == 2
     assert_controls(results)
 
 
@@ -76,7 +87,6 @@ def assert_controls(results):
     scores = results.measurements.pivot_table(index=["dataset", "explainer"], columns="metric", values="value")
     chances = {draw: content["chance"] for draw, content in results.draws.items() if content["roles"]}
     labels = dict(results.cells[["draw", "dataset"]].itertuples(index=False))
-    assert len(chances) >= 4
     for draw, chance in chances.items():
         for metric, expected in chance.items():
             if expected is None:

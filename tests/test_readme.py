@@ -49,3 +49,9 @@ def test_the_suite_is_valid(tmp_path, monkeypatch):
 def test_commands_and_names_exist():
     for name in re.findall(r"`(\w+)`", README.split("## What is compared")[1].split("## How it differs")[0]):
         assert name in {*registry.names("explainers"), *registry.names("models"), *suite.shipped()}, name
+
+
+def test_the_estimator_ranks_a_table(capsys):
+    (code,) = [block for block in blocks("python") if "SpectralMLPClassifier" in block]
+    exec(compile(code, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.strip().splitlines()) == 11  # ten inputs, and the type

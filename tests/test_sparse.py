@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from xai_bench.models.sparse import (
 QUICK = SparseSettings(
     hidden=(32, 16), learning_rate=3e-3, first_steps=300, ratio=2.25, levels=8, refit_steps=400, refit_checkpoints=20
 )
+PARTS = ("train", "valid", "test")
 
 
 def rows_of(data, weight=None):
@@ -106,14 +108,20 @@ def test_networks_side_by_side_equal_networks_alone():
 
 
 def test_strong_penalties_give_exact_zeros_and_a_path_ends_empty():
-    walk = Walk(rows_of(toy(n=300)), [np.arange(100), np.arange(90, 192)], QUICK, 0, torch.float32)
-    strengths, supports, losses = walk.follow([0.0, 0.05, 5.0, 10.0])
-    assert strengths.tolist() == [0.0, 0.05, 5.0]
+    walk = Walk(rows_of(toy(n=300)), [np.arange(100), np.arange(90, 192)], QUICK, 0, torch.float64)
+    offered = [0.0, *(0.05 * 2.0**k for k in range(12))]
+    strengths, supports, losses = walk.follow(offered)
+    levels = len(strengths)
+    assert strengths.tolist() == offered[:levels]
+    assert levels < len(offered)
     assert (walk.eigenvalues == 0).all()
-    assert supports.shape == (3, 2, 12)
+    assert supports.shape == (levels, 2, 12)
     assert supports[0].all()
-    assert not supports[2].any()
-    assert losses.shape == (3, 192)
+    assert supports[:-1].any((1, 2)).all()
+    assert not supports[-1].any()
+    assert losses.shape == (levels, 192)
+    assert (losses[:, 90:100] == 0).all()
+    assert (losses[:, :90] > 0).all()
     unfinished, supports, _ = Walk(rows_of(toy(n=300)), [np.arange(192)], QUICK, 0, torch.float32).follow([0.0])
     assert unfinished.tolist() == [0.0, math.inf]
     assert not supports[1].any()
@@ -122,8 +130,10 @@ def test_strong_penalties_give_exact_zeros_and_a_path_ends_empty():
 def test_the_sparsest_level_within_one_paired_error_is_chosen():
     rng = np.random.default_rng(0)
     hard = rng.exponential(10, size=200)  # the same for all levels: unpaired errors would hide every difference
-    losses = np.stack([hard + 0.3, hard, hard + 0.02 * rng.normal(size=200), hard + 0.1])
     weight = rng.integers(1, 4, size=200).astype(float)
+    noise = rng.normal(size=200)
+    noise += 0.05 - np.average(noise, weights=weight)  # worse, by less than its error of about 0.08
+    losses = np.stack([hard + 0.3, hard, hard + 0.02 * noise, hard + 0.1])
     level, differences, errors = sparsest_within_one_error(losses, np.array([9, 5, 3, 1]), weight)
     best = int(np.argmin([np.average(row, weights=weight) for row in losses]))
     for row, difference, error in zip(losses, differences, errors, strict=True):
@@ -131,7 +141,8 @@ def test_the_sparsest_level_within_one_paired_error_is_chosen():
         mean = sum(w * p for w, p in zip(weight, paired, strict=True)) / sum(weight)
         spread = math.sqrt(sum((w * (p - mean)) ** 2 for w, p in zip(weight, paired, strict=True))) / sum(weight)
         assert (difference, error) == (pytest.approx(mean, abs=1e-12), pytest.approx(spread, abs=1e-12))
-    assert level == (2 if differences[2] <= errors[2] else 1)
+    assert level == 2
+    assert best == 1
     assert sparsest_within_one_error(losses[[0, 1, 3]], np.array([9, 5, 1]), weight)[0] == 1
     assert sparsest_within_one_error(losses[[1, 1]], np.array([5, 2]), weight)[0] == 1
 
@@ -190,25 +201,26 @@ def test_both_inputs_of_xor_are_found_by_validation_alone(xor, xor_path):
 
 
 def test_test_rows_have_no_say(xor, xor_path):
-    from dataclasses import replace
-
     other = replace(xor, X_test=-xor.X_test[::-1].copy(), y_test=xor.y_test[::-1].copy())
     again = sparse_path(other, QUICK, 1000)
     np.testing.assert_array_equal(again.losses, xor_path.losses)
     np.testing.assert_array_equal(again.supports, xor_path.supports)
 
 
-def test_a_given_strength_finds_them_too(xor):
-    found = support_at(0.13, rows_of(xor), QUICK, 1000)
-    np.testing.assert_array_equal(found, xor.truth.relevant)
-    assert support_at(0.0, rows_of(xor), QUICK, 1000).all()
-    assert not support_at(100.0, rows_of(xor), QUICK, 1000).any()
+def test_a_given_strength_keeps_what_its_walk_keeps(xor):
+    rows = rows_of(xor)
+    found = support_at(0.13, rows, QUICK, 1000)
+    walk = Walk(rows, [np.arange(len(rows.X))], QUICK, 1000, torch.float32)
+    _, supports, _ = walk.follow([s for s in QUICK.strengths() if s < 0.13] + [0.13])
+    np.testing.assert_array_equal(found, supports[-2, 0])  # the last level is the empty one
+    assert found[xor.truth.relevant].all()
+    assert not found.all()
+    assert support_at(0.0, rows, QUICK, 1000).all()
+    assert not support_at(100.0, rows, QUICK, 1000).any()
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_nothing_is_found_where_nothing_is(kind):
-    from dataclasses import replace
-
     data = toy(n=500, d=8, kind=kind)
     rng = np.random.default_rng(1000)
     noise = {f"X_{part}": rng.normal(size=getattr(data, f"X_{part}").shape).astype(np.float32) for part in PARTS}
@@ -219,13 +231,16 @@ def test_nothing_is_found_where_nothing_is(kind):
     assert not path.model.learned
 
 
-PARTS = ("train", "valid", "test")
-
-
 def test_large_supports_are_judged_on_the_path(xor):
     settings = QUICK.model_copy(update={"largest_refit": 2})
     path = choose_support(rows_of(xor), settings, 1000)
     np.testing.assert_array_equal(path.support, xor.truth.relevant)
+
+
+def test_a_diverging_path_says_so(xor):
+    rows = Rows(xor.X_train * np.float32(1e25), xor.y_train, xor.kind, xor.n_outputs, np.ones(len(xor.X_train)))
+    with pytest.raises(ValueError, match="diverged at strength 0"):
+        choose_support(rows, QUICK, 0)
 
 
 def test_settings_that_cannot_be_are_refused():
@@ -240,4 +255,6 @@ def test_settings_that_cannot_be_are_refused():
         choose_support(rows, SparseSettings(), 0)
     assert len(SparseSettings().strengths()) == 17
     assert SparseSettings().strengths()[16] == pytest.approx(0.005 * 1.5**15)
-    assert SparseSettings().refit().steps(100_000) == 1000
+    refit = SparseSettings().refit()
+    assert refit.steps(100_000) == 1000
+    assert refit.l2_phi == refit.l2_lambda == refit.l1_lambda == refit.l1_phi == 0

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from xai_bench.datasets.base import GroundTruth as GroundTruth
     from xai_bench.datasets.base import Table as Table
     from xai_bench.errors import InputError as InputError
+    from xai_bench.estimators import SpectralMLPClassifier as SpectralMLPClassifier
+    from xai_bench.estimators import SpectralMLPRegressor as SpectralMLPRegressor
     from xai_bench.explainers.base import Explainer as Explainer
     from xai_bench.explainers.base import LocalExplainer as LocalExplainer
     from xai_bench.explainers.base import Problem as Problem
     from xai_bench.matrix import run as run
     from xai_bench.metrics.base import Metric as Metric
     from xai_bench.models.base import Architecture as Architecture
+    from xai_bench.models.sparse import SparsePath as SparsePath
+    from xai_bench.models.sparse import SparseSettings as SparseSettings
+    from xai_bench.models.sparse import sparse_path as sparse_path
     from xai_bench.models.spectral import SpectralLinear as SpectralLinear
     from xai_bench.models.training import fit_many as fit_many
     from xai_bench.registry import register as register
@@ -42,7 +47,11 @@ _HOME = {
     "Metric": "metrics.base",
     "Problem": "explainers.base",
     "Results": "store",
+    "SparsePath": "models.sparse",
+    "SparseSettings": "models.sparse",
     "SpectralLinear": "models.spectral",
+    "SpectralMLPClassifier": "estimators",
+    "SpectralMLPRegressor": "estimators",
     "Suite": "suite",
     "Table": "datasets.base",
     "check_explainer": "checks",
@@ -50,6 +59,7 @@ _HOME = {
     "read": "store",
     "register": "registry",
     "run": "matrix",
+    "sparse_path": "models.sparse",
     "write_report": "report",
 }
 

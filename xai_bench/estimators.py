@@ -20,17 +20,19 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from xai_bench.datasets.base import Bools, Dataset, Floats
+from xai_bench.datasets.base import Bools, Floats
 from xai_bench.errors import InputError
 from xai_bench.models.base import Kind
 from xai_bench.models.mlp import Activation, SpectralMLP
-from xai_bench.models.sparse import Constant, SparseSettings, choose_support, support_at
+from xai_bench.models.sparse import Constant, Rows, SparseSettings, choose_support, support_at
 from xai_bench.models.spectral import SpectralLinear
-from xai_bench.models.training import RowWeights, fit_many
+from xai_bench.models.training import fit_many
 
 FULL_BATCH = 200
 """Rows of a batch at the most, as in scikit-learn's own network; smaller tables are one batch."""
 PREDICTED_AT_ONCE = 8192
+DTYPES = (np.float64, np.float32)
+"""The network computes in the type of X; other types become the first of these."""
 
 
 class SpectralEstimator(BaseEstimator):
@@ -149,59 +151,48 @@ class SpectralEstimator(BaseEstimator):
             If the data cannot be used, or a parameter has a value that does not exist.
         """
         architecture = self._architecture()
-        X, y = self._checked(X, y)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        rows = self._prepared(X, y, sample_weight)
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(np.iinfo(np.int32).max))
-        target = self._encode(y, weight)
-        weight = self._weight(y, weight)
-        n_outputs = self._n_outputs(target)
-        used = weight > 0
-        if not used.any():
-            raise ValueError("expected rows with a sample weight above 0, got none: raise some")
-        X, target, weight = X[used], target[used], weight[used]
-        self._learn_scale(X, weight)
-        X = self._scaled(X)
-        dtype = torch.float32 if X.dtype == np.float32 else torch.float64
-
-        train = valid = np.arange(len(X))
+        dtype = torch.float32 if rows.X.dtype == np.float32 else torch.float64
+        train = valid = np.arange(len(rows.X))
         if self.early_stopping:
-            train, valid = self._split(target, rng)
-        # Without early stopping the only checkpoint is the end; the loss there decides nothing.
-        parts = {"train": train, "valid": valid, "test": valid}
-        data = Dataset(
-            **{f"X_{part}": X[rows] for part, rows in parts.items()},
-            **{f"y_{part}": target[rows] for part, rows in parts.items()},
-            kind=self.kind_,
-            n_outputs=n_outputs,
-            feature_names=tuple(f"x{j + 1}" for j in range(X.shape[1])),
-            permutation=np.arange(X.shape[1]),
-        )
-        row_weights = RowWeights(weight[train], weight[valid])
-        self.support_ = self._support(X, target, n_outputs, weight, seed, dtype)
+            train, valid = self._split(rows.y, rng)
+        self.support_ = self._support(rows, seed, dtype)
+        self.module_: nn.Module
         if self.support_.any():
-            rows = min(architecture.batch_size, len(train))
+            # Without early stopping the only checkpoint is the end; the loss there decides nothing.
+            data, row_weights = rows.split(train, valid)
             (fitted,) = fit_many(
                 architecture,
                 data,
                 [seed],
                 self.support_[None],
                 row_weights=row_weights,
-                rows=rows,
+                rows=min(architecture.batch_size, len(train)),
                 chunk=1,
                 dtype=dtype,
             )
-            self.module_: nn.Module = fitted.module
+            self.module_ = fitted.module
         else:
-            self.module_ = Constant.of(target, self.kind_, n_outputs, weight).to(dtype)
-        self._read_relevance(X.shape[1])
+            self.module_ = Constant.of(rows.y, rows.kind, rows.n_outputs, rows.weight).to(dtype)
+        self._read_relevance(rows.X.shape[1])
         return self
 
-    def _checked(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray]:
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=self.kind_ == "regression", y_numeric=False
-        )
-        return X, np.asarray(y)
+    def _prepared(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> Rows:
+        """What the user gave, checked and as the network sees it; rows of weight 0 are gone."""
+        numeric = self.kind_ == "regression"
+        X, y = validate_data(self, X, y, dtype=DTYPES, multi_output=numeric, y_numeric=numeric)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise InputError("sample_weight: expected rows with a weight above 0, got none: raise some")
+        target = self._encode(y, weight)
+        n_outputs = self._n_outputs(target)
+        weight = self._weight(y, weight)
+        used = weight > 0
+        X, weight = X[used], weight[used]
+        self._learn_scale(X, weight)
+        return Rows(self._scaled(X), target[used], self.kind_, n_outputs, weight)
 
     def _weight(self, y: NDArray, sample_weight: Floats) -> Floats:
         return sample_weight
@@ -209,14 +200,15 @@ class SpectralEstimator(BaseEstimator):
     def _learn_scale(self, X: Floats, weight: Floats) -> None:
         """Mean and 1 / standard deviation of the inputs; constant columns get scale 0."""
         d = X.shape[1]
-        self.mean_, self.scale_ = np.zeros(d), np.ones(d)
+        self.mean_: Floats = np.zeros(d)
+        self.scale_: Floats = np.ones(d)
         if self.standardize:
             self.mean_, std = weighted_moments(X.astype(np.float64), weight)
             constant = np.ptp(X, axis=0) == 0
             self.scale_ = np.where(constant, 0.0, 1.0 / np.where(constant | (std == 0), 1.0, std))
 
     def _scaled(self, X: Floats) -> Floats:
-        return ((X - self.mean_) * self.scale_).astype(X.dtype)
+        return np.ascontiguousarray(((X - self.mean_) * self.scale_).astype(X.dtype))
 
     def _split(self, target: NDArray, rng: np.random.RandomState) -> tuple[NDArray, NDArray]:
         """Row numbers of the training and validation part; classes keep their shares where they can."""
@@ -228,20 +220,18 @@ class SpectralEstimator(BaseEstimator):
         )
         return np.sort(train), np.sort(valid)
 
-    def _support(
-        self, X: Floats, target: NDArray, n_outputs: int, weight: Floats, seed: int, dtype: torch.dtype
-    ) -> Bools:
+    def _support(self, rows: Rows, seed: int, dtype: torch.dtype) -> Bools:
         """(d,) the inputs that ``sparsity`` keeps."""
         if self.sparsity is None:
-            return np.ones(X.shape[1], dtype=bool)
+            return np.ones(rows.X.shape[1], dtype=bool)
         settings = self.path or SparseSettings()
         if self.sparsity == "auto":
-            found = choose_support(X, target, self.kind_, n_outputs, settings, seed, weight, dtype=dtype)
-            return found.support
+            return choose_support(rows, settings, seed, dtype=dtype).support
         if isinstance(self.sparsity, str) or not float(self.sparsity) >= 0:
-            raise InputError(f"sparsity: expected None, a number >= 0 or 'auto', got {self.sparsity!r}: give one of them")
-        strength = float(self.sparsity)
-        return support_at(strength, X, target, self.kind_, n_outputs, settings, seed, weight, dtype=dtype)
+            raise InputError(
+                f"sparsity: expected None, a number >= 0 or 'auto', got {self.sparsity!r}: give one of them"
+            )
+        return support_at(float(self.sparsity), rows, settings, seed, dtype=dtype)
 
     def _read_relevance(self, d: int) -> None:
         self.eigenvalues_, self.feature_importances_ = np.zeros(d), np.zeros(d)
@@ -253,9 +243,9 @@ class SpectralEstimator(BaseEstimator):
     def _outputs(self, X: ArrayLike) -> Tensor:
         """(n, n_outputs) of the network."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        checked: Floats = validate_data(self, X, dtype=DTYPES, reset=False)
         parameter = next(iter(self.module_.state_dict().values()))
-        inputs = torch.from_numpy(self._scaled(X)[:, self.support_]).to(parameter.dtype)
+        inputs = torch.from_numpy(self._scaled(checked)[:, self.support_]).to(parameter.dtype)
         with torch.no_grad():
             return torch.cat([self.module_(part) for part in inputs.split(PREDICTED_AT_ONCE)])
 
@@ -267,14 +257,19 @@ def weighted_moments(values: Floats, weight: Floats) -> tuple[Floats, Floats]:
 
 
 class SpectralMLPClassifier(ClassifierMixin, SpectralEstimator):
-    __doc__ = (
-        "A classifier whose first layer is spectral: the eigenvalues of its inputs say which ones it uses.\n"
-        + (SpectralEstimator.__doc__ or "").split("predictions.", 1)[-1]
-        + """
-    Further parameter: ``class_weight`` : dict, "balanced" or None, as in scikit-learn. Further attribute:
-    ``classes_`` : (n_classes,).
+    """A classifier whose first layer is spectral: it says which inputs it uses.
+
+    Parameters and attributes: those of ``SpectralEstimator``, and
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        Multiplies the weights of the rows of each class, as in scikit-learn.
+
+    Attributes
+    ----------
+    classes_ : (n_classes,) sorted labels
     """
-    )
 
     kind_: Kind = "classification"
 
@@ -319,22 +314,15 @@ class SpectralMLPClassifier(ClassifierMixin, SpectralEstimator):
         )
         self.class_weight = class_weight
 
-    def _checked(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray]:
-        from sklearn.utils.validation import column_or_1d
-
-        X, y = super()._checked(X, y)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        return X, y
-
     def _encode(self, y: NDArray, sample_weight: Floats) -> NDArray:
+        check_classification_targets(y)
         self.classes_, target = np.unique(y, return_inverse=True)
         return target.astype(np.int64)
 
     def _weight(self, y: NDArray, sample_weight: Floats) -> Floats:
-        return sample_weight if self.class_weight is None else sample_weight * compute_sample_weight(
-            self.class_weight, y
-        )
+        if self.class_weight is None:
+            return sample_weight
+        return sample_weight * compute_sample_weight(self.class_weight, y)
 
     def _n_outputs(self, y: NDArray) -> int:
         return len(self.classes_)
@@ -345,14 +333,15 @@ class SpectralMLPClassifier(ClassifierMixin, SpectralEstimator):
 
     def predict(self, X: ArrayLike) -> NDArray:
         """(n,) the class with the highest probability."""
-        return self.classes_[self._outputs(X).argmax(1).numpy()]
+        best = self._outputs(X).argmax(1).numpy()
+        return self.classes_[best]
 
 
 class SpectralMLPRegressor(RegressorMixin, SpectralEstimator):
-    __doc__ = (
-        "A regression of one or several targets whose first layer is spectral.\n"
-        + (SpectralEstimator.__doc__ or "").split("predictions.", 1)[-1]
-    )
+    """A regression of one or several targets whose first layer is spectral: it says which inputs it uses.
+
+    Parameters and attributes: those of ``SpectralEstimator``.
+    """
 
     kind_: Kind = "regression"
 
@@ -363,6 +352,7 @@ class SpectralMLPRegressor(RegressorMixin, SpectralEstimator):
 
     def _encode(self, y: NDArray, sample_weight: Floats) -> NDArray:
         y = y.astype(np.float64)
+        self._several_targets = y.ndim == 2
         self.target_mean_, self.target_std_ = 0.0, 1.0
         if self.standardize:
             mean, std = weighted_moments(y, sample_weight)
@@ -375,6 +365,6 @@ class SpectralMLPRegressor(RegressorMixin, SpectralEstimator):
     def predict(self, X: ArrayLike) -> Floats:
         """(n,), or (n, n_targets) if ``fit`` got a matrix."""
         outputs = self._outputs(X).numpy()
-        if np.ndim(self.target_mean_) == 0 and not self._matrix:
+        if not self._several_targets:
             outputs = outputs[:, 0]
-        return outputs * self.target_std_ + self.target_mean_
+        return (outputs * self.target_std_ + self.target_mean_).astype(outputs.dtype)

@@ -52,14 +52,12 @@ def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
         registry.activate(plugin)
 
 
-def run_block(
-    block: Block, weights: bytes | None = None, model_content: Mapping[str, Any] | None = None
-) -> BlockResult:
+def run_block(block: Block, weights: bytes | None = None) -> BlockResult:
     """Load, fit (unless ``weights`` are given), explain and score. Never raises: a failure is a result."""
     try:
         data = load(block.draw)
         record = DrawRecord(block.draw.key, describe(data, block.draw))
-        model, trained = _model(block, data, weights, model_content)
+        model, trained = _model(block, data, weights)
     except Exception as error:
         reason = reason_of(error)
         return BlockResult(tuple(CellResult(cell.key, "failed", reason) for cell in block.cells))
@@ -131,13 +129,11 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
     }
 
 
-def _model(
-    block: Block, data: Dataset, weights: bytes | None, content: Mapping[str, Any] | None
-) -> tuple[torch.nn.Module | None, ModelRecord | None]:
+def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn.Module | None, ModelRecord | None]:
     if block.model is None:
         return None, None
     architecture: Architecture = block.model.component
-    if weights is not None and content is not None:
+    if weights is not None:
         return from_weights(architecture, data, weights), None
     (fitted,) = fit_many(architecture, data, [block.model_seed], chunk=1)
     ceiling = block.draw.dataset.component.ceiling(np.ones(data.d, dtype=bool))

@@ -7,31 +7,17 @@ import functools
 import importlib.util
 from pathlib import Path
 
-from xai_bench import registry
+from xai_bench import registry, suite
 
 
 def listing(family: str) -> list[dict[str, str]]:
     """Name, summary and source of every suite or component of a family."""
     if family == "suites":
-        return [{"name": name, "summary": _title(name), "source": "xai_bench.suites"} for name in _suites()]
+        return [{"name": name, "summary": suite.title(name), "source": "xai_bench.suites"} for name in suite.shipped()]
     return [
         {"name": name, "summary": _summary(family, name), "source": registry.source(family, name)}
         for name in registry.names(family)
     ]
-
-
-def _suites() -> list[str]:
-    return sorted(path.stem for path in _suite_folder().glob("*.toml"))
-
-
-def _suite_folder() -> Path:
-    return Path(__file__).parent / "suites"
-
-
-def _title(name: str) -> str:
-    import tomllib
-
-    return str(tomllib.loads((_suite_folder() / f"{name}.toml").read_text(encoding="utf-8")).get("title", ""))
 
 
 def _summary(family: str, name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -37,7 +36,6 @@ class Progress:
     retained: int = 0
     """Draws whose retention is judged."""
     to_retain: int = 0
-    stored_before: int = 0
     notices: list[str] = field(default_factory=list)
     retention_failures: list[str] = field(default_factory=list)
     last: str = ""
@@ -173,7 +171,6 @@ def run(
         _score_by_new_metrics(store, planned)
         todo = plan.missing(_chosen(planned, wanted), store.settled())
         progress = Progress(sum(len(b.cells) for b in todo), notices=notices)
-        progress.stored_before = sum(len(b.cells) for b in planned) - progress.total
         facts = {**provenance(jobs), "left_out": notices.copy()}
         number = store.begin(suite.config(), _plan_rows(planned), facts)
         _Loop(suite, store, planned, todo, number, progress, on_progress).run(jobs)
@@ -202,10 +199,8 @@ def _available(suite: Suite) -> tuple[Suite, list[str]]:
 def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
     """Score what is stored by the metrics that have come since; relevances are kept, so nothing is explained again."""
     names = set(registry.names("metrics"))
-    by_draw: dict[str, list[plan.Block]] = defaultdict(list)
-    for block in planned:
-        by_draw[block.draw.key].append(block)
-    for key, draw_blocks in by_draw.items():
+    settled = store.settled()
+    for key, draw_blocks in plan.by_draw(planned).items():
         content = store.draw_content(key)
         if content is None or content["roles"] is None or names <= set(content["chance"]):
             continue
@@ -214,7 +209,6 @@ def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
         truth = scoring.truth_from_json(content)
         assert truth is not None
         new = [metric for metric in scoring.metrics() if metric.name not in content["chance"]]
-        settled = store.settled()
         scores: dict[str, tuple[Measurement, ...]] = {}
         for block in draw_blocks:
             relevances = store.relevances(cell.key for cell in block.cells)
@@ -297,12 +291,8 @@ class _Loop:
         self.suite, self.store, self.number = suite, store, number
         self.progress, self.on_progress = progress, on_progress or (lambda _: None)
         self.todo = todo
-        self.planned: dict[str, list[plan.Block]] = defaultdict(list)
-        for block in planned:
-            self.planned[block.draw.key].append(block)
-        self.open: dict[str, int] = defaultdict(int)
-        for block in todo:
-            self.open[block.draw.key] += 1
+        self.planned = plan.by_draw(planned)
+        self.open = {key: len(blocks) for key, blocks in plan.by_draw(todo).items()}
         self.running: dict[Future, Any] = {}
 
     def run(self, jobs: int | None) -> None:
@@ -311,20 +301,21 @@ class _Loop:
 
         untouched = [key for key in self.planned if key not in self.open] if self.suite.retention else []
         self.progress.to_retain = (len(self.open) + len(untouched)) if self.suite.retention else 0
-        if not self.todo and not any(self._retention(key) for key in untouched):
-            self.progress.retained = self.progress.to_retain
+        unjudged = [task for key in untouched if (task := self._retention(key)) is not None]
+        self.progress.retained = len(untouched) - len(unjudged)
+        if not self.todo and not unjudged:
             return
         self.on_progress(self.progress)
         with _executor(jobs) as executor:
-            waiting: list[Any] = [*self.todo]
-            for key in untouched:
-                self._submit_retention(executor, key)
+            waiting = [*self.todo]
+            for task in unjudged:
+                self._submit_retention(executor, task)
             ahead = 2 * (jobs or 1)
             while waiting or self.running:
                 while waiting and len(self.running) < ahead:
                     block = waiting.pop(0)
-                    weights, content = self.store.weights(block.model_key), self.store.model_content(block.model_key)
-                    self.running[executor.submit(run_block, block, weights, content)] = block
+                    weights = self.store.weights(block.model_key)
+                    self.running[executor.submit(run_block, block, weights)] = block
                 finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     item = self.running.pop(future)
@@ -332,7 +323,7 @@ class _Loop:
                         self._store_block(item, future)
                         self.open[item.draw.key] -= 1
                         if self.open[item.draw.key] == 0 and self.suite.retention:
-                            self._submit_retention(executor, item.draw.key)
+                            self._submit_retention(executor, self._retention(item.draw.key))
                     else:
                         self._store_retention(item, future)
                     self.on_progress(self.progress)
@@ -367,17 +358,16 @@ class _Loop:
         judge = retention.judge_key(draw, settings)
         plain = self._plain_models(draw_blocks)
         key = sha256(canonical_json([judge, settings.model_dump(mode="json"), sorted(plain.values())]))
-        retained = self.store.retained(key)
+        retained, settled = self.store.retained(key), self.store.settled()
         ranked, model_keys = [], set()
         for block in draw_blocks:
             waiting = [cell for cell in block.cells if cell.key not in retained]
             relevances = self.store.relevances(cell.key for cell in waiting)
-            random_done = self.store.settled() if any(c.label == "random" for c in waiting) else set()
             model_key = block.model_key or plain.get(block.model_seed, "")
             if self.store.weights(model_key) is None:
                 model_key = ""
             for cell in waiting:
-                if cell.key in relevances or (cell.label == "random" and cell.key in random_done):
+                if cell.key in relevances or (cell.label == "random" and cell.key in settled):
                     ranked.append(retention.Ranked(cell.key, relevances.get(cell.key), model_key))
                     model_keys.add(model_key)
         if not ranked:
@@ -391,10 +381,9 @@ class _Loop:
         entry = self.suite.plain_model
         return {b.model_seed: b.model_key for b in draw_blocks if b.model and entry and b.model.label == entry.label}
 
-    def _submit_retention(self, executor: Executor, draw_key: str) -> None:
+    def _submit_retention(self, executor: Executor, task: Any | None) -> None:
         from xai_bench.block import run_retention
 
-        task = self._retention(draw_key)
         if task is None:
             self.progress.retained += 1
         else:

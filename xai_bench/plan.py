@@ -110,6 +110,14 @@ def _block(suite: Suite, draw: Draw, model: Entry | None, seed: int, explainers:
     return Block(draw, model, seed, trained, tuple(cells), suite.rankings)
 
 
+def by_draw(planned: list[Block]) -> dict[str, list[Block]]:
+    """Draw key to the blocks of that draw, in the order of the plan."""
+    result: dict[str, list[Block]] = {}
+    for block in planned:
+        result.setdefault(block.draw.key, []).append(block)
+    return result
+
+
 def missing(planned: list[Block], done: Collection[str]) -> list[Block]:
     """The blocks with the cells that are not done; blocks with none left are gone."""
     rest = [replace(b, cells=tuple(c for c in b.cells if c.key not in done)) for b in planned]

@@ -258,10 +258,6 @@ class Store:
         row = self._db.execute("SELECT weights FROM models WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def model_content(self, key: str) -> dict[str, Any] | None:
-        row = self._db.execute("SELECT content FROM models WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
-
     def judgements(self, judge: str) -> dict[str, tuple[float, float]]:
         """Mask to (score, standard error) for one judge on one draw."""
         rows = self._db.execute("SELECT mask, value, error FROM judgements WHERE judge = ?", (judge,))

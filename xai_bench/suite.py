@@ -95,6 +95,11 @@ def shipped() -> list[str]:
     return sorted(path.name.removesuffix(".toml") for path in _folder() if path.name.endswith(".toml"))
 
 
+def title(name: str) -> str:
+    """The title of a shipped suite."""
+    return str(tomllib.loads(_text(name)[0]).get("title", ""))
+
+
 def _folder() -> list[Any]:
     return list(files("xai_bench.suites").iterdir())
 

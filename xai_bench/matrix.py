@@ -378,7 +378,7 @@ class _Loop:
 
     def _plain_models(self, draw_blocks: list[plan.Block]) -> dict[int, str]:
         """Model seed to the key of the suite's plain network of that seed."""
-        entry = self.suite.plain_model
+        entry = self.suite.plain_model(draw_blocks[0].draw.dataset.label)
         return {b.model_seed: b.model_key for b in draw_blocks if b.model and entry and b.model.label == entry.label}
 
     def _submit_retention(self, executor: Executor, task: Any | None) -> None:

@@ -361,6 +361,8 @@ class _Loop:
         retained, settled = self.store.retained(key), self.store.settled()
         ranked, model_keys = [], set()
         for block in draw_blocks:
+            if not settings.every_model_seed and block.model_seed != self.suite.model_seeds[0]:
+                continue
             waiting = [cell for cell in block.cells if cell.key not in retained]
             relevances = self.store.relevances(cell.key for cell in waiting)
             model_key = block.model_key or plain.get(block.model_seed, "")

@@ -57,6 +57,8 @@ class Retention(BaseModel):
     """The masked form also at every k from 1 to this."""
     least_first: bool = False
     """Also keep the k least relevant inputs."""
+    every_model_seed: bool = True
+    """Judge the rankings of every model seed; false: of the first one only."""
     rows: Annotated[int, Field(ge=20)] = 5000
     """Training rows of the judge at the most."""
     seeds: Seeds = (0,)

@@ -6,6 +6,7 @@ Only what stands under ``grid`` is expanded; a list elsewhere is one value (``hi
 from __future__ import annotations
 
 import itertools
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,8 @@ from xai_bench.errors import InputError, unknown
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 CONTROLS = ("random", "oracle")
-ENTRY_KEYS = ("name", "label", "grid", "optional")
+ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise")
+UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 class Entry(BaseModel):
@@ -28,6 +30,7 @@ class Entry(BaseModel):
     Attributes
     ----------
     optional : a dataset whose files are absent is left out with a notice, instead of being an error
+    standardise : of a dataset; None for what the suite says
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -35,6 +38,30 @@ class Entry(BaseModel):
     label: str
     component: Any
     optional: bool = False
+    standardise: bool | None = None
+
+
+class Limits(BaseModel):
+    """What one explanation may take. No key depends on it.
+
+    An explanation over its time ends as ``timed_out``. It is tried again only by a run whose limit is higher, or that
+    has none. One over its memory is a failure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Wall seconds of a cell; training, loading and retention are not counted."""
+    memory: str | None = None
+    """A number and KiB, MiB, GiB or TiB, above what the process holds when the explanation begins."""
+
+    @property
+    def bytes(self) -> int | None:
+        """``memory`` in bytes."""
+        if self.memory is None:
+            return None
+        number, unit = self.memory[:-3], self.memory[-3:]
+        return int(float(number) * UNITS[unit])
 
 
 class Retention(BaseModel):
@@ -69,12 +96,12 @@ class Suite(BaseModel):
     models: tuple[Entry, ...] = ()
     explainers: Annotated[tuple[Entry, ...], Field(min_length=1)]
     retention: Retention | None = None
+    limits: Limits = Limits()
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""
         axes = {
-            axis: [{"label": entry.label, **entry.component.identity()} for entry in getattr(self, axis)]
-            for axis in ("datasets", "models", "explainers")
+            axis: [_described(entry) for entry in getattr(self, axis)] for axis in ("datasets", "models", "explainers")
         }
         plain = self.model_dump(mode="json", exclude={"datasets", "models", "explainers"})
         return {**plain, **axes}
@@ -88,6 +115,12 @@ class Suite(BaseModel):
         plain = [entry for entry in self.models if entry.component.name == "mlp"]
         unpenalised = [entry for entry in plain if entry.component.group_lasso == 0]
         return next(iter(unpenalised + plain), None)
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    """Label and identity of an entry, and what of it differs from the suite."""
+    own = {} if entry.standardise is None else {"standardise": entry.standardise}
+    return {"label": entry.label, **entry.component.identity(), **own}
 
 
 def shipped() -> list[str]:
@@ -165,12 +198,25 @@ def from_dict(content: dict[str, Any]) -> Suite:
         table["seeds"] = tuple(table.get("seeds", (0,)))
         fields["retention"] = _validated(Retention, table, "[retention]")
         registry.create("models", "mlp", {**table.get("judge", {})})
+    if "limits" in fields:
+        fields["limits"] = _limits(fields["limits"])
     if fields.get("folds") == 1:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
     suite: Suite = _validated(Suite, fields, "suite")
     if not suite.models and any(entry.component.needs != "data" for entry in suite.explainers):
         raise InputError("the suite has explainers that need a model: it needs at least one [[models]] table")
     return suite
+
+
+def _limits(table: Any) -> Limits:
+    if not isinstance(table, dict):
+        raise InputError(f"suite: expected a [limits] table, got {table!r}")
+    limits: Limits = _validated(Limits, table, "[limits]")
+    if limits.memory is not None and not re.fullmatch(rf"\d+(\.\d+)? ?({'|'.join(UNITS)})", limits.memory):
+        raise InputError(
+            f'[limits]: memory: expected a number and one of {", ".join(UNITS)}, such as "2GiB", got {limits.memory!r}'
+        )
+    return limits
 
 
 def _validated(kind: Any, fields: dict[str, Any], where: str) -> Any:
@@ -191,6 +237,8 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
         raise InputError(f"suite: every [[{axis}]] table needs a name; known: {', '.join(registry.names(axis))}")
     if "optional" in row and (axis != "datasets" or not isinstance(row["optional"], bool)):
         raise InputError("suite: optional = true or false belongs to a [[datasets]] table")
+    if "standardise" in row and (axis != "datasets" or not isinstance(row["standardise"], bool)):
+        raise InputError("suite: standardise = true or false belongs to the suite, or to a [[datasets]] table")
     grid = row.get("grid", {})
     if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
         raise InputError(
@@ -214,6 +262,7 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
                 label=f"{base} ({suffix})" if suffix else base,
                 component=component,
                 optional=row.get("optional", False),
+                standardise=row.get("standardise"),
             )
         )
     return entries

@@ -220,6 +220,39 @@ def _checked(name: str, raw: object, d: int) -> NDArray[np.float64]:
     return values
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What a selector found with its present fields.
+
+    Attributes
+    ----------
+    relevance : (d,) finite and >= 0; larger is more relevant
+    valid_score : accuracy, or R2, on the validation rows of what was fitted on the training rows (higher is
+        better); None where nothing is fitted that predicts, so that there is nothing to tune
+    """
+
+    relevance: NDArray
+    valid_score: float | None = None
+
+
+class Selector(Explainer):
+    """A method that looks at the data and fits a model of its own; it sees no network. Subclasses write ``select``.
+
+    All of it is set-up. ``select`` may be called for copies with other fields, to choose among them by
+    ``valid_score``.
+    """
+
+    needs: ClassVar[Needs] = "data"
+
+    @abstractmethod
+    def select(self, problem: Problem) -> Selection:
+        """Fit on ``X_train, y_train``, score on ``X_valid, y_valid``; all randomness from ``problem.generator``."""
+
+    def relevance(self, problem: Problem) -> NDArray:
+        with problem.clock.setting_up():
+            return self.select(problem).relevance
+
+
 class LocalExplainer(Explainer):
     """A method that attributes each row's output to its inputs. Subclasses write ``attribute`` only.
 

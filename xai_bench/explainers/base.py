@@ -27,6 +27,14 @@ Needs = Literal["data", "predict", "gradient", "linear_first_layer", "spectral"]
 Aggregate = Literal["mean_abs", "abs_mean", "rms"]
 BaselineName = Literal["mean", "zero"]
 
+ELEMENTS = 2**23
+"""Numbers in one batch of rows (32 MiB in float32)."""
+
+
+def rows_at_once(limit: int, d: int) -> int:
+    """Rows of ``d`` inputs in one batch: ``limit``, and fewer where they would be more than ``ELEMENTS`` numbers."""
+    return max(1, min(limit, ELEMENTS // d))
+
 
 @dataclass
 class Evaluations:

@@ -272,14 +272,16 @@ def list_(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An explainer, built in or of a plugin.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="An explainer, of a plugin too, or captum:CLASS, shap:CLASS.")
+    ],
     plugin: Plugins = None,
 ) -> None:
     """Test an explainer against the contract. Exit code 1 if a check fails."""
     from xai_bench.checks import check_report
 
     _load(plugin)
-    rows = check_report(registry.get("explainers", name)())
+    rows = check_report(registry.create("explainers", name, {}))
     for title, outcome, reason in rows:
         typer.echo(f"{outcome:<8} {title}" + (f": {reason}" if reason else ""))
     failed = sum(outcome == "failed" for _, outcome, _ in rows)

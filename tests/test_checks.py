@@ -22,7 +22,13 @@ from xai_bench.checks import (
 from xai_bench.explainers.base import Explainer, LocalExplainer
 
 # The generic wrappers have no default method. This one of captum's draws from torch's global stream.
-FIELDS = {"captum": {"method": "ShapleyValueSampling"}, "shap": {"method": "GradientExplainer"}}
+FIELDS = {
+    "captum": {"method": "ShapleyValueSampling"},
+    "shap": {"method": "GradientExplainer"},
+    # captum perturbs one row at a time, in Python.
+    "captum_kernel_shap": {"rows": 8, "n_samples": 40},
+    "lime": {"rows": 8, "n_samples": 40},
+}
 
 
 @pytest.mark.parametrize("name", registry.names("explainers"))

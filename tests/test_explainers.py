@@ -605,7 +605,10 @@ def test_in_place_activations_are_explained_as_others():
     ("make", "words"),
     [
         (lambda: Captum(method="Salency"), ["unknown captum method 'Salency'", "did you mean", "Saliency"]),
-        (lambda: Captum(method="GradientShap"), ["use 'shap_gradient' instead"]),
+        (lambda: Captum(method="Occlusion"), ["use 'occlusion' instead"]),
+        (lambda: Captum(method="NoiseTunnel"), ["write 'NoiseTunnel(Saliency)'"]),
+        (lambda: Captum(method="NoiseTunnel(Salency)"), ["unknown captum method 'Salency'", "Saliency"]),
+        (lambda: Captum(method="NoiseTunnel(GradientShap)"), ["cannot go around GradientShap"]),
         (lambda: Captum(method="LayerConductance"), ["unknown captum method"]),
         (
             lambda: Captum(method="FeatureAblation", parameters={"perturbations": 2}),

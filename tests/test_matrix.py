@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_bench import matrix, read, run
+from xai_bench import loop, read, run
 from xai_bench.errors import InputError
 from xai_bench.store import Costs, Store
 
@@ -75,8 +75,8 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(reference, tiny, tm
 
 def test_a_second_run_computes_nothing(tiny, tmp_path, monkeypatch):
     first = run(tiny, out=tmp_path)
-    monkeypatch.setattr(matrix._Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
-    monkeypatch.setattr(matrix._Loop, "_store_retention", lambda *_: pytest.fail("retention was judged again"))
+    monkeypatch.setattr(loop.Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
+    monkeypatch.setattr(loop.Loop, "_store_retention", lambda *_: pytest.fail("retention was judged again"))
     again = run(tiny, out=tmp_path)
     assert_same(first, again)
     pd.testing.assert_frame_equal(first.cells, again.cells)
@@ -135,30 +135,6 @@ def test_a_failed_cell_is_tried_again_and_never_a_result(tiny, tmp_path, plugin_
     assert run(tiny, out=tmp_path).failed.empty
 
 
-DYING = """
-from xai_bench import Explainer, register
-import os
-@register
-class Dies(Explainer):
-    name = "dies"
-    needs = "data"
-    def relevance(self, problem):
-        os._exit(9)
-"""
-
-
-def test_a_worker_that_dies_is_a_failure_and_the_rest_is_done(tiny, tmp_path, plugin_registry):
-    plugin = tmp_path / "dies.py"
-    plugin.write_text(DYING)
-    plugin_registry.load_plugin(plugin)
-    tiny["explainers"] = [{"name": "dies"}, {"name": "spectral"}]
-    cells = run(tiny, out=tmp_path, jobs=2).cells
-    assert (cells.loc[cells["explainer"] == "spectral", "status"] != "failed").all()
-    died = cells[cells["explainer"] == "dies"]
-    assert (died["status"] == "failed").all()
-    assert died["reason"].str.contains("the worker died").all()
-
-
 def test_a_dataset_that_cannot_be_loaded_is_a_failure_with_a_reason(tiny, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("a,b,y\n" + "1,2,0\n" * 50)
@@ -202,12 +178,10 @@ def test_bad_arguments(tiny, tmp_path, arguments, message):
 
 
 def test_retention_that_fails_is_a_reason_and_judged_again(reference, tiny, tmp_path, monkeypatch):
-    from xai_bench import block
-
     def broken(_task):
         raise MemoryError("too much")
 
-    monkeypatch.setattr(block, "run_retention", broken)
+    monkeypatch.setattr(loop, "run_retention", broken)
     seen = []
     failed = run(tiny, out=tmp_path, on_progress=lambda p: seen.append(list(p.retention_failures)))
     areas = failed.measurements[failed.measurements["metric"] == "retention_retrained_area"]
@@ -235,7 +209,7 @@ def test_a_new_metric_scores_what_is_stored_and_explains_nothing_again(
     plugin.write_text(METRIC)
     plugin_registry.load_plugin(plugin)
     with monkeypatch.context() as patched:
-        patched.setattr(matrix._Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
+        patched.setattr(loop.Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
         scored = run(tiny, out=tmp_path)
     fresh = run(tiny, out=tmp_path / "fresh")
     assert_same(scored, fresh)

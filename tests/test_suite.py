@@ -46,6 +46,11 @@ def test_only_the_grid_is_expanded(tiny):
         ({"folds": 1}, "folds"),
         ({"foldz": 2}, "did you mean folds"),
         ({"name": "a/b"}, "name"),
+        ({"limits": 60}, r"expected a \[limits\] table"),
+        ({"limits": {"seconds": 0}}, "seconds: .* got 0"),
+        ({"limits": {"second": 1}}, "did you mean seconds"),
+        ({"limits": {"memory": "2GB"}}, "such as \"2GiB\", got '2GB'"),
+        ({"models": [{"name": "mlp", "standardise": True}]}, "belongs to the suite"),
         ({"retention": {"orders": 3}}, "orders"),
         ({"retention": {"order": 30}}, "did you mean orders"),
         ({"retention": {"judge": {"epochz": 3}}}, "did you mean epochs"),
@@ -83,6 +88,15 @@ def test_keys_depend_on_what_results_depend_on_only(tiny):
     assert set(keys(data_seeds=[0, 1, 2])) > set(reference)
     assert not set(keys(standardise=False)) & set(reference)
     assert not set(keys(datasets=[{"name": "gaussian_correlated", "n": 301}])) & set(reference)
+
+
+def test_a_dataset_can_have_its_own_standardisation(tiny):
+    tiny["datasets"] = [{"name": "xor"}, {"name": "xor", "standardise": False, "label": "raw"}]
+    loaded = suite.from_dict(tiny)
+    assert [draw.standardise for draw in plan.draws(loaded)] == [True, True, False, False]
+    off = suite.from_dict({**tiny, "datasets": [{"name": "xor"}], "standardise": False})
+    assert [draw.key for draw in plan.draws(off)] == [draw.key for draw in plan.draws(loaded)][2:]
+    assert [entry.get("standardise") for entry in loaded.config()["datasets"]] == [None, False]
 
 
 def test_models_for_some_datasets_share_a_label(tiny):

@@ -6,9 +6,8 @@ import contextlib
 import ctypes
 import functools
 import sys
-import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from xai_bench import registry, retention, scoring
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
-from xai_bench.errors import InputError
+from xai_bench.errors import reason_of
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.metrics.recovery import oracle_relevance, spearman_ceiling
 from xai_bench.models.base import Architecture, FittedModel
@@ -30,7 +29,10 @@ from xai_bench.models.training import fit_many
 from xai_bench.plan import Block, Cell, Draw
 from xai_bench.store import CellResult, Costs, DrawRecord, Measurement, ModelRecord
 from xai_bench.suite import Retention
+from xai_bench.workers import Started
 
+WARM_UP = 60.0
+"""Seconds more than the limit that imports and compilations may take once a process: they are not the method's."""
 FEW_INPUTS = 40
 """Inputs whose histograms are kept."""
 HISTOGRAM_BINS = 40
@@ -39,13 +41,12 @@ _warm: set[str] = set()
 
 
 @dataclass(frozen=True)
-class BlockResult:
-    """What one block found. ``model`` is None if it was not trained here."""
+class Prepared:
+    """What a block's cells share. ``model`` is None if it was not trained here."""
 
-    cells: tuple[CellResult, ...]
-    draw: DrawRecord | None = None
-    model: ModelRecord | None = None
-    notices: tuple[str, ...] = ()
+    draw: DrawRecord
+    model: ModelRecord | None
+    notices: tuple[str, ...]
 
 
 def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
@@ -56,15 +57,21 @@ def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
         registry.activate(plugin)
 
 
-def run_block(block: Block, weights: bytes | None = None) -> BlockResult:
-    """Load, fit (unless ``weights`` are given), explain and score. Never raises: a failure is a result."""
+def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared | Started | CellResult]:
+    """Load, fit (unless ``weights`` are given), explain and score.
+
+    Yields what the cells share once it is there, ``Started`` when an explainer begins, and every cell's result when
+    it is finished. Never raises: a failure is a result.
+    """
     try:
         data = load(block.draw)
         record = DrawRecord(block.draw.key, describe(data, block.draw))
         model, trained = _model(block, data, weights)
     except Exception as error:
         reason = reason_of(error)
-        return BlockResult(tuple(CellResult(cell.key, "failed", reason) for cell in block.cells))
+        yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
+        return
+    yield Prepared(record, trained, data.notices)
     problem = Problem(
         model=model,
         X_train=torch.from_numpy(data.X_train),
@@ -75,22 +82,14 @@ def run_block(block: Block, weights: bytes | None = None) -> BlockResult:
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
     )
-    cells = tuple(
-        _explain(cell, cell.explainer, problem, data) if cell.explainer else _control(cell, block, data)
-        for cell in block.cells
-    )
-    return BlockResult(cells, record, trained, data.notices)
-
-
-def reason_of(error: BaseException) -> str:
-    """An exception in one line, with the place in this process's code that raised it."""
-    lines = str(error).strip().splitlines()
-    text = lines[0] if lines else ""
-    if isinstance(error, InputError):
-        return text
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{place}"
+    for cell in block.cells:
+        if cell.explainer is None:
+            yield _control(cell, block, data)
+            continue
+        yield Started(cell.key, WARM_UP)
+        warm_up(cell.explainer)
+        yield Started(cell.key)
+        yield _explain(cell, cell.explainer, problem, data, block.memory)
 
 
 @functools.lru_cache(maxsize=2)
@@ -187,21 +186,21 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes) -> t
     return module.eval()
 
 
-def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset) -> CellResult:
+def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, memory: int | None) -> CellResult:
     try:
         reason = explainer.unsupported(problem)
         if reason is not None:
             return CellResult(cell.key, "unsupported", reason)
-        warm_up(explainer)
         start = reset_peak_memory()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), memory_limit(memory):
             # captum and shap announce hooks that they take away again.
             warnings.simplefilter("ignore", UserWarning)
             # The stream depends on the cell only: companions change nothing.
             found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
         peak = peak_memory()
     except Exception as error:
-        return CellResult(cell.key, "failed", reason_of(error))
+        over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
+        return CellResult(cell.key, "failed", over + reason_of(error))
     relevance = data.canonical(found.relevance)
     costs = {name: getattr(found, name) for name in Costs.__annotations__ if name != "peak_memory"}
     grown = None if start is None or peak is None else max(peak - start, 0)
@@ -274,14 +273,50 @@ def reset_peak_memory() -> int | None:
 
 def peak_memory() -> int | None:
     """The high-water mark of this process's resident memory, bytes."""
+    return _memory("VmHWM")
+
+
+def _memory(field: str) -> int | None:
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
     for line in status.splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def limits_memory() -> bool:
+    """Whether ``memory_limit`` can refuse memory on this system."""
+    return sys.platform.startswith("linux") and _memory("VmData") is not None
+
+
+@contextlib.contextmanager
+def memory_limit(memory: int | None) -> Iterator[None]:
+    """Inside, this process gets at most ``memory`` bytes above what it holds (Linux; elsewhere nothing is refused).
+
+    Whoever asks for more gets a MemoryError, or what a library makes of it.
+    """
+    held = _memory("VmData")
+    if memory is None or held is None or not limits_memory():
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = held + memory
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if soft < 0 else min(wanted, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether numpy, torch or another library was refused memory."""
+    words = ("can't allocate memory", "bad_alloc", "Cannot allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 @dataclass(frozen=True)
@@ -300,8 +335,8 @@ class RetentionTask:
     known: Mapping[str, tuple[float, float]]
 
 
-def run_retention(task: RetentionTask) -> retention.Judged:
-    """Judge every ranking of one draw."""
+def run_retention(task: RetentionTask) -> Iterator[retention.Judged]:
+    """Judge every ranking of one draw; yields one thing."""
     data = load(task.draw)
     models = {key: from_weights(architecture, data, w) for key, (architecture, w) in task.models.items()}
-    return retention.judge(data, task.draw, task.settings, task.ranked, models, task.known)
+    yield retention.judge(data, task.draw, task.settings, task.ranked, models, task.known)

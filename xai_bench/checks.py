@@ -211,14 +211,26 @@ def _line(error: BaseException) -> str:
 
 
 def _supported(explainer: Explainer, *recipes: Recipe) -> Problem:
-    """The first of the problems that the explainer says it supports, built anew: it has not seen this one."""
+    """The first of the problems that the explainer says it supports, built anew: it has not seen this one.
+
+    Those that are for pictures only get the same problems as pictures.
+    """
     reasons: list[str] = []
-    for recipe in recipes:
-        reason = _unsupported(explainer, recipe.problem())
-        if reason is None:
-            return recipe.problem()
-        reasons.append(reason)
+    for as_it_is in (True, False):
+        for recipe in recipes:
+            built = recipe.problem if as_it_is else functools.partial(_as_pictures, recipe)
+            reason = _unsupported(explainer, built())
+            if reason is None:
+                return built()
+            reasons.append(reason)
     raise CheckSkipped(f"unsupported: {reasons[0]}")
+
+
+def _as_pictures(recipe: Recipe) -> Problem:
+    """Its inputs in rows and columns, as near to a square as they go."""
+    problem = recipe.problem()
+    rows = max(k for k in range(1, problem.d + 1) if problem.d % k == 0 and k * k <= problem.d)
+    return replace(problem, feature_shape=(rows, problem.d // rows))
 
 
 def _unsupported(explainer: Explainer, problem: Problem) -> str | None:

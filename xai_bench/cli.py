@@ -17,7 +17,7 @@ from xai_bench import __version__, registry
 from xai_bench.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from xai_bench.matrix import Progress
+    from xai_bench.loop import Progress
     from xai_bench.store import Results
 
 INPUT_ERROR = 2
@@ -120,7 +120,8 @@ def run(
 ) -> None:
     """Run what is missing of a suite, store it, and write the report.
 
-    Exit code 0: all done or unsupported. 1: some cells failed (they are listed). 2: bad input.
+    Exit code 0: all done, unsupported, or over the suite's limit of time. 1: some cells failed (they are listed).
+    2: bad input.
     """
     from xai_bench import matrix
     from xai_bench.report import in_short, write_report
@@ -217,7 +218,7 @@ def _summary(results: Results, progress: Progress | None) -> int:
     typer.echo(f"{results.suite['name']}: {len(results.cells)} cells: {', '.join(parts)}")
     failures = [
         f"{r['dataset']}, {r['model'] or 'no model'}, {r['explainer']}, data seed {r['data_seed']}: {r['reason']}"
-        for r in results.failed.to_dict("records")
+        for r in results.failed.query("status == 'failed'").to_dict("records")
     ]
     failures += progress.retention_failures if progress else []
     for line in failures[:20]:
@@ -271,14 +272,16 @@ def list_(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An explainer, built in or of a plugin.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="An explainer, of a plugin too, or captum:CLASS, shap:CLASS.")
+    ],
     plugin: Plugins = None,
 ) -> None:
     """Test an explainer against the contract. Exit code 1 if a check fails."""
     from xai_bench.checks import check_report
 
     _load(plugin)
-    rows = check_report(registry.get("explainers", name)())
+    rows = check_report(registry.create("explainers", name, {}))
     for title, outcome, reason in rows:
         typer.echo(f"{outcome:<8} {title}" + (f": {reason}" if reason else ""))
     failed = sum(outcome == "failed" for _, outcome, _ in rows)

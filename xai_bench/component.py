@@ -43,6 +43,9 @@ class Component(BaseModel):
     """The word a suite uses for it."""
     version: ClassVar[int] = 1
     """Raise it when the same fields give other numbers: stored results are then computed again."""
+    later: ClassVar[tuple[str, ...]] = ()
+    """Fields that came after the others, and whose default changes no number: at it they stay out of the identity, so
+    that stored results keep their key."""
     plugin_sha256: ClassVar[str | None] = None
     """Hash of the plugin file the class came from, set by the registry."""
 
@@ -83,10 +86,12 @@ class Component(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """All that results depend on, JSON-ready: the component's part of a cell's key."""
+        facts = type(self).model_fields
+        unset = {name for name in self.later if getattr(self, name) == facts[name].default}
         return {
             "name": self.name,
             "version": self.version,
-            "fields": self.fields(),
+            "fields": {name: value for name, value in self.fields().items() if name not in unset},
             "plugin": self.plugin_sha256,
             "fingerprint": self.fingerprint(),
         }

@@ -39,7 +39,7 @@ class Block:
     """One draw, one trained model (or none), and the explainers that share it.
 
     ``model_key`` is that of the trained network; "" in blocks without a model, whose ``model_seed`` says which
-    plain network their rankings are masked on.
+    plain network their rankings are masked on. ``memory`` is the suite's limit in bytes; no key depends on it.
     """
 
     draw: Draw
@@ -48,6 +48,7 @@ class Block:
     model_key: str
     cells: tuple[Cell, ...]
     rankings: int
+    memory: int | None = None
 
     @property
     def model_label(self) -> str:
@@ -61,15 +62,16 @@ def draws(suite: Suite) -> list[Draw]:
     result = []
     for entry in suite.datasets:
         identity = entry.component.identity()
+        standardise = suite.standardise if entry.standardise is None else entry.standardise
         for seed in suite.data_seeds:
             for fold in folds:
                 content = {
                     "dataset": identity,
                     "data_seed": seed,
                     "fold": list(fold) if fold else None,
-                    "standardise": suite.standardise,
+                    "standardise": standardise,
                 }
-                result.append(Draw(sha256(canonical_json(content)), entry, seed, fold, suite.standardise))
+                result.append(Draw(sha256(canonical_json(content)), entry, seed, fold, standardise))
     return result
 
 
@@ -112,7 +114,7 @@ def _block(suite: Suite, draw: Draw, model: Entry | None, seed: int, explainers:
         Cell(sha256(canonical_json({**place, "explainer": entry.component.identity()})), entry.label, entry.component)
         for entry in explainers
     ]
-    return Block(draw, model, seed, trained, tuple(cells), suite.rankings)
+    return Block(draw, model, seed, trained, tuple(cells), suite.rankings, suite.limits.bytes)
 
 
 def by_draw(planned: list[Block]) -> dict[str, list[Block]]:

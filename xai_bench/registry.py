@@ -18,6 +18,8 @@ from xai_bench.component import sha256
 from xai_bench.errors import InputError, unknown
 
 FAMILIES = ("datasets", "models", "explainers", "metrics")
+SHORT_FORMS = {("datasets", "csv"): "path", ("explainers", "captum"): "method", ("explainers", "shap"): "method"}
+"""The field that may stand behind a colon in a name."""
 
 T = TypeVar("T")
 
@@ -107,9 +109,11 @@ def get(family: str, name: str) -> Any:
 
 
 def create(family: str, name: str, fields: dict[str, Any]) -> Any:
-    """A component with its fields set. ``csv:PATH`` is short for ``csv`` with ``path = PATH``."""
-    if family == "datasets" and name.startswith("csv:"):
-        name, fields = "csv", {"path": name.removeprefix("csv:"), **fields}
+    """A component with its fields set. Short forms: ``csv:PATH`` is ``csv`` with ``path = PATH``, ``captum:CLASS`` and
+    ``shap:CLASS`` are ``captum`` and ``shap`` with ``method = CLASS``."""
+    short, colon, rest = name.partition(":")
+    if colon and (family, short) in SHORT_FORMS:
+        name, fields = short, {SHORT_FORMS[family, short]: rest, **fields}
     return get(family, name)(**fields)
 
 

@@ -7,6 +7,7 @@ the cells that the stored plan asks for.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -71,7 +72,10 @@ class Costs:
 
 @dataclass(frozen=True)
 class CellResult:
-    """What became of one cell. ``relevance`` (d,) is in canonical order, None unless ``done``."""
+    """What became of one cell. ``relevance`` (d,) is in canonical order, None unless ``done``.
+
+    Of a cell that is ``timed_out``, ``costs.explain_wall`` is the limit that it did not keep.
+    """
 
     key: str
     status: Status
@@ -234,10 +238,17 @@ class Store:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
-    def settled(self) -> set[str]:
-        """Keys of the cells that need not be computed again."""
+    def settled(self, seconds: float | None = None) -> set[str]:
+        """Keys of the cells that need not be computed again under a limit of so many seconds (None: no limit).
+
+        A cell that ran out of time has that limit as its ``explain_wall``: it is settled up to there.
+        """
         marks = ",".join("?" * len(SETTLED))
-        return {row[0] for row in self._db.execute(f"SELECT key FROM cells WHERE status IN ({marks})", SETTLED)}
+        query = (
+            f"SELECT key FROM cells WHERE status IN ({marks}) "
+            "OR (status = 'timed_out' AND json_extract(costs, '$.explain_wall') >= ?)"
+        )
+        return {row[0] for row in self._db.execute(query, (*SETTLED, math.inf if seconds is None else seconds))}
 
     def relevances(self, keys: Iterable[str]) -> dict[str, NDArray[np.float64]]:
         """Relevance (d,), canonical order, of the cells that have one."""

@@ -6,6 +6,7 @@ Only what stands under ``grid`` is expanded; a list elsewhere is one value (``hi
 from __future__ import annotations
 
 import itertools
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,8 @@ from xai_bench.errors import InputError, unknown
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 CONTROLS = ("random", "oracle")
-ENTRY_KEYS = ("name", "label", "grid", "optional", "datasets")
+ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise", "datasets")
+UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 class Entry(BaseModel):
@@ -28,6 +30,7 @@ class Entry(BaseModel):
     Attributes
     ----------
     optional : a dataset whose files are absent is left out with a notice, instead of being an error
+    standardise : of a dataset; None for what the suite says
     datasets : labels of the datasets that a model is trained on; () for all
     """
 
@@ -36,11 +39,35 @@ class Entry(BaseModel):
     label: str
     component: Any
     optional: bool = False
+    standardise: bool | None = None
     datasets: tuple[str, ...] = ()
 
     def is_for(self, dataset: str) -> bool:
         """Is it used on the dataset with that label?"""
         return not self.datasets or dataset in self.datasets
+
+
+class Limits(BaseModel):
+    """What one explanation may take. No key depends on it.
+
+    An explanation over its time ends as ``timed_out``. It is tried again only by a run whose limit is higher, or that
+    has none. One over its memory is a failure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Wall seconds of a cell; training, loading and retention are not counted."""
+    memory: str | None = None
+    """A number and KiB, MiB, GiB or TiB, above what the process holds when the explanation begins."""
+
+    @property
+    def bytes(self) -> int | None:
+        """``memory`` in bytes."""
+        if self.memory is None:
+            return None
+        number, unit = self.memory[:-3], self.memory[-3:]
+        return int(float(number) * UNITS[unit])
 
 
 class Retention(BaseModel):
@@ -86,19 +113,12 @@ class Suite(BaseModel):
     models: tuple[Entry, ...] = ()
     explainers: Annotated[tuple[Entry, ...], Field(min_length=1)]
     retention: Retention | None = None
+    limits: Limits = Limits()
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""
         axes = {
-            axis: [
-                {
-                    "label": entry.label,
-                    **entry.component.identity(),
-                    **({"datasets": list(entry.datasets)} if entry.datasets else {}),
-                }
-                for entry in getattr(self, axis)
-            ]
-            for axis in ("datasets", "models", "explainers")
+            axis: [_described(entry) for entry in getattr(self, axis)] for axis in ("datasets", "models", "explainers")
         }
         plain = self.model_dump(mode="json", exclude={"datasets", "models", "explainers"})
         return {**plain, **axes}
@@ -115,6 +135,14 @@ class Suite(BaseModel):
         plain = [entry for entry in self.models_on(dataset) if entry.component.name == "mlp"]
         unpenalised = [entry for entry in plain if entry.component.group_lasso == 0]
         return next(iter(unpenalised + plain), None)
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    """Label and identity of an entry, and what of it differs from the suite."""
+    own: dict[str, Any] = {} if entry.standardise is None else {"standardise": entry.standardise}
+    if entry.datasets:
+        own["datasets"] = list(entry.datasets)
+    return {"label": entry.label, **entry.component.identity(), **own}
 
 
 def shipped() -> list[str]:
@@ -193,11 +221,24 @@ def from_dict(content: dict[str, Any]) -> Suite:
         table["ks"] = tuple(table.get("ks", ()))
         fields["retention"] = _validated(Retention, table, "[retention]")
         registry.create("models", "mlp", {**table.get("judge", {})})
+    if "limits" in fields:
+        fields["limits"] = _limits(fields["limits"])
     if fields.get("folds") == 1:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
     suite: Suite = _validated(Suite, fields, "suite")
     _check_models(suite)
     return suite
+
+
+def _limits(table: Any) -> Limits:
+    if not isinstance(table, dict):
+        raise InputError(f"suite: expected a [limits] table, got {table!r}")
+    limits: Limits = _validated(Limits, table, "[limits]")
+    if limits.memory is not None and not re.fullmatch(rf"\d+(\.\d+)? ?({'|'.join(UNITS)})", limits.memory):
+        raise InputError(
+            f'[limits]: memory: expected a number and one of {", ".join(UNITS)}, such as "2GiB", got {limits.memory!r}'
+        )
+    return limits
 
 
 def _check_models(suite: Suite) -> None:
@@ -232,6 +273,8 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
         raise InputError(f"suite: every [[{axis}]] table needs a name; known: {', '.join(registry.names(axis))}")
     if "optional" in row and (axis != "datasets" or not isinstance(row["optional"], bool)):
         raise InputError("suite: optional = true or false belongs to a [[datasets]] table")
+    if "standardise" in row and (axis != "datasets" or not isinstance(row["standardise"], bool)):
+        raise InputError("suite: standardise = true or false belongs to the suite, or to a [[datasets]] table")
     restricted = row.get("datasets", [])
     if "datasets" in row and (
         axis != "models" or not isinstance(restricted, list) or not restricted or set(map(type, restricted)) != {str}
@@ -262,6 +305,7 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
                 label=f"{base} ({suffix})" if suffix else base,
                 component=component,
                 optional=row.get("optional", False),
+                standardise=row.get("standardise"),
                 datasets=tuple(restricted),
             )
         )

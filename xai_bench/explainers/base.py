@@ -27,6 +27,14 @@ Needs = Literal["data", "predict", "gradient", "linear_first_layer", "spectral"]
 Aggregate = Literal["mean_abs", "abs_mean", "rms"]
 BaselineName = Literal["mean", "zero"]
 
+ELEMENTS = 2**23
+"""Numbers in one batch of rows (32 MiB in float32)."""
+
+
+def rows_at_once(limit: int, d: int) -> int:
+    """Rows of ``d`` inputs in one batch: ``limit``, and fewer where they would be more than ``ELEMENTS`` numbers."""
+    return max(1, min(limit, ELEMENTS // d))
+
 
 @dataclass
 class Evaluations:
@@ -218,6 +226,39 @@ def _checked(name: str, raw: object, d: int) -> NDArray[np.float64]:
     if (values < 0).any():
         raise ValueError(f"{name}: expected relevances >= 0, got {values.min():.3g}: return absolute values")
     return values
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selector found with its present fields.
+
+    Attributes
+    ----------
+    relevance : (d,) finite and >= 0; larger is more relevant
+    valid_score : accuracy, or R2, on the validation rows of what was fitted on the training rows (higher is
+        better); None where nothing is fitted that predicts, so that there is nothing to tune
+    """
+
+    relevance: NDArray
+    valid_score: float | None = None
+
+
+class Selector(Explainer):
+    """A method that looks at the data and fits a model of its own; it sees no network. Subclasses write ``select``.
+
+    All of it is set-up. ``select`` may be called for copies with other fields, to choose among them by
+    ``valid_score``.
+    """
+
+    needs: ClassVar[Needs] = "data"
+
+    @abstractmethod
+    def select(self, problem: Problem) -> Selection:
+        """Fit on ``X_train, y_train``, score on ``X_valid, y_valid``; all randomness from ``problem.generator``."""
+
+    def relevance(self, problem: Problem) -> NDArray:
+        with problem.clock.setting_up():
+            return self.select(problem).relevance
 
 
 class LocalExplainer(Explainer):

@@ -74,6 +74,24 @@ def layer_use(model: nn.Module, X: Tensor) -> LayerUse:
     )
 
 
+def never_negative(model: nn.Module, X: Tensor) -> list[nn.Module]:
+    """The modules with weights of their own whose inputs are >= 0 on all rows of ``X`` (n, d): those behind a ReLU."""
+    lowest: dict[nn.Module, float] = {}
+
+    def enter(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        lowest[module] = min(lowest.get(module, 0.0), float(inputs[0].min()))
+
+    layers = [m for m in model.modules() if next(m.parameters(recurse=False), None) is not None]
+    handles = [layer.register_forward_pre_hook(enter) for layer in layers]
+    try:
+        with torch.no_grad():
+            model(X)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [layer for layer in layers if lowest.get(layer) == 0.0]
+
+
 def fold_every_batch_norm(model: nn.Module) -> nn.Module:
     """``fold_batch_norm`` on every nn.Sequential inside ``model`` (itself included), in place.
 

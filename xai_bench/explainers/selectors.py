@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
-from xai_bench.explainers.base import Explainer, Kind, Needs, Problem
+from xai_bench.explainers.base import Explainer, Kind, Needs, Problem, Selection, Selector
 
 BATCH = 8192
 
@@ -62,7 +62,7 @@ class _Fitted:
         return -float((outputs[:, 0] - target).square().mean())
 
 
-class MutualInformation(Explainer):
+class MutualInformation(Selector):
     """Mutual information of each input alone with the target, in nats (Kraskov et al. 2004; Ross 2014).
 
     Estimated by scikit-learn from nearest neighbours. It looks at the data, not at a model, and at one input at a
@@ -70,19 +70,18 @@ class MutualInformation(Explainer):
     """
 
     name: ClassVar[str] = "mutual_information"
-    needs: ClassVar[Needs] = "data"
 
     rows: Annotated[int, Field(ge=10)] = 2000
     """Training rows at the most."""
     neighbours: Annotated[int, Field(ge=1)] = 3
 
-    def relevance(self, problem: Problem) -> NDArray:
+    def select(self, problem: Problem) -> Selection:
         from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
         estimate: Any = mutual_info_classif if problem.kind == "classification" else mutual_info_regression
-        with problem.clock.setting_up():
-            n = len(problem.X_train)
-            rows = np.sort(problem.generator.permutation(n)[: self.rows])
-            X, y = problem.X_train.cpu().numpy()[rows], problem.y_train.cpu().numpy()[rows]
-            seed = int(problem.generator.integers(2**31))
-            return np.asarray(estimate(X, y, n_neighbors=self.neighbours, random_state=seed), dtype=np.float64)
+        n = len(problem.X_train)
+        rows = np.sort(problem.generator.permutation(n)[: self.rows])
+        X, y = problem.X_train.cpu().numpy()[rows], problem.y_train.cpu().numpy()[rows]
+        seed = int(problem.generator.integers(2**31))
+        found = estimate(X, y, n_neighbors=self.neighbours, random_state=seed)
+        return Selection(np.asarray(found, dtype=np.float64))

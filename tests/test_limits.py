@@ -1,0 +1,144 @@
+"""Cells that take too long, take too much, or end their process: each ends alone, and costs the others nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.test_matrix import assert_same
+from xai_bench import plan, read, run, suite
+from xai_bench.block import limits_memory
+
+PLUGIN = """
+import os, time
+import numpy as np
+from xai_bench import DataSource, Explainer, register
+
+@register
+class Deadly(DataSource):
+    name = "deadly"
+    def draw(self, rng):
+        os._exit(3)
+
+@register
+class Sleeps(Explainer):
+    name = "sleeps"
+    needs = "data"
+    seconds: float = 60.0
+    def relevance(self, problem):
+        if problem.d > 4:  # not while warming up
+            until = time.monotonic() + self.seconds
+            while time.monotonic() < until:
+                time.sleep(0.01)
+        return problem.X_train.var(0)
+
+@register
+class Dies(Explainer):
+    name = "dies"
+    def relevance(self, problem):
+        os._exit(9)
+
+@register
+class Grows(Explainer):
+    name = "grows"
+    needs = "data"
+    def relevance(self, problem):
+        return np.ones((300 << 20) // 8)[: problem.d]
+"""
+OTHERS = [{"name": "spectral"}, {"name": "saliency"}, {"name": "mutual_information"}]
+
+
+@pytest.fixture
+def small(tiny, tmp_path, plugin_registry):
+    """One dataset, one network; the plugin above is known."""
+    path = tmp_path / "limits.py"
+    path.write_text(PLUGIN)
+    plugin_registry.load_plugin(path)
+    return {**tiny, "data_seeds": [0], "datasets": tiny["datasets"][:1], "models": tiny["models"][:1]}
+
+
+@pytest.fixture
+def without(small, tmp_path):
+    """What the other explainers find when they are alone."""
+    return run({**small, "explainers": OTHERS}, out=tmp_path / "without")
+
+
+def others(results):
+    """The cells of the other explainers only."""
+    names = {entry["name"] for entry in OTHERS} | {"random", "oracle"}
+    wanted = results._plan["explainer"].isin(names) & (results._plan["dataset"] != "deadly")
+    results._plan = results._plan[wanted].reset_index(drop=True)
+    kept = set(results._plan["cell"])
+    results.relevance = {key: values for key, values in results.relevance.items() if key in kept}
+    results.__dict__.pop("cells", None)
+    return results
+
+
+def test_in_workers_each_cell_ends_alone(small, without, tmp_path):
+    small["explainers"] = [{"name": "sleeps"}, OTHERS[0], {"name": "dies"}, *OTHERS[1:]]
+    small["datasets"] = [{"name": "deadly"}, *small["datasets"]]
+    results = run({**small, "limits": {"seconds": 2}}, out=tmp_path, jobs=2)
+    cells = results.cells
+    dead = cells[cells["dataset"] == "deadly"]
+    assert set(dead["status"]) == {"failed"}
+    assert set(dead["reason"]) == {"the worker died, exit code 3, loading or training"}
+    ended = cells[cells["dataset"] != "deadly"].set_index("explainer").loc[["sleeps", "dies"]]
+    assert list(ended["status"]) == ["timed_out", "failed"]
+    assert list(ended["reason"]) == ["over the limit of 2 s", "the worker died, exit code 9"]
+    assert ended.loc["sleeps", "explain_wall"] == 2
+    assert_same(others(results), without)
+
+
+def test_in_this_process_the_limit_is_soft(small, without, tmp_path):
+    small["explainers"] = [{"name": "sleeps"}, *OTHERS]
+    results = run({**small, "limits": {"seconds": 0.5}}, out=tmp_path)
+    assert list(results.cells.query("explainer == 'sleeps'")["status"]) == ["timed_out"]
+    assert_same(others(results), without)
+
+
+def test_a_higher_limit_tries_again_and_a_lower_one_does_not(small, tmp_path):
+    small["explainers"] = [{"name": "sleeps", "seconds": 0.6}, {"name": "mutual_information"}]
+
+    def again(seconds):
+        progress = []
+        limits = {"limits": {"seconds": seconds}} if seconds else {}
+        cells = run({**small, **limits}, out=tmp_path, on_progress=lambda p: progress.append(p.total)).cells
+        return list(cells.query("explainer == 'sleeps'")["status"]), max(progress, default=0)
+
+    assert again(0.2) == (["timed_out"], 4)
+    assert again(0.2) == (["timed_out"], 0)
+    assert again(0.1) == (["timed_out"], 0)
+    assert again(None) == (["done"], 1)
+    assert again(0.1) == (["done"], 0), "what is done is done"
+
+
+def test_keys_do_not_depend_on_limits(tiny):
+    def keys(**change):
+        return [cell.key for block in plan.blocks(suite.from_dict({**tiny, **change})) for cell in block.cells]
+
+    assert keys() == keys(limits={"seconds": 1, "memory": "1GiB"})
+
+
+@pytest.mark.skipif(not limits_memory(), reason="the limit of memory needs Linux")
+def test_too_much_memory_is_a_failure_with_a_reason(small, tmp_path):
+    small["explainers"] = [{"name": "grows"}, {"name": "mutual_information"}]
+    cells = run({**small, "limits": {"memory": "64MiB"}}, out=tmp_path).cells.set_index("explainer")
+    assert cells.loc["grows", "status"] == "failed"
+    assert cells.loc["grows", "reason"].startswith("over the limit of 0.0625 GiB: ")
+    assert cells.loc["mutual_information", "status"] == "done"
+    assert list(run(small, out=tmp_path).cells["status"]) == ["done"] * len(cells)
+
+
+def test_where_there_is_no_alarm_the_run_says_so(small, tmp_path):
+    small["explainers"] = [{"name": "mutual_information"}]
+    notices = []
+    thread = threading.Thread(
+        target=lambda: run(
+            {**small, "limits": {"seconds": 60}}, out=tmp_path, on_progress=lambda p: notices.extend(p.notices)
+        )
+    )
+    thread.start()
+    thread.join()
+    assert any("limit of time" in notice for notice in notices)
+    assert set(read(tmp_path / "runs" / "tiny").cells["status"]) == {"done"}

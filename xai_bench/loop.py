@@ -1,0 +1,268 @@
+"""The loop in the parent: it hands out what is missing, watches over it, and stores what comes back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from xai_bench import plan, registry, retention
+from xai_bench.block import (
+    Prepared,
+    RetentionTask,
+    limits_memory,
+    run_block,
+    run_retention,
+    set_up_worker,
+)
+from xai_bench.component import canonical_json, sha256
+from xai_bench.store import CellResult, Costs, Measurement, Status, Store
+from xai_bench.suite import Suite
+from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, Started, ThisProcess, Workers
+
+
+@dataclass
+class Progress:
+    """How far a run is; given to ``on_progress`` after every block."""
+
+    total: int
+    """Cells to compute in this run."""
+    done: int = 0
+    unsupported: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    retained: int = 0
+    """Draws whose retention is judged."""
+    to_retain: int = 0
+    notices: list[str] = field(default_factory=list)
+    retention_failures: list[str] = field(default_factory=list)
+    last: str = ""
+
+    @property
+    def finished(self) -> int:
+        return self.done + self.unsupported + self.failed + self.timed_out
+
+
+@contextmanager
+def executor(jobs: int | None, seconds: float | None) -> Iterator[Executor]:
+    """``jobs`` worker processes, or this process (None), with a limit of time for every cell."""
+    if jobs is not None:
+        with Workers(jobs, seconds, set_up_worker, (registry.plugins(),)) as workers:
+            yield workers
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    set_up_worker(())
+    try:
+        yield ThisProcess(seconds)
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
+@dataclass
+class _OpenBlock:
+    """A block under way, and what has come of it."""
+
+    block: plan.Block
+    prepared: Prepared | None = None
+    cells: list[CellResult] = field(default_factory=list)
+    running: str | None = None
+    """Key of the cell that is being explained."""
+
+    def take(self, content: Prepared | Started | CellResult) -> None:
+        if isinstance(content, Prepared):
+            self.prepared = content
+        elif isinstance(content, Started):
+            self.running = content.name
+        else:
+            self.cells.append(content)
+            self.running = None
+
+    def rest(self) -> tuple[plan.Cell, ...]:
+        """The cells without a result."""
+        known = {cell.key for cell in self.cells}
+        return tuple(cell for cell in self.block.cells if cell.key not in known)
+
+
+@dataclass
+class _OpenRetention:
+    """The retention of one draw under way."""
+
+    task: RetentionTask
+    judged: retention.Judged | None = None
+
+    def take(self, content: retention.Judged) -> None:
+        self.judged = content
+
+
+class Loop:
+    """Hands out blocks; when all blocks of a draw are back, its retention.
+
+    A worker that takes too long with a cell is killed, one that dies is dead: that cell is over (``timed_out`` or
+    ``failed``), what was finished before is stored, and the rest of the block is handed out again.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        store: Store,
+        planned: list[plan.Block],
+        todo: list[plan.Block],
+        number: int,
+        progress: Progress,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.suite, self.store, self.number = suite, store, number
+        self.progress, self.on_progress = progress, on_progress or (lambda _: None)
+        self.waiting: deque[plan.Block | RetentionTask] = deque(todo)
+        self.planned = plan.by_draw(planned)
+        self.open = {key: len(blocks) for key, blocks in plan.by_draw(todo).items()}
+        self.running: dict[int, _OpenBlock | _OpenRetention] = {}
+        self._submitted = 0
+
+    def run(self, jobs: int | None) -> None:
+        """Compute and store everything that waits, and the retention that is missing."""
+        untouched = [key for key in self.planned if key not in self.open] if self.suite.retention else []
+        self.progress.to_retain = (len(self.open) + len(untouched)) if self.suite.retention else 0
+        unjudged = [task for key in untouched if (task := self._retention(key)) is not None]
+        self.progress.retained = len(untouched) - len(unjudged)
+        self.waiting.extendleft(unjudged)
+        if not self.waiting:
+            return
+        self._notice_limits(jobs)
+        self.on_progress(self.progress)
+        with executor(jobs, self.suite.limits.seconds) as workers:
+            while self.waiting or self.running:
+                while self.waiting and workers.room():
+                    self._submit(workers, self.waiting.popleft())
+                for event in workers.wait():
+                    self._handle(event)
+
+    def _notice_limits(self, jobs: int | None) -> None:
+        limits = self.suite.limits
+        if limits.seconds and jobs is None and not ThisProcess.can_stop():
+            self.progress.notices.append("the limit of time is not kept without worker processes here: use jobs")
+        if limits.memory and not limits_memory():
+            self.progress.notices.append("the limit of memory is not kept on this system: it needs Linux")
+
+    def _submit(self, workers: Executor, work: plan.Block | RetentionTask) -> None:
+        self._submitted += 1
+        if isinstance(work, plan.Block):
+            self.running[self._submitted] = _OpenBlock(work)
+            workers.submit(self._submitted, run_block, work, self.store.weights(work.model_key))
+        else:
+            self.running[self._submitted] = _OpenRetention(work)
+            workers.submit(self._submitted, run_retention, work)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Item):
+            self.running[event.task].take(event.content)
+            return
+        work = self.running.pop(event.task)
+        if isinstance(work, _OpenRetention):
+            self._store_retention(work.task, work.judged, _what(event))
+        elif isinstance(event, Died | OverTime | Raised):
+            self._cut(work, event)
+        else:
+            self._store_block(work)
+            self._closed(work.block)
+        self.on_progress(self.progress)
+
+    def _cut(self, work: _OpenBlock, event: Event) -> None:
+        """Store what a block came to before its end, and hand out its rest again."""
+        seconds = self.suite.limits.seconds
+        if isinstance(event, OverTime):
+            status: Status = "timed_out"
+            reason, costs = f"over the limit of {seconds:g} s", Costs(explain_wall=seconds or 0.0)
+        else:
+            status, reason, costs = "failed", _what(event), Costs()
+        guilty: list[str | None] = [work.running]
+        if work.running is None and status == "failed":  # It was not an explainer: nothing of the block can be had.
+            guilty = [cell.key for cell in work.rest()]
+            reason += "" if work.prepared else ", loading or training"
+        work.cells += [CellResult(key, status, reason, costs) for key in guilty if key is not None]
+        self._store_block(work)
+        rest = work.rest()
+        if rest:
+            self.waiting.appendleft(replace(work.block, cells=rest))
+        else:
+            self._closed(work.block)
+
+    def _store_block(self, work: _OpenBlock) -> None:
+        prepared = work.prepared
+        if prepared is None:
+            self.store.add(work.cells, self.number)
+        else:
+            self.store.add(work.cells, self.number, prepared.draw, prepared.model)
+            new = [notice for notice in prepared.notices if notice not in self.progress.notices]
+            self.progress.notices.extend(new)
+        for cell in work.cells:
+            setattr(self.progress, cell.status, getattr(self.progress, cell.status) + 1)
+        self.progress.last = " · ".join(filter(None, (work.block.draw.dataset.label, work.block.model_label)))
+
+    def _closed(self, block: plan.Block) -> None:
+        """No cell of a block is open any more; the last block of a draw calls for its retention."""
+        self.open[block.draw.key] -= 1
+        if self.open[block.draw.key] or not self.suite.retention:
+            return
+        task = self._retention(block.draw.key)
+        if task is None:
+            self.progress.retained += 1
+        else:
+            self.waiting.appendleft(task)
+
+    def _retention(self, draw_key: str) -> RetentionTask | None:
+        """The task of judging what is not judged of a draw, or None."""
+        settings = self.suite.retention
+        assert settings is not None
+        draw_blocks = self.planned[draw_key]
+        draw = draw_blocks[0].draw
+        judge = retention.judge_key(draw, settings)
+        plain = self._plain_models(draw_blocks)
+        key = sha256(canonical_json([judge, settings.model_dump(mode="json"), sorted(plain.values())]))
+        retained, settled = self.store.retained(key), self.store.settled()
+        ranked, model_keys = [], set()
+        for block in draw_blocks:
+            if not settings.every_model_seed and block.model_seed != self.suite.model_seeds[0]:
+                continue
+            waiting = [cell for cell in block.cells if cell.key not in retained]
+            relevances = self.store.relevances(cell.key for cell in waiting)
+            model_key = block.model_key or plain.get(block.model_seed, "")
+            if self.store.weights(model_key) is None:
+                model_key = ""
+            for cell in waiting:
+                if cell.key in relevances or (cell.label == "random" and cell.key in settled):
+                    ranked.append(retention.Ranked(cell.key, relevances.get(cell.key), model_key))
+                    model_keys.add(model_key)
+        if not ranked:
+            return None
+        components = {b.model_key: b.model.component for b in draw_blocks if b.model}
+        models = {k: (components[k], self.store.weights(k)) for k in sorted(model_keys - {""})}
+        return RetentionTask(key, judge, draw, settings, tuple(ranked), models, self.store.judgements(judge))  # type: ignore[arg-type]
+
+    def _plain_models(self, draw_blocks: list[plan.Block]) -> dict[int, str]:
+        """Model seed to the key of the suite's plain network of that seed."""
+        entry = self.suite.plain_model(draw_blocks[0].draw.dataset.label)
+        return {b.model_seed: b.model_key for b in draw_blocks if b.model and entry and b.model.label == entry.label}
+
+    def _store_retention(self, task: RetentionTask, judged: retention.Judged | None, reason: str) -> None:
+        if judged is None:
+            message = f"retention of {task.draw.dataset.label}, data seed {task.draw.data_seed}: {reason}"
+            self.progress.retention_failures.append(message)
+            # Under no key: the next run judges it again.
+            none = (Measurement("retention_retrained_area", None, reason=reason),)
+            self.store.add_retention("", task.judge, {ranked.cell: none for ranked in task.ranked}, {})
+        else:
+            self.store.add_retention(task.key, task.judge, judged.measurements, judged.judgements)
+        self.progress.retained += 1
+        self.progress.last = f"{task.draw.dataset.label} · retention"
+
+
+def _what(event: Event) -> str:
+    """Why a task ended early, in words."""
+    if isinstance(event, Raised):
+        return event.reason
+    return f"the worker died, exit code {event.exit_code}" if isinstance(event, Died) else ""

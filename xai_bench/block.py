@@ -102,7 +102,6 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
     everything = np.ones(data.d, dtype=bool)
     order = np.argsort(data.permutation)
     truth = data.canonical_truth
-    constant = data.canonical((data.X_train == data.X_train[0]).all(0))
     return {
         "dataset": source.name,
         "kind": data.kind,
@@ -118,7 +117,7 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
         "target_name": data.target_name,
         "target_units": data.target_units,
         "target_std": data.target_std,
-        "constant": np.flatnonzero(constant).tolist(),
+        "constant": constant(data),
         "content_hash": data.content_hash,
         "ceiling": source.ceiling(everything),
         **(scoring.truth_to_json(truth) if truth else {"roles": None, "graded": None, "resolution": None}),
@@ -127,6 +126,11 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
         "spearman_ceiling": spearman_ceiling(truth) if truth else None,
         "notices": list(data.notices),
     }
+
+
+def constant(data: Dataset) -> list[int]:
+    """Inputs that are constant on the training rows, whose relevance is set to 0; canonical columns."""
+    return np.flatnonzero(data.canonical((data.X_train == data.X_train[0]).all(0))).tolist()
 
 
 def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn.Module | None, ModelRecord | None]:
@@ -185,7 +189,7 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset) 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
     """Scores of a relevance in canonical order."""
     truth = data.canonical_truth
-    return scoring.recovery(relevance, truth, scoring.metrics()) if truth else ()
+    return scoring.recovery(relevance, truth, scoring.metrics(), constant(data)) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:

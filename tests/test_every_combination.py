@@ -83,7 +83,7 @@ def test_done_or_unsupported(name, files, tmp_path):
 
 
 def assert_controls(results):
-    """The oracle scores exactly 1 unless a score is descriptive; random's mean is within 4 standard errors of chance."""
+    """The oracle scores 1 unless a score is descriptive; the mean of random is within 4 standard errors of chance."""
     metrics = {metric.name: metric for metric in scoring.metrics() if metric.reads == "ranks"}
     scores = results.measurements.pivot_table(index=["dataset", "explainer"], columns="metric", values="value")
     chances = {draw: content["chance"] for draw, content in results.draws.items() if content["roles"]}

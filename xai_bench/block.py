@@ -56,7 +56,8 @@ def run_block(block: Block, weights: bytes | None = None) -> BlockResult:
     """Load, fit (unless ``weights`` are given), explain and score. Never raises: a failure is a result."""
     try:
         data = load(block.draw)
-        record = DrawRecord(block.draw.key, describe(data, block.draw))
+        null = block.draw.permutation is not None
+        record = None if null else DrawRecord(block.draw.key, describe(data, block.draw))
         model, trained = _model(block, data, weights)
     except Exception as error:
         reason = reason_of(error)
@@ -72,7 +73,7 @@ def run_block(block: Block, weights: bytes | None = None) -> BlockResult:
         feature_shape=data.feature_shape,
     )
     cells = tuple(
-        _explain(cell, cell.explainer, problem, data) if cell.explainer else _control(cell, block, data)
+        _explain(cell, cell.explainer, problem, data, null) if cell.explainer else _control(cell, block, data)
         for cell in block.cells
     )
     return BlockResult(cells, record, trained, data.notices)
@@ -91,8 +92,10 @@ def reason_of(error: BaseException) -> str:
 
 @functools.lru_cache(maxsize=2)
 def load(draw: Draw) -> Dataset:
-    """A draw's dataset, standardised if the suite says so."""
+    """A draw's dataset, its targets permuted in a null run, standardised if the suite says so."""
     data: Dataset = draw.dataset.component.load(draw.data_seed, draw.fold)
+    if draw.permutation is not None:
+        data = data.with_permuted_targets(np.random.default_rng(stream_seed("permutation", draw.key)))
     return data.standardised() if draw.standardise else data
 
 
@@ -159,7 +162,8 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes) -> t
     return module.eval()
 
 
-def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset) -> CellResult:
+def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, null: bool) -> CellResult:
+    """``null``: of permuted targets, about which the truth says nothing."""
     try:
         reason = explainer.unsupported(problem)
         if reason is not None:
@@ -182,7 +186,7 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset) 
         "done",
         costs=Costs(**costs, peak_memory=grown),
         relevance=relevance,
-        measurements=_recovery(relevance, data),
+        measurements=() if null else _recovery(relevance, data),
     )
 
 

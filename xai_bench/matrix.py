@@ -248,6 +248,7 @@ def _plan_rows(planned: list[plan.Block]) -> Iterator[PlanRow]:
                 data_seed=block.draw.data_seed,
                 model_seed=block.model_seed,
                 fold=block.draw.fold.number if block.draw.fold else -1,
+                permutation=-1 if block.draw.permutation is None else block.draw.permutation,
             )
 
 
@@ -292,7 +293,7 @@ class _Loop:
         self.suite, self.store, self.number = suite, store, number
         self.progress, self.on_progress = progress, on_progress or (lambda _: None)
         self.todo = todo
-        self.planned = plan.by_draw(planned)
+        self.planned = plan.by_draw([block for block in planned if block.draw.permutation is None])
         self.open = {key: len(blocks) for key, blocks in plan.by_draw(todo).items()}
         self.running: dict[Future, Any] = {}
 
@@ -301,7 +302,7 @@ class _Loop:
         from xai_bench.block import run_block
 
         untouched = [key for key in self.planned if key not in self.open] if self.suite.retention else []
-        self.progress.to_retain = (len(self.open) + len(untouched)) if self.suite.retention else 0
+        self.progress.to_retain = len(self.planned) if self.suite.retention else 0
         unjudged = [task for key in untouched if (task := self._retention(key)) is not None]
         self.progress.retained = len(untouched) - len(unjudged)
         if not self.todo and not unjudged:
@@ -323,7 +324,7 @@ class _Loop:
                     if isinstance(item, plan.Block):
                         self._store_block(item, future)
                         self.open[item.draw.key] -= 1
-                        if self.open[item.draw.key] == 0 and self.suite.retention:
+                        if self.open[item.draw.key] == 0 and self.suite.retention and item.draw.key in self.planned:
                             self._submit_retention(executor, self._retention(item.draw.key))
                     else:
                         self._store_retention(item, future)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xai_bench.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Status = Literal["done", "unsupported", "failed", "timed_out"]
 SETTLED = ("done", "unsupported")
 
@@ -30,7 +30,7 @@ CREATE TABLE provenance (id INTEGER PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE plan (
   position INTEGER PRIMARY KEY, cell TEXT NOT NULL, draw TEXT NOT NULL, model_key TEXT NOT NULL,
   dataset TEXT NOT NULL, model TEXT NOT NULL, explainer TEXT NOT NULL,
-  data_seed INTEGER NOT NULL, model_seed INTEGER NOT NULL, fold INTEGER NOT NULL);
+  data_seed INTEGER NOT NULL, model_seed INTEGER NOT NULL, fold INTEGER NOT NULL, permutation INTEGER NOT NULL);
 CREATE TABLE draws (key TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE models (key TEXT PRIMARY KEY, content TEXT NOT NULL, weights BLOB NOT NULL);
 CREATE TABLE cells (
@@ -100,7 +100,7 @@ class DrawRecord:
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One cell of the suite under the labels of the suite."""
+    """One cell of the suite under the labels of the suite. ``permutation``: the number of a null run, or -1."""
 
     cell: str
     draw: str
@@ -111,6 +111,7 @@ class PlanRow:
     data_seed: int
     model_seed: int
     fold: int
+    permutation: int = -1
 
 
 class Store:
@@ -171,7 +172,7 @@ class Store:
             self.set_meta("suite", json.dumps(suite))
             self._db.execute("DELETE FROM plan")
             rows = [(i, *asdict(row).values()) for i, row in enumerate(plan)]
-            self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             cursor = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (json.dumps(provenance),))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -330,7 +331,19 @@ class Results:
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, data_seed, model_seed,
         fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, and of the
         model: train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall.
+        Null runs are not among them.
         """
+        everything = self._every_cell
+        return everything[everything["permutation"] < 0].drop(columns="permutation").reset_index(drop=True)
+
+    @cached_property
+    def null_cells(self) -> pd.DataFrame:
+        """The cells of the null runs: as ``cells``, and ``permutation``, the number of the permuted targets."""
+        everything = self._every_cell
+        return everything[everything["permutation"] >= 0].reset_index(drop=True)
+
+    @cached_property
+    def _every_cell(self) -> pd.DataFrame:
         costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=list(Costs.__annotations__))
         stored = pd.concat([self._cells.drop(columns="costs"), costs], axis=1)
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
@@ -377,5 +390,6 @@ class Results:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The cells that failed or ran out of time, with their reasons."""
-        return self.cells[self.cells["status"].isin(["failed", "timed_out"])]
+        """The cells that failed or ran out of time, null runs included, with their reasons."""
+        everything = self._every_cell
+        return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")

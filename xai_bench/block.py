@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from xai_bench import registry, retention, scoring
+from xai_bench import registry, retention, sanity, scoring
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.errors import InputError
@@ -62,7 +62,16 @@ def run_block(block: Block, weights: bytes | None = None) -> BlockResult:
     except Exception as error:
         reason = reason_of(error)
         return BlockResult(tuple(CellResult(cell.key, "failed", reason) for cell in block.cells))
-    problem = Problem(
+    problem = _problem(data, model)
+    cells = tuple(
+        _explain(cell, cell.explainer, problem, data, null) if cell.explainer else _control(cell, block, data)
+        for cell in block.cells
+    )
+    return BlockResult(cells, record, trained, data.notices)
+
+
+def _problem(data: Dataset, model: torch.nn.Module | None) -> Problem:
+    return Problem(
         model=model,
         X_train=torch.from_numpy(data.X_train),
         y_train=torch.from_numpy(data.y_train),
@@ -72,11 +81,6 @@ def run_block(block: Block, weights: bytes | None = None) -> BlockResult:
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
     )
-    cells = tuple(
-        _explain(cell, cell.explainer, problem, data, null) if cell.explainer else _control(cell, block, data)
-        for cell in block.cells
-    )
-    return BlockResult(cells, record, trained, data.notices)
 
 
 def reason_of(error: BaseException) -> str:
@@ -281,3 +285,32 @@ def run_retention(task: RetentionTask) -> retention.Judged:
     data = load(task.draw)
     models = {key: from_weights(architecture, data, w) for key, (architecture, w) in task.models.items()}
     return retention.judge(data, task.draw, task.settings, task.ranked, models, task.known)
+
+
+@dataclass(frozen=True)
+class SanityTask:
+    """The relevances of one network that are to be followed while its layers are initialised anew.
+
+    ``block`` holds the cells in question; ``relevances``: cell key to (d,) relevances in canonical order.
+    """
+
+    block: Block
+    weights: bytes
+    relevances: Mapping[str, NDArray]
+
+
+def run_sanity(task: SanityTask) -> dict[str, tuple[Measurement, ...] | str]:
+    """Cell key to its measurements, or to the reason why there are none."""
+    assert task.block.model is not None
+    architecture: Architecture = task.block.model.component
+    data = load(task.block.draw)
+    problem = _problem(data, from_weights(architecture, data, task.weights))
+    found: dict[str, tuple[Measurement, ...] | str] = {}
+    for cell in task.block.cells:
+        assert cell.explainer is not None
+        original, seed = data.shuffled(task.relevances[cell.key]), stream_seed("explainer", cell.key)
+        try:
+            found[cell.key] = sanity.curves(cell.explainer, architecture, problem, original, task.block.model_key, seed)
+        except Exception as error:
+            found[cell.key] = reason_of(error)
+    return found

@@ -296,22 +296,26 @@ class _Loop:
         self.planned = plan.by_draw([block for block in planned if block.draw.permutation is None])
         self.open = {key: len(blocks) for key, blocks in plan.by_draw(todo).items()}
         self.running: dict[Future, Any] = {}
+        self.whole = {(block.draw.key, block.model_key): block for block in planned}
 
     def run(self, jobs: int | None) -> None:
         """Compute and store everything in ``todo``, and the retention that is missing."""
-        from xai_bench.block import run_block
+        from xai_bench.block import SanityTask, run_block, run_sanity
 
         untouched = [key for key in self.planned if key not in self.open] if self.suite.retention else []
         self.progress.to_retain = len(self.planned) if self.suite.retention else 0
         unjudged = [task for key in untouched if (task := self._retention(key)) is not None]
         self.progress.retained = len(untouched) - len(unjudged)
-        if not self.todo and not unjudged:
+        unfinished = {(block.draw.key, block.model_key) for block in self.todo}
+        unchecked = [task for place in self.whole if place not in unfinished and (task := self._sanity(*place))]
+        if not self.todo and not unjudged and not unchecked:
             return
         self.on_progress(self.progress)
         with _executor(jobs) as executor:
             waiting = [*self.todo]
             for task in unjudged:
                 self._submit_retention(executor, task)
+            self.running |= {executor.submit(run_sanity, task): task for task in unchecked}
             ahead = 2 * (jobs or 1)
             while waiting or self.running:
                 while waiting and len(self.running) < ahead:
@@ -323,9 +327,13 @@ class _Loop:
                     item = self.running.pop(future)
                     if isinstance(item, plan.Block):
                         self._store_block(item, future)
+                        if task := self._sanity(item.draw.key, item.model_key):
+                            self.running[executor.submit(run_sanity, task)] = task
                         self.open[item.draw.key] -= 1
                         if self.open[item.draw.key] == 0 and self.suite.retention and item.draw.key in self.planned:
                             self._submit_retention(executor, self._retention(item.draw.key))
+                    elif isinstance(item, SanityTask):
+                        self._store_sanity(item, future)
                     else:
                         self._store_retention(item, future)
                     self.on_progress(self.progress)
@@ -407,3 +415,32 @@ class _Loop:
             self.store.add_retention(task.key, task.judge, judged.measurements, judged.judgements)
         self.progress.retained += 1
         self.progress.last = f"{task.draw.dataset.label} · retention"
+
+    def _sanity(self, draw_key: str, model_key: str) -> Any | None:
+        """The task of following the relevances of one network that are not followed yet, or None."""
+        table, block = self.suite.sanity, self.whole[draw_key, model_key]
+        if table is None or block.model is None or block.draw.permutation is not None:
+            return None
+        if not (table.covers("datasets", block.draw.dataset.label) and table.covers("models", block.model.label)):
+            return None
+        from xai_bench import sanity
+        from xai_bench.block import SanityTask
+
+        followed = self.store.randomised(sanity.key())
+        waiting = [cell for cell in block.cells if cell.explainer is not None and cell.key not in followed]
+        waiting = [cell for cell in waiting if table.covers("explainers", cell.label)]
+        relevances = self.store.relevances(cell.key for cell in waiting)
+        weights = self.store.weights(model_key)
+        if not relevances or weights is None:
+            return None
+        cells = tuple(cell for cell in waiting if cell.key in relevances)
+        return SanityTask(replace(block, cells=cells), weights, relevances)
+
+    def _store_sanity(self, task: Any, future: Future) -> None:
+        from xai_bench import sanity
+        from xai_bench.block import reason_of
+
+        error = future.exception()
+        found = future.result() if error is None else dict.fromkeys(task.relevances, reason_of(error))
+        self.store.add_sanity(sanity.key(), found)
+        self.progress.last = f"{task.block.draw.dataset.label} · {task.block.model_label} · sanity"

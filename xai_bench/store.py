@@ -39,6 +39,7 @@ CREATE TABLE cells (
 CREATE TABLE measurements (
   cell TEXT NOT NULL, metric TEXT NOT NULL, k INTEGER NOT NULL, value REAL, reason TEXT NOT NULL,
   PRIMARY KEY (cell, metric, k)) WITHOUT ROWID;
+CREATE TABLE randomised (cell TEXT PRIMARY KEY, sanity TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE retained (cell TEXT PRIMARY KEY, retention TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE judgements (
   judge TEXT NOT NULL, mask TEXT NOT NULL, value REAL NOT NULL, error REAL NOT NULL,
@@ -218,6 +219,17 @@ class Store:
                 self._measure(cell, values)
                 self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (cell, retention))
 
+    def add_sanity(self, sanity: str, found: Mapping[str, Iterable[Measurement] | str]) -> None:
+        """Store what became of relevances as layers were initialised anew, under its key; a reason under none."""
+        with self._db:
+            for cell, values in found.items():
+                self._db.execute("DELETE FROM measurements WHERE cell = ? AND metric LIKE 'sanity%'", (cell,))
+                if isinstance(values, str):
+                    self._measure(cell, [Measurement("sanity_top", None, 1, values)])
+                else:
+                    self._measure(cell, values)
+                    self._db.execute("INSERT OR REPLACE INTO randomised VALUES (?, ?)", (cell, sanity))
+
     def add_scores(self, draw: DrawRecord, scores: Mapping[str, Iterable[Measurement]]) -> None:
         """Store further scores of cells of one draw."""
         with self._db:
@@ -267,6 +279,10 @@ class Store:
     def retained(self, retention: str) -> set[str]:
         """Keys of the cells whose retention is known under this key."""
         return {row[0] for row in self._db.execute("SELECT cell FROM retained WHERE retention = ?", (retention,))}
+
+    def randomised(self, sanity: str) -> set[str]:
+        """Keys of the cells whose relevance was followed under this key."""
+        return {row[0] for row in self._db.execute("SELECT cell FROM randomised WHERE sanity = ?", (sanity,))}
 
     def results(self) -> Results:
         """All that is stored for the current plan."""

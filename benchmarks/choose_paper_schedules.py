@@ -68,7 +68,7 @@ EXPERIMENTS = {
         1e-6,
         1e-4,
         {"learning_rate": 1e-2, "batch_size": 500, "epochs": 500.0},
-        {"learning_rate": [3e-3, 1e-2], "batch_size": [500], "epochs": [3.0, 6.0, 12.0], "min_steps": [1]},
+        {"learning_rate": [1e-2, 3e-2], "batch_size": [500], "epochs": [6.0, 12.0, 24.0], "min_steps": [1]},
     ),
     "mnist_01": Experiment(
         {},

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from xai_bench import plan, registry, retention
+from xai_bench import plan, registry, retention, sanity
 from xai_bench.block import (
     Prepared,
     RetentionTask,
+    SanityFound,
+    SanityTask,
     limits_memory,
     run_block,
     run_retention,
+    run_sanity,
     set_up_worker,
 )
 from xai_bench.component import canonical_json, sha256
@@ -98,8 +101,22 @@ class _OpenRetention:
         self.judged = content
 
 
+@dataclass
+class _OpenSanity:
+    """The sanity of one network's relevances under way."""
+
+    task: SanityTask
+    found: SanityFound | None = None
+
+    def take(self, content: SanityFound) -> None:
+        self.found = content
+
+
+Work = plan.Block | RetentionTask | SanityTask
+
+
 class Loop:
-    """Hands out blocks; when all blocks of a draw are back, its retention.
+    """Hands out blocks; when a block is back, the sanity of its relevances, when all of a draw are, its retention.
 
     A worker that takes too long with a cell is killed, one that dies is dead: that cell is over (``timed_out`` or
     ``failed``), what was finished before is stored, and the rest of the block is handed out again.
@@ -117,19 +134,22 @@ class Loop:
     ) -> None:
         self.suite, self.store, self.number = suite, store, number
         self.progress, self.on_progress = progress, on_progress or (lambda _: None)
-        self.waiting: deque[plan.Block | RetentionTask] = deque(todo)
-        self.planned = plan.by_draw(planned)
+        self.waiting: deque[Work] = deque(todo)
+        self.planned = plan.by_draw([block for block in planned if block.draw.permutation is None])
+        self.whole = {(block.draw.key, block.model_key): block for block in planned}
         self.open = {key: len(blocks) for key, blocks in plan.by_draw(todo).items()}
-        self.running: dict[int, _OpenBlock | _OpenRetention] = {}
+        self.running: dict[int, _OpenBlock | _OpenRetention | _OpenSanity] = {}
         self._submitted = 0
 
     def run(self, jobs: int | None) -> None:
-        """Compute and store everything that waits, and the retention that is missing."""
+        """Compute and store everything that waits, and the retention and sanity that is missing."""
         untouched = [key for key in self.planned if key not in self.open] if self.suite.retention else []
-        self.progress.to_retain = (len(self.open) + len(untouched)) if self.suite.retention else 0
+        self.progress.to_retain = len(self.planned) if self.suite.retention else 0
         unjudged = [task for key in untouched if (task := self._retention(key)) is not None]
         self.progress.retained = len(untouched) - len(unjudged)
-        self.waiting.extendleft(unjudged)
+        unfinished = {(block.draw.key, block.model_key) for block in self.waiting if isinstance(block, plan.Block)}
+        unfollowed = [check for place in self.whole if place not in unfinished and (check := self._sanity(*place))]
+        self.waiting.extendleft([*unjudged, *unfollowed])
         if not self.waiting:
             return
         self._notice_limits(jobs)
@@ -148,11 +168,14 @@ class Loop:
         if limits.memory and not limits_memory():
             self.progress.notices.append("the limit of memory is not kept on this system: it needs Linux")
 
-    def _submit(self, workers: Executor, work: plan.Block | RetentionTask) -> None:
+    def _submit(self, workers: Executor, work: Work) -> None:
         self._submitted += 1
         if isinstance(work, plan.Block):
             self.running[self._submitted] = _OpenBlock(work)
             workers.submit(self._submitted, run_block, work, self.store.weights(work.model_key))
+        elif isinstance(work, SanityTask):
+            self.running[self._submitted] = _OpenSanity(work)
+            workers.submit(self._submitted, run_sanity, work)
         else:
             self.running[self._submitted] = _OpenRetention(work)
             workers.submit(self._submitted, run_retention, work)
@@ -164,6 +187,8 @@ class Loop:
         work = self.running.pop(event.task)
         if isinstance(work, _OpenRetention):
             self._store_retention(work.task, work.judged, _what(event))
+        elif isinstance(work, _OpenSanity):
+            self._store_sanity(work.task, work.found, _what(event))
         elif isinstance(event, Died | OverTime | Raised):
             self._cut(work, event)
         else:
@@ -204,9 +229,11 @@ class Loop:
         self.progress.last = " · ".join(filter(None, (work.block.draw.dataset.label, work.block.model_label)))
 
     def _closed(self, block: plan.Block) -> None:
-        """No cell of a block is open any more; the last block of a draw calls for its retention."""
+        """No cell of a block is open any more: its sanity, and after the last block of a draw its retention."""
+        if followed := self._sanity(block.draw.key, block.model_key):
+            self.waiting.appendleft(followed)
         self.open[block.draw.key] -= 1
-        if self.open[block.draw.key] or not self.suite.retention:
+        if self.open[block.draw.key] or not self.suite.retention or block.draw.key not in self.planned:
             return
         task = self._retention(block.draw.key)
         if task is None:
@@ -259,6 +286,27 @@ class Loop:
             self.store.add_retention(task.key, task.judge, judged.measurements, judged.judgements)
         self.progress.retained += 1
         self.progress.last = f"{task.draw.dataset.label} · retention"
+
+    def _sanity(self, draw_key: str, model_key: str) -> SanityTask | None:
+        """The task of following the relevances of one network that are not followed yet, or None."""
+        table, block = self.suite.sanity, self.whole[draw_key, model_key]
+        if table is None or block.model is None or block.draw.permutation is not None:
+            return None
+        if not (table.covers("datasets", block.draw.dataset.label) and table.covers("models", block.model.label)):
+            return None
+        followed = self.store.randomised(sanity.key())
+        waiting = [cell for cell in block.cells if cell.explainer is not None and cell.key not in followed]
+        waiting = [cell for cell in waiting if table.covers("explainers", cell.label)]
+        relevances = self.store.relevances(cell.key for cell in waiting)
+        weights = self.store.weights(model_key)
+        if not relevances or weights is None:
+            return None
+        cells = tuple(cell for cell in waiting if cell.key in relevances)
+        return SanityTask(replace(block, cells=cells), weights, relevances)
+
+    def _store_sanity(self, task: SanityTask, found: SanityFound | None, reason: str) -> None:
+        self.store.add_sanity(sanity.key(), found or dict.fromkeys(task.relevances, reason))
+        self.progress.last = f"{task.block.draw.dataset.label} · {task.block.model_label} · sanity"
 
 
 def _what(event: Event) -> str:

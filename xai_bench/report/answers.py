@@ -9,7 +9,7 @@ import pandas as pd
 
 from xai_bench.report import comparisons
 from xai_bench.report.comparisons import Leader, Pair
-from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables
+from xai_bench.report.tables import AREAS, CONTROLS, DESCRIPTIVE, NO_MODEL, Tables
 from xai_bench.report.wording import bounds, listed, number, plural, seconds, times, title
 
 FEW = 4
@@ -28,7 +28,7 @@ def headline(tables: Tables, dataset: str) -> list[str]:
     """The recovery scores of the first table: who finds the inputs, and who orders them."""
     found = set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
     chosen = [metric for metric in ("auroc", "auroc_clear", "somers_d") if metric in found]
-    return chosen or [metric for metric in tables.metrics if metric in found][:1]
+    return chosen or [metric for metric in tables.metrics if metric in found.difference(DESCRIPTIVE)][:1]
 
 
 def on(pair: Pair) -> str:
@@ -43,7 +43,7 @@ def ticked(names: Sequence[str]) -> str:
 def recovery(tables: Tables) -> Answer:
     """Does it find the inputs that are truly relevant?"""
     frame = tables.recovery
-    methods = frame[~frame["explainer"].isin(CONTROLS)]
+    methods = frame[~frame["explainer"].isin(CONTROLS) & ~frame["metric"].isin(DESCRIPTIVE)]
     known = [d for d in tables.datasets if d in set(methods["dataset"])]
     if not known:
         text = "No answer: no method was scored, since no truth is known on these datasets or no explanation is done."

@@ -10,7 +10,7 @@ import pandas as pd
 
 from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records
 from xai_bench.report.wording import without_paths
-from xai_bench.statistics import Interval, interval
+from xai_bench.statistics import Interval, interval, mean_rank_correlation
 
 FOCUS, COUNTERPART = "spectral", "column_norm"
 """Names (not labels) of the method under study, and of the same number on a plain network."""
@@ -140,15 +140,6 @@ def spread(tables: Tables, dataset: str, metric: str) -> Spread | None:
         networks=scores.shape[0],
         of_methods=float(np.sqrt(scores.var(axis=1).mean())),
         of_networks=float(np.sqrt(scores.var(axis=0).mean())),
-        same_network=float(np.nanmean([_agreement(matrix) for matrix in vectors])),
-        same_method=float(np.nanmean([_agreement(matrix) for matrix in vectors.swapaxes(0, 1)])),
+        same_network=float(np.nanmean([mean_rank_correlation(matrix).value for matrix in vectors])),
+        same_method=float(np.nanmean([mean_rank_correlation(matrix).value for matrix in vectors.swapaxes(0, 1)])),
     )
-
-
-def _agreement(vectors: np.ndarray) -> float:
-    """Mean Spearman correlation of the pairs of rows (m, d); rows without variance are left out."""
-    ranks = pd.DataFrame(vectors).rank(axis=1).to_numpy()
-    ranks = ranks[np.ptp(ranks, axis=1) > 0] if ranks.shape[1] else ranks
-    if len(ranks) < 2:
-        return float("nan")
-    return float(np.corrcoef(ranks)[np.triu_indices(len(ranks), 1)].mean())

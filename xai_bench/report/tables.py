@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from xai_bench.store import Results
 
 CONTROLS = ("random", "oracle")
-RECOVERY = ("auroc", "auroc_clear", "average_precision", "precision_at_p", "somers_d", "spearman")
+DESCRIPTIVE = ("auroc_redundant", "auroc_suppressor")
+"""Where inputs stand that need not be found: shown, never a headline, never compared."""
+RECOVERY = ("auroc", "auroc_clear", "average_precision", "precision_at_p", "somers_d", "spearman", "contrast",
+            "support_precision", "support_recall", *DESCRIPTIVE)  # fmt: skip
 """The order of the known scores; those of plugins follow."""
+FOLLOW_UPS = ("retention_", "sanity_")
+"""What is measured beside recovery: the names of its scores begin so."""
 AREAS = ("retention_retrained_area", "retention_masked_area")
 NO_MODEL = "no model"
 SECONDS = ("train", "setup", "explain", "given", "end")
@@ -47,6 +52,13 @@ class Tables:
                        "train_cpu", "train_wall", "parameters"):  # fmt: skip
             if column not in frame:
                 frame[column] = np.nan
+        return _named(frame)
+
+    @cached_property
+    def null_cells(self) -> pd.DataFrame:
+        """Planned cells of null runs, free of paths."""
+        frame = self.results.null_cells.copy()
+        frame["reason"] = frame["reason"].map(without_paths)
         return _named(frame)
 
     @cached_property
@@ -85,7 +97,7 @@ class Tables:
     @cached_property
     def metrics(self) -> list[str]:
         """Recovery scores that were measured: the known ones first."""
-        found = {str(name) for name in self.measurements["metric"].unique() if not str(name).startswith("retention_")}
+        found = {str(name) for name in self.measurements["metric"].unique() if not str(name).startswith(FOLLOW_UPS)}
         found -= {f"{name}_se" for name in found}
         return [name for name in RECOVERY if name in found] + sorted(found - set(RECOVERY))
 
@@ -194,7 +206,7 @@ class Tables:
         frame = frame[frame["value"].notna()]
         result = by_data_seed(frame, "value", [*PAIR, "metric"])
         result["near"] = False
-        methods = result[~result["explainer"].isin(CONTROLS)]
+        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin(DESCRIPTIVE)]
         for _, group in methods.groupby(["dataset", "metric"], sort=False):
             best = group.iloc[int(group["mean"].argmax())]
             result.loc[group.index, "near"] = (group["high"] >= best["low"]).to_numpy()

@@ -24,6 +24,9 @@ from xai_bench.models.base import FittedModel, Kind
 from xai_bench.models.path import Rows, SparseSettings, Walk
 from xai_bench.models.training import CHUNK, RowWeights, Tensors, bucket, fit_many, fitted_model, row_losses
 
+NARROW = 64
+"""Up to so many inputs all refits of a fold stand in one stack: small matrix products cost by their number."""
+
 
 @dataclass(frozen=True, eq=False)
 class SparsePath:
@@ -188,14 +191,14 @@ def _refitted(
         return np.stack([losses, losses / data.y_valid.var(0).mean()])
 
     result: dict[bytes, Floats] = {}
-    groups: dict[int, list[Bools]] = defaultdict(list)
+    groups: dict[int, list[Bools]] = defaultdict(list)  # by the width of the stack
     for support in np.unique(supports, axis=0):
         if support.any():
-            groups[bucket(int(support.sum()), data.d)].append(support)
+            groups[data.d if data.d <= NARROW else bucket(int(support.sum()), data.d)].append(support)
         else:
             constant = Constant.of(data.y_train, data.kind, data.n_outputs, weights.train).to(dtype)
             result[support.tobytes()] = judged(constant, tensors.X_valid)
-    for group in groups.values():
+    for width, group in groups.items():
         models = fit_many(
             settings.refit(),
             data,
@@ -203,6 +206,7 @@ def _refitted(
             np.array(group),
             row_weights=weights,
             chunk=min(CHUNK, len(group)),
+            width=width,
             dtype=dtype,
         )
         for support, model in zip(group, models, strict=True):
@@ -215,8 +219,7 @@ def sparsest_within_one_error(
 ) -> tuple[int, Floats, Floats]:
     """The level with the fewest inputs whose loss is within one standard error of the lowest, row by row.
 
-    With a tolerance also those levels count whose score is shown to be less than that below the best level's: the
-    paired difference plus its standard error is at most the tolerance.
+    With a tolerance also those levels count whose score is at most that far below the one at the lowest loss.
 
     Parameters
     ----------
@@ -233,8 +236,8 @@ def sparsest_within_one_error(
     differences, errors = _paired(losses, int(means.argmin()), w)
     within = differences <= errors
     if shortfalls is not None and tolerance:
-        given_up, uncertain = _paired(shortfalls, int(means.argmin()), w)
-        within |= given_up + uncertain <= tolerance
+        given_up, _ = _paired(shortfalls, int(means.argmin()), w)
+        within |= given_up <= tolerance
     levels = np.flatnonzero(within)
     best = levels[np.lexsort((means[levels], sizes[levels]))[0]]
     return int(best), differences, errors

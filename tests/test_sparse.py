@@ -312,13 +312,7 @@ def test_nothing_is_found_where_nothing_is(kind):
 
 
 def test_all_supports_are_judged_by_refits(xor, xor_path):
-    rows = Rows(
-        np.concatenate([xor.X_train, xor.X_valid]),
-        np.concatenate([xor.y_train, xor.y_valid]),
-        xor.kind,
-        xor.n_outputs,
-        np.ones(480),
-    )
+    rows = Rows.of(xor)
     fold = fold_numbers(rows.y, rows.kind, 5, 1000)
     losses = []
     for f in range(5):

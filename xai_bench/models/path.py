@@ -126,6 +126,15 @@ class SparseSettings(Component):
         return lost > self.least_fall and lost > self.largest_fall * before
 
 
+TUNED: dict[Form, dict[str, Any]] = {"spectral": {}, "group_lasso": {"proximal": "sgd", "proximal_rate": 0.1}}
+"""What differs from the defaults: the best of equally many tries a form, by ``benchmarks/choose_sparse.py``."""
+
+
+def tuned(form: Form, **fields: Any) -> SparseSettings:
+    """The settings of a form, with the gradient step that suits it; ``fields`` come before them."""
+    return SparseSettings(**{"form": form, **TUNED[form], **fields})
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """The rows that the choice may look at.
@@ -146,6 +155,12 @@ class Rows:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", self.weight / self.weight.mean())
+
+    @classmethod
+    def of(cls, data: Dataset) -> Self:
+        """The training and the validation rows of a dataset, in this order."""
+        X, y = np.concatenate([data.X_train, data.X_valid]), np.concatenate([data.y_train, data.y_valid])
+        return cls(X, y, data.kind, data.n_outputs, np.ones(len(X)))
 
     def split(self, train: NDArray[np.intp], held: NDArray[np.intp]) -> tuple[Dataset, RowWeights]:
         """Some rows to train on and others to judge, as a dataset."""

@@ -8,6 +8,7 @@ these refits choose: the sparsest strength whose paired difference to the best i
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -86,6 +87,44 @@ class Constant(nn.Module):
         return cls(torch.from_numpy(np.log(counts / counts.sum())))
 
 
+@dataclass(frozen=True, eq=False)
+class JudgedPath:
+    """Every support of a path, and how its refits do on the rows that their fold holds out.
+
+    Attributes
+    ----------
+    strengths : (levels,) from weak to strong
+    supports : (levels, folds, d) bool
+    losses : (levels, n) of every row, by the refit that did not see it
+    shortfalls : (levels, n) what each row lacks in accuracy or R2: 0 or 1, or squared error / variance
+    fold, weight : (n,) of the rows
+    walk_cpu, refit_cpu : seconds
+    """
+
+    strengths: Floats
+    supports: Bools
+    losses: Floats
+    shortfalls: Floats
+    fold: NDArray[np.intp]
+    weight: Floats
+    walk_cpu: float
+    refit_cpu: float
+
+    def choose(self, settings: SparseSettings) -> SparsePath:
+        """One level, and the inputs on which its folds agree."""
+        sizes, w = self.supports.sum(2).mean(1), self.weight
+        level, differences, errors = sparsest_within_one_error(
+            self.losses, sizes, w, self.shortfalls, settings.tolerance
+        )
+        of_folds = [
+            float(np.average(self.losses[level, self.fold == f], weights=w[self.fold == f]))
+            for f in range(self.supports.shape[1])
+        ]
+        support = agreed(self.supports[level], of_folds, settings)
+        means = self.losses @ w / w.sum()
+        return SparsePath(self.strengths, self.supports, means, differences, errors, level, support)
+
+
 def sparse_path(
     data: Dataset, settings: SparseSettings, seed: int, *, dtype: torch.dtype = torch.float32
 ) -> SparsePath:
@@ -96,49 +135,56 @@ def sparse_path(
     data : standardised; its test rows are used for the scores of the refit only
     seed : of folds, weights and batches
     """
-    X = np.concatenate([data.X_train, data.X_valid])
-    y = np.concatenate([data.y_train, data.y_valid])
-    path = choose_support(Rows(X, y, data.kind, data.n_outputs, np.ones(len(X))), settings, seed, dtype=dtype)
-    if path.support.any():
-        (model,) = fit_many(settings.refit(), data, [seed], path.support[None], chunk=1, dtype=dtype)
-        return replace(path, model=model)
-    tensors = Tensors(data, dtype, torch.device("cpu"))
-    constant = Constant.of(data.y_train, data.kind, data.n_outputs).to(dtype)
-    outputs = {part: constant(getattr(tensors, f"X_{part}")) for part in ("train", "valid", "test")}
-    loss = float(row_losses(outputs["valid"][None], tensors.y_valid[None], data.kind).mean())
-    return replace(path, model=fitted_model(constant, tensors, outputs, loss, 0.0, 0.0))
+    path = choose_support(Rows.of(data), settings, seed, dtype=dtype)
+    return replace(path, model=refitted(data, path.support, settings, seed, dtype=dtype))
 
 
 def choose_support(
     rows: Rows, settings: SparseSettings, seed: int, *, dtype: torch.dtype = torch.float32
 ) -> SparsePath:
-    """The path over folds of the rows, and the inputs that it chooses.
+    """The path over folds of the rows, and the inputs that it chooses; InputError as ``judged_path``."""
+    return judged_path(rows, settings, seed, dtype=dtype).choose(settings)
+
+
+def refitted(
+    data: Dataset, support: Bools, settings: SparseSettings, seed: int, *, dtype: torch.dtype = torch.float32
+) -> FittedModel:
+    """A network trained on the inputs of ``support`` (d,) without penalty; a constant where it is empty."""
+    if support.any():
+        return fit_many(settings.refit(), data, [seed], support[None], chunk=1, dtype=dtype)[0]
+    tensors = Tensors(data, dtype, torch.device("cpu"))
+    constant = Constant.of(data.y_train, data.kind, data.n_outputs).to(dtype)
+    outputs = {part: constant(getattr(tensors, f"X_{part}")) for part in ("train", "valid", "test")}
+    loss = float(row_losses(outputs["valid"][None], tensors.y_valid[None], data.kind).mean())
+    return fitted_model(constant, tensors, outputs, loss, 0.0, 0.0)
+
+
+def judged_path(rows: Rows, settings: SparseSettings, seed: int, *, dtype: torch.dtype = torch.float32) -> JudgedPath:
+    """Walk along the path with one network a fold, and judge all its supports by refits.
 
     Raises
     ------
     InputError
         If a fold would have fewer than two rows.
     """
-    n, w = len(rows.X), rows.weight
+    n = len(rows.X)
     if n < 2 * settings.folds:
         raise InputError(
             f"sparse_path: expected at least {2 * settings.folds} rows for {settings.folds} folds, got {n}: "
             "add rows or take fewer folds"
         )
+    started = time.process_time()
     fold = fold_numbers(rows.y, rows.kind, settings.folds, seed)
     parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(settings.folds)]
-    walk = Walk(rows, [train for train, _ in parts], settings, seed, dtype)
-    strengths, supports = walk.follow(settings.strengths())
+    strengths, supports = Walk(rows, [train for train, _ in parts], settings, seed, dtype).follow(settings.strengths())
+    walked_until = time.process_time()
     losses, shortfalls = np.zeros((2, len(strengths), n))
     for f, (train, held) in enumerate(parts):
-        judged = _refitted(*rows.split(train, held), supports[:, f], settings, stream_seed("refit", seed, f), dtype)
+        judged = _judged(*rows.split(train, held), supports[:, f], settings, stream_seed("refit", seed, f), dtype)
         for level, support in enumerate(supports[:, f]):
             losses[level, held], shortfalls[level, held] = judged[support.tobytes()]
-    sizes = supports.sum(2).mean(1)
-    level, differences, errors = sparsest_within_one_error(losses, sizes, w, shortfalls, settings.tolerance)
-    of_folds = [float(np.average(losses[level, held], weights=w[held])) for _, held in parts]
-    support = agreed(supports[level], of_folds, settings)
-    return SparsePath(strengths, supports, losses @ w / n, differences, errors, level, support)
+    walk_cpu, refit_cpu = walked_until - started, time.process_time() - walked_until
+    return JudgedPath(strengths, supports, losses, shortfalls, fold, rows.weight, walk_cpu, refit_cpu)
 
 
 def support_at(
@@ -172,23 +218,26 @@ def fold_numbers(y: NDArray, kind: Kind, folds: int, seed: int) -> NDArray[np.in
     return result
 
 
-def _refitted(
+def _judged(
     data: Dataset, weights: RowWeights, supports: Bools, settings: SparseSettings, seed: int, dtype: torch.dtype
 ) -> dict[bytes, Floats]:
-    """For every distinct support (levels, d), as bytes: how its refit does on the validation rows, (2, n_valid).
+    """For every distinct support (levels, d), as bytes: loss and shortfall (2, n_valid) of its refit.
 
-    The first row are losses, the second what each row lacks in accuracy or R2: 0 or 1, or squared error / variance.
     The empty support is a constant.
     """
     tensors = Tensors(data, dtype, torch.device("cpu"))
+    y, variance = tensors.y_valid, data.y_valid.var(0)
 
-    def judged(module: nn.Module, x: Tensor) -> Floats:
+    def of_rows(module: nn.Module, x: Tensor) -> Floats:
         with torch.no_grad():
             outputs = module(x)
-            losses = row_losses(outputs[None], tensors.y_valid[None], data.kind)[0].double().numpy()
+        losses = row_losses(outputs[None], y[None], data.kind)[0]
         if data.kind == "classification":
-            return np.stack([losses, (outputs.argmax(1) != tensors.y_valid).double().numpy()])
-        return np.stack([losses, losses / data.y_valid.var(0).mean()])
+            shortfalls = outputs.argmax(1) != y
+        else:
+            scale = torch.as_tensor(np.where(variance > 0, variance, 1.0))
+            shortfalls = ((outputs - y.view(outputs.shape)).double().square() / scale).mean(1)
+        return torch.stack([losses.double(), shortfalls.double()]).numpy()
 
     result: dict[bytes, Floats] = {}
     groups: dict[int, list[Bools]] = defaultdict(list)  # by the width of the stack
@@ -197,7 +246,7 @@ def _refitted(
             groups[data.d if data.d <= NARROW else bucket(int(support.sum()), data.d)].append(support)
         else:
             constant = Constant.of(data.y_train, data.kind, data.n_outputs, weights.train).to(dtype)
-            result[support.tobytes()] = judged(constant, tensors.X_valid)
+            result[support.tobytes()] = of_rows(constant, tensors.X_valid)
     for width, group in groups.items():
         models = fit_many(
             settings.refit(),
@@ -210,7 +259,7 @@ def _refitted(
             dtype=dtype,
         )
         for support, model in zip(group, models, strict=True):
-            result[support.tobytes()] = judged(model.module, tensors.X_valid[:, torch.from_numpy(support)])
+            result[support.tobytes()] = of_rows(model.module, tensors.X_valid[:, torch.from_numpy(support)])
     return result
 
 

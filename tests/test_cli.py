@@ -50,7 +50,9 @@ def call(*arguments: object, capsys) -> tuple[int, str, str]:
 def test_run_report_export(tmp_path, capsys):
     suite = tmp_path / "tiny.toml"
     suite.write_text(TINY)
-    code, out, _ = call("run", suite, "--out", tmp_path, "--jobs", 1, capsys=capsys)
+    code, out, err = call("run", suite, "--out", tmp_path, "--jobs", 1, capsys=capsys)
+    assert "forecast: not known yet" in err
+    assert " more, by what was measured so far" in err
     page = tmp_path / "reports" / "tiny" / "index.html"
     assert code == 0
     assert "6 cells: 6 done" in out
@@ -68,6 +70,17 @@ def test_run_report_export(tmp_path, capsys):
     target = tmp_path / "t.csv"
     assert call("export", tmp_path / "runs" / "tiny", "--out", target, capsys=capsys)[0] == 0
     assert target.read_text(encoding="utf-8") == out
+
+
+def test_a_dry_run_says_what_a_run_would_take(tmp_path, capsys):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY + "[limits]\nseconds = 60\n")
+    code, out, _ = call("run", suite, "--out", tmp_path / "out", "--jobs", 1, "--dry-run", capsys=capsys)
+    assert code == 0
+    assert "plan: 6 cells to compute (0 are stored), 2 blocks, 1 training, retention of 0 draws" in out
+    assert "forecast: not known yet: nothing was measured here of " in out
+    assert "at most 2 minutes, by [limits]" in out
+    assert not (tmp_path / "out").exists()
 
 
 def csv_suite(tmp_path: Path, content: str | None, *lines: str) -> Path:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xai_bench.explainers.base import Explainer as Explainer
     from xai_bench.explainers.base import LocalExplainer as LocalExplainer
     from xai_bench.explainers.base import Problem as Problem
+    from xai_bench.matrix import forecast as forecast
     from xai_bench.matrix import run as run
     from xai_bench.metrics.base import Metric as Metric
     from xai_bench.models.base import Architecture as Architecture
@@ -56,6 +57,7 @@ _HOME = {
     "Table": "datasets.base",
     "check_explainer": "checks",
     "fit_many": "models.training",
+    "forecast": "matrix",
     "read": "store",
     "register": "registry",
     "run": "matrix",

@@ -116,6 +116,9 @@ def run(
         str | None, typer.Option(metavar="A,B", help="Run these explainers of the suite only.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget stored results and start anew.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes; start nothing.")
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
     """Run what is missing of a suite, store it, and write the report.
@@ -127,18 +130,21 @@ def run(
     from xai_bench.report import in_short, write_report
 
     _load(plugin)
+    asked: dict[str, Any] = {
+        "out": out,
+        "jobs": _cores() if jobs is None else jobs,
+        "data_seeds": data_seeds,
+        "datasets": _names(datasets),
+        "explainers": _names(explainers),
+        "fresh": fresh,
+    }
+    if dry_run:
+        foreseen = matrix.forecast(suite, **asked)
+        typer.echo(f"plan: {foreseen.plan()}\nforecast: {foreseen.text()}")
+        return
     _writable(out)
     with _Display() as display:
-        results = matrix.run(
-            suite,
-            out=out,
-            jobs=_cores() if jobs is None else jobs,
-            data_seeds=data_seeds,
-            datasets=_names(datasets),
-            explainers=_names(explainers),
-            fresh=fresh,
-            on_progress=display.update,
-        )
+        results = matrix.run(suite, **asked, on_progress=display.update)
     page = write_report(results, out / "reports" / results.suite["name"])
     code = _summary(results, display.last)
     for question, answer in in_short(results):
@@ -162,7 +168,7 @@ def _writable(folder: Path) -> None:
 
 
 class _Display:
-    """A progress bar on a terminal, nothing else elsewhere; notices once."""
+    """A progress bar on a terminal, nothing else elsewhere; forecast and notices once."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -175,11 +181,13 @@ class _Display:
             MofNCompleteColumn(),
             TextColumn("cells"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
             TextColumn("{task.description}"),
         )
         self._bar = Bar(*columns, console=self.console, transient=True)
-        self._task = self._bar.add_task("starting the workers", total=None)
+        self._task = self._bar.add_task("starting the workers", total=None, left="")
         self._said: set[str] = set()
+        self._known = False
         self.last: Progress | None = None
 
     def __enter__(self) -> _Display:
@@ -189,18 +197,30 @@ class _Display:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def update(self, progress: Progress) -> None:
+        from xai_bench.forecasts import duration
+
         self.last = progress
+        if progress.forecast is not None:
+            self._say(f"forecast: {progress.forecast.text()}")
         for notice in progress.notices:
-            if notice not in self._said:
-                self._said.add(notice)
-                self.console.print(f"notice: {notice}", highlight=False, markup=False, soft_wrap=True)
+            self._say(f"notice: {notice}")
+        known = not progress.unknown
+        if progress.forecast is not None and progress.forecast.unknown and known and not self._known:
+            self._say(f"forecast: about {duration(progress.remaining)} more, by what was measured so far")
+        self._known = known
         # A draw whose retention is judged weighs as much as a cell: the bar moves until the end.
         self._bar.update(
             self._task,
             total=progress.total + progress.to_retain,
             completed=progress.finished + progress.retained,
             description=progress.last,
+            left=f"{'' if known else 'at least '}{duration(progress.remaining)} left" if progress.remaining else "",
         )
 
 

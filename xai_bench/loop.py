@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +21,13 @@ from xai_bench.block import (
     set_up_worker,
 )
 from xai_bench.component import canonical_json, sha256
+from xai_bench.forecasts import REST, RETENTION, SANITY, TRAINING, Forecast, Measured, Work, remaining, work_of
 from xai_bench.store import CellResult, Costs, Measurement, Status, Store
 from xai_bench.suite import Suite
 from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, Started, ThisProcess, Workers
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at how long the rest takes."""
 
 
 @dataclass
@@ -41,6 +46,12 @@ class Progress:
     notices: list[str] = field(default_factory=list)
     retention_failures: list[str] = field(default_factory=list)
     last: str = ""
+    forecast: Forecast | None = None
+    """Of the whole run, by what was known before it."""
+    remaining: float = 0.0
+    """Wall seconds that the rest takes, as far as it is known."""
+    unknown: tuple[str, ...] = ()
+    """What of the rest nothing was measured of."""
 
     @property
     def finished(self) -> int:
@@ -70,6 +81,7 @@ class _OpenBlock:
     """A block under way, and what has come of it."""
 
     block: plan.Block
+    begun: float
     prepared: Prepared | None = None
     cells: list[CellResult] = field(default_factory=list)
     running: str | None = None
@@ -95,6 +107,7 @@ class _OpenRetention:
     """The retention of one draw under way."""
 
     task: RetentionTask
+    begun: float
     judged: retention.Judged | None = None
 
     def take(self, content: retention.Judged) -> None:
@@ -106,13 +119,14 @@ class _OpenSanity:
     """The sanity of one network's relevances under way."""
 
     task: SanityTask
+    begun: float
     found: SanityFound | None = None
 
     def take(self, content: SanityFound) -> None:
         self.found = content
 
 
-Work = plan.Block | RetentionTask | SanityTask
+Waiting = plan.Block | RetentionTask | SanityTask
 
 
 class Loop:
@@ -128,38 +142,84 @@ class Loop:
         store: Store,
         planned: list[plan.Block],
         todo: list[plan.Block],
-        number: int,
-        progress: Progress,
-        on_progress: Callable[[Progress], None] | None,
+        measured: Measured,
+        notices: list[str],
     ) -> None:
-        self.suite, self.store, self.number = suite, store, number
-        self.progress, self.on_progress = progress, on_progress or (lambda _: None)
-        self.waiting: deque[Work] = deque(todo)
+        self.suite, self.store, self.measured = suite, store, measured
         self.planned = plan.by_draw([block for block in planned if block.draw.permutation is None])
         self.whole = {(block.draw.key, block.model_key): block for block in planned}
         self.open = {key: len(blocks) for key, blocks in plan.by_draw(todo).items()}
+        self.progress = Progress(sum(len(block.cells) for block in todo), notices=notices)
+        self.on_progress: Callable[[Progress], None] = lambda _: None
+        self.number = 0
+        unjudged, unfollowed = self._unjudged(), self._unfollowed(todo)
+        self.left = work_of(todo, store.train_seconds())
+        for draw in [draw_blocks[0].draw for draw_blocks in plan.by_draw(todo).values()] if suite.retention else []:
+            if draw.permutation is None:
+                self.left[Work(RETENTION, "", draw.dataset.label)] += 1
+        self.left.update(Work(RETENTION, "", task.draw.dataset.label) for task in unjudged)
+        self.left.update(_sanity_of(task.block) for task in unfollowed)
+        self.left.update(_sanity_of(block) for block in todo if self._is_followed(block))
+        self.waiting: deque[Waiting] = deque([*unjudged, *unfollowed, *plan.in_rounds(todo)])
         self.running: dict[int, _OpenBlock | _OpenRetention | _OpenSanity] = {}
         self._submitted = 0
+        self._looked = 0.0
 
-    def run(self, jobs: int | None) -> None:
-        """Compute and store everything that waits, and the retention and sanity that is missing."""
-        untouched = [key for key in self.planned if key not in self.open] if self.suite.retention else []
-        self.progress.to_retain = len(self.planned) if self.suite.retention else 0
-        unjudged = [task for key in untouched if (task := self._retention(key)) is not None]
-        self.progress.retained = len(untouched) - len(unjudged)
-        unfinished = {(block.draw.key, block.model_key) for block in self.waiting if isinstance(block, plan.Block)}
-        unfollowed = [check for place in self.whole if place not in unfinished and (check := self._sanity(*place))]
-        self.waiting.extendleft([*unjudged, *unfollowed])
+    def _unjudged(self) -> list[RetentionTask]:
+        """Retention that is missing of draws whose blocks are all there; counts the draws."""
+        if not self.suite.retention:
+            return []
+        untouched = [key for key in self.planned if key not in self.open]
+        tasks = [task for key in untouched if (task := self._retention(key)) is not None]
+        self.progress.to_retain = len(self.open) + len(untouched)
+        self.progress.retained = len(untouched) - len(tasks)
+        return tasks
+
+    def _unfollowed(self, todo: list[plan.Block]) -> list[SanityTask]:
+        """Sanity that is missing of blocks that are all there."""
+        unfinished = {(block.draw.key, block.model_key) for block in todo}
+        return [task for place in self.whole if place not in unfinished and (task := self._sanity(*place)) is not None]
+
+    def forecast(self, jobs: int | None) -> Forecast:
+        """What is to be done, and how long that takes."""
+        seconds, unknown = remaining(self.left, self.measured, jobs or 1)
+        limit = self.suite.limits.seconds
+        settled = self.store.settled(limit)
+        explained = sum(n for w, n in self.left.items() if w.what not in (TRAINING, RETENTION, SANITY, REST))
+        return Forecast(
+            cells=self.progress.total,
+            settled=sum(c.key in settled for blocks in self.planned.values() for b in blocks for c in b.cells),
+            blocks=sum(isinstance(work, plan.Block) for work in self.waiting),
+            trainings=sum(n for w, n in self.left.items() if w.what == TRAINING),
+            retentions=sum(n for w, n in self.left.items() if w.what == RETENTION),
+            jobs=jobs or 1,
+            seconds=seconds,
+            unknown=unknown,
+            bound=None if limit is None else explained * limit / (jobs or 1),
+        )
+
+    def run(self, jobs: int | None, number: int, on_progress: Callable[[Progress], None] | None) -> None:
+        """Compute and store everything that waits, as run ``number`` of the store."""
+        self.number, self.on_progress = number, on_progress or (lambda _: None)
         if not self.waiting:
             return
+        self.progress.forecast = self.forecast(jobs)
         self._notice_limits(jobs)
-        self.on_progress(self.progress)
+        self._tell(jobs)
         with executor(jobs, self.suite.limits.seconds) as workers:
             while self.waiting or self.running:
                 while self.waiting and workers.room():
                     self._submit(workers, self.waiting.popleft())
                 for event in workers.wait():
-                    self._handle(event)
+                    if self._handle(event):
+                        self._tell(jobs)
+
+    def _tell(self, jobs: int | None) -> None:
+        now = time.monotonic()
+        if now - self._looked > LOOK_EVERY:
+            self._looked = now
+            self.progress.remaining, self.progress.unknown = remaining(self.left, self.measured, jobs or 1)
+        self.on_progress(self.progress)
 
     def _notice_limits(self, jobs: int | None) -> None:
         limits = self.suite.limits
@@ -168,33 +228,43 @@ class Loop:
         if limits.memory and not limits_memory():
             self.progress.notices.append("the limit of memory is not kept on this system: it needs Linux")
 
-    def _submit(self, workers: Executor, work: Work) -> None:
+    def _submit(self, workers: Executor, work: Waiting) -> None:
         self._submitted += 1
         if isinstance(work, plan.Block):
-            self.running[self._submitted] = _OpenBlock(work)
+            self.running[self._submitted] = _OpenBlock(work, time.monotonic())
             workers.submit(self._submitted, run_block, work, self.store.weights(work.model_key))
         elif isinstance(work, SanityTask):
-            self.running[self._submitted] = _OpenSanity(work)
+            self.running[self._submitted] = _OpenSanity(work, time.monotonic())
             workers.submit(self._submitted, run_sanity, work)
         else:
-            self.running[self._submitted] = _OpenRetention(work)
+            self.running[self._submitted] = _OpenRetention(work, time.monotonic())
             workers.submit(self._submitted, run_retention, work)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event) -> bool:
+        """Act on an event; says whether something was stored."""
         if isinstance(event, Item):
             self.running[event.task].take(event.content)
-            return
+            return False
         work = self.running.pop(event.task)
+        took = time.monotonic() - work.begun
         if isinstance(work, _OpenRetention):
+            kind = Work(RETENTION, "", work.task.draw.dataset.label)
+            self.left[kind] -= 1
+            if work.judged is not None:
+                self.measured.add(kind, took)
             self._store_retention(work.task, work.judged, _what(event))
         elif isinstance(work, _OpenSanity):
+            self.left[_sanity_of(work.task.block)] -= 1
+            if work.found is not None:
+                self.measured.add(_sanity_of(work.task.block), took)
             self._store_sanity(work.task, work.found, _what(event))
         elif isinstance(event, Died | OverTime | Raised):
             self._cut(work, event)
         else:
             self._store_block(work)
+            self._measure_rest(work, took)
             self._closed(work.block)
-        self.on_progress(self.progress)
+        return True
 
     def _cut(self, work: _OpenBlock, event: Event) -> None:
         """Store what a block came to before its end, and hand out its rest again."""
@@ -224,20 +294,50 @@ class Loop:
             self.store.add(work.cells, self.number, prepared.draw, prepared.model)
             new = [notice for notice in prepared.notices if notice not in self.progress.notices]
             self.progress.notices.extend(new)
+        self._measure(work)
         for cell in work.cells:
             setattr(self.progress, cell.status, getattr(self.progress, cell.status) + 1)
         self.progress.last = " · ".join(filter(None, (work.block.draw.dataset.label, work.block.model_label)))
 
+    def _measure(self, work: _OpenBlock) -> None:
+        """Charge what the cells and the training took; they are no longer to be done."""
+        dataset, model = work.block.draw.dataset.label, work.block.model_label
+        if work.prepared is not None:
+            if work.prepared.draw is not None:
+                self.measured.inputs[dataset] = work.prepared.draw.content["d"]
+            if work.prepared.model is not None:
+                self.measured.add(Work(TRAINING, model, dataset), work.prepared.model.content["train_wall"])
+                self.left[Work(TRAINING, model, dataset)] -= 1
+        labels = {cell.key: cell.label for cell in work.block.cells if cell.explainer is not None}
+        for cell in work.cells:
+            if cell.key in labels:
+                kind = Work(labels[cell.key], model, dataset)
+                self.left[kind] -= 1
+                if cell.status != "failed":
+                    self.measured.add(kind, cell.costs.setup_wall + cell.costs.explain_wall)
+
+    def _measure_rest(self, work: _OpenBlock, took: float) -> None:
+        """What a block took beside its training and its explanations."""
+        prepared = work.prepared
+        trained = prepared.model.content["train_wall"] if prepared is not None and prepared.model is not None else 0.0
+        explained = sum(cell.costs.setup_wall + cell.costs.explain_wall for cell in work.cells)
+        kind = Work(REST, work.block.model_label, work.block.draw.dataset.label)
+        self.measured.add(kind, max(took - trained - explained, 0.0))
+
     def _closed(self, block: plan.Block) -> None:
         """No cell of a block is open any more: its sanity, and after the last block of a draw its retention."""
+        self.left[Work(REST, block.model_label, block.draw.dataset.label)] -= 1
         if followed := self._sanity(block.draw.key, block.model_key):
             self.waiting.appendleft(followed)
+        elif self._is_followed(block):
+            self.left[_sanity_of(block)] -= 1
         self.open[block.draw.key] -= 1
         if self.open[block.draw.key] or not self.suite.retention or block.draw.key not in self.planned:
             return
         task = self._retention(block.draw.key)
         if task is None:
             self.progress.retained += 1
+            self.left[Work(RETENTION, "", dataset)] -= 1
         else:
             self.waiting.appendleft(task)
 
@@ -287,12 +387,17 @@ class Loop:
         self.progress.retained += 1
         self.progress.last = f"{task.draw.dataset.label} · retention"
 
+    def _is_followed(self, block: plan.Block) -> bool:
+        """Whether the suite asks for the sanity of a block."""
+        table = self.suite.sanity
+        if table is None or block.model is None or block.draw.permutation is not None:
+            return False
+        return table.covers("datasets", block.draw.dataset.label) and table.covers("models", block.model.label)
+
     def _sanity(self, draw_key: str, model_key: str) -> SanityTask | None:
         """The task of following the relevances of one network that are not followed yet, or None."""
         table, block = self.suite.sanity, self.whole[draw_key, model_key]
-        if table is None or block.model is None or block.draw.permutation is not None:
-            return None
-        if not (table.covers("datasets", block.draw.dataset.label) and table.covers("models", block.model.label)):
+        if table is None or not self._is_followed(block):
             return None
         followed = self.store.randomised(sanity.key())
         waiting = [cell for cell in block.cells if cell.explainer is not None and cell.key not in followed]
@@ -307,6 +412,10 @@ class Loop:
     def _store_sanity(self, task: SanityTask, found: SanityFound | None, reason: str) -> None:
         self.store.add_sanity(sanity.key(), found or dict.fromkeys(task.relevances, reason))
         self.progress.last = f"{task.block.draw.dataset.label} · {task.block.model_label} · sanity"
+
+
+def _sanity_of(block: plan.Block) -> Work:
+    return Work(SANITY, block.model_label, block.draw.dataset.label)
 
 
 def _what(event: Event) -> str:

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from xai_bench import plan, registry
 from xai_bench import suite as suites
 from xai_bench.errors import InputError
+from xai_bench.forecasts import TRAINING, Forecast, Measured, Work
 from xai_bench.store import DrawRecord, Measurement, PlanRow, Results, Store
 from xai_bench.suite import Suite
 
 if TYPE_CHECKING:
-    from xai_bench.loop import Progress
+    from xai_bench.loop import Loop, Progress
 
 LIBRARIES = ("torch", "captum", "shap", "numpy", "scipy", "scikit-learn", "pandas", "xai-bench")
 
@@ -53,6 +54,69 @@ def run(
     InputError
         For a bad suite, an unknown label, missing data, or an unwritable folder. Nothing is lost.
     """
+    asked = _asked(suite, jobs, data_seeds, datasets, explainers)
+    suite, notices = asked.suite, asked.notices
+    folder = Path(out) / "runs" / suite.name
+    earlier = _measured_before(folder, asked.planned) if fresh else None
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    with Store(folder / "results.sqlite") as store:
+        _score_by_new_metrics(store, asked.planned)
+        loop = _loop(asked, store, earlier)
+        facts = {**provenance(jobs), "left_out": notices.copy()}
+        number = store.begin(suite.config(), _plan_rows(asked.planned), facts)
+        try:
+            loop.run(jobs, number, on_progress)
+            facts |= {"finished": _now(), "cells": loop.progress.finished}
+        finally:
+            store.end(number, {**facts, "seconds": loop.measured.summary()})
+        return store.results()
+
+
+def forecast(
+    suite: Suite | str | Path | dict[str, Any],
+    *,
+    out: str | Path = ".",
+    jobs: int | None = None,
+    data_seeds: int | None = None,
+    datasets: Sequence[str] = (),
+    explainers: Sequence[str] = (),
+    fresh: bool = False,
+) -> Forecast:
+    """What ``run`` with the same arguments would do, and how long that would take. Computes and writes nothing.
+
+    Raises
+    ------
+    InputError
+        As ``run``.
+    """
+    asked = _asked(suite, jobs, data_seeds, datasets, explainers)
+    folder = Path(out) / "runs" / asked.suite.name
+    if fresh or not (folder / "results.sqlite").exists():
+        earlier = _measured_before(folder, asked.planned)
+        with Store(Path(":memory:")) as store:
+            return _loop(asked, store, earlier).forecast(jobs)
+    with Store(folder / "results.sqlite") as store:
+        return _loop(asked, store).forecast(jobs)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A suite without what is not available, its plan, and the labels that were asked for ({} for all)."""
+
+    suite: Suite
+    notices: list[str]
+    planned: list[plan.Block]
+    wanted: dict[str, set[str]]
+
+
+def _asked(
+    suite: Suite | str | Path | dict[str, Any],
+    jobs: int | None,
+    data_seeds: int | None,
+    datasets: Sequence[str],
+    explainers: Sequence[str],
+) -> _Asked:
     if not isinstance(suite, Suite):
         suite = suites.from_dict(suite) if isinstance(suite, dict) else suites.load(suite)
     if data_seeds is not None:
@@ -66,21 +130,45 @@ def run(
         for axis, labels in (("datasets", datasets), ("explainers", explainers))
     }
     suite, notices = _available(suite)
-    folder = Path(out) / "runs" / suite.name
-    if fresh and folder.exists():
-        shutil.rmtree(folder)
-    with Store(folder / "results.sqlite") as store:
-        planned = plan.blocks(suite)
-        _score_by_new_metrics(store, planned)
-        from xai_bench.loop import Loop, Progress
+    return _Asked(suite, notices, plan.blocks(suite), wanted)
 
-        todo = plan.missing(_chosen(planned, wanted), store.settled(suite.limits.seconds))
-        progress = Progress(sum(len(b.cells) for b in todo), notices=notices)
-        facts = {**provenance(jobs), "left_out": notices.copy()}
-        number = store.begin(suite.config(), _plan_rows(planned), facts)
-        Loop(suite, store, planned, todo, number, progress, on_progress).run(jobs)
-        store.end(number, {**facts, "finished": _now(), "cells": progress.finished})
-        return store.results()
+
+def _loop(asked: _Asked, store: Store, measured: Measured | None = None) -> Loop:
+    from xai_bench.loop import Loop
+
+    todo = plan.missing(_chosen(asked.planned, asked.wanted), store.settled(asked.suite.limits.seconds))
+    measured = measured or _measured(store, asked.planned)
+    return Loop(asked.suite, store, asked.planned, todo, measured, asked.notices)
+
+
+def _measured_before(folder: Path, planned: list[plan.Block]) -> Measured:
+    """What the runs took whose results are to be forgotten."""
+    if not (folder / "results.sqlite").exists():
+        return Measured()
+    with Store(folder / "results.sqlite") as store:
+        return _measured(store, planned)
+
+
+def _measured(store: Store, planned: list[plan.Block]) -> Measured:
+    """What everything of this plan took that is stored."""
+    measured = Measured()
+    explained, trained = store.explain_seconds(), store.train_seconds()
+    for block in planned:
+        dataset, model = block.draw.dataset.label, block.model_label
+        if dataset not in measured.inputs:
+            content = store.draw_content(block.draw.key)
+            d = content["d"] if content else getattr(block.draw.dataset.component, "d", None)
+            if d is not None:
+                measured.inputs[dataset] = d
+        if block.model_key in trained:
+            measured.add(Work(TRAINING, model, dataset), trained[block.model_key])
+        for cell in block.cells:
+            if cell.explainer is not None and cell.key in explained:
+                measured.add(Work(cell.label, model, dataset), explained[cell.key])
+    for record in store.provenance():
+        for what, model, dataset, seconds in record.get("seconds", []):
+            measured.add(Work(what, model, dataset), seconds)
+    return measured
 
 
 def _available(suite: Suite) -> tuple[Suite, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -170,6 +170,14 @@ def by_draw(planned: list[Block]) -> dict[str, list[Block]]:
     for block in planned:
         result.setdefault(block.draw.key, []).append(block)
     return result
+
+
+def in_rounds(todo: Sequence[Block]) -> list[Block]:
+    """The blocks round by round: one draw of every dataset, then the next; the cost of all is known after the first."""
+    rounds: dict[tuple[int, int], list[Block]] = {}
+    for block in todo:
+        rounds.setdefault((block.draw.data_seed, block.draw.fold.number if block.draw.fold else 0), []).append(block)
+    return [block for blocks in rounds.values() for block in blocks]
 
 
 def missing(planned: list[Block], done: Collection[str]) -> list[Block]:

@@ -263,6 +263,22 @@ class Store:
         )
         return {row[0] for row in self._db.execute(query, (*SETTLED, math.inf if seconds is None else seconds))}
 
+    def explain_seconds(self) -> dict[str, float]:
+        """Cell key to the wall seconds of set-up and explanation; 0 for what is not supported, failures left out."""
+        query = (
+            "SELECT key, json_extract(costs, '$.setup_wall') + json_extract(costs, '$.explain_wall') FROM cells "
+            "WHERE status IN ('done', 'unsupported', 'timed_out')"
+        )
+        return dict(self._db.execute(query))
+
+    def train_seconds(self) -> dict[str, float]:
+        """Key of every trained network to its wall seconds."""
+        return dict(self._db.execute("SELECT key, json_extract(content, '$.train_wall') FROM models"))
+
+    def provenance(self) -> list[dict[str, Any]]:
+        """One record a run, oldest first."""
+        return [json.loads(c) for (c,) in self._db.execute("SELECT content FROM provenance ORDER BY id")]
+
     def relevances(self, keys: Iterable[str]) -> dict[str, NDArray[np.float64]]:
         """Relevance (d,), canonical order, of the cells that have one."""
         found = {}
@@ -307,9 +323,8 @@ class Store:
         }
         models = {key: json.loads(c) for key, c in self._db.execute("SELECT key, content FROM models")}
         draws = {key: json.loads(c) for key, c in self._db.execute("SELECT key, content FROM draws")}
-        provenance = [json.loads(c) for (c,) in self._db.execute("SELECT content FROM provenance ORDER BY id")]
         suite = json.loads(self.meta("suite") or "{}")
-        return Results(suite, plan, cells, measurements, models, draws, relevance, provenance, self.path.parent)
+        return Results(suite, plan, cells, measurements, models, draws, relevance, self.provenance(), self.path.parent)
 
 
 def read(folder: str | Path) -> Results:

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from xai_bench.report import answers, figures, pixels, views, wording
+from xai_bench.report import answers, figures, pixels, published, views, wording
 from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables
 
 QUESTIONS = (
@@ -84,6 +84,7 @@ def context(tables: Tables) -> dict[str, Any]:
             for name, title in QUESTIONS
         ],
         "datasets": [dataset(tables, label, f"d{i + 1}") for i, label in enumerate(tables.datasets)],
+        "published": published.tables_of(tables),
         "problems": problems(tables),
         "runs": runs(tables),
         "settings": settings(tables),

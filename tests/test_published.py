@@ -1,0 +1,74 @@
+"""Published figures beside ours: the right ones, as published, and in no statistic of ours."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.conftest import TINY_NET
+from xai_bench import registry, run
+from xai_bench.report import published, write_report
+from xai_bench.report.tables import Tables
+
+SUITE = {
+    "name": "published",
+    "data_seeds": [0, 1],
+    "folds": 2,
+    "datasets": [{"name": "ring", "grid": {"d": [2, 4, 16]}}, {"name": "xor", "n": 500, "d": 8}, {"name": "diabetes"}],
+    "models": [{"name": "mlp", **TINY_NET}],
+    "explainers": [{"name": "column_norm"}, {"name": "saliency", "label": "gradient"}, {"name": "mutual_information"}],
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return run(SUITE, out=tmp_path_factory.mktemp("published"))
+
+
+def test_ours_beside_the_published_values(results):
+    (table,) = published.tables_of(Tables(results))  # xor has other rows, diabetes is not published
+    assert [column.name for column in table.columns] == ["d = 2", "d = 4", "d = 16", "mean over d > 2"]
+    assert [body.heading for body in table.bodies] == ["gradient", "mutual_information"]
+    found = results.table().query("metric == 'precision_at_p'")
+    for body, model, name in zip(table.bodies, ("mlp", ""), ("gradient", "mutual_information"), strict=True):
+        ours, theirs = body.rows
+        assert (ours.name, theirs.name) == ("ours, mlp" if model else "ours", "published")
+        means = []
+        assert ours.cells[0].value is None, "without noise inputs there is no precision"
+        for cell, d in zip(ours.cells[1:], (4, 16), strict=False):
+            rows = found[(found["dataset"] == f"ring (d={d})") & (found["explainer"] == name)]
+            draws = rows.groupby("data_seed")["value"].mean()
+            assert len(rows) == 4
+            assert cell.value == pytest.approx(draws.mean())
+            assert cell.small == f"{draws.min():.3f} to {draws.max():.3f}"
+            means.append(draws.mean())
+        assert ours.cells[-1].value == pytest.approx(sum(means) / 2), "d = p is left out"
+        assert ours.cells[-1].small == "2 of them"
+    # The published file: ring, 16 inputs, saliency and mutual information.
+    assert [row.rows[1].cells[2].main for row in table.bodies] == ["0.417", "1.000"]
+    assert table.bodies[0].rows[1].cells[-1].value == pytest.approx((1.0 + 0.4167) / 2)
+
+
+def test_every_name_is_in_the_file_and_known(results):
+    file = published._file()
+    assert set(published.METHODS.values()) <= set(file["method"])
+    assert len(file) == 880
+    assert published.values("ring", "saliency") | {2: 1.0, 8: 0.5, 2048: 0.0} == published.values("ring", "saliency")
+    assert published.values("ring", "spectral") == {}
+    planned = {"lassonet", "mrmr", "random_forest", "tree_shap"}
+    assert set(published.METHODS) - planned <= set(registry.names("explainers"))
+
+
+def test_the_page_shows_them_with_their_source(results, tmp_path):
+    page = write_report(results, tmp_path).read_text(encoding="utf-8")
+    section = re.search(r'<section id="published">.*?</section>', page, re.S).group()
+    assert "arXiv 2304.02383" in section
+    assert "as published" in section
+    assert "Published figures beside ours" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "published" not in (tmp_path / "recovery.csv").read_text(encoding="utf-8")
+
+
+def test_other_suites_have_no_such_section(results, tmp_path):
+    results.suite = {**results.suite, "datasets": [e for e in results.suite["datasets"] if e["name"] != "ring"]}
+    assert 'id="published"' not in write_report(results, tmp_path).read_text(encoding="utf-8")

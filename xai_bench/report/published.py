@@ -1,0 +1,123 @@
+"""Published precision at p beside ours, for the datasets of Passemiers et al.: shown as published, never mixed in.
+
+Source: Scientific Reports 2024, arXiv 2304.02383, the result files of the authors' repository.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+
+from xai_bench.report import wording
+from xai_bench.report.tables import NO_MODEL, Tables
+from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table
+
+ROWS = 1000
+"""Rows of the published datasets."""
+METRIC = "precision_at_p"
+METHODS = {
+    "deconvolution": "deconvolution",
+    "deeplift": "deeplift",
+    "feature_ablation": "featureablation",
+    "guided_backprop": "guidedbackprop",
+    "input_x_gradient": "inputxgradient",
+    "integrated_gradients": "integrated_gradients",
+    "lassonet": "lassonet",
+    "mrmr": "mrmr",
+    "mutual_information": "mutual_information",
+    "random_forest": "random_forest",
+    "saliency": "saliency",
+    "shapley_sampling": "shapleyvaluesampling",
+    "smoothgrad": "smoothgrad",
+    "tree_shap": "treeshap",
+}
+"""Our name of a method to the published one."""
+
+
+@functools.cache
+def _file() -> pd.DataFrame:
+    path = files("xai_bench.report").joinpath("published_ring_family.csv")
+    with path.open(encoding="utf-8") as lines:
+        return pd.read_csv(lines, comment="#")
+
+
+def values(dataset: str, method: str) -> dict[int, float]:
+    """Number of inputs to the published precision at p of a method, by our names; {} if there is none."""
+    frame = _file()
+    rows = frame[(frame["n"] == ROWS) & (frame["dataset"] == dataset) & (frame["method"] == METHODS.get(method))]
+    return {int(d): float(value) for d, value in zip(rows["d"], rows["best_p"], strict=True)}
+
+
+def ours(tables: Tables, labels: dict[int, str], model: str, explainer: str) -> dict[int, Cell]:
+    """Number of inputs to our precision at p: mean over folds, then over draws, with the range over draws beside it."""
+    frame = tables.measurements
+    frame = frame[(frame["metric"] == METRIC) & (frame["model"] == model) & (frame["explainer"] == explainer)]
+    found = {}
+    for d, label in labels.items():
+        draws = frame[frame["dataset"] == label].groupby("data_seed")["value"].mean().dropna()
+        if len(draws):
+            extent = f"{wording.number(draws.min())} to {wording.number(draws.max())}" if len(draws) > 1 else ""
+            found[d] = Cell(wording.number(float(draws.mean())), extent, float(draws.mean()))
+    return found
+
+
+def tables_of(tables: Tables) -> list[Table]:
+    """A table for each published dataset of the suite; [] if there is none with the published number of rows."""
+    suite, found = tables.results.suite, []
+    datasets: dict[str, dict[int, str]] = {}
+    for entry in suite.get("datasets", []):
+        fields = entry.get("fields", {})
+        name, label = entry.get("name"), wording.without_paths(entry["label"])
+        if name in set(_file()["dataset"]) and fields.get("n") == ROWS and label in tables.datasets:
+            datasets.setdefault(name, {}).setdefault(fields["d"], label)
+    for name, labels in datasets.items():
+        bodies = _bodies(tables, name, labels)
+        if bodies:
+            found.append(_table(tables, name, labels, bodies))
+    return found
+
+
+def _bodies(tables: Tables, name: str, labels: dict[int, str]) -> list[tuple[str, dict[str, dict[int, Cell]]]]:
+    """Method and its rows: row name to cells by number of inputs; the published row is the last one."""
+    bodies = []
+    for entry in tables.results.suite.get("explainers", []):
+        published = values(name, entry.get("name", ""))
+        explainer = wording.without_paths(entry["label"])
+        rows: dict[str, dict[int, Cell]] = {}
+        for model in (*tables.models, NO_MODEL):
+            cells = ours(tables, labels, model, explainer)
+            if cells:
+                rows["ours" if model == NO_MODEL else f"ours, {model}"] = cells
+        if rows and published:
+            rows["published"] = {d: Cell(wording.number(value), value=value) for d, value in published.items()}
+            bodies.append((explainer, rows))
+    return bodies
+
+
+def _table(tables: Tables, name: str, labels: dict[int, str], bodies: list[tuple[str, dict[str, Any]]]) -> Table:
+    folds = tables.results.suite.get("folds") or 1
+    draws = wording.plural(len(tables.data_seeds), "draw")
+    relevant = max((draw["n_relevant"] or 0 for label in labels.values() for draw in tables.draws(label)), default=0)
+    shown = []
+    for explainer, rows in bodies:
+        common = [d for d in labels if d > relevant and all(d in cells for cells in rows.values())]
+        shown.append(Body([_row(title, cells, labels, common) for title, cells in rows.items()], explainer))
+    caption = (
+        f"Precision at p on {name}, {ROWS:,} rows. Ours: mean over {wording.plural(folds, 'fold')} of {draws}, with "
+        "the range over draws. Published: Passemiers et al., Scientific Reports 2024 (arXiv 2304.02383), result files "
+        "of the authors’ repository; one draw, six folds."
+    )
+    columns = [Column(f"d = {d}") for d in labels]
+    return Table(caption, "Method", [*columns, Column(f"mean over d > {relevant}")], shown)
+
+
+def _row(title: str, cells: dict[int, Cell], labels: dict[int, str], common: list[int]) -> Row:
+    """``common``: the numbers of inputs above p for which every row of the method has a value."""
+    mean = math.fsum(cells[d].value or 0.0 for d in common) / len(common) if common else None
+    last = EMPTY if mean is None else Cell(wording.number(mean), f"{len(common)} of them", mean)
+    kind = "control" if title == "published" else "method"
+    return Row(title, [*[cells.get(d, EMPTY) for d in labels], last], kind)

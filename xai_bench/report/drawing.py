@@ -83,6 +83,15 @@ def new(width: float, height: float, rows: int = 1, columns: int = 1, **options:
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def handle(**options: Any) -> Any:
+    """A mark or line for a legend."""
+    from matplotlib.lines import Line2D
+
+    options.setdefault("ls", "none")
+    options.setdefault("ms", 4.5)
+    return Line2D([], [], **options)
+
+
 def svg(figure: Figure, key: str) -> str:
     """The figure as an <svg> element for inlining.
 

@@ -12,6 +12,7 @@ from torch import nn
 from tests.toy import toy
 from xai_bench import plan, retention, suite
 from xai_bench.datasets.base import Dataset
+from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
 from xai_bench.suite import Retention
 
@@ -133,3 +134,57 @@ def test_standard_error_of_the_full_score(draw):
     resampled = [squares[rng.integers(n, size=n)].mean() / data.y_test.var() for _ in range(4000)]
     assert scorer.full_error("masked", "m") == pytest.approx(np.std(resampled), rel=0.1)
     assert isinstance(fitted.module, nn.Sequential)
+
+
+@pytest.mark.parametrize("architecture", [SpectralMLP(hidden=(8, 6)), MLP(hidden=(8,), dropout=(0.1,))])
+def test_masking_by_columns_equals_masking_by_rows(architecture):
+    generator = torch.Generator().manual_seed(3)
+    model = architecture.build(12, 3, generator).eval().requires_grad_(False)
+    X, absent = torch.randn(40, 12, generator=generator), torch.randn(12, generator=generator)
+    masked = retention.Masked(model, X, absent)
+    assert masked.first is not None
+    for count in (1, 5, 12):
+        kept = torch.arange(12) < count
+        expected = model(torch.where(kept, X, absent))
+        torch.testing.assert_close(masked.outputs(kept), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_masking_of_another_kind_of_model():
+    class Squares(nn.Module):
+        def forward(self, x):
+            return (x**2).sum(1, keepdim=True)
+
+    X = torch.randn(5, 4)
+    kept = torch.tensor([True, False, True, False])
+    outputs = retention.Masked(Squares(), X, torch.full((4,), 2.0)).outputs(kept)
+    torch.testing.assert_close(outputs[:, 0], X[:, 0] ** 2 + X[:, 2] ** 2 + 8)
+
+
+def test_chosen_k_and_masked_at_every_k(draw):
+    settings = Retention(ks=(2, 30, 1, 6), masked_to=4, judge=JUDGE.judge)
+    data = shuffled(toy(n=500))
+    (fitted,) = fit_many(retention.judge_of(JUDGE), data, [0])
+    found = retention.judge(
+        data, draw, settings, [retention.Ranked("c", np.arange(12.0), "m")], {"m": fitted.module}, {}
+    )
+    ks = {
+        metric: [m.k for m in found.measurements["c"] if m.metric == metric]
+        for metric in ("retention_retrained", "retention_masked")
+    }
+    assert ks == {"retention_retrained": [1, 2, 6, 12], "retention_masked": [1, 2, 3, 4, 6, 12]}
+
+
+def test_least_relevant_first(draw):
+    settings = JUDGE.model_copy(update={"least_first": True})
+    data = shuffled(toy(n=1500))
+    perfect = np.where(np.arange(12) < 3, 1.0, 0.0)
+    ranked = [retention.Ranked("perfect", perfect, ""), retention.Ranked("reversed", -perfect, "")]
+    judged = retention.judge(data, draw, settings, [*ranked, retention.Ranked("random", None, "")], {}, {})
+    values = {cell: {(m.metric, m.k): m.value for m in found} for cell, found in judged.measurements.items()}
+    most, least, gap = (f"retention_retrained{end}" for end in ("_area", "_least_area", "_gap_area"))
+    for one, other in (("perfect", "reversed"), ("reversed", "perfect")):
+        assert values[one][least, 0] == pytest.approx(values[other][most, 0])
+        assert values[one][gap, 0] == pytest.approx(values[one][most, 0] - values[other][most, 0])
+    assert values["perfect"][gap, 0] > 0.5
+    assert values["random"][gap, 0] == pytest.approx(0, abs=1e-9)
+    assert values["perfect"]["retention_retrained_least", 2] == values["reversed"]["retention_retrained", 2]

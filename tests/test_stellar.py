@@ -11,9 +11,12 @@ import pytest
 from tests.reference import more_datasets as literal
 from xai_bench import registry
 from xai_bench.datasets import stellar
+from xai_bench.datasets.base import GroundTruth
 from xai_bench.datasets.miles import MILES
 from xai_bench.datasets.stellar import LINES, WAVELENGTHS, StellarSynthetic, flux, line_windows, mean_slope, pixel_roles
 from xai_bench.errors import InputError
+from xai_bench.metrics.windows import auroc_windows
+from xai_bench.scoring import truth_from_json, truth_to_json
 
 ROLES = np.array(pixel_roles())
 
@@ -102,6 +105,26 @@ class TestTruth:
         error = slope.std(0) / math.sqrt(size)
         assert (np.abs(slope.mean(0) - mean_slope()[chosen]) <= 4.5 * error + 1e-9).all()
 
+    def test_error_floor_is_what_a_least_squares_fit_of_one_star_reaches(self):
+        """Gauss-Newton from the true star, many noises: its mean absolute error is the bound's at that star."""
+        star, noise = np.array([5500.0, -0.5, 1.0, 1.0]), 0.01
+        steps = np.array([1.0, 1e-4, 1e-4, 1e-4])
+
+        def spectrum(parameters):
+            return flux(*parameters[:, None])[0]
+
+        slopes = np.stack(
+            [(spectrum(star + s * e) - spectrum(star - s * e)) / (2 * s) for s, e in zip(steps, np.eye(4), strict=True)]
+        )
+        half = slopes[:, ::2]  # every second pixel is enough
+        noises = rng().normal(0.0, noise, (5000, half.shape[1]))
+        errors = np.linalg.solve(half @ half.T, half @ noises.T)[1]
+        bound = noise * np.sqrt(np.linalg.inv(half @ half.T)[1, 1]) * math.sqrt(2 / math.pi)
+        assert np.abs(errors).mean() == pytest.approx(bound, rel=0.05)  # 5 standard errors
+        single = np.sqrt(np.linalg.inv(slopes @ slopes.T)[1, 1]) * math.sqrt(2 / math.pi)
+        assert 0.3 * single < stellar.cramer_rao_mae() < 3 * single  # a mean over stars
+        assert StellarSynthetic(noise=0.02).error_floor() == pytest.approx(2 * StellarSynthetic().error_floor())
+
     def test_slope_of_one_star_to_many_digits(self):
         """The analytic derivative that the mean is taken of, for one star, by central differences."""
         star = [np.array([value]) for value in (5000.0, -0.7, 0.5, 0.5)]
@@ -165,6 +188,26 @@ class TestLines:
             assert np.abs(inside.mean() - window.line.wavelength) <= 0.45 + 1e-9
         for before, after in itertools.pairwise(windows):
             assert before.columns.stop <= after.columns.start
+
+    def test_auroc_of_windows_equals_a_literal_one(self):
+        truth = StellarSynthetic().draw(rng()).truth
+        relevance = rng(1).random(len(WAVELENGTHS))
+        largest = {w.name: max(relevance[c] for c in w.columns) for w in truth.windows}
+        metal = [largest[line.name] for line in LINES if line.kind == "metal"]
+        foreign = [largest[line.name] for line in LINES if line.kind in ("telluric", "interstellar")]
+        wins = sum((m > f) + 0.5 * (m == f) for m in metal for f in foreign)
+        assert auroc_windows(relevance, truth) == pytest.approx(wins / (len(metal) * len(foreign)))
+        moved = rng(2).permutation(len(WAVELENGTHS))
+        assert auroc_windows(relevance[moved], truth.take(moved)) == auroc_windows(relevance, truth)
+
+    def test_windows_are_kept_with_the_truth(self):
+        truth = StellarSynthetic().draw(rng()).truth
+        assert truth_from_json(truth_to_json(truth)).windows == truth.windows
+
+    def test_no_windows_no_score(self):
+        truth = GroundTruth(("relevant", "noise"))
+        assert auroc_windows(np.array([1.0, 2.0]), truth) is None
+        assert auroc_windows.chance(truth) is None
 
     def test_windows_of_another_range(self):
         names = [window.line.name for window in line_windows(5000 + 0.9 * np.arange(500), width=9.0)]

@@ -49,6 +49,12 @@ def test_only_the_grid_is_expanded(tiny):
         ({"retention": {"orders": 3}}, "orders"),
         ({"retention": {"order": 30}}, "did you mean orders"),
         ({"retention": {"judge": {"epochz": 3}}}, "did you mean epochs"),
+        ({"retention": {"ks": [0]}}, "ks"),
+        ({"models": [{"name": "mlp", "datasets": ["diabetis"]}]}, "did you mean diabetes"),
+        ({"models": [{"name": "mlp", "datasets": ["diabetes"]}]}, "none for 'gaussian_correlated'"),
+        ({"models": [{"name": "mlp", "datasets": "diabetes"}]}, "expected a list of labels"),
+        ({"explainers": [{"name": "saliency", "datasets": ["diabetes"]}]}, "expected a list of labels"),
+        ({"models": [{"name": "mlp", "datasets": ["diabetes"]}, {"name": "mlp"}]}, "on the same dataset"),
     ],
 )
 def test_a_mistake_is_one_clear_line(tiny, change, message):
@@ -77,6 +83,32 @@ def test_keys_depend_on_what_results_depend_on_only(tiny):
     assert set(keys(data_seeds=[0, 1, 2])) > set(reference)
     assert not set(keys(standardise=False)) & set(reference)
     assert not set(keys(datasets=[{"name": "gaussian_correlated", "n": 301}])) & set(reference)
+
+
+def test_models_for_some_datasets_share_a_label(tiny):
+    tiny["models"] = [
+        {"name": "mlp", "label": "net", "group_lasso": 0.0, "datasets": ["diabetes"]},
+        {"name": "mlp", "label": "net", "group_lasso": 0.1, "datasets": ["gaussian_correlated"]},
+        {"name": "spectral_mlp"},
+    ]
+    loaded = suite.from_dict(tiny)
+    found = {
+        (b.draw.dataset.label, b.model.component.fields().get("group_lasso")) for b in plan.blocks(loaded) if b.model
+    }
+    assert found == {
+        ("diabetes", 0.0),
+        ("gaussian_correlated", 0.1),
+        ("diabetes", None),
+        ("gaussian_correlated", None),
+    }
+    assert loaded.plain_model("diabetes").component.group_lasso == 0.0
+    assert loaded.plain_model("gaussian_correlated").component.group_lasso == 0.1
+
+
+def test_seeds_that_are_not_crossed(tiny):
+    tiny |= {"data_seeds": [3, 4, 5], "model_seeds": [7, 8], "crossed": False}
+    seeds = {(b.draw.data_seed, b.model_seed) for b in plan.blocks(suite.from_dict(tiny)) if b.model}
+    assert seeds == {(3, 7), (3, 8), (4, 7), (5, 7)}
 
 
 def test_methods_without_a_model_run_once(tiny):

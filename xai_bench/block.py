@@ -31,6 +31,10 @@ from xai_bench.plan import Block, Cell, Draw
 from xai_bench.store import CellResult, Costs, DrawRecord, Measurement, ModelRecord
 from xai_bench.suite import Retention
 
+FEW_INPUTS = 40
+"""Inputs whose histograms are kept."""
+HISTOGRAM_BINS = 40
+
 _warm: set[str] = set()
 
 
@@ -121,12 +125,40 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
         "constant": np.flatnonzero(constant).tolist(),
         "content_hash": data.content_hash,
         "ceiling": source.ceiling(everything),
+        "floor_mae": source.error_floor(),
+        "views": views(data),
         **(scoring.truth_to_json(truth) if truth else {"roles": None, "graded": None, "resolution": None}),
         "n_relevant": truth.n_relevant if truth else None,
         "chance": {m.name: m.chance(truth) for m in scoring.metrics()} if truth else {},
         "spearman_ceiling": spearman_ceiling(truth) if truth else None,
         "notices": list(data.notices),
     }
+
+
+def views(data: Dataset) -> dict[str, Any]:
+    """What a figure of the data needs, JSON-ready: canonical column order, original units, training rows only.
+
+    ``histograms`` of every input by class (few inputs), ``pictures``: one of each class, as bytes, or the ``mean``
+    row (many inputs).
+    """
+    if data.feature_shape is not None:
+        if data.kind == "regression":
+            return {}
+        first = [int(np.flatnonzero(data.y_train == label)[0]) for label in np.unique(data.y_train)]
+        pixels = np.rint(255 * data.canonical(data.X_train[first])).astype(int)
+        names = [data.class_names[data.y_train[i]] if data.class_names else str(data.y_train[i]) for i in first]
+        return {"pictures": [{"class": n, "pixels": p.tolist()} for n, p in zip(names, pixels, strict=True)]}
+    rows = data.canonical(data.in_original_units(data.X_train))
+    if data.d > FEW_INPUTS:
+        return {"mean": rows.mean(0).tolist()}
+    if data.kind == "regression":
+        return {}
+    edges = [np.histogram_bin_edges(column, HISTOGRAM_BINS) for column in rows.T]
+    counts = [
+        [np.histogram(rows[data.y_train == label, j], edges[j])[0].tolist() for j in range(data.d)]
+        for label in range(data.n_outputs)
+    ]
+    return {"histograms": {"edges": [e.tolist() for e in edges], "counts": counts}}
 
 
 def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn.Module | None, ModelRecord | None]:

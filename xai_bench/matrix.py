@@ -361,6 +361,8 @@ class _Loop:
         retained, settled = self.store.retained(key), self.store.settled()
         ranked, model_keys = [], set()
         for block in draw_blocks:
+            if not settings.every_model_seed and block.model_seed != self.suite.model_seeds[0]:
+                continue
             waiting = [cell for cell in block.cells if cell.key not in retained]
             relevances = self.store.relevances(cell.key for cell in waiting)
             model_key = block.model_key or plain.get(block.model_seed, "")
@@ -378,7 +380,7 @@ class _Loop:
 
     def _plain_models(self, draw_blocks: list[plan.Block]) -> dict[int, str]:
         """Model seed to the key of the suite's plain network of that seed."""
-        entry = self.suite.plain_model
+        entry = self.suite.plain_model(draw_blocks[0].draw.dataset.label)
         return {b.model_seed: b.model_key for b in draw_blocks if b.model and entry and b.model.label == entry.label}
 
     def _submit_retention(self, executor: Executor, task: Any | None) -> None:

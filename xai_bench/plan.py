@@ -89,11 +89,16 @@ def blocks(suite: Suite) -> list[Block]:
             result.append(_block(suite, draw, None, suite.model_seeds[0], without))
         result += [
             _block(suite, draw, model, seed, with_model)
-            for model in suite.models
-            for seed in suite.model_seeds
+            for model in suite.models_on(draw.dataset.label)
+            for seed in model_seeds(suite, draw)
             if with_model
         ]
     return result
+
+
+def model_seeds(suite: Suite, draw: Draw) -> tuple[int, ...]:
+    """The model seeds of a draw: all of them, or the first if the seeds are not crossed and it is a further draw."""
+    return suite.model_seeds if suite.crossed or draw.data_seed == suite.data_seeds[0] else suite.model_seeds[:1]
 
 
 def _block(suite: Suite, draw: Draw, model: Entry | None, seed: int, explainers: list[Entry]) -> Block:

@@ -7,6 +7,7 @@ outside the data's distribution. One mask serves all rows, so a mask tells nothi
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.datasets.base import Dataset
+from xai_bench.models.folding import fold_spectral
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many, score
 from xai_bench.plan import Draw
@@ -73,8 +75,10 @@ def judge_key(draw: Draw, settings: Retention) -> str:
     return sha256(canonical_json(content))
 
 
-def kept_counts(d: int, n_relevant: int) -> list[int]:
-    """k = 1, 2, 3, 5, 8, 12, 18 ... up to the larger of n_relevant and d / 10 (at least 3), and d."""
+def kept_counts(d: int, n_relevant: int, ks: Sequence[int] = ()) -> list[int]:
+    """The ``ks`` below d, and d; else k = 1, 2, 3, 5, 8, 12, 18 ... up to the largest of n_relevant, d / 10 and 3."""
+    if ks:
+        return [*sorted({k for k in ks if k < d}), d]
     last = min(max(n_relevant, math.ceil(d / 10), 3), d - 1)
     counts, k = [], 1
     while k < last:
@@ -115,6 +119,7 @@ class Scorer:
         self._y = torch.from_numpy(data.y_test)
         mean = data.X_train.mean(0, dtype=np.float64).astype(np.float32)
         self._absent = torch.from_numpy(mean if data.feature_shape is None else np.zeros_like(mean))
+        self._masked_forms: dict[str, Masked] = {}
 
     def retrain(self, masks: Sequence[Bools]) -> None:
         """Train the judge on every mask (d,), canonical order, that it has not seen; all in one batch."""
@@ -144,9 +149,9 @@ class Scorer:
         """Test score of a model that sees the inputs in ``mask`` (canonical order) only."""
         key = model_key, name(mask)
         if key not in self._masked:
-            kept = torch.from_numpy(self.data.shuffled(mask))
-            with torch.no_grad():
-                outputs = self.models[model_key](torch.where(kept, self._X, self._absent))
+            if model_key not in self._masked_forms:
+                self._masked_forms[model_key] = Masked(self.models[model_key], self._X, self._absent)
+            outputs = self._masked_forms[model_key].outputs(torch.from_numpy(self.data.shuffled(mask)))
             self._masked[key] = score(outputs, self._y, self.data.kind)
         return self._masked[key]
 
@@ -166,6 +171,34 @@ class Scorer:
         if form == "retrained":
             return self.judged[name(np.ones(self.data.d, dtype=bool))][1]
         return self._error(self.models[model_key])
+
+
+class Masked:
+    """A model on fixed rows (n, d) of which it sees some columns only; the others stand at ``absent`` (d,).
+
+    In a model that begins with a dense layer only the kept columns are multiplied, which are few.
+    """
+
+    def __init__(self, model: torch.nn.Module, X: torch.Tensor, absent: torch.Tensor) -> None:
+        self.model, self.X, self.absent = model, X, absent
+        self.first: torch.nn.Linear | None = None
+        if isinstance(model, torch.nn.Sequential) and len(model) > 1:
+            first, *rest = fold_spectral(copy.deepcopy(model)).children()
+            if isinstance(first, torch.nn.Linear):
+                self.first, self.rest = first, torch.nn.Sequential(*rest)
+                self.columns = (X - absent).T.contiguous()
+                self.weight = self.first.weight.T.contiguous()
+                self.nothing = self.first(absent[None])
+
+    @torch.no_grad()
+    def outputs(self, kept: torch.Tensor) -> torch.Tensor:
+        """(n, n_outputs) for ``kept`` (d,) bool."""
+        if self.first is None:
+            return self.model(torch.where(kept, self.X, self.absent))
+        if kept.all():
+            return self.model(self.X)
+        index = kept.nonzero()[:, 0]
+        return self.rest(torch.addmm(self.nothing, self.columns[index].T, self.weight[index]))
 
 
 def name(mask: Bools) -> str:
@@ -192,59 +225,99 @@ def judge(
 
     Returns
     -------
-    For every cell ``retention_masked``, ``retention_retrained`` and ``retention_bayes`` at each k, and the areas
-    ``retention_masked_area`` and ``retention_retrained_area`` (0: random, 1: all inputs; not bounded).
+    For every cell ``retention_retrained``, ``retention_masked`` and ``retention_bayes`` at each k, and the areas
+    ``retention_retrained_area`` and ``retention_masked_area`` (0: random, 1: all inputs; not bounded). With
+    ``settings.least_first`` also ``..._least`` at each k, where the k least relevant inputs are kept, their areas
+    ``..._least_area``, and ``..._gap_area``: the first area less the second.
     """
-    counts = kept_counts(data.d, data.truth.n_relevant if data.truth else 0)
+    counts = kept_counts(data.d, data.truth.n_relevant if data.truth else 0, settings.ks)
+    dense = sorted({*counts, *range(1, min(settings.masked_to, data.d - 1) + 1)})
     tie_breaker = np.random.default_rng(stream_seed("ties", draw.key)).permutation(data.d)
-    chance = [[top(order, k, tie_breaker) for k in counts] for order in orders(draw.key, settings.orders, data.d)]
-    masks = {
-        r.cell: chance if r.relevance is None else [[top(r.relevance, k, tie_breaker) for k in counts]] for r in ranked
-    }
+
+    def rankings(relevances: Sequence[Floats]) -> Rankings:
+        return Rankings([{k: top(relevance, k, tie_breaker) for k in dense} for relevance in relevances], counts)
+
+    chance = rankings(orders(draw.key, settings.orders, data.d))
+    best_first = {r.cell: chance if r.relevance is None else rankings([r.relevance]) for r in ranked}
+    least_first = {}
+    if settings.least_first:
+        least_first = {r.cell: chance if r.relevance is None else rankings([-r.relevance]) for r in ranked}
     scorer = Scorer(data, draw, settings, models, known)
-    scorer.retrain([mask for rankings in [chance, *masks.values()] for row in rankings for mask in row])
+    everything = [chance, *best_first.values(), *least_first.values()]
+    scorer.retrain([mask for one in everything for row in one.masks for k, mask in row.items() if k in counts])
     measurements = {}
     for r in ranked:
         found: list[Measurement] = []
         for form in ("retrained", "masked"):
             if form == "retrained" or r.model_key:
-                found += _curve(scorer, form, r.model_key, masks[r.cell], chance, counts)
-        for index, k in enumerate(counts):
-            best = [draw.dataset.component.ceiling(row[index]) for row in masks[r.cell]]
+                scores = _Scores(scorer, form, r.model_key, chance)
+                found += scores.curve(f"retention_{form}", best_first[r.cell])
+                if settings.least_first:
+                    found += scores.curve(f"retention_{form}_least", least_first[r.cell])
+                    found.append(_gap(f"retention_{form}", found))
+        for k in counts:
+            best = [draw.dataset.component.ceiling(row[k]) for row in best_first[r.cell].masks]
             if best[0] is not None:
                 found.append(Measurement("retention_bayes", float(np.mean(best)), k))
         measurements[r.cell] = tuple(found)
     return Judged(measurements, scorer.new)
 
 
-def _curve(
-    scorer: Scorer,
-    form: str,
-    model_key: str,
-    rankings: list[list[Bools]],
-    chance: list[list[Bools]],
-    counts: list[int],
-) -> list[Measurement]:
-    """Scores of one ranking (or the mean of several) at every k, and the area between random and all inputs."""
+@dataclass(frozen=True)
+class Rankings:
+    """The masks of one ranking, or of several that a mean is taken of: k to mask (d,), canonical order.
 
-    def scores(rows: list[list[Bools]]) -> Floats:
-        if form == "retrained":
-            return np.array([[scorer.retrained(mask) for mask in row] for row in rows])
-        return np.array([[scorer.masked(model_key, mask) for mask in row] for row in rows])
+    ``counts``: the k that are retrained and that areas are taken over; the masked form is scored at every k.
+    """
 
-    own, random = scores(rankings), scores(chance)
-    metric = f"retention_{form}"
-    found = [Measurement(metric, float(value), k) for k, value in zip(counts, own.mean(0), strict=True)]
-    below = counts[:-1]
-    if len(below) < 2:
-        return [*found, Measurement(f"{metric}_area", None, reason=f"only k = {below[0]} is below d")]
-    full = float(own[0, -1])
-    width = math.log(below[-1] / below[0])
-    random_areas = np.array([log_area(below, row[:-1]) for row in random]) / width
-    error = math.hypot(random_areas.std(ddof=1) / math.sqrt(len(random_areas)), scorer.full_error(form, model_key))
-    gap = full - random_areas.mean()
-    if gap < SIGNIFICANT * error:
-        reason = f"all inputs are better than random ones by {gap:.3f}, less than 3 standard errors of {error:.3f}"
-        return [*found, Measurement(f"{metric}_area", None, reason=reason)]
-    area = np.mean([log_area(below, row[:-1]) for row in own]) / width
-    return [*found, Measurement(f"{metric}_area", float((area - random_areas.mean()) / gap))]
+    masks: list[dict[int, Bools]]
+    counts: list[int]
+
+
+class _Scores:
+    """Curves of one form on one network, and their areas between random and all inputs."""
+
+    def __init__(self, scorer: Scorer, form: str, model_key: str, chance: Rankings) -> None:
+        self.scorer, self.form, self.model_key = scorer, form, model_key
+        self.below = chance.counts[:-1]
+        self.random = self._of(chance)
+
+    def _of(self, rankings: Rankings) -> dict[int, Floats]:
+        """k to the scores of every ranking."""
+        if self.form == "retrained":
+            of = self.scorer.retrained
+            return {k: np.array([of(row[k]) for row in rankings.masks]) for k in rankings.counts}
+        return {
+            k: np.array([self.scorer.masked(self.model_key, row[k]) for row in rankings.masks])
+            for k in rankings.masks[0]
+        }
+
+    def _areas(self, scores: Mapping[int, Floats]) -> NDArray[np.floating]:
+        """Mean score over log k, of every ranking."""
+        width = math.log(self.below[-1] / self.below[0])
+        return log_area(self.below, np.stack([scores[k] for k in self.below], axis=1)) / width
+
+    def curve(self, metric: str, rankings: Rankings) -> list[Measurement]:
+        """The mean score of the rankings at every k, and the area."""
+        own = self._of(rankings)
+        found = [Measurement(metric, float(values.mean()), k) for k, values in own.items()]
+        area = f"{metric}_area"
+        if len(self.below) < 2:
+            return [*found, Measurement(area, None, reason=f"only k = {self.below[0]} is below d")]
+        random = self._areas(self.random)
+        full_error = self.scorer.full_error(self.form, self.model_key)
+        error = math.hypot(random.std(ddof=1) / math.sqrt(len(random)), full_error)
+        gap = float(own[self.scorer.data.d][0]) - random.mean()
+        if gap < SIGNIFICANT * error:
+            reason = f"all inputs are better than random ones by {gap:.3f}, less than 3 standard errors of {error:.3f}"
+            return [*found, Measurement(area, None, reason=reason)]
+        return [*found, Measurement(area, float((self._areas(own).mean() - random.mean()) / gap))]
+
+
+def _gap(metric: str, found: Sequence[Measurement]) -> Measurement:
+    """The area with the most relevant inputs less that with the least relevant ones."""
+    areas = {m.metric: m for m in found if m.metric in (f"{metric}_area", f"{metric}_least_area")}
+    most, least = areas[f"{metric}_area"], areas[f"{metric}_least_area"]
+    if most.value is None or least.value is None:
+        return Measurement(f"{metric}_gap_area", None, reason=most.reason or least.reason)
+    return Measurement(f"{metric}_gap_area", most.value - least.value)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xai_bench import registry
 from xai_bench.component import stream_seed
-from xai_bench.datasets.base import GroundTruth
+from xai_bench.datasets.base import GroundTruth, Window
 from xai_bench.metrics.base import Metric
 from xai_bench.metrics.recovery import random_scores
 from xai_bench.store import Measurement
@@ -49,6 +49,7 @@ def truth_to_json(truth: GroundTruth) -> dict[str, Any]:
         "groups": truth.groups,
         "blocks": truth.blocks,
         "resolution": truth.resolution,
+        "windows": [window._asdict() for window in truth.windows],
     }
 
 
@@ -62,4 +63,5 @@ def truth_from_json(content: dict[str, Any]) -> GroundTruth | None:
         groups=tuple(map(tuple, content["groups"])),
         blocks=tuple(map(tuple, content["blocks"])),
         resolution=content["resolution"],
+        windows=tuple(Window(w["name"], w["kind"], w["role"], tuple(w["columns"])) for w in content["windows"]),
     )

@@ -19,7 +19,7 @@ from xai_bench.errors import InputError, unknown
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 CONTROLS = ("random", "oracle")
-ENTRY_KEYS = ("name", "label", "grid", "optional")
+ENTRY_KEYS = ("name", "label", "grid", "optional", "datasets")
 
 
 class Entry(BaseModel):
@@ -28,6 +28,7 @@ class Entry(BaseModel):
     Attributes
     ----------
     optional : a dataset whose files are absent is left out with a notice, instead of being an error
+    datasets : labels of the datasets that a model is trained on; () for all
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -35,6 +36,11 @@ class Entry(BaseModel):
     label: str
     component: Any
     optional: bool = False
+    datasets: tuple[str, ...] = ()
+
+    def is_for(self, dataset: str) -> bool:
+        """Is it used on the dataset with that label?"""
+        return not self.datasets or dataset in self.datasets
 
 
 class Retention(BaseModel):
@@ -44,6 +50,15 @@ class Retention(BaseModel):
 
     orders: Annotated[int, Field(ge=10)] = 10
     """Random orders that the curve of chance is the mean of."""
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Numbers of inputs that are kept (those below d, and d); () for 1, 2, 3, 5, 8, 12, 18 ... up to the largest of
+    p, d / 10 and 3."""
+    masked_to: Annotated[int, Field(ge=0)] = 0
+    """The masked form also at every k from 1 to this."""
+    least_first: bool = False
+    """Also keep the k least relevant inputs."""
+    every_model_seed: bool = True
+    """Judge the rankings of every model seed; false: of the first one only."""
     rows: Annotated[int, Field(ge=20)] = 5000
     """Training rows of the judge at the most."""
     seeds: Seeds = (0,)
@@ -62,6 +77,8 @@ class Suite(BaseModel):
     data_seeds: Seeds = (0, 1, 2)
     model_seeds: Seeds = (0,)
     folds: Annotated[int, Field(ge=0)] = 0
+    crossed: bool = True
+    """Every model seed on every data seed; false: model seeds after the first on the first data seed only."""
     standardise: bool = True
     rankings: Annotated[int, Field(ge=2)] = 200
     """Random rankings of the control ``random``."""
@@ -73,7 +90,14 @@ class Suite(BaseModel):
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""
         axes = {
-            axis: [{"label": entry.label, **entry.component.identity()} for entry in getattr(self, axis)]
+            axis: [
+                {
+                    "label": entry.label,
+                    **entry.component.identity(),
+                    **({"datasets": list(entry.datasets)} if entry.datasets else {}),
+                }
+                for entry in getattr(self, axis)
+            ]
             for axis in ("datasets", "models", "explainers")
         }
         plain = self.model_dump(mode="json", exclude={"datasets", "models", "explainers"})
@@ -82,10 +106,13 @@ class Suite(BaseModel):
     def key(self) -> str:
         return sha256(canonical_json(self.config()))
 
-    @property
-    def plain_model(self) -> Entry | None:
+    def models_on(self, dataset: str) -> list[Entry]:
+        """The models that are trained on the dataset with that label."""
+        return [entry for entry in self.models if entry.is_for(dataset)]
+
+    def plain_model(self, dataset: str) -> Entry | None:
         """The model that masks are tried on for explainers without one: the first unpenalised ``mlp``, or the first."""
-        plain = [entry for entry in self.models if entry.component.name == "mlp"]
+        plain = [entry for entry in self.models_on(dataset) if entry.component.name == "mlp"]
         unpenalised = [entry for entry in plain if entry.component.group_lasso == 0]
         return next(iter(unpenalised + plain), None)
 
@@ -163,14 +190,28 @@ def from_dict(content: dict[str, Any]) -> Suite:
     if isinstance(fields.get("retention"), dict):
         table = dict(fields["retention"])
         table["seeds"] = tuple(table.get("seeds", (0,)))
+        table["ks"] = tuple(table.get("ks", ()))
         fields["retention"] = _validated(Retention, table, "[retention]")
         registry.create("models", "mlp", {**table.get("judge", {})})
     if fields.get("folds") == 1:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
     suite: Suite = _validated(Suite, fields, "suite")
-    if not suite.models and any(entry.component.needs != "data" for entry in suite.explainers):
-        raise InputError("the suite has explainers that need a model: it needs at least one [[models]] table")
+    _check_models(suite)
     return suite
+
+
+def _check_models(suite: Suite) -> None:
+    labels = [entry.label for entry in suite.datasets]
+    for entry in suite.models:
+        for label in entry.datasets:
+            if label not in labels:
+                raise InputError(f"suite: datasets of the model {entry.label!r}: {unknown('dataset', label, labels)}")
+    if any(entry.component.needs != "data" for entry in suite.explainers):
+        if not suite.models:
+            raise InputError("the suite has explainers that need a model: it needs at least one [[models]] table")
+        for label in labels:
+            if not suite.models_on(label):
+                raise InputError(f"suite: expected a model for every dataset, got none for {label!r}: add one")
 
 
 def _validated(kind: Any, fields: dict[str, Any], where: str) -> Any:
@@ -191,6 +232,13 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
         raise InputError(f"suite: every [[{axis}]] table needs a name; known: {', '.join(registry.names(axis))}")
     if "optional" in row and (axis != "datasets" or not isinstance(row["optional"], bool)):
         raise InputError("suite: optional = true or false belongs to a [[datasets]] table")
+    restricted = row.get("datasets", [])
+    if "datasets" in row and (
+        axis != "models" or not isinstance(restricted, list) or not restricted or set(map(type, restricted)) != {str}
+    ):
+        raise InputError(
+            f"suite: datasets of {row['name']!r}: expected a list of labels in a [[models]] table, got {restricted!r}"
+        )
     grid = row.get("grid", {})
     if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
         raise InputError(
@@ -214,19 +262,23 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
                 label=f"{base} ({suffix})" if suffix else base,
                 component=component,
                 optional=row.get("optional", False),
+                datasets=tuple(restricted),
             )
         )
     return entries
 
 
 def _check_labels(axis: str, entries: tuple[Entry, ...]) -> None:
-    seen = set()
+    seen: dict[str, list[Entry]] = {}
     for entry in entries:
-        if entry.label in seen:
-            raise InputError(f"suite: two {axis} are called {entry.label!r}: give one of them a label")
+        for other in seen.setdefault(entry.label, []):
+            apart = entry.datasets and other.datasets and not set(entry.datasets) & set(other.datasets)
+            if not apart:
+                where = " on the same dataset" if axis == "models" else ""
+                raise InputError(f"suite: two {axis} are called {entry.label!r}{where}: give one of them a label")
         if axis == "explainers" and entry.label in CONTROLS:
             raise InputError(f"suite: the control {entry.label!r} is always there: remove it, or choose another label")
-        seen.add(entry.label)
+        seen[entry.label].append(entry)
 
 
 def narrowed(suite: Suite, axis: str, labels: list[str]) -> set[str]:

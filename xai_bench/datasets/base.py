@@ -30,6 +30,18 @@ class Fold(NamedTuple):
     of: int
 
 
+class Window(NamedTuple):
+    """A named stretch of inputs, such as the pixels around a spectral line; its largest relevance is its own.
+
+    ``kind`` is the field's word for what it is (metal, telluric ...).
+    """
+
+    name: str
+    kind: str
+    role: Role
+    columns: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class GroundTruth:
     """Which inputs are truly relevant. All indices are columns of the X beside it.
@@ -48,6 +60,8 @@ class GroundTruth:
         Columns of one attribute (one-hot): their relevance is summed.
     resolution : float, or None
         Graded relevance from which an input counts as clearly relevant.
+    windows : tuple of Window
+        Stretches of inputs that are scored as one, beside the inputs; all of the same number of columns.
     """
 
     roles: tuple[Role, ...]
@@ -55,6 +69,7 @@ class GroundTruth:
     groups: tuple[tuple[int, ...], ...] = ()
     blocks: tuple[tuple[int, ...], ...] = ()
     resolution: float | None = None
+    windows: tuple[Window, ...] = ()
 
     def __post_init__(self) -> None:
         for role in self.roles:
@@ -68,7 +83,7 @@ class GroundTruth:
                     f"{graded.shape}, lowest {graded.min(initial=0):g}: correct the grades"
                 )
             object.__setattr__(self, "relevance", graded)
-        for columns in (*self.groups, *self.blocks):
+        for columns in (*self.groups, *self.blocks, *(window.columns for window in self.windows)):
             if any(not 0 <= column < len(self.roles) for column in columns):
                 raise InputError(f"truth: expected columns in 0..{len(self.roles) - 1}, got {columns}: correct them")
 
@@ -87,8 +102,10 @@ class GroundTruth:
         position[columns] = np.arange(len(columns))
         moved = tuple(tuple(int(position[c]) for c in group) for group in self.groups)
         blocks = tuple(tuple(int(position[c]) for c in block) for block in self.blocks)
+        windows = tuple(w._replace(columns=tuple(int(position[c]) for c in w.columns)) for w in self.windows)
         graded = None if self.relevance is None else self.relevance[columns]
-        return replace(self, roles=tuple(self.roles[c] for c in columns), relevance=graded, groups=moved, blocks=blocks)
+        roles = tuple(self.roles[c] for c in columns)
+        return replace(self, roles=roles, relevance=graded, groups=moved, blocks=blocks, windows=windows)
 
 
 @dataclass(frozen=True)
@@ -146,6 +163,8 @@ class Dataset:
     target_units: str = ""
     target_mean: float = 0.0
     target_std: float = 1.0
+    input_mean: Floats | None = None
+    input_std: Floats | None = None
     content_hash: str = ""
     notices: tuple[str, ...] = field(default=(), compare=False)
 
@@ -160,6 +179,12 @@ class Dataset:
         result[..., self.permutation] = values
         return result
 
+    def in_original_units(self, rows: Floats) -> Floats:
+        """Inputs (n, d) as they were before ``standardised``, float64."""
+        if self.input_mean is None or self.input_std is None:
+            return rows.astype(np.float64)
+        return rows * self.input_std + self.input_mean
+
     @property
     def canonical_truth(self) -> GroundTruth | None:
         """The truth in canonical order."""
@@ -172,8 +197,8 @@ class Dataset:
     def standardised(self) -> Dataset:
         """Inputs and a numeric target with mean 0 and variance 1 on the training rows.
 
-        Constant columns become 0. Pictures keep their values. The scale of the target is kept in
-        ``target_mean`` and ``target_std``.
+        Constant columns become 0. Pictures keep their values. The scales are kept in ``input_mean``, ``input_std``
+        (d,), ``target_mean`` and ``target_std``.
         """
         result = self
         if self.feature_shape is None:
@@ -184,7 +209,7 @@ class Dataset:
                 part: ((getattr(self, part) - mean) * scale).astype(np.float32)
                 for part in ("X_train", "X_valid", "X_test")
             }
-            result = replace(result, **parts)
+            result = replace(result, **parts, input_mean=mean, input_std=std)
         if self.kind == "regression":
             centre, spread = float(self.y_train.mean()), float(self.y_train.std()) or 1.0
             targets = {
@@ -220,6 +245,11 @@ class DataSource(Component):
 
         Accuracy in classification, R2 in regression; None where it is not known.
         """
+        return None
+
+    def error_floor(self) -> float | None:
+        """The mean absolute error of a regression, in the units of the target, that the noise leaves to an efficient
+        estimator which knows how the data were made; None where it is not known."""
         return None
 
     def missing(self) -> str | None:

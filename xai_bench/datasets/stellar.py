@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from xai_bench.datasets.base import DataSource, Floats, GroundTruth, Role, Table
+from xai_bench.datasets.base import DataSource, Floats, GroundTruth, Role, Table, Window
 
 LineKind = Literal["metal", "balmer", "telluric", "interstellar"]
 
@@ -205,6 +205,48 @@ def _inside(kinds: Sequence[LineKind]) -> Floats:
     return np.any(near, axis=0)
 
 
+def windows() -> tuple[Window, ...]:
+    """The windows of all lines, with the role of the line."""
+    role: dict[LineKind, Role] = {
+        "metal": "relevant",
+        "balmer": "suppressor",
+        "telluric": "noise",
+        "interstellar": "noise",
+    }
+    return tuple(
+        Window(line.name, line.kind, role[line.kind], tuple(range(columns.start, columns.stop)))
+        for line, columns in line_windows()
+    )
+
+
+@functools.cache
+def cramer_rao_mae() -> float:
+    """Mean absolute error in dex at noise 1 of an efficient unbiased estimator of [Fe/H], proportional to the noise.
+
+    The Cramér-Rao bound with Teff and both columns of gas unknown, at mean columns; a normal error of that standard
+    deviation, averaged over the stars that ``stellar_synthetic`` draws (Gauss-Legendre sums over Teff and [Fe/H]).
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    teff, feh = (low + (high - low) * (nodes + 1) / 2 for low, high in (TEFF, FEH))
+    one, step = np.ones(len(nodes)), 1.0
+    mean = 0.0
+    for metallicity, weight in zip(feh, weights / 2, strict=True):
+        feh_here = metallicity * one
+        spectra = flux(teff, feh_here, one, one)
+        slopes = np.stack(
+            [
+                -GROWTH * math.log(10) * optical_depth("metal", teff, feh_here) * spectra,
+                (flux(teff + step, feh_here, one, one) - flux(teff - step, feh_here, one, one)) / (2 * step),
+                -absorption("telluric") * spectra,
+                -absorption("interstellar") * spectra,
+            ],
+            axis=1,
+        )
+        variance = np.linalg.inv(slopes @ slopes.swapaxes(1, 2))[:, 0, 0]
+        mean += weight * float((weights / 2) @ np.sqrt(variance))
+    return mean * math.sqrt(2 / math.pi)
+
+
 class StellarSynthetic(DataSource):
     """Generated spectra, 3500 to 7400 Angstrom, from which [Fe/H] is to be read.
 
@@ -227,9 +269,13 @@ class StellarSynthetic(DataSource):
             X=spectra + rng.normal(0.0, self.noise, spectra.shape),
             y=feh,
             kind="regression",
-            truth=GroundTruth(pixel_roles(), relevance=mean_slope() / self.noise, resolution=1.0),
+            truth=GroundTruth(pixel_roles(), relevance=mean_slope() / self.noise, resolution=1.0, windows=windows()),
             feature_names=tuple(f"{wavelength:.1f}" for wavelength in WAVELENGTHS),
             feature_units=("A",) * len(WAVELENGTHS),
             target_name="[Fe/H]",
             target_units="dex",
         )
+
+    def error_floor(self) -> float:
+        """In dex: the Cramér-Rao bound, see ``cramer_rao_mae``."""
+        return cramer_rao_mae() * self.noise

@@ -64,6 +64,7 @@ class FittedModel:
     module : in eval mode, without gradients of its parameters
     kind : classification or regression
     train_score, valid_score, test_score : accuracy or R2
+    test_mae : mean absolute error on the test rows, in the units of the target; None in classification
     chance : test score of the constant guess: the majority class of the training rows (accuracy), or the
         training mean (R2)
     p_value : of the one-sided test that the model is better than that guess
@@ -77,6 +78,7 @@ class FittedModel:
     train_score: float
     valid_score: float
     test_score: float
+    test_mae: float | None
     chance: float
     p_value: float
     learned: bool

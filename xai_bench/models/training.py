@@ -137,6 +137,7 @@ class Tensors:
     ) -> None:
         self.kind: Kind = data.kind
         self.n_outputs = data.n_outputs
+        self.target_std = data.target_std
         target_dtype = torch.int64 if data.kind == "classification" else dtype
         self.dtype, self.device = dtype, device
         self.X_train, self.X_valid, self.X_test = (
@@ -436,6 +437,7 @@ def fitted_model(
         train_score=scores["train"],
         valid_score=scores["valid"],
         test_score=scores["test"],
+        test_mae=_mae(outputs["test"], data),
         chance=chance,
         p_value=p_value,
         learned=p_value < 0.01,
@@ -456,6 +458,14 @@ def score(outputs: Tensor, y: Tensor, kind: Kind) -> float:
     if y.ndim == 2:
         return float((1 - (outputs.double() - y).square().mean(0) / y.var(0, unbiased=False)).mean())
     return float(1 - (outputs[:, 0].double() - y).square().mean() / y.var(unbiased=False))
+
+
+def _mae(outputs: Tensor, data: Tensors) -> float | None:
+    """Mean absolute error in the units of the target, over rows and targets."""
+    if data.kind == "classification":
+        return None
+    y = data.y_test if data.y_test.ndim == 2 else data.y_test[:, None]
+    return float((outputs.double() - y.double()).abs().mean()) * data.target_std
 
 
 def _against_chance(outputs: Tensor, data: Tensors) -> tuple[float, float]:

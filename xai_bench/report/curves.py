@@ -25,17 +25,20 @@ def retention(tables: Tables, dataset: str, key: str) -> str | None:
         return None
     models = networks(tables, curves)
     forms = [form for form in FORMS if form in set(curves["metric"])]
-    style, drawn = drawing.styles(tables), {}
+    style = drawing.styles(tables)
+    drawn: dict[str, Any] = {}
     last = (tables.results.suite.get("retention") or {}).get("masked_to") or None
     with drawing.style():
-        figure, axes = drawing.new(max(3.3 * len(models), 5.6) + 0.3, 2.35 * len(forms) + 0.9, len(forms), len(models),
+        figure, axes = drawing.new(drawing.across(len(models)), 2.35 * len(forms) + 0.9, len(forms), len(models),
                                    sharex="row" if last else True, sharey="row" if last else True)  # fmt: skip
         for i, form in enumerate(forms):
             linear = last is not None and form == "retention_masked"
             rows = curves[(curves["metric"] == form) & (curves["k"] <= last)] if linear else curves
             for j, model in enumerate(models):
                 drawn |= _lines(axes[i, j], rows[rows["metric"] == form], model, form, style)
-                if not linear:
+                if linear:
+                    axes[i, j].locator_params(axis="x", integer=True, nbins=5)
+                else:
                     drawn |= _bayes(axes[i, j], curves, model)
                     _logarithmic(axes[i, j], sorted(int(k) for k in rows.loc[rows["metric"] == form, "k"].unique()))
                 axes[0, j].set_title(model, weight="bold")
@@ -53,9 +56,10 @@ def first_inputs(tables: Tables, dataset: str, key: str) -> str | None:
     curves = tables.curve(dataset, "retention_retrained")
     curves = curves[curves["k"] <= FEW]
     models = networks(tables, curves)
-    style, drawn = drawing.styles(tables), {}
+    style = drawing.styles(tables)
+    drawn: dict[str, Any] = {}
     with drawing.style():
-        figure, axes = drawing.new(max(3.3 * len(models), 5.6) + 0.3, 3.6, 1, len(models), sharex=True, sharey=True)
+        figure, axes = drawing.new(drawing.across(len(models)), 3.6, 1, len(models), sharex=True, sharey=True)
         for axis, model in zip(axes[0], models, strict=True):
             drawn |= _lines(axis, curves, model, "retention_retrained", style, markers=True)
             axis.set_title(model, weight="bold")

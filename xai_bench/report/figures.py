@@ -43,7 +43,7 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
     style = drawing.styles(tables)
     with drawing.style():
         height = 0.7 * bands + 0.4 + (0.07 * max(len(label) for label in labels) if upright else 0.2)
-        figure, axes = drawing.new(max(3.1, 0.13 * d) * len(columns) + 0.4, height, 1, len(columns), sharey=True)
+        figure, axes = drawing.new(max(2.5, 0.125 * d) * len(columns) + 0.4, height, 1, len(columns), sharey=True)
         for axis, (model, pairs) in zip(axes[0], columns.items(), strict=True):
             for band, pair in enumerate(pairs):
                 look, base = style[pair.explainer], -PITCH * band
@@ -84,9 +84,9 @@ def _points(axis: Any, mean: Floats, sd: Floats, base: float, color: str) -> Non
     axis.plot(np.arange(len(mean)), base + mean, "o", color=color, ms=3.2, mew=0)
 
 
-def _deviation(axis: Any, mean: Floats, sd: Floats, base: float, x: Floats | None = None, **look: Any) -> None:
+def _deviation(axis: Any, mean: Floats, sd: Floats, base: float, at: Floats | None = None, **look: Any) -> None:
     """Mean plus and minus ``sd``, not below 0, as one path."""
-    x = np.arange(len(mean)) if x is None else x
+    x = np.arange(len(mean), dtype=float) if at is None else at
     gaps = np.full(len(mean), np.nan)
     ends = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
     axis.plot(np.repeat(x, 3), base + ends, "-", **look)

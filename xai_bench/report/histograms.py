@@ -73,7 +73,7 @@ def relevances(tables: Tables, dataset: str, key: str) -> str | None:
     style, edges = drawing.styles(tables), np.linspace(0, 1, BINS + 1)
     used: dict[str, drawing.Style] = {}
     with drawing.style():
-        figure, axes = drawing.new(max(3.3 * len(columns), 5.6) + 0.3, 3.5, 1, len(columns), sharex=True, sharey=True)
+        figure, axes = drawing.new(drawing.across(len(columns)), 3.5, 1, len(columns), sharex=True, sharey=True)
         for axis, (model, pairs) in zip(axes[0], columns.items(), strict=True):
             for pair in pairs:
                 look = used[pair.explainer] = style[pair.explainer]
@@ -84,7 +84,10 @@ def relevances(tables: Tables, dataset: str, key: str) -> str | None:
             axis.set_xlabel("relevance, largest = 1")
             axis.set_xlim(0, 1)
         axes[0, 0].set_ylabel("inputs, mean over runs")
-        axes[0, 0].set_ylim(min(float(c[c > 0].min()) for c in found.values()) / 1.5, None)
+        lowest = min(float(np.nanmin(counts)) for counts in found.values())
+        axes[0, 0].set_ylim(lowest / 1.5, None)
+        axes[0, 0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes[0, 0].set_yticks([], minor=True)
         handles = [drawing.handle(label=n, color=s.color, ls=s.dash, lw=s.width) for n, s in used.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), handlelength=2.6)
         return drawing.svg(figure, key)

@@ -9,7 +9,7 @@ import numpy as np
 from xai_bench.report import comparisons, wording
 from xai_bench.report.comparisons import Pair
 from xai_bench.report.shares import Floats, shares
-from xai_bench.report.spectra import Mark, marks
+from xai_bench.report.spectra import KINDS, Mark, marks
 from xai_bench.report.tables import Tables, records
 from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, has_learned, kind_of
 
@@ -27,7 +27,7 @@ def scores(tables: Tables, dataset: str) -> Table | None:
     found_scores = {pair: scores_of(found[pair].mean, known) for pair in own}
     rows = []
     for i, mark in enumerate(known):
-        facts = [Cell(mark.kind, text=True), Cell(mark.element, text=True),
+        facts = [Cell(name_of(mark.kind), text=True), Cell(mark.element, text=True),
                  Cell(f"{mark.wavelength:.1f} Å", value=mark.wavelength)]  # fmt: skip
         facts += [Cell(mark.role, text=True)] if mark.role else []
         values = [float(found_scores[pair][i]) for pair in own]
@@ -36,6 +36,11 @@ def scores(tables: Tables, dataset: str) -> Table | None:
         "Relevance by line: the largest in its window, divided by the largest of all windows; mean over data seeds."
     )
     return Table(caption, "Line", columns, [Body(rows)])
+
+
+def name_of(kind: str) -> str:
+    """Balmer is a name; other kinds are words."""
+    return KINDS["balmer"][0] if kind == "balmer" else kind
 
 
 def scores_of(relevance: Floats, known: Sequence[Mark]) -> Floats:

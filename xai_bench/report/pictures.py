@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai_bench.report import comparisons
 from xai_bench.report.pixels import cells
@@ -55,7 +56,7 @@ def kept(tables: Tables, dataset: str) -> Kept | None:
     return Kept([str(picture["class"]) for picture in pictures], lines, KEPT)
 
 
-def top(relevance: Floats, k: int) -> Floats:
+def top(relevance: Floats, k: int) -> NDArray[np.bool_]:
     """(d,) True at the k largest relevances that are not 0."""
     mask = np.zeros(len(relevance), dtype=bool)
     mask[np.argsort(-relevance, kind="stable")[:k]] = True

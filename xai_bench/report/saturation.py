@@ -6,10 +6,13 @@ import math
 from typing import NamedTuple
 
 from xai_bench.report import comparisons, wording
-from xai_bench.report.tables import AREAS, Tables
+from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables, records
 
 FEW = 10
 """Inputs that are shown enlarged where more of them saturate."""
+QUOTED = (17, 50)
+"""Numbers of inputs that are quoted where there are at least MANY."""
+MANY = 100
 SMALL_PART = 40
 """A random choice of d / SMALL_PART inputs should leave something to find."""
 SATURATED = 0.9
@@ -44,7 +47,34 @@ def saturation(tables: Tables, dataset: str) -> Saturation | None:
 
 def words(tables: Tables, datasets: list[str]) -> list[str]:
     """Paragraphs on retained scores that say little about the methods; [] where none do."""
-    return [*_saturated(tables, datasets), *_sparse(tables, datasets)]
+    return [*_few(tables, datasets), *_saturated(tables, datasets), *_sparse(tables, datasets)]
+
+
+def _few(tables: Tables, datasets: list[str]) -> list[str]:
+    """What a judge reaches with the quoted numbers of inputs, where there are many."""
+    found = []
+    focus = comparisons.focus(tables)
+    for dataset in datasets:
+        curve = tables.curve(dataset, "retention_retrained")
+        values = {(r["model"], r["explainer"], int(r["k"])): float(r["mean"]) for r in records(curve)}
+        d = int(tables.draws(dataset)[0]["d"])
+        ks = [k for k in QUOTED if 2 * k <= d and any(key[2] == k for key in values)]
+        if not tables.dense or d < MANY or not ks:
+            continue
+        clauses = []
+        for k in ks:
+            methods = {key: value for key, value in values.items() if key[2] == k and key[1] not in CONTROLS}
+            random = next((value for key, value in values.items() if key[1:] == ("random", k)), None)
+            model, explainer, _ = best = max(methods, key=lambda key: methods[key])
+            texts = [f"random inputs {wording.number(random)}"]
+            if focus and (own := methods.get((*focus, k))) is not None and (model, explainer) != focus:
+                texts.append(f"`{focus.explainer}` on `{focus.model}` {wording.number(own)}")
+            where = "" if model == NO_MODEL else f" on `{model}`"
+            texts.append(f"the highest mean {wording.number(methods[best])} (`{explainer}`{where})")
+            clauses.append(f"{k} of {d:,} inputs: {', '.join(texts)}")
+        full = next((value for key, value in values.items() if key[2] == d), None)
+        found.append(f"On `{dataset}`, retrained on {'; on '.join(clauses)}; on all: {wording.number(full)}.")
+    return found
 
 
 def _saturated(tables: Tables, datasets: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xai_bench.report import comparisons, drawing
-from xai_bench.report.drawing import GREY, INK, PALE
+from xai_bench.report.drawing import GREY, INK
 from xai_bench.report.shares import Floats, shares
 from xai_bench.report.tables import Tables
 
@@ -22,7 +22,9 @@ KINDS: dict[str, tuple[str, str, Any]] = {
     "interstellar": ("telluric or interstellar", "#757575", (0, (1, 1.6))),
 }
 """Kind of a line to its name, colour and dash."""
-PANEL = 1.45
+HAZE = "#e9e8e4"
+"""The mean spectrum."""
+PANEL = 1.35
 """Inches a network."""
 
 
@@ -82,20 +84,21 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
     x, mean = _joined(axis, joined).mean(1), (draws[0].get("views") or {}).get("mean")
     known, style = marks(draws[0]), drawing.styles(tables)
     with drawing.style():
-        figure, axes = drawing.new(13.4, PANEL * len(own) + 1.7, len(own), 1, sharex=True)
+        figure, axes = drawing.new(11.2, PANEL * len(own) + 1.7, len(own), 1, sharex=True)
         for axes_row, pair in zip(axes[:, 0], own, strict=True):
             if mean:
                 spectrum = _joined(np.array(mean), joined).mean(1)
-                axes_row.fill_between(x, spectrum / spectrum.max(), color=PALE, lw=0, zorder=1)
+                axes_row.fill_between(x, spectrum / spectrum.max(), color=HAZE, lw=0, zorder=1)
+                axes_row.plot(x, spectrum / spectrum.max(), color=GREY, lw=0.5, zorder=1)
             for mark in known:
-                _, color, dash = _look(mark)
+                _, color, dash = look(mark)
                 axes_row.axvline(mark.wavelength, color=color, ls=dash, lw=0.7, alpha=0.75, zorder=2)
             shown = [(pair, 1.0), (comparisons.post_hoc(tables, found, pair.model), -1.0)]
             for one, side in [(p, side) for p, side in shown if p is not None]:
                 height = _joined(found[one].mean, joined).max(1)
-                look = style[one.explainer]
-                axes_row.plot(x, side * height / max(float(height.max()), 1e-300), color=look.color, lw=0.9, zorder=4)
-                axes_row.text(1.004, 0.75 if side > 0 else 0.2, one.explainer, color=look.color, fontsize=8,
+                own_color = style[one.explainer].color
+                axes_row.plot(x, side * height / max(float(height.max()), 1e-300), color=own_color, lw=0.9, zorder=4)
+                axes_row.text(1.004, 0.75 if side > 0 else 0.2, one.explainer, color=own_color, fontsize=8,
                               transform=axes_row.transAxes, va="center")  # fmt: skip
             axes_row.axhline(0, color=INK, lw=0.6, zorder=5)
             axes_row.set(xlim=(axis[0], axis[-1]), ylim=(-1.05, 1.08))
@@ -103,14 +106,14 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
             axes_row.set_ylabel(pair.model, weight="bold")
         axes[-1, 0].set_xlabel("wavelength (Å)")
         _names(axes[0, 0], known, (float(axis[0]), float(axis[-1])))
-        handles = [drawing.handle(color=c, ls=dash, lw=1.4, label=n) for n, c, dash in dict.fromkeys(map(_look, known))]
+        handles = [drawing.handle(color=c, ls=dash, lw=1.4, label=n) for n, c, dash in dict.fromkeys(map(look, known))]
         if mean:
-            handles.append(drawing.handle(color=PALE, ls="-", lw=6, label="mean spectrum, largest = 1"))
+            handles.append(drawing.handle(color=HAZE, ls="-", lw=6, label="mean spectrum, largest = 1"))
         figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.6)
         return drawing.svg(figure, key)
 
 
-def _look(mark: Mark) -> tuple[str, str, Any]:
+def look(mark: Mark) -> tuple[str, str, Any]:
     return KINDS.get(mark.kind, (mark.kind, GREY, "-"))
 
 
@@ -121,9 +124,9 @@ def _joined(values: Floats, joined: int) -> Floats:
 
 def _names(axes: Any, known: list[Mark], limits: tuple[float, float]) -> None:
     """Upright names above the panel, pushed apart, each with a leader to its line."""
-    places = spaced([mark.wavelength for mark in known], 0.0105 * (limits[1] - limits[0]))
+    places = spaced([mark.wavelength for mark in known], 0.0128 * (limits[1] - limits[0]))
     for mark, place in zip(known, places, strict=True):
-        _, color, dash = _look(mark)
+        _, color, dash = look(mark)
         axes.plot([mark.wavelength, place], [1.08, 1.3], color=color, ls=dash, lw=0.7, clip_on=False)
         axes.text(place, 1.34, mark.name, rotation=90, ha="center", va="bottom", fontsize=7.5, color=color)
 

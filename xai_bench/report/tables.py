@@ -93,8 +93,13 @@ class Tables:
 
     def draws(self, dataset: str) -> list[dict[str, Any]]:
         """What is known of the draws of a dataset, by data seed."""
-        rows = self.cells.loc[self.cells["dataset"] == dataset].sort_values(["data_seed", "fold"])
-        return [self.results.draws[key] for key in rows["draw"].unique() if key in self.results.draws]
+        return self._draws.get(dataset, [])
+
+    @cached_property
+    def _draws(self) -> dict[str, list[dict[str, Any]]]:
+        known = self.cells[self.cells["draw"].isin(self.results.draws.keys())]
+        ordered = known[["dataset", "data_seed", "fold", "draw"]].drop_duplicates().sort_values(["data_seed", "fold"])
+        return {str(d): [self.results.draws[key] for key in rows["draw"]] for d, rows in ordered.groupby("dataset")}
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -160,8 +165,11 @@ class Tables:
 
     def reached(self, dataset: str, model: str) -> dict[str, Any] | None:
         """The row of ``trained``, or None."""
-        rows = self.trained[(self.trained["dataset"] == dataset) & (self.trained["model"] == model)]
-        return records(rows)[0] if len(rows) else None
+        return self._reached.get((dataset, model))
+
+    @cached_property
+    def _reached(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return {(row["dataset"], row["model"]): row for row in records(self.trained)}
 
     @cached_property
     def timed(self) -> pd.DataFrame:

@@ -127,8 +127,9 @@ def _logarithmic(axis: Any, ks: list[int]) -> None:
 
 def ticks(ks: list[int]) -> list[int]:
     """Of a logarithmic axis: the largest k, and below it, without touching, all k, or round ones if there are many."""
+    gap = max(1.28, (ks[-1] / ks[0]) ** 0.1)
     kept = [ks[-1]]
     for k in reversed(ks[:-1] if len(ks) < 15 else [k for k in ROUND if ks[0] <= k < ks[-1]]):
-        if kept[-1] / k > 1.28:
+        if kept[-1] / k > gap:
             kept.append(k)
     return sorted(kept)

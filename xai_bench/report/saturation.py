@@ -15,7 +15,7 @@ QUOTED = (17, 50)
 MANY = 100
 SMALL_PART = 40
 """A random choice of d / SMALL_PART inputs should leave something to find."""
-SATURATED = 0.9
+SATURATED = 0.8
 """Share of what all inputs reach above the constant guess."""
 
 

@@ -337,7 +337,7 @@ class Loop:
         task = self._retention(block.draw.key)
         if task is None:
             self.progress.retained += 1
-            self.left[Work(RETENTION, "", dataset)] -= 1
+            self.left[Work(RETENTION, "", block.draw.dataset.label)] -= 1
         else:
             self.waiting.appendleft(task)
 

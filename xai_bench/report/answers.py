@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xai_bench.report import comparisons
+from xai_bench.report import comparisons, saturation
 from xai_bench.report.comparisons import Leader, Pair
 from xai_bench.report.tables import AREAS, CONTROLS, DESCRIPTIVE, NO_MODEL, Tables
 from xai_bench.report.wording import bounds, listed, number, plural, seconds, times, title
@@ -27,7 +27,7 @@ class Answer:
 def headline(tables: Tables, dataset: str) -> list[str]:
     """The recovery scores of the first table: who finds the inputs, and who orders them."""
     found = set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
-    chosen = [metric for metric in ("auroc", "auroc_clear", "somers_d") if metric in found]
+    chosen = [metric for metric in ("auroc", "auroc_clear", "auroc_windows", "somers_d") if metric in found]
     return chosen or [metric for metric in tables.metrics if metric in found.difference(DESCRIPTIVE)][:1]
 
 
@@ -293,7 +293,7 @@ def retention(tables: Tables) -> Answer:
         "it masked: the explained network, all other inputs at their mean.",
         _crowd(tables, frame, scores, focus),
         _counterpart_words(tables, scores, focus),
-        "Masked curves also measure how sparse a network is: one that ignores most inputs loses little with them. "
+        *saturation.words(tables, valued),
         "Retention alone can be gamed, by inputs that predict without being needed; read it beside recovery. "
         + ("No mean is above 1." if above.empty
            else f"{plural(len(above), 'mean')} above 1, shown as they are: fewer inputs did better than all."),

@@ -13,6 +13,7 @@ DASH = "–"
 TITLES = {
     "auroc": "AUROC",
     "auroc_clear": "AUROC, clear",
+    "auroc_windows": "AUROC, windows",
     "average_precision": "Average precision",
     "precision_at_p": "Precision at p",
     "somers_d": "Somers’ D",

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from xai_bench.report import answers, figures, pixels, views, wording
+from xai_bench.report import answers, figures, pixels, scrutiny, views, wording
 from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables
 
 QUESTIONS = (
@@ -21,9 +21,9 @@ QUESTIONS = (
 STATUS = {"failed": "failed", "timed_out": "out of time", "missing": "not run", "unsupported": "not supported"}
 
 
-def render(tables: Tables) -> dict[str, str]:
+def render(tables: Tables, frames: scrutiny.Frames) -> dict[str, str]:
     """File name to text: the page and its summary."""
-    content = context(tables)
+    content = context(tables, frames)
     names = ("index.html", "summary.md")
     return {name: _environment().get_template(f"{name}.j2").render(content) for name in names}
 
@@ -62,7 +62,7 @@ def _markdown(text: str) -> str:
     return str(escape(text)).replace("&#39;", "'").replace("&#34;", '"').replace("|", "\\|").replace("\n", " ")
 
 
-def context(tables: Tables) -> dict[str, Any]:
+def context(tables: Tables, frames: scrutiny.Frames) -> dict[str, Any]:
     """The variables of the templates."""
     suite = tables.results.suite
     found = {"recovery": answers.recovery(tables), "cost": answers.cost(tables), "retention": answers.retention(tables)}
@@ -83,6 +83,8 @@ def context(tables: Tables) -> dict[str, Any]:
             {"id": name, "title": title, "answer": found[name], "overview": overview[name], "table": shown[name]}
             for name, title in QUESTIONS
         ],
+        "scrutiny": scrutiny.scrutiny(frames),
+        "scrutiny_files": sorted(set(frames.csv()) - {"recovery.csv"}),
         "datasets": [dataset(tables, label, f"d{i + 1}") for i, label in enumerate(tables.datasets)],
         "problems": problems(tables),
         "runs": runs(tables),

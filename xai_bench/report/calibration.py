@@ -22,7 +22,7 @@ COLUMNS = [*PAIR, "runs", "judges", "threshold", "false_runs", "reason"]
 
 
 def calibration(tables: Tables) -> pd.DataFrame:
-    """One row a dataset, network and method that is calibrated.
+    """One row a dataset, network and method that is calibrated, unsupported pairs left out.
 
     Relevances are divided by their sum; the columns of an attribute are summed, and of a group the best counts once.
 
@@ -42,6 +42,8 @@ def calibration(tables: Tables) -> pd.DataFrame:
         return pd.DataFrame(columns=[*COLUMNS, *(f"{name}{end}" for name in SCORES for end in ("", *ENDS))])
     for key, group in cells.groupby(PAIR, sort=False):
         done = group[group["status"] == "done"]
+        if (group["status"] == "unsupported").all():
+            continue
         truth = _truth(tables, str(key[0]), group["data_seed"].iloc[0])
         largest = {
             int(number): float(items(tables.results.relevance[cell], truth).max())

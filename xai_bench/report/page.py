@@ -22,6 +22,7 @@ from xai_bench.report import (
     pixels,
     published,
     saturation,
+    scrutiny,
     shares,
     spectra,
     views,
@@ -37,9 +38,9 @@ QUESTIONS = (
 STATUS = {"failed": "failed", "timed_out": "out of time", "missing": "not run", "unsupported": "not supported"}
 
 
-def render(tables: Tables) -> dict[str, str]:
+def render(tables: Tables, frames: scrutiny.Frames) -> dict[str, str]:
     """File name to text: the page and its summary."""
-    content = context(tables)
+    content = context(tables, frames)
     names = ("index.html", "summary.md")
     return {name: _environment().get_template(f"{name}.j2").render(content) for name in names}
 
@@ -78,7 +79,7 @@ def _markdown(text: str) -> str:
     return str(escape(text)).replace("&#39;", "'").replace("&#34;", '"').replace("|", "\\|").replace("\n", " ")
 
 
-def context(tables: Tables) -> dict[str, Any]:
+def context(tables: Tables, frames: scrutiny.Frames) -> dict[str, Any]:
     """The variables of the templates."""
     suite = tables.results.suite
     found = {"recovery": answers.recovery(tables), "cost": answers.cost(tables), "retention": answers.retention(tables)}
@@ -99,6 +100,8 @@ def context(tables: Tables) -> dict[str, Any]:
             {"id": name, "title": title, "answer": found[name], "overview": overview[name], "table": shown[name]}
             for name, title in QUESTIONS
         ],
+        "scrutiny": scrutiny.scrutiny(frames),
+        "scrutiny_files": sorted(set(frames.csv()) - {"recovery.csv"}),
         "datasets": [dataset(tables, label, f"d{i + 1}") for i, label in enumerate(tables.datasets)],
         "published": published.tables_of(tables),
         "problems": problems(tables),

@@ -71,7 +71,8 @@ def others(results):
     results._plan = results._plan[wanted].reset_index(drop=True)
     kept = set(results._plan["cell"])
     results.relevance = {key: values for key, values in results.relevance.items() if key in kept}
-    results.__dict__.pop("cells", None)
+    for known in ("_every_cell", "cells"):
+        results.__dict__.pop(known, None)
     return results
 
 

@@ -27,11 +27,15 @@ class Draw:
 
 @dataclass(frozen=True)
 class Cell:
-    """One explainer in one block. ``explainer`` is None for the controls random and oracle."""
+    """One explainer in one block. ``explainer`` is None for the controls random and oracle.
+
+    ``candidates``: its settings, among which validation chooses; () if there is no choice.
+    """
 
     key: str
     label: str
     explainer: Any | None
+    candidates: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def draws(suite: Suite) -> list[Draw]:
 
 def model_key(draw: Draw, model: Entry, model_seed: int) -> str:
     """The key of a trained network."""
-    content = {"draw": draw.key, "model": model.component.identity(), "model_seed": model_seed}
+    content = {"draw": draw.key, "model": model.identity(), "model_seed": model_seed}
     return sha256(canonical_json(content))
 
 
@@ -111,7 +115,12 @@ def _block(suite: Suite, draw: Draw, model: Entry | None, seed: int, explainers:
         for name in CONTROLS
     ]
     cells += [
-        Cell(sha256(canonical_json({**place, "explainer": entry.component.identity()})), entry.label, entry.component)
+        Cell(
+            sha256(canonical_json({**place, "explainer": entry.identity()})),
+            entry.label,
+            entry.component,
+            entry.candidates,
+        )
         for entry in explainers
     ]
     return Block(draw, model, seed, trained, tuple(cells), suite.rankings, suite.limits.bytes)

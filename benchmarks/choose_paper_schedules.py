@@ -3,7 +3,9 @@
 The published trainings take 500 to 5000 epochs. For every experiment the published schedule (Adam at a constant
 rate, batches of 500) trains the published network, all layers spectral, once on data seed 1000; the short ones
 train the four networks of the suite on data seeds 1000 and 1001. No test row and no truth is looked at, and no
-reported figure uses these seeds. The suite has the cheapest schedule whose loss is not above the published one's.
+reported figure uses these seeds. The suite has the cheapest schedule whose log(loss + .01), averaged over networks and
+seeds, is within .01 of the best (among losses far below a hundredth, differences are noise), provided that the
+published network's loss is not above that of the published schedule by more than one standard error (over rows).
 
     python benchmarks/choose_paper_schedules.py [gaussian_independent ...]
 """
@@ -19,7 +21,7 @@ import torch
 
 from xai_bench import registry
 from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP
-from xai_bench.models.training import fit_many
+from xai_bench.models.training import fit_many, row_losses
 
 SEEDS = (1000, 1001)
 
@@ -66,7 +68,7 @@ EXPERIMENTS = {
         1e-6,
         1e-4,
         {"learning_rate": 1e-2, "batch_size": 500, "epochs": 500.0},
-        {"learning_rate": [3e-3, 1e-2], "batch_size": [500], "epochs": [3.0, 6.0, 12.0], "min_steps": [1]},
+        {"learning_rate": [1e-2, 3e-2], "batch_size": [500], "epochs": [6.0, 12.0, 24.0], "min_steps": [1]},
     ),
     "mnist_01": Experiment(
         {},
@@ -124,8 +126,15 @@ def main(names: list[str]) -> None:
                 start = time.process_time()
                 (fit,) = fit_many(architecture, data, [0], chunk=1)
                 cpu = time.process_time() - start
-                loss = f"{fit.valid_loss:.5f} {fit.valid_score:.4f}"
-                print(f"{name} {seed} {what}: validation loss, score {loss}; {cpu:.1f} CPU s", flush=True)
+                with torch.no_grad():
+                    outputs = fit.module(torch.from_numpy(data.X_valid))[None]
+                rows = row_losses(outputs, torch.from_numpy(data.y_valid)[None], data.kind)[0]
+                error = float(rows.std()) / len(rows) ** 0.5
+                print(
+                    f"{name} {seed} {what}: validation loss {fit.valid_loss:.5f} (standard error {error:.5f}), "
+                    f"score {fit.valid_score:.4f}; {cpu:.1f} CPU s",
+                    flush=True,
+                )
 
             for values in itertools.product(*one.short.values()):
                 schedule = dict(zip(one.short, values, strict=True))

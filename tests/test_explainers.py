@@ -1,18 +1,30 @@
-"""Explainers against slow literal versions, and against captum and shap called in their plainest way."""
+"""What all explainers share: completeness, aggregates, costs, folding, what is not supported, names."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tests.networks import (
+    BOTH,
+    CLASSES,
+    D,
+    attributions,
+    close,
+    draw,
+    network,
+    of_kind,
+    problem,
+    row_by_row,
+    rows,
+)
 from tests.reference import attributions as literal
 from xai_bench.errors import InputError
-from xai_bench.explainers.base import Evaluations, Problem, aggregated, seeded
+from xai_bench.explainers.base import Evaluations, Problem, aggregated
 from xai_bench.explainers.captum import (
     LRP,
     Captum,
@@ -29,257 +41,12 @@ from xai_bench.explainers.shap import (
     ShapGradient,
     ShapKernel,
     ShapPermutation,
-    deep_values,
-    gradient_values,
 )
 from xai_bench.models.folding import fold_batch_norm, fold_spectral
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.spectral import SpectralLinear
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PendingDeprecationWarning")
-
-D, CLASSES = 6, 3
-
-
-def draw(module, seed=0):
-    """Random weights and statistics, in eval mode and without gradients, as the harness hands a model over."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, tensor in module.state_dict().items():
-        if name.endswith(("running_var", "lambda_in")):
-            tensor.uniform_(0.4, 1.6, generator=generator)
-        elif tensor.is_floating_point():
-            tensor.normal_(0, 1 / max(tensor.shape[-1], 4) ** 0.5, generator=generator)
-    return module.eval().requires_grad_(False)
-
-
-def network(d=D, n_outputs=CLASSES, bias=True, activation=nn.Tanh):
-    layers = [nn.Linear(d, 8, bias), activation(), nn.Linear(8, 5, bias), nn.ReLU(), nn.Linear(5, n_outputs, bias)]
-    return draw(nn.Sequential(*layers))
-
-
-def rows(n=7, d=D, seed=1):
-    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
-
-
-def problem(model, kind="classification", n=7, n_train=20):
-    """Targets are drawn, so that all classes are explained, and not the predicted ones."""
-    d = next(p for p in model.state_dict().values() if p.ndim == 2).shape[1]
-    X_train, X = rows(n_train, d, 2) + 0.5, rows(n, d)
-    n_outputs = model(X).shape[1]
-    if kind == "classification":
-        y_train, y = torch.arange(n_train) % n_outputs, torch.arange(n) % n_outputs
-    else:
-        y_train, y = model(X_train)[:, 0], model(X)[:, 0]
-    return Problem(model, X_train, y_train, X, y, kind, n_outputs)
-
-
-def attributions(explainer, problem, seed=0):
-    """(n, d): what ``relevance`` aggregates."""
-    target = problem.y_valid if problem.kind == "classification" else None
-    model = fold_spectral(copy.deepcopy(problem.fitted)).requires_grad_(False)
-    with seeded(seed):
-        values = explainer.attribute(model, problem.X_valid, target, problem)
-    return values.detach().numpy() if isinstance(values, torch.Tensor) else values
-
-
-def chosen(problem):
-    return problem.y_valid.tolist() if problem.kind == "classification" else [0] * len(problem.X_valid)
-
-
-def row_by_row(function, problem):
-    return np.stack([np.asarray(function(x, k)) for x, k in zip(problem.X_valid, chosen(problem), strict=True)])
-
-
-def target_column(values, problem):
-    """(n, d) of shap's (n, d, n_outputs)."""
-    return np.stack([row[:, k] for row, k in zip(np.asarray(values), chosen(problem), strict=True)])
-
-
-def close(found, expected, tolerance=1e-5):
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
-
-
-BOTH = pytest.mark.parametrize("kind", ["classification", "regression"])
-
-
-def of_kind(kind, **options):
-    return problem(network(n_outputs=CLASSES if kind == "classification" else 1, **options), kind)
-
-
-# Gradients, row by row. float32 against float32 or float64: 1e-5 of the largest value.
-
-
-@BOTH
-def test_saliency(kind):
-    p = of_kind(kind)
-    close(attributions(Saliency(), p), np.abs(row_by_row(lambda x, k: literal.gradient(p.model, x, k), p)))
-
-
-@BOTH
-def test_input_x_gradient(kind):
-    p = of_kind(kind)
-    close(attributions(InputXGradient(), p), row_by_row(lambda x, k: x * literal.gradient(p.model, x, k), p))
-
-
-@BOTH
-@pytest.mark.parametrize("baseline", ["mean", "zero"])
-def test_integrated_gradients(kind, baseline):
-    p = of_kind(kind)
-    start = p.X_train.mean(0) if baseline == "mean" else torch.zeros(D)
-    expected = row_by_row(lambda x, k: literal.integrated_gradients(p.model, x, start, k, 9), p)
-    close(attributions(IntegratedGradients(n_steps=9, baseline=baseline), p), expected)
-
-
-def test_batches_of_steps_change_nothing():
-    p = of_kind("classification")
-    whole = attributions(IntegratedGradients(), p)
-    close(attributions(IntegratedGradients(internal_batch_size=10), p), whole, 1e-6)
-
-
-@BOTH
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
-def test_epsilon_lrp(kind, bias, activation):
-    p = of_kind(kind, bias=bias, activation=activation)
-    close(attributions(LRP(), p), row_by_row(lambda x, k: literal.epsilon_lrp(p.model, x, k), p), 1e-4)
-
-
-def test_epsilon_lrp_of_a_relu_net_without_bias_ranks_as_input_x_gradient():
-    p = of_kind("classification", bias=False, activation=nn.ReLU)
-    # Every R_j is then x_j dz/dx_j (Ancona et al. 2018, proposition 1).
-    lrp, product = attributions(LRP(), p), attributions(InputXGradient(), p)
-    close(lrp, product, 1e-4)
-    assert (np.abs(lrp).argsort(1) == np.abs(product).argsort(1)).all()
-    assert (LRP().explain(p).relevance.argsort() == InputXGradient().explain(p).relevance.argsort()).all()
-
-
-@BOTH
-@pytest.mark.parametrize("baseline", ["mean", "zero"])
-def test_deeplift(kind, baseline):
-    from captum.attr import DeepLift as Plain
-
-    p = of_kind(kind)
-    start = p.X_train.mean(0) if baseline == "mean" else torch.zeros(D)
-    found = attributions(DeepLift(baseline=baseline), p)
-    target = p.y_valid if kind == "classification" else 0
-    plain = Plain(copy.deepcopy(p.model)).attribute(p.X_valid.clone(), start[None], target=target)
-    close(found, plain.detach().numpy(), 1e-6)
-    close(found, row_by_row(lambda x, k: literal.deeplift_rescale(p.model, x, start, k), p))
-
-
-# shap: as documented, for all outputs, and then the target's column.
-
-
-@BOTH
-@pytest.mark.parametrize("slots", [None, 1, 3])
-def test_shap_deep(kind, slots):
-    import shap
-
-    p = of_kind(kind)
-    background, classes = p.X_train[:9], torch.tensor(chosen(p))
-    plain = shap.DeepExplainer(copy.deepcopy(p.model), background).shap_values(p.X_valid)
-    close(deep_values(p.model, background, p.X_valid, classes, slots), target_column(plain, p))
-
-
-def test_shap_deep_averages_deeplift_over_the_background():
-    p = of_kind("classification")
-    expected = np.mean(
-        [row_by_row(lambda x, k, b=b: literal.deeplift_rescale(p.model, x, b, k), p) for b in p.X_train], 0
-    )
-    close(attributions(ShapDeep(), p), expected)
-
-
-@BOTH
-def test_shap_gradient_with_one_slot_is_the_plain_call(kind):
-    import shap
-
-    p = of_kind(kind)
-    background, classes = p.X_train[:9], torch.tensor(chosen(p))
-    explainer = shap.GradientExplainer(copy.deepcopy(p.model), background)
-    seeds = np.random.default_rng(4)
-    plain = [
-        explainer.shap_values(x[None], nsamples=10, rseed=int(seeds.integers(2**31))).reshape(D, -1) for x in p.X_valid
-    ]
-    with seeded(0):
-        found = gradient_values(p.model, background, p.X_valid, classes, 10, np.random.default_rng(4), slots=1)
-    close(found, target_column(plain, p))
-
-
-@BOTH
-def test_shap_gradient_side_by_side_estimates_the_same(kind):
-    p = of_kind(kind)
-    expected = np.mean(
-        [row_by_row(lambda x, k, b=b: literal.integrated_gradients(p.model, x, b, k, 20), p) for b in p.X_train], 0
-    )
-    # 4000 points a row: the standard error is a few per cent of the largest value.
-    close(attributions(ShapGradient(samples=4000), p), expected, 0.08)
-
-
-@BOTH
-@pytest.mark.parametrize("method", ["KernelExplainer", "PermutationExplainer"])
-def test_model_free_shap_is_the_plain_call_for_all_outputs(kind, method):
-    import shap
-
-    p = of_kind(kind)
-    background = p.X_train.numpy()  # drawn without replacement and sorted: all 20 rows
-
-    def predict(X):
-        return p.model(torch.as_tensor(X, dtype=torch.float32)).numpy().astype(np.float64)
-
-    found = attributions(Shap(method=method, samples=80), p)
-    if method == "KernelExplainer":
-        # 80 are more than the 62 coalitions of six inputs: nothing is drawn.
-        plain = shap.KernelExplainer(predict, background).shap_values(p.X_valid.numpy(), l1_reg=False, silent=True)
-        close(found, target_column(plain, p))
-        return
-    masker = shap.maskers.Independent(background)
-    plain = shap.PermutationExplainer(predict, masker, seed=0)(p.X_valid.numpy(), max_evals=80 * 13, silent=True)
-    # 160 orders (80 and their reverses) drawn apart: what is left differs by standard errors.
-    close(found, target_column(plain.values.reshape(7, D, -1), p), 0.05)
-
-
-@BOTH
-def test_kernel_shap_is_exact_with_four_inputs(kind):
-    p = problem(network(4, CLASSES if kind == "classification" else 1), kind)
-    expected = row_by_row(lambda x, k: literal.shapley_values(p.model, x, p.X_train, k), p)
-    close(attributions(ShapKernel(background=20), p), expected)
-
-
-class Pairs(nn.Module):
-    """x' A x for every output: inputs interact in pairs only."""
-
-    def __init__(self, d, n_outputs):
-        super().__init__()
-        self.matrices = nn.Linear(d * d, n_outputs)
-
-    def forward(self, x):
-        return self.matrices((x[:, :, None] * x[:, None, :]).flatten(1))
-
-
-@BOTH
-def test_permutation_shap_is_exact_for_pairs(kind):
-    p = of_kind(kind)
-    model = draw(Pairs(4, p.n_outputs))
-    X_train, X_valid = rows(20, 4, 2), rows(7, 4)
-    p = Problem(model, X_train, p.y_train, X_valid, p.y_valid, kind, p.n_outputs)
-    expected = row_by_row(lambda x, k: literal.shapley_values(model, x, X_train, k), p)
-    # An order and its reverse are exact where inputs interact in pairs only.
-    close(attributions(ShapPermutation(background=20, samples=1), p), expected)
-
-
-def test_permutation_shap_tends_to_the_exact_values():
-    p = problem(network(4), n=3)
-    expected = row_by_row(lambda x, k: literal.shapley_values(p.model, x, p.X_train, k), p)
-    close(attributions(ShapPermutation(background=20, samples=200), p), expected, 0.02)
-
-
-@pytest.mark.parametrize("method", ["DeepExplainer", "GradientExplainer", "KernelExplainer", "PermutationExplainer"])
-def test_linear_models_are_explained_exactly(method):
-    p = problem(draw(nn.Sequential(nn.Linear(D, CLASSES))))
-    expected = row_by_row(lambda x, k: p.model[0].weight[k] * (x - p.X_train.mean(0)), p)
-    exact = method != "GradientExplainer"  # it draws background rows
-    close(attributions(Shap(method=method, samples=64 if exact else 4000), p), expected, 1e-5 if exact else 0.08)
-
 
 # Completeness: attributions of a row add up to f(x) - f(baseline).
 
@@ -537,7 +304,7 @@ def test_spectral_and_folded_networks_get_the_same_relevance():
 def test_lrp_of_a_network_with_batch_norm_is_lrp_of_the_folded_one():
     p = problem(FOLDABLE["norm_then_dropout"]())
     folded = fold_batch_norm(copy.deepcopy(p.model))
-    close(attributions(LRP(), p), row_by_row(lambda x, k: literal.epsilon_lrp(folded, x, k), p), 1e-4)
+    close(attributions(LRP(), p), row_by_row(lambda x, k: literal.lrp(folded, x, k), p), 1e-4)
 
 
 # What is not supported is said, and does no harm.
@@ -634,42 +401,3 @@ def test_parameters_reach_captum():
     signed = attributions(Saliency(parameters={"abs": False}), p)
     assert (signed < 0).any()
     close(np.abs(signed), attributions(Saliency(), p), 1e-6)
-
-
-# Selectors.
-
-
-def test_permutation_importance_against_its_definition():
-    p = problem(draw(nn.Sequential(nn.Linear(4, 1))), "regression", n=400)
-    weight = p.model[0].weight[0].numpy()
-    variance = p.X_valid.numpy().var(0)
-    # E (w (x - x'))^2 = 2 w^2 var; 20 shuffles of 400 rows leave a few per cent.
-    close(PermutationImportance(repeats=20).explain(p).relevance, 2 * weight**2 * variance, 0.05)
-
-
-def test_permutation_importance_of_a_classifier_is_the_rise_of_cross_entropy():
-    p = problem(network(), n=300)
-    found = PermutationImportance(repeats=30).explain(p).relevance
-
-    def loss(X):
-        return nn.functional.cross_entropy(p.model(X).double(), p.y_valid).item()
-
-    rng, expected = np.random.default_rng(9), np.zeros(D)
-    for j in range(D):
-        for _ in range(30):
-            X = p.X_valid.clone()
-            X[:, j] = X[rng.permutation(300), j]
-            expected[j] += (loss(X) - loss(p.X_valid)) / 30
-    close(found, np.clip(expected, 0, None), 0.25)
-
-
-def test_mutual_information_of_a_gaussian_pair():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(2000, 3)).astype(np.float32)
-    y = (0.8 * X[:, 0] + 0.6 * rng.normal(size=2000)).astype(np.float32)
-    X, y = torch.from_numpy(X), torch.from_numpy(y)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = MutualInformation().explain(Problem(None, X, y, X, y, "regression", 1)).relevance
-    # -log(1 - rho^2) / 2; the estimate's standard error is about 0.02.
-    np.testing.assert_allclose(found, [-0.5 * np.log(1 - 0.64), 0, 0], atol=0.06)

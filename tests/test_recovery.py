@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import recovery as literal
+from xai_bench import scoring
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
 from xai_bench.metrics import recovery
@@ -24,12 +25,16 @@ METRICS = [
     recovery.somers_d,
     recovery.spearman,
 ]
+DESCRIPTIVE = [recovery.auroc_redundant, recovery.auroc_suppressor]
+OF_RANKS = METRICS + DESCRIPTIVE
+UNRANKED = [recovery.contrast, recovery.support_precision, recovery.support_recall]
 OF_ROLES = {
     "auroc": literal.auroc,
     "average_precision": literal.average_precision,
     "precision_at_p": literal.precision_at_p,
 }
 each_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+each_of_ranks = pytest.mark.parametrize("metric", OF_RANKS, ids=lambda metric: metric.name)
 each_of_roles = pytest.mark.parametrize(
     "metric", [m for m in METRICS if m.name in OF_ROLES], ids=lambda metric: metric.name
 )
@@ -100,6 +105,25 @@ def test_equals_the_literal_version(metric, case):
         assert metric(relevance, truth) is None
     else:
         assert metric(relevance, truth) == pytest.approx(OF_ROLES[metric.name](values, relevant), abs=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases())
+def test_scores_of_other_roles_values_and_supports_equal_the_literal_version(case):
+    truth, relevance = case
+    rows = literal.items(relevance, truth)
+    for role, metric in (("redundant", recovery.auroc_redundant), ("suppressor", recovery.auroc_suppressor)):
+        values, chosen = literal.relevant_or_noise(rows, role)
+        expected = literal.auroc(values, chosen) if any(chosen) and not all(chosen) else None
+        assert metric(relevance, truth) == (None if expected is None else pytest.approx(expected, abs=1e-12))
+    values, relevant = literal.relevant_or_noise(rows)
+    if all(relevant) or not any(relevant):
+        assert [metric(relevance, truth) for metric in UNRANKED] == [None] * 3
+        return
+    assert recovery.contrast(relevance, truth) == pytest.approx(literal.contrast(values, relevant), abs=1e-12)
+    precision, recall = literal.support(values, relevant) if any(row[0] == 0 for row in rows) else (None, None)
+    assert recovery.support_precision(relevance, truth) == (None if precision is None else pytest.approx(precision))
+    assert recovery.support_recall(relevance, truth) == (None if recall is None else pytest.approx(recall))
 
 
 @settings(max_examples=100, deadline=None)
@@ -185,7 +209,66 @@ def test_a_truth_that_contradicts_itself_has_no_oracle():
         recovery.oracle_relevance(GroundTruth(roles("r-"), np.array([0.1, 0.2])))
 
 
-@each_metric
+@each_truth
+def test_oracle_has_a_gap_and_selects_what_is_relevant(truth):
+    for metric in UNRANKED:  # the noise of these truths has the grade 0
+        expected = None if recovery.auroc.chance(truth) is None else 1.0
+        assert metric(recovery.oracle_relevance(truth), truth) == expected, metric.name
+
+
+def test_descriptive_scores_are_not_what_the_oracle_maximises():
+    truth = GroundTruth(roles("rds-"))
+    assert [metric(recovery.oracle_relevance(truth), truth) for metric in DESCRIPTIVE] == [0.5, 0.5]
+    assert [metric(np.array([0, 2, 0, 1]), truth) for metric in DESCRIPTIVE] == [1.0, 0.0]
+    assert all(metric.descriptive for metric in DESCRIPTIVE)
+    assert not any(metric.descriptive for metric in METRICS + UNRANKED)
+
+
+def test_contrast_is_the_share_of_the_lowest_relevant_input():
+    truth = GroundTruth(roles("rr--d"))
+    for relevance, expected in [
+        ([3, 4, 1, 0, 9], 0.75), ([1, 4, 3, 0, 9], 0.25), ([2, 2, 2, 2, 9], 0.5), ([0, 4, 0, 0, 9], 0.5),
+        ([0, 4, 1, 0, 9], 0.0), ([1, 4, 0, 0, 9], 1.0), ([1.7e308, 1.5e308, 1.5e308, 0, 9], 0.5),
+        ([1.7e308, 1.7e308, 1e308, 0, 9], 1.7 / 2.7),
+    ]:  # fmt: skip
+        assert recovery.contrast(np.array(relevance, dtype=float), truth) == pytest.approx(expected)
+
+
+def test_the_support_of_a_method_is_where_it_chose_zeros():
+    truth = GroundTruth(roles("rr--d"))
+    both = recovery.support_precision, recovery.support_recall
+    for relevance, expected in [
+        ([3, 0, 1, 0, 9], (0.5, 0.5)), ([3, 1, 0, 0, 0], (1.0, 1.0)), ([0, 0, 0, 0, 0], (None, 0.0)),
+        ([3, 1, 1, 1, 1], (None, None)),
+    ]:  # fmt: skip
+        assert tuple(metric(np.array(relevance, dtype=float), truth) for metric in both) == expected
+    relevance = np.array([3, 1, 1, 0, 9.0])
+    names = [m.metric for m in scoring.recovery(relevance, truth, both)]
+    assert names == ["support_precision", "support_recall"]
+    assert scoring.recovery(relevance, truth, both, constant=[3]) == ()  # the harness made this zero
+
+
+def test_a_ranking_has_neither_sizes_nor_a_support():
+    truth = TRUTHS["all roles"]
+    names = {m.metric for m in scoring.random(truth, "draw", 5, [*OF_RANKS, *UNRANKED]) if m.metric[-3:] != "_se"}
+    assert names == {m.name for m in OF_RANKS}
+
+
+def test_intervals_of_random_cover_chance_as_often_as_they_say():
+    """Five draws of 200 rankings each: the share of 95 % intervals that cover chance, over many repetitions."""
+    from scipy.stats import binomtest
+
+    from xai_bench.statistics import interval
+
+    truth, rng = TRUTHS["all roles"], np.random.default_rng(5)
+    for metric in OF_RANKS:
+        means = recovery.random_scores(metric, truth, 400 * 5 * 40, rng).reshape(400, 5, 40).mean(2)
+        found = [interval(row) for row in means]
+        covered = sum(row.low <= metric.chance(truth) <= row.high for row in found)
+        assert binomtest(covered, len(found), 0.95).pvalue > 0.001, (metric.name, covered)
+
+
+@each_of_ranks
 @each_truth
 def test_chance_is_the_mean_of_random_rankings(metric, truth):
     scores = recovery.random_scores(metric, truth, 4000, np.random.default_rng(1))
@@ -199,7 +282,7 @@ def test_chance_is_the_mean_of_random_rankings(metric, truth):
     assert abs(scores.mean() - chance) <= 4 * scores.std(ddof=1) / 4000**0.5 + 1e-12
 
 
-@each_metric
+@each_of_ranks
 @pytest.mark.parametrize("name", ["plain", "graded", "all roles", "groups", "large"])
 def test_a_constant_relevance_scores_chance(metric, name):
     truth = TRUTHS[name]
@@ -237,7 +320,7 @@ def test_random_scores_do_not_depend_on_the_size_of_a_batch(monkeypatch):
 @given(cases())
 def test_scores_are_within_bounds(case):
     truth, relevance = case
-    for metric in METRICS:
+    for metric in OF_RANKS + UNRANKED:
         score = metric(relevance, truth)
         assert score is None or metric.lower <= score <= metric.upper, metric.name
 
@@ -248,7 +331,7 @@ def test_scores_do_not_depend_on_the_order_of_columns(case, random):
     truth, relevance = case
     relevance = relevance / 3  # sums that round
     order = np.array(random.sample(range(len(relevance)), len(relevance)))
-    for metric in METRICS:
+    for metric in OF_RANKS + UNRANKED:
         assert metric(relevance, truth) == metric(relevance[order], truth.take(order)), metric.name
 
 
@@ -257,7 +340,7 @@ def test_scores_do_not_depend_on_the_order_of_columns(case, random):
 def test_scores_depend_on_the_order_of_relevances_only(case):
     truth, relevance = case
     truth = GroundTruth(truth.roles, truth.relevance, truth.groups, (), truth.resolution)
-    for metric in METRICS:
+    for metric in OF_RANKS:
         score = metric(relevance, truth)
         assert metric(np.exp(relevance) - 1, truth) == score, metric.name
         assert metric(1e300 * relevance, truth) == score, metric.name
@@ -336,7 +419,7 @@ def test_spearman_ceiling():
 
 
 def test_metrics_can_be_sent_to_workers():
-    for metric in METRICS:
+    for metric in OF_RANKS + UNRANKED:
         assert pickle.loads(pickle.dumps(metric)) == metric
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -50,14 +51,25 @@ def build(
     statuses: dict[str, tuple[str, str]] | None = None,
     areas: bool = True,
     extra: str | None = None,
+    trainings: int = 1,
+    facts: dict[str, object] | None = None,
+    content: dict[str, object] | None = None,
+    ks: tuple[int, ...] = (),
+    curve: Callable[[str, int], float] | None = None,
 ) -> Results:
-    """Two networks, spectral and column_norm and saliency and a selector, the controls; scores by ``score``."""
+    """Two networks, spectral and column_norm and saliency and a selector, the controls; scores by ``score``.
+
+    ``trainings``: model seeds on the first draw. ``facts``, ``content``: of every draw, of every network. ``ks``: the k
+    that the suite names. ``curve``: the retained score of an explainer at k.
+    """
     explainers = {"net": ["spectral", "saliency"], "plain": ["column_norm", "saliency"], "": ["mutual_information"]}
     if extra:
         explainers["net"].append(extra)
     suite = {
-        "name": "hand", "title": "By hand", "data_seeds": list(seeds), "model_seeds": [0], "folds": 0,
-        "rankings": 200, "retention": {"rows": 5000, "orders": 10, "seeds": [0]} if retention else None,
+        "name": "hand", "title": "By hand", "data_seeds": list(seeds),
+        "model_seeds": list(range(trainings)), "folds": 0, "rankings": 200,
+        "retention": {"rows": 5000, "orders": 10, "seeds": [0], "ks": ks, "masked_to": 99 if ks else 0}
+        if retention else None,
         "datasets": [entry(dataset, "toy", path="/home/somebody/secret/file.csv")],
         "models": [entry("net", "spectral_mlp"), entry("plain", "mlp", group_lasso=0.0)],
         "explainers": [entry(e, e) for e in ("spectral", "column_norm", "saliency", "mutual_information")],
@@ -67,7 +79,7 @@ def build(
     graded = [1.0, 0.5] + [0.0] * (d - 2)
     plan, cells, records = [], [], []
     for seed in seeds:
-        facts = {
+        known = {
             "dataset": "toy", "kind": "classification", "d": d, "n_outputs": 2, "n_train": 64, "n_valid": 16,
             "n_test": 20, "feature_names": [f"x{j + 1}" for j in range(d)], "feature_units": [],
             "feature_shape": shape, "class_names": [], "target_name": "class", "target_units": "", "target_std": 1.0,
@@ -75,18 +87,19 @@ def build(
             "resolution": None, "n_relevant": 2 if truth else None, "spearman_ceiling": 0.9 if truth else None,
             "chance": dict.fromkeys(METRICS, 0.5) if truth else {}, "notices": [],
         }  # fmt: skip
-        draw = DrawRecord(f"draw{seed}", facts)
-        for model, names in explainers.items():
-            key = f"{model}{seed}" if model else ""
-            content = {
+        draw = DrawRecord(f"draw{seed}", known | (facts or {}))
+        repeated = range(trainings if seed == seeds[0] else 1)
+        for model, names, again in [(m, n, t) for m, n in explainers.items() for t in repeated if m or t == 0]:
+            key = f"{model}{seed}.{again}" if model else ""
+            reached = {
                 "kind": "classification", "train_score": 0.99, "valid_score": 0.97, "test_score": 0.96 + 0.005 * seed,
                 "chance": 0.5, "p_value": 1e-9 if learned else 0.4, "learned": learned, "valid_loss": 0.1,
                 "train_cpu": 1.5, "train_wall": 1.6, "ceiling": 0.99, "parameters": 100,
             }  # fmt: skip
-            record = ModelRecord(key, content, b"") if model else None
+            record = ModelRecord(key, reached | (content or {}), b"") if model else None
             for explainer in ("random", "oracle", *names):
-                cell = f"{seed}-{model}-{explainer}"
-                plan.append(PlanRow(cell, draw.key, key, dataset, model, explainer, seed, 0, -1))
+                cell = f"{seed}-{model}-{explainer}-{again}"
+                plan.append(PlanRow(cell, draw.key, key, dataset, model, explainer, seed, again, -1))
                 status, reason = (statuses or {}).get(explainer, ("done", ""))
                 if explainer == "oracle" and not truth:
                     status, reason = "unsupported", "the truth of this dataset is not known"
@@ -98,7 +111,9 @@ def build(
                 found = [Measurement(m, score(m, explainer, seed)) for m in METRICS] if truth else []
                 if retention:
                     for form in ("retrained", "masked"):
-                        found += [Measurement(f"retention_{form}", 0.5 + 0.1 * k, k) for k in (1, 2, 3)]
+                        at = [k for k in ks if k < d] + [d] if ks else [1, 2, 3]
+                        left = curve or (lambda _, k: 0.5 + 0.1 * k)
+                        found += [Measurement(f"retention_{form}", left(explainer, k), k) for k in at]
                         value = score("area", explainer, seed) + 0.2 if areas else None
                         found.append(Measurement(f"retention_{form}_area", value, reason="" if areas else REASON))
                 vector = None if explainer == "random" else rng.random(d) + np.array(graded)

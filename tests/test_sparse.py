@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -11,21 +12,21 @@ import torch
 from torch import nn
 
 from tests.toy import toy
+from xai_bench.component import stream_seed
 from xai_bench.datasets.ring import Xor
 from xai_bench.errors import InputError
+from xai_bench.models.path import Rows, SparseSettings, Walk, group_soft_threshold, soft_threshold
 from xai_bench.models.sparse import (
     Constant,
-    Rows,
-    SparseSettings,
-    Walk,
     agreed,
     choose_support,
     fold_numbers,
-    soft_threshold,
     sparse_path,
     sparsest_within_one_error,
     support_at,
+    walked,
 )
+from xai_bench.models.training import fit_many
 
 QUICK = SparseSettings(
     hidden=(32, 16), learning_rate=3e-3, first_steps=300, ratio=2.25, levels=8, refit_steps=400, refit_checkpoints=20
@@ -40,13 +41,7 @@ def rows_of(data, weight=None):
 
 def modules_of(walk):
     """One nn.Sequential for every network of a walk, with its present weights."""
-    snapshot = walk.stack.snapshot()
-    modules = []
-    for slot in range(walk.stack.m):
-        module = walk.stack.architecture.build(walk.stack.width, walk.stack.layers[-1].n_out, torch.Generator())
-        modules.append(module.to(snapshot.flat.dtype))
-        walk.stack.store(slot, modules[slot], snapshot)
-    return modules
+    return [walk.network(slot, np.ones(walk.stack.width, dtype=bool)) for slot in range(walk.stack.m)]
 
 
 def test_soft_threshold_moves_towards_zero_and_stops_there():
@@ -58,36 +53,78 @@ def test_soft_threshold_moves_towards_zero_and_stops_there():
     assert torch.equal(soft_threshold(torch.tensor(values), 0.0), torch.tensor(values))
 
 
-@pytest.mark.parametrize("kind", ["classification", "regression"])
-def test_steps_equal_autograd_with_two_optimisers(kind):
+def test_group_soft_threshold_shortens_columns():
+    matrix = torch.tensor([[3.0, 0.3, 0.0], [4.0, 0.4, 0.0]], dtype=torch.float64)
+    found = group_soft_threshold(matrix, 0.5)
+    np.testing.assert_allclose(found[:, 0], [3 * 0.9, 4 * 0.9], rtol=0, atol=1e-15)
+    assert (found[:, 1:] == 0).all()
+    torch.testing.assert_close(group_soft_threshold(matrix, 0.0), matrix, rtol=0, atol=0)
+    values = torch.linspace(-1, 1, 9, dtype=torch.float64)
+    torch.testing.assert_close(group_soft_threshold(values[None], 0.3)[0], soft_threshold(values, 0.3))
+
+
+def literal_proximal_step(form, first, by):
+    """The penalised values after their gradient step, one by one."""
+    for j in range(first.in_features):
+        if form == "spectral":
+            moved = float(first.lambda_in[j])
+            first.lambda_in[j] = math.copysign(max(abs(moved) - by, 0.0), moved)
+        else:
+            length = math.sqrt(sum(float(w) ** 2 for w in first.weight[:, j]))
+            first.weight[:, j] *= max(1 - by / length, 0.0) if length else 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "proximal", "strength"),
+    [
+        ("classification", "spectral", "sgd", 0.1),
+        ("regression", "spectral", "sgd", 0.2),
+        ("classification", "group_lasso", "sgd", 0.15),
+        ("regression", "group_lasso", "sgd", 0.3),
+        ("classification", "spectral", "adam", 3.0),
+        ("regression", "group_lasso", "adam", 4.0),
+    ],
+)
+def test_steps_equal_autograd_with_two_optimisers(kind, form, proximal, strength):
     # 64 rows and batches of 64: every step sees all rows, in whatever order.
     data = toy(n=100, d=6, kind=kind)
     weight = np.linspace(0.5, 1.5, 64)
-    settings = SparseSettings(hidden=(7, 5), batch_size=64, l2_phi=1e-2)
+    rate = 0.1 if proximal == "sgd" else 3e-3
+    settings = SparseSettings(
+        form=form, hidden=(7, 5), batch_size=64, l2_phi=1e-2, proximal=proximal, proximal_rate=rate
+    )
     walk = Walk(rows_of(data, weight), [np.arange(64)], settings, 0, torch.float64)
     (module,) = modules_of(walk)
     first = module[0]
-    others = [p for name, p in module.named_parameters() if name != "0.lambda_in"]
-    adam = torch.optim.Adam(others, lr=1e-3)
+    penalised = first.lambda_in if form == "spectral" else first.weight
+    optimiser = torch.optim.SGD if proximal == "sgd" else torch.optim.Adam
+    optimisers = [
+        torch.optim.Adam([p for p in module.parameters() if p is not penalised], lr=1e-3),
+        optimiser([penalised], lr=rate),
+    ]
     X, y = torch.from_numpy(data.X_train).double(), torch.from_numpy(data.y_train)
     with torch.no_grad():
-        for _ in range(60):
-            walk.step(0.3)
-    for _ in range(60):
+        for _ in range(120):
+            walk.step(strength)
+    for _ in range(120):
         outputs = module(X)
         if kind == "classification":
             losses = nn.functional.cross_entropy(outputs, y, reduction="none")
         else:
             losses = (outputs[:, 0] - y) ** 2
         module.zero_grad()
-        ((losses * torch.from_numpy(weight)).mean() + 1e-2 * (first.phi**2).sum()).backward()
-        adam.step()
+        total = (losses * torch.from_numpy(weight)).mean()
+        if form == "spectral":
+            total = total + 1e-2 * (first.phi**2).sum()
+        total.backward()
+        for step in optimisers:
+            step.step()
         with torch.no_grad():
-            for j in range(6):
-                moved = float(first.lambda_in[j] - 0.1 * first.lambda_in.grad[j])
-                first.lambda_in[j] = math.copysign(max(abs(moved) - 0.1 * 0.3, 0.0), moved)
+            literal_proximal_step(form, first, rate * strength)
     (found,) = modules_of(walk)
-    assert (first.lambda_in == 0).any()
+    zeros = penalised == 0 if form == "spectral" else (penalised == 0).all(0)
+    assert 0 < zeros.sum() < 6
+    assert torch.equal(walk.present()[0], ~zeros)
     for name, value in module.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], value, rtol=0, atol=1e-10)
 
@@ -104,27 +141,58 @@ def test_networks_side_by_side_equal_networks_alone():
         with torch.no_grad():
             for _ in range(100):
                 alone.step(0.1)
-        torch.testing.assert_close(alone.eigenvalues[0], together.eigenvalues[slot], rtol=0, atol=1e-9)
+        torch.testing.assert_close(alone.penalised[0], together.penalised[slot], rtol=0, atol=1e-9)
 
 
 def test_strong_penalties_give_exact_zeros_and_a_path_ends_empty():
     walk = Walk(rows_of(toy(n=300)), [np.arange(100), np.arange(90, 192)], QUICK, 0, torch.float64)
     offered = [0.0, *(0.05 * 2.0**k for k in range(12))]
-    strengths, supports, losses = walk.follow(offered)
+    strengths, supports = walk.follow(offered)
     levels = len(strengths)
     assert strengths.tolist() == offered[:levels]
     assert levels < len(offered)
-    assert (walk.eigenvalues == 0).all()
+    assert (walk.penalised == 0).all()
     assert supports.shape == (levels, 2, 12)
     assert supports[0].all()
     assert supports[:-1].any((1, 2)).all()
     assert not supports[-1].any()
-    assert losses.shape == (levels, 192)
-    assert (losses[:, 90:100] == 0).all()
-    assert (losses[:, :90] > 0).all()
-    unfinished, supports, _ = Walk(rows_of(toy(n=300)), [np.arange(192)], QUICK, 0, torch.float32).follow([0.0])
+    unfinished, supports = Walk(rows_of(toy(n=300)), [np.arange(192)], QUICK, 0, torch.float32).follow([0.0])
     assert unfinished.tolist() == [0.0, math.inf]
     assert not supports[1].any()
+
+
+def test_steps_that_lose_many_inputs_are_halved():
+    rows = rows_of(toy(n=300, d=60))
+    coarse = QUICK.model_copy(update={"least_fall": 4, "largest_fall": 1.0})
+    fine = coarse.model_copy(update={"largest_fall": 0.3})
+    offered, training = coarse.strengths(), [np.arange(192)]
+    few, supports = Walk(rows, training, coarse, 0, torch.float32).follow(offered)
+    sizes = supports[:, 0].sum(1)
+    steep = [coarse.model_copy(update={"largest_fall": 0.3}).too_steep(a, b) for a, b in itertools.pairwise(sizes)]
+    assert any(steep[1:-1])
+    many, supports = Walk(rows, training, fine, 0, torch.float32).follow(offered)
+    assert set(few[:-1]) <= set(many)
+    assert (np.diff(many) > 0).all()
+    first = steep.index(True)
+    assert many[first + 1] < few[first + 1]  # what stands before the first steep step is the same walk
+    assert many[: first + 1].tolist() == few[: first + 1].tolist()
+    for (low, high), (before, after) in zip(
+        itertools.pairwise(many[1:]), itertools.pairwise(supports[1:, 0].sum(1)), strict=True
+    ):
+        assert high <= low * fine.finest or before - after <= max(4, 0.3 * before)
+
+
+def test_a_step_that_is_taken_back_leaves_no_trace_in_the_weights():
+    walk = Walk(rows_of(toy(n=300)), [np.arange(192)], QUICK, 0, torch.float64)
+    walk.level(0.0)
+    weights, averages = walk.stack.flat.detach().clone(), walk.adam.state[walk.stack.flat]["exp_avg"].clone()
+    start = walk._state()
+    walk.level(1.0)
+    assert not torch.equal(walk.stack.flat, weights)
+    walk._restore(start)
+    assert torch.equal(walk.stack.flat, weights)
+    assert torch.equal(walk.adam.state[walk.stack.flat]["exp_avg"], averages)
+    assert int(walk.adam.state[walk.stack.flat]["step"]) == QUICK.first_steps
 
 
 def test_the_sparsest_level_within_one_paired_error_is_chosen():
@@ -145,6 +213,18 @@ def test_the_sparsest_level_within_one_paired_error_is_chosen():
     assert best == 1
     assert sparsest_within_one_error(losses[[0, 1, 3]], np.array([9, 5, 1]), weight)[0] == 1
     assert sparsest_within_one_error(losses[[1, 1]], np.array([5, 2]), weight)[0] == 1
+
+
+def test_a_tolerance_admits_what_loses_no_more():
+    rng = np.random.default_rng(0)
+    w = np.ones(400)
+    losses = np.stack([np.zeros(400), np.full(400, 0.1), np.full(400, 0.2), np.full(400, 0.3)])
+    misses = np.zeros((4, 400))
+    misses[1, :4] = misses[2, :7] = misses[3, :12] = 1  # .01, .0175 and .03
+    misses = misses[:, rng.permutation(400)]
+    sizes = np.array([9, 5, 3, 1])
+    for tolerance, level in ((0.0, 0), (0.009, 0), (0.0101, 1), (0.017, 1), (0.018, 2), (0.029, 2), (0.031, 3)):
+        assert sparsest_within_one_error(losses, sizes, w, misses, tolerance)[0] == level, tolerance
 
 
 def test_support_by_votes_or_of_the_best_fold():
@@ -211,7 +291,7 @@ def test_a_given_strength_keeps_what_its_walk_keeps(xor):
     rows = rows_of(xor)
     found = support_at(0.13, rows, QUICK, 1000)
     walk = Walk(rows, [np.arange(len(rows.X))], QUICK, 1000, torch.float32)
-    _, supports, _ = walk.follow([s for s in QUICK.strengths() if s < 0.13] + [0.13])
+    _, supports = walk.follow([s for s in QUICK.strengths() if s < 0.13] + [0.13])
     np.testing.assert_array_equal(found, supports[-2, 0])  # the last level is the empty one
     assert found[xor.truth.relevant].all()
     assert not found.all()
@@ -231,10 +311,36 @@ def test_nothing_is_found_where_nothing_is(kind):
     assert not path.model.learned
 
 
-def test_large_supports_are_judged_on_the_path(xor):
-    settings = QUICK.model_copy(update={"largest_refit": 2})
-    path = choose_support(rows_of(xor), settings, 1000)
-    np.testing.assert_array_equal(path.support, xor.truth.relevant)
+def test_all_supports_are_judged_by_refits(xor, xor_path):
+    rows = Rows.of(xor)
+    fold = fold_numbers(rows.y, rows.kind, 5, 1000)
+    losses = []
+    for f in range(5):
+        part, _ = rows.split(np.flatnonzero(fold != f), np.flatnonzero(fold == f))
+        (refit,) = fit_many(QUICK.refit(), part, [stream_seed("refit", 1000, f)], np.ones((1, 8), bool), chunk=1)
+        losses.append(refit.valid_loss)
+    assert xor_path.losses[0] == pytest.approx(np.mean(losses), abs=1e-4)
+
+
+@pytest.mark.parametrize("form", ["spectral", "group_lasso"])
+def test_a_network_that_was_not_refitted_has_exact_zeros(xor, form):
+    rows = rows_of(xor)
+    settings = QUICK.model_copy(update={"form": form})
+    module, support = walked([0.0, 0.1, 0.4], rows, settings, 1000)
+    assert 0 < support.sum() < 8
+    columns = module[0].weight.norm(dim=0)
+    assert (columns[~torch.from_numpy(support)] == 0).all()
+    assert (columns[torch.from_numpy(support)] > 0).any()
+    x = torch.from_numpy(xor.X_test)
+    torch.testing.assert_close(module(x), module(x * torch.from_numpy(support)), rtol=0, atol=0)
+
+
+def test_group_lasso_takes_the_same_way(xor):
+    settings = QUICK.model_copy(update={"form": "group_lasso", "proximal": "adam", "proximal_rate": 1e-2})
+    path = sparse_path(xor, settings, 1000)
+    assert path.support[xor.truth.relevant].all()
+    assert path.model.test_score > 0.9
+    assert isinstance(path.model.module[0], nn.Linear)
 
 
 def test_a_diverging_path_says_so(xor):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from xai_bench.matrix import run as run
     from xai_bench.metrics.base import Metric as Metric
     from xai_bench.models.base import Architecture as Architecture
+    from xai_bench.models.path import SparseSettings as SparseSettings
     from xai_bench.models.sparse import SparsePath as SparsePath
-    from xai_bench.models.sparse import SparseSettings as SparseSettings
     from xai_bench.models.sparse import sparse_path as sparse_path
     from xai_bench.models.spectral import SpectralLinear as SpectralLinear
     from xai_bench.models.training import fit_many as fit_many
@@ -49,7 +49,7 @@ _HOME = {
     "Problem": "explainers.base",
     "Results": "store",
     "SparsePath": "models.sparse",
-    "SparseSettings": "models.sparse",
+    "SparseSettings": "models.path",
     "SpectralLinear": "models.spectral",
     "SpectralMLPClassifier": "estimators",
     "SpectralMLPRegressor": "estimators",

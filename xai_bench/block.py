@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from xai_bench import registry, retention, scoring, tuning
+from xai_bench import registry, retention, sanity, scoring, tuning
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.errors import reason_of
@@ -42,9 +42,9 @@ _warm: set[str] = set()
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a block's cells share. ``model`` is None if it was not trained here."""
+    """What a block's cells share. ``draw`` is None in a null run, ``model`` if it was not trained here."""
 
-    draw: DrawRecord
+    draw: DrawRecord | None
     model: ModelRecord | None
     notices: tuple[str, ...]
 
@@ -65,14 +65,29 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
     """
     try:
         data = load(block.draw)
-        record = DrawRecord(block.draw.key, describe(data, block.draw))
+        record = None
+        if block.draw.permutation is None:
+            record = DrawRecord(block.draw.key, describe(data, block.draw))
         model, trained = _model(block, data, weights)
     except Exception as error:
         reason = reason_of(error)
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         return
     yield Prepared(record, trained, data.notices)
-    problem = Problem(
+    problem = _problem(data, model)
+    for cell in block.cells:
+        if cell.explainer is None:
+            yield _control(cell, block, data)
+            continue
+        yield Started(cell.key, WARM_UP)
+        warm_up(cell.explainer)
+        yield Started(cell.key)
+        explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
+        yield _explain(cell, explainer, problem, data, block)
+
+
+def _problem(data: Dataset, model: torch.nn.Module | None) -> Problem:
+    return Problem(
         model=model,
         X_train=torch.from_numpy(data.X_train),
         y_train=torch.from_numpy(data.y_train),
@@ -82,21 +97,14 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
     )
-    for cell in block.cells:
-        if cell.explainer is None:
-            yield _control(cell, block, data)
-            continue
-        yield Started(cell.key, WARM_UP)
-        warm_up(cell.explainer)
-        yield Started(cell.key)
-        explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
-        yield _explain(cell, explainer, problem, data, block.memory)
 
 
 @functools.lru_cache(maxsize=2)
 def load(draw: Draw) -> Dataset:
-    """A draw's dataset, standardised if the suite says so."""
+    """A draw's dataset, its targets permuted in a null run, standardised if the suite says so."""
     data: Dataset = draw.dataset.component.load(draw.data_seed, draw.fold)
+    if draw.permutation is not None:
+        data = data.with_permuted_targets(np.random.default_rng(stream_seed("permutation", draw.key)))
     return data.standardised() if draw.standardise else data
 
 
@@ -106,7 +114,6 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
     everything = np.ones(data.d, dtype=bool)
     order = np.argsort(data.permutation)
     truth = data.canonical_truth
-    constant = data.canonical((data.X_train == data.X_train[0]).all(0))
     return {
         "dataset": source.name,
         "kind": data.kind,
@@ -122,7 +129,7 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
         "target_name": data.target_name,
         "target_units": data.target_units,
         "target_std": data.target_std,
-        "constant": np.flatnonzero(constant).tolist(),
+        "constant": constant(data),
         "content_hash": data.content_hash,
         "ceiling": source.ceiling(everything),
         "floor_mae": source.error_floor(),
@@ -161,6 +168,11 @@ def views(data: Dataset) -> dict[str, Any]:
     return {"histograms": {"edges": [e.tolist() for e in edges], "counts": counts}}
 
 
+def constant(data: Dataset) -> list[int]:
+    """Inputs that are constant on the training rows, whose relevance is set to 0; canonical columns."""
+    return np.flatnonzero(data.canonical((data.X_train == data.X_train[0]).all(0))).tolist()
+
+
 def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn.Module | None, ModelRecord | None]:
     if block.model is None:
         return None, None
@@ -191,7 +203,8 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes) -> t
     return module.eval()
 
 
-def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, memory: int | None) -> CellResult:
+def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, block: Block) -> CellResult:
+    memory = block.memory
     try:
         reason = explainer.unsupported(problem)
         if reason is not None:
@@ -214,7 +227,7 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, 
         "done",
         costs=Costs(**costs, peak_memory=grown),
         relevance=relevance,
-        measurements=_recovery(relevance, data),
+        measurements=() if block.draw.permutation is not None else _recovery(relevance, data),
         chosen=explainer.chosen if isinstance(explainer, tuning.Tuned) else None,
     )
 
@@ -222,7 +235,7 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
     """Scores of a relevance in canonical order."""
     truth = data.canonical_truth
-    return scoring.recovery(relevance, truth, scoring.metrics()) if truth else ()
+    return scoring.recovery(relevance, truth, scoring.metrics(), constant(data)) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
@@ -346,3 +359,35 @@ def run_retention(task: RetentionTask) -> Iterator[retention.Judged]:
     data = load(task.draw)
     models = {key: from_weights(architecture, data, w) for key, (architecture, w) in task.models.items()}
     yield retention.judge(data, task.draw, task.settings, task.ranked, models, task.known)
+
+
+SanityFound = dict[str, tuple[Measurement, ...] | str]
+
+
+@dataclass(frozen=True)
+class SanityTask:
+    """The relevances of one network that are to be followed while its layers are initialised anew.
+
+    ``block`` holds the cells in question; ``relevances``: cell key to (d,) relevances in canonical order.
+    """
+
+    block: Block
+    weights: bytes
+    relevances: Mapping[str, NDArray]
+
+
+def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
+    """Cell key to its measurements, or to the reason why there are none; yields one thing."""
+    assert task.block.model is not None
+    architecture: Architecture = task.block.model.component
+    data = load(task.block.draw)
+    problem = _problem(data, from_weights(architecture, data, task.weights))
+    found: SanityFound = {}
+    for cell in task.block.cells:
+        assert cell.explainer is not None
+        original, seed = data.shuffled(task.relevances[cell.key]), stream_seed("explainer", cell.key)
+        try:
+            found[cell.key] = sanity.curves(cell.explainer, architecture, problem, original, task.block.model_key, seed)
+        except Exception as error:
+            found[cell.key] = reason_of(error)
+    yield found

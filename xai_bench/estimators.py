@@ -24,7 +24,8 @@ from xai_bench.datasets.base import Bools, Floats
 from xai_bench.errors import InputError
 from xai_bench.models.base import Kind
 from xai_bench.models.mlp import Activation, SpectralMLP
-from xai_bench.models.sparse import Constant, Rows, SparseSettings, choose_support, support_at
+from xai_bench.models.path import Rows, SparseSettings
+from xai_bench.models.sparse import Constant, choose_support, support_at
 from xai_bench.models.spectral import SpectralLinear
 from xai_bench.models.training import fit_many
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from xai_bench.plan import Block
 
-TRAINING, RETENTION, REST = "training", "retention", "rest"
+TRAINING, RETENTION, SANITY, REST = "training", "retention", "sanity", "rest"
 """Kinds of work beside the labels of explainers. ``rest``: loading, controls and scores of a block."""
 
 
@@ -98,8 +98,8 @@ class Measured:
         self._known.clear()
 
     def summary(self) -> list[tuple[str, str, str, float]]:
-        """Work and median seconds of what no cell and no network records: retention, and the rest of the blocks."""
-        return [(*work, median(v)) for work, v in self._seconds.items() if work.what in (RETENTION, REST)]
+        """Work and median seconds of what no cell and no network records: retention, sanity, the rest of the blocks."""
+        return [(*work, median(v)) for work, v in self._seconds.items() if work.what in (RETENTION, SANITY, REST)]
 
     def seconds(self, work: Work) -> float | None:
         """What one piece of this work is expected to take; None if nothing is known."""

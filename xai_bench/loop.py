@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from xai_bench import plan, registry, retention
+from xai_bench import plan, registry, retention, sanity
 from xai_bench.block import (
     Prepared,
     RetentionTask,
+    SanityFound,
+    SanityTask,
     limits_memory,
     run_block,
     run_retention,
+    run_sanity,
     set_up_worker,
 )
 from xai_bench.component import canonical_json, sha256
-from xai_bench.forecasts import REST, RETENTION, TRAINING, Forecast, Measured, Work, remaining, work_of
+from xai_bench.forecasts import REST, RETENTION, SANITY, TRAINING, Forecast, Measured, Work, remaining, work_of
 from xai_bench.store import CellResult, Costs, Measurement, Status, Store
 from xai_bench.suite import Entry, Suite
 from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, Started, ThisProcess, Workers
@@ -111,8 +114,23 @@ class _OpenRetention:
         self.judged = content
 
 
+@dataclass
+class _OpenSanity:
+    """The sanity of one network's relevances under way."""
+
+    task: SanityTask
+    begun: float
+    found: SanityFound | None = None
+
+    def take(self, content: SanityFound) -> None:
+        self.found = content
+
+
+Waiting = plan.Block | RetentionTask | SanityTask
+
+
 class Loop:
-    """Hands out blocks; when all blocks of a draw are back, its retention.
+    """Hands out blocks; when a block is back, the sanity of its relevances, when all of a draw are, its retention.
 
     A worker that takes too long with a cell is killed, one that dies is dead: that cell is over (``timed_out`` or
     ``failed``), what was finished before is stored, and the rest of the block is handed out again.
@@ -128,18 +146,22 @@ class Loop:
         notices: list[str],
     ) -> None:
         self.suite, self.store, self.measured = suite, store, measured
-        self.planned = plan.by_draw(planned)
+        self.planned = plan.by_draw([block for block in planned if block.draw.permutation is None])
+        self.whole = {(block.draw.key, block.model_key): block for block in planned}
         self.open = {key: len(blocks) for key, blocks in plan.by_draw(todo).items()}
         self.progress = Progress(sum(len(block.cells) for block in todo), notices=notices)
         self.on_progress: Callable[[Progress], None] = lambda _: None
         self.number = 0
-        unjudged = self._unjudged()
+        unjudged, unfollowed = self._unjudged(), self._unfollowed(todo)
         self.left = work_of(todo, store.train_seconds())
         for draw in [draw_blocks[0].draw for draw_blocks in plan.by_draw(todo).values()] if suite.retention else []:
-            self.left[Work(RETENTION, "", draw.dataset.label)] += 1
+            if draw.permutation is None:
+                self.left[Work(RETENTION, "", draw.dataset.label)] += 1
         self.left.update(Work(RETENTION, "", task.draw.dataset.label) for task in unjudged)
-        self.waiting: deque[plan.Block | RetentionTask] = deque([*unjudged, *plan.in_rounds(todo)])
-        self.running: dict[int, _OpenBlock | _OpenRetention] = {}
+        self.left.update(_sanity_of(task.block) for task in unfollowed)
+        self.left.update(_sanity_of(block) for block in todo if self._is_followed(block))
+        self.waiting: deque[Waiting] = deque([*unjudged, *unfollowed, *plan.in_rounds(todo)])
+        self.running: dict[int, _OpenBlock | _OpenRetention | _OpenSanity] = {}
         self._submitted = 0
         self._looked = 0.0
 
@@ -153,12 +175,17 @@ class Loop:
         self.progress.retained = len(untouched) - len(tasks)
         return tasks
 
+    def _unfollowed(self, todo: list[plan.Block]) -> list[SanityTask]:
+        """Sanity that is missing of blocks that are all there."""
+        unfinished = {(block.draw.key, block.model_key) for block in todo}
+        return [task for place in self.whole if place not in unfinished and (task := self._sanity(*place)) is not None]
+
     def forecast(self, jobs: int | None) -> Forecast:
         """What is to be done, and how long that takes."""
         seconds, unknown = remaining(self.left, self.measured, jobs or 1)
         limit = self.suite.limits.seconds
         settled = self.store.settled(limit)
-        explained = sum(n for w, n in self.left.items() if w.what not in (TRAINING, RETENTION, REST))
+        explained = sum(n for w, n in self.left.items() if w.what not in (TRAINING, RETENTION, SANITY, REST))
         return Forecast(
             cells=self.progress.total,
             settled=sum(c.key in settled for blocks in self.planned.values() for b in blocks for c in b.cells),
@@ -201,7 +228,7 @@ class Loop:
         if limits.memory and not limits_memory():
             self.progress.notices.append("the limit of memory is not kept on this system: it needs Linux")
 
-    def _submit(self, workers: Executor, work: plan.Block | RetentionTask) -> None:
+    def _submit(self, workers: Executor, work: Waiting) -> None:
         self._submitted += 1
         if isinstance(work, plan.Block):
             self.running[self._submitted] = _OpenBlock(work, time.monotonic())
@@ -209,6 +236,9 @@ class Loop:
             if weights is not None and work.model is not None:
                 work = replace(work, model=self._as_trained(work.model, work.model_key))
             workers.submit(self._submitted, run_block, work, weights)
+        elif isinstance(work, SanityTask):
+            self.running[self._submitted] = _OpenSanity(work, time.monotonic())
+            workers.submit(self._submitted, run_sanity, work)
         else:
             self.running[self._submitted] = _OpenRetention(work, time.monotonic())
             workers.submit(self._submitted, run_retention, work)
@@ -226,6 +256,11 @@ class Loop:
             if work.judged is not None:
                 self.measured.add(kind, took)
             self._store_retention(work.task, work.judged, _what(event))
+        elif isinstance(work, _OpenSanity):
+            self.left[_sanity_of(work.task.block)] -= 1
+            if work.found is not None:
+                self.measured.add(_sanity_of(work.task.block), took)
+            self._store_sanity(work.task, work.found, _what(event))
         elif isinstance(event, Died | OverTime | Raised):
             self._cut(work, event)
         else:
@@ -271,7 +306,8 @@ class Loop:
         """Charge what the cells and the training took; they are no longer to be done."""
         dataset, model = work.block.draw.dataset.label, work.block.model_label
         if work.prepared is not None:
-            self.measured.inputs[dataset] = work.prepared.draw.content["d"]
+            if work.prepared.draw is not None:
+                self.measured.inputs[dataset] = work.prepared.draw.content["d"]
             if work.prepared.model is not None:
                 self.measured.add(Work(TRAINING, model, dataset), work.prepared.model.content["train_wall"])
                 self.left[Work(TRAINING, model, dataset)] -= 1
@@ -292,16 +328,19 @@ class Loop:
         self.measured.add(kind, max(took - trained - explained, 0.0))
 
     def _closed(self, block: plan.Block) -> None:
-        """No cell of a block is open any more; the last block of a draw calls for its retention."""
-        dataset = block.draw.dataset.label
-        self.left[Work(REST, block.model_label, dataset)] -= 1
+        """No cell of a block is open any more: its sanity, and after the last block of a draw its retention."""
+        self.left[Work(REST, block.model_label, block.draw.dataset.label)] -= 1
+        if followed := self._sanity(block.draw.key, block.model_key):
+            self.waiting.appendleft(followed)
+        elif self._is_followed(block):
+            self.left[_sanity_of(block)] -= 1
         self.open[block.draw.key] -= 1
-        if self.open[block.draw.key] or not self.suite.retention:
+        if self.open[block.draw.key] or not self.suite.retention or block.draw.key not in self.planned:
             return
         task = self._retention(block.draw.key)
         if task is None:
             self.progress.retained += 1
-            self.left[Work(RETENTION, "", dataset)] -= 1
+            self.left[Work(RETENTION, "", block.draw.dataset.label)] -= 1
         else:
             self.waiting.appendleft(task)
 
@@ -355,6 +394,39 @@ class Loop:
             self.store.add_retention(task.key, task.judge, judged.measurements, judged.judgements)
         self.progress.retained += 1
         self.progress.last = f"{task.draw.dataset.label} · retention"
+
+    def _is_followed(self, block: plan.Block) -> bool:
+        """Whether the suite asks for the sanity of a block."""
+        table = self.suite.sanity
+        if table is None or block.model is None or block.draw.permutation is not None:
+            return False
+        return table.covers("datasets", block.draw.dataset.label) and table.covers("models", block.model.label)
+
+    def _sanity(self, draw_key: str, model_key: str) -> SanityTask | None:
+        """The task of following the relevances of one network that are not followed yet, or None."""
+        table, block = self.suite.sanity, self.whole[draw_key, model_key]
+        if table is None or not self._is_followed(block):
+            return None
+        followed = self.store.randomised(sanity.key())
+        waiting = [cell for cell in block.cells if cell.explainer is not None and cell.key not in followed]
+        waiting = [cell for cell in waiting if table.covers("explainers", cell.label)]
+        relevances = self.store.relevances(cell.key for cell in waiting)
+        weights = self.store.weights(model_key)
+        if not relevances or weights is None:
+            return None
+        cells = tuple(cell for cell in waiting if cell.key in relevances)
+        assert block.model is not None
+        return SanityTask(
+            replace(block, model=self._as_trained(block.model, model_key), cells=cells), weights, relevances
+        )
+
+    def _store_sanity(self, task: SanityTask, found: SanityFound | None, reason: str) -> None:
+        self.store.add_sanity(sanity.key(), found or dict.fromkeys(task.relevances, reason))
+        self.progress.last = f"{task.block.draw.dataset.label} · {task.block.model_label} · sanity"
+
+
+def _sanity_of(block: plan.Block) -> Work:
+    return Work(SANITY, block.model_label, block.draw.dataset.label)
 
 
 def _what(event: Event) -> str:

@@ -202,10 +202,11 @@ def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
         truth = scoring.truth_from_json(content)
         assert truth is not None
         new = [metric for metric in scoring.metrics() if metric.name not in content["chance"]]
+        constant = content["constant"]
         scores: dict[str, tuple[Measurement, ...]] = {}
         for block in draw_blocks:
             relevances = store.relevances(cell.key for cell in block.cells)
-            scores |= {cell: scoring.recovery(values, truth, new) for cell, values in relevances.items()}
+            scores |= {cell: scoring.recovery(values, truth, new, constant) for cell, values in relevances.items()}
             for cell in block.cells:
                 if cell.label == "random" and cell.key in settled:
                     scores[cell.key] = scoring.random(truth, key, block.rankings, new)
@@ -240,6 +241,7 @@ def _plan_rows(planned: list[plan.Block]) -> Iterator[PlanRow]:
                 data_seed=block.draw.data_seed,
                 model_seed=block.model_seed,
                 fold=block.draw.fold.number if block.draw.fold else -1,
+                permutation=-1 if block.draw.permutation is None else block.draw.permutation,
             )
 
 

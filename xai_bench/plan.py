@@ -15,7 +15,8 @@ from xai_bench.suite import CONTROLS, Entry, Suite
 class Draw:
     """One split of one draw of one dataset: what the models of a suite are trained on.
 
-    ``key`` depends on the dataset's identity, the data seed, the fold and standardisation, not on labels.
+    ``key`` depends on the dataset's identity, the data seed, the fold, standardisation and the permutation, not on
+    labels. ``permutation`` is the number of a null run, whose targets are permuted; None for the data as they are.
     """
 
     key: str
@@ -23,6 +24,7 @@ class Draw:
     data_seed: int
     fold: Fold | None
     standardise: bool
+    permutation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,42 @@ class Block:
 
 def draws(suite: Suite) -> list[Draw]:
     """Every draw of the suite, in its order."""
-    folds: list[Fold | None] = [Fold(i, suite.folds) for i in range(suite.folds)] or [None]
-    result = []
-    for entry in suite.datasets:
-        identity = entry.component.identity()
-        standardise = suite.standardise if entry.standardise is None else entry.standardise
-        for seed in suite.data_seeds:
-            for fold in folds:
-                content = {
-                    "dataset": identity,
-                    "data_seed": seed,
-                    "fold": list(fold) if fold else None,
-                    "standardise": standardise,
-                }
-                result.append(Draw(sha256(canonical_json(content)), entry, seed, fold, standardise))
-    return result
+    return [
+        _draw(suite, entry, seed, fold)
+        for entry in suite.datasets
+        for seed in suite.data_seeds
+        for fold in _folds(suite)
+    ]
+
+
+def null_draws(suite: Suite) -> list[Draw]:
+    """The null runs of every dataset that is calibrated: its first draw with permuted targets.
+
+    As many again as there are runs: the first half sets the thresholds, the second half judges them.
+    """
+    table = suite.calibration
+    if table is None:
+        return []
+    chosen = [entry for entry in suite.datasets if table.covers("datasets", entry.label)]
+    first = suite.data_seeds[0], _folds(suite)[0]
+    return [_draw(suite, entry, *first, number) for entry in chosen for number in range(2 * table.runs)]
+
+
+def _folds(suite: Suite) -> list[Fold | None]:
+    return [Fold(i, suite.folds) for i in range(suite.folds)] or [None]
+
+
+def _draw(suite: Suite, entry: Entry, seed: int, fold: Fold | None, permutation: int | None = None) -> Draw:
+    standardise = suite.standardise if entry.standardise is None else entry.standardise
+    content: dict[str, Any] = {
+        "dataset": entry.component.identity(),
+        "data_seed": seed,
+        "fold": list(fold) if fold else None,
+        "standardise": standardise,
+    }
+    if permutation is not None:
+        content["permutation"] = permutation
+    return Draw(sha256(canonical_json(content)), entry, seed, fold, standardise, permutation)
 
 
 def model_key(draw: Draw, model: Entry, model_seed: int) -> str:
@@ -86,17 +109,39 @@ def model_key(draw: Draw, model: Entry, model_seed: int) -> str:
 
 
 def blocks(suite: Suite) -> list[Block]:
-    """All blocks of a suite. Explainers that need no model run once, in blocks without one."""
-    with_model = [e for e in suite.explainers if e.component.needs != "data"]
-    without = [e for e in suite.explainers if e.component.needs == "data"]
+    """All blocks of a suite, null runs last. Explainers that need no model run once, in blocks without one."""
+    found = _blocks(suite, draws(suite), suite.models, suite.explainers, (), CONTROLS)
+    table = suite.calibration
+    if table is not None:
+        models = tuple(entry for entry in suite.models if table.covers("models", entry.label))
+        explainers = tuple(entry for entry in suite.explainers if table.covers("explainers", entry.label))
+        for draw in null_draws(suite):
+            assert draw.permutation is not None
+            # Every null run has initial weights of its own, as another real run has.
+            found += _blocks(suite, [draw], models, explainers, (draw.permutation,), ())
+    return found
+
+
+def _blocks(
+    suite: Suite,
+    chosen: list[Draw],
+    models: tuple[Entry, ...],
+    explainers: tuple[Entry, ...],
+    seeds: tuple[int, ...],
+    controls: tuple[str, ...],
+) -> list[Block]:
+    """``seeds``: of the models; () for those that the suite gives the draw."""
+    with_model = [e for e in explainers if e.component.needs != "data"]
+    without = [e for e in explainers if e.component.needs == "data"]
     result = []
-    for draw in draws(suite):
+    for draw in chosen:
         if without:
-            result.append(_block(suite, draw, None, suite.model_seeds[0], without))
+            result.append(_block(suite, draw, None, (seeds or suite.model_seeds)[0], without, controls))
         result += [
-            _block(suite, draw, model, seed, with_model)
-            for model in suite.models_on(draw.dataset.label)
-            for seed in model_seeds(suite, draw)
+            _block(suite, draw, model, seed, with_model, controls)
+            for model in models
+            if model.is_for(draw.dataset.label)
+            for seed in seeds or model_seeds(suite, draw)
             if with_model
         ]
     return result
@@ -107,12 +152,14 @@ def model_seeds(suite: Suite, draw: Draw) -> tuple[int, ...]:
     return suite.model_seeds if suite.crossed or draw.data_seed == suite.data_seeds[0] else suite.model_seeds[:1]
 
 
-def _block(suite: Suite, draw: Draw, model: Entry | None, seed: int, explainers: list[Entry]) -> Block:
+def _block(
+    suite: Suite, draw: Draw, model: Entry | None, seed: int, explainers: list[Entry], controls: tuple[str, ...]
+) -> Block:
     trained = model_key(draw, model, seed) if model else ""
     place = {"draw": draw.key, "model": trained}
     cells = [
         Cell(sha256(canonical_json({**place, "control": name, "rankings": suite.rankings})), name, None)
-        for name in CONTROLS
+        for name in controls
     ]
     cells += [
         Cell(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,34 @@ def metrics() -> list[Metric]:
     return [registry.get("metrics", name) for name in registry.names("metrics")]
 
 
-def recovery(relevance: NDArray, truth: GroundTruth, chosen: Iterable[Metric]) -> tuple[Measurement, ...]:
-    """The scores of a relevance (d,) in the column order of ``truth``; without those that are not defined."""
-    scores = ((metric.name, metric(relevance, truth)) for metric in chosen)
+def recovery(
+    relevance: NDArray, truth: GroundTruth, chosen: Iterable[Metric], constant: Sequence[int] = ()
+) -> tuple[Measurement, ...]:
+    """The scores of a relevance (d,) in the column order of ``truth``; without those that are not defined.
+
+    ``constant``: inputs that the harness set to 0.
+    """
+    sparse = has_support(relevance, constant)
+    scores = ((metric.name, metric(relevance, truth)) for metric in chosen if sparse or metric.reads != "support")
     return tuple(Measurement(name, value) for name, value in scores if value is not None)
 
 
+def has_support(relevance: NDArray, constant: Sequence[int] = ()) -> bool:
+    """Whether a relevance (d,) says which inputs count: it has exact zeros beside the ``constant`` inputs."""
+    zero = np.asarray(relevance) == 0
+    zero[list(constant)] = False
+    return bool(zero.any())
+
+
 def random(truth: GroundTruth, draw_key: str, rankings: int, chosen: Iterable[Metric]) -> tuple[Measurement, ...]:
-    """Mean over random rankings, and its standard error as ``METRIC_se``: the same for every model of a draw."""
+    """Mean over random rankings, and its standard error as ``METRIC_se``: the same for every model of a draw.
+
+    A ranking has neither sizes nor zeros: metrics that read these have no value.
+    """
     found = []
     for metric in chosen:
+        if metric.reads != "ranks":
+            continue
         rng = np.random.default_rng(stream_seed("random", draw_key, metric.name))
         scores = random_scores(metric, truth, rankings, rng)
         if scores is None:

@@ -1,4 +1,4 @@
-"""Intervals over data seeds, areas, and tests of whether a model has learned: numbers in, numbers out."""
+"""Intervals over data seeds, areas, tests of learning, calibration, stability, agreement: numbers in, numbers out."""
 
 from __future__ import annotations
 
@@ -166,3 +166,102 @@ def better_than_mean(errors_model: ArrayLike, errors_mean: ArrayLike) -> float:
 
     gain = gain / np.abs(gain).max()  # squares of a diverged model's errors would overflow
     return float(stdtr(n - 1, -gain.mean() / (gain.std(ddof=1) / math.sqrt(n))))
+
+
+def null_threshold(maxima: ArrayLike, level: float = 0.95) -> float:
+    """The level that a further null run exceeds with a probability of at most 1 - ``level``.
+
+    The ceil(level (n + 1))-th smallest of ``maxima`` (n,), the largest value of each of n null runs: a percentile that
+    is valid at any n for a further run that is exchangeable with these. At n = 20 and .95 it is the largest.
+
+    Raises
+    ------
+    ValueError
+        If ``maxima`` are not one-dimensional and finite, or too few for the level: 19 at .95.
+    """
+    values = np.sort(np.asarray(maxima, dtype=np.float64))
+    rank = math.ceil(round(level * (len(values) + 1), 9)) if values.ndim == 1 else 0
+    if not 1 <= rank <= len(values) or not np.isfinite(values).all():
+        raise ValueError(f"null_threshold: expected enough finite values (n,) for {level}, got {values.tolist()}")
+    return float(values[rank - 1])
+
+
+class Estimate(NamedTuple):
+    """A number and its sampling variance; what is not defined is NaN."""
+
+    value: float
+    variance: float
+
+
+def selection_stability(selected: ArrayLike) -> Estimate:
+    """Nogueira's index of the stability of m selections of d inputs, and its variance.
+
+    1: all selections are equal. 0: they agree as random selections of their sizes do. NaN where m < 2, or where
+    nothing or everything is always selected. At equal sizes it is Kuncheva's index.
+
+    Parameters
+    ----------
+    selected : (m, d) bool
+
+    Source: Nogueira, Sechidis and Brown 2018, JMLR 18(174), definition 4 and theorem 7.
+    """
+    z = np.asarray(selected, dtype=np.float64)
+    m, d = z.shape
+    share, size = z.mean(0), z.sum(1)
+    mean_size = float(share.sum())
+    expected = mean_size / d * (1 - mean_size / d)
+    if m < 2 or expected <= 0:
+        return Estimate(math.nan, math.nan)
+    index = 1 - m / (m - 1) * float((share * (1 - share)).mean()) / expected
+    part = (
+        z @ share / d
+        - size * mean_size / d**2
+        + index / 2 * (2 * size * mean_size / d**2 - size / d - mean_size / d + 1)
+    ) / expected
+    return Estimate(index, float(4 / m**2 * ((part - part.mean()) ** 2).sum()))
+
+
+def rank_correlations(vectors: ArrayLike) -> Floats:
+    """(m, m) Spearman correlations of the rows of ``vectors`` (m, d), ties at their mean rank.
+
+    NaN for rows whose values are all equal.
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.asarray(vectors, dtype=np.float64), axis=1)
+    centred = ranks - ranks.mean(1, keepdims=True)
+    length = np.sqrt((centred * centred).sum(1))
+    unit = centred / np.where(length > 0, length, np.nan)[:, None]
+    return np.clip(unit @ unit.T, -1, 1)
+
+
+def mean_rank_correlation(vectors: ArrayLike) -> Estimate:
+    """Mean Spearman correlation over pairs of rows of ``vectors`` (m, d), and its jackknife variance over rows.
+
+    Rows whose values are all equal are left out. NaN for fewer than 2 others, the variance for fewer than 3.
+    """
+    correlations = rank_correlations(vectors)
+    kept = np.isfinite(np.diag(correlations))
+    correlations = correlations[np.ix_(kept, kept)]
+    m = len(correlations)
+    if m < 2:
+        return Estimate(math.nan, math.nan)
+    of_row = correlations.sum(1) - np.diag(correlations)
+    total = of_row.sum() / 2
+    mean = float(total / (m * (m - 1) / 2))
+    if m < 3:
+        return Estimate(mean, math.nan)
+    without = (total - of_row) / ((m - 1) * (m - 2) / 2)
+    return Estimate(mean, float((m - 1) / m * ((without - without.mean()) ** 2).sum()))
+
+
+def combined(estimates: Sequence[Estimate], level: float = 0.95) -> Interval:
+    """Mean of independent estimates with the normal interval that their variances give."""
+    if not estimates:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    from scipy.special import ndtri
+
+    values, variances = np.array(estimates, dtype=np.float64).T
+    mean = float(values.mean())
+    half = float(ndtri((1 + level) / 2)) * math.sqrt(float(variances.sum())) / len(values)
+    return Interval(mean, mean - half, mean + half, len(values))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from xai_bench.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Status = Literal["done", "unsupported", "failed", "timed_out"]
 SETTLED = ("done", "unsupported")
 
@@ -31,7 +31,7 @@ CREATE TABLE provenance (id INTEGER PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE plan (
   position INTEGER PRIMARY KEY, cell TEXT NOT NULL, draw TEXT NOT NULL, model_key TEXT NOT NULL,
   dataset TEXT NOT NULL, model TEXT NOT NULL, explainer TEXT NOT NULL,
-  data_seed INTEGER NOT NULL, model_seed INTEGER NOT NULL, fold INTEGER NOT NULL);
+  data_seed INTEGER NOT NULL, model_seed INTEGER NOT NULL, fold INTEGER NOT NULL, permutation INTEGER NOT NULL);
 CREATE TABLE draws (key TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE models (key TEXT PRIMARY KEY, content TEXT NOT NULL, weights BLOB NOT NULL);
 CREATE TABLE cells (
@@ -40,6 +40,7 @@ CREATE TABLE cells (
 CREATE TABLE measurements (
   cell TEXT NOT NULL, metric TEXT NOT NULL, k INTEGER NOT NULL, value REAL, reason TEXT NOT NULL,
   PRIMARY KEY (cell, metric, k)) WITHOUT ROWID;
+CREATE TABLE randomised (cell TEXT PRIMARY KEY, sanity TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE retained (cell TEXT PRIMARY KEY, retention TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE judgements (
   judge TEXT NOT NULL, mask TEXT NOT NULL, value REAL NOT NULL, error REAL NOT NULL,
@@ -106,7 +107,7 @@ class DrawRecord:
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One cell of the suite under the labels of the suite."""
+    """One cell of the suite under the labels of the suite. ``permutation``: the number of a null run, or -1."""
 
     cell: str
     draw: str
@@ -117,6 +118,7 @@ class PlanRow:
     data_seed: int
     model_seed: int
     fold: int
+    permutation: int = -1
 
 
 class Store:
@@ -177,7 +179,7 @@ class Store:
             self.set_meta("suite", json.dumps(suite))
             self._db.execute("DELETE FROM plan")
             rows = [(i, *asdict(row).values()) for i, row in enumerate(plan)]
-            self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             cursor = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (json.dumps(provenance),))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -223,6 +225,17 @@ class Store:
                 self._db.execute("DELETE FROM measurements WHERE cell = ? AND metric LIKE 'retention%'", (cell,))
                 self._measure(cell, values)
                 self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (cell, retention))
+
+    def add_sanity(self, sanity: str, found: Mapping[str, Iterable[Measurement] | str]) -> None:
+        """Store what became of relevances as layers were initialised anew, under its key; a reason under none."""
+        with self._db:
+            for cell, values in found.items():
+                self._db.execute("DELETE FROM measurements WHERE cell = ? AND metric LIKE 'sanity%'", (cell,))
+                if isinstance(values, str):
+                    self._measure(cell, [Measurement("sanity_top", None, 1, values)])
+                else:
+                    self._measure(cell, values)
+                    self._db.execute("INSERT OR REPLACE INTO randomised VALUES (?, ?)", (cell, sanity))
 
     def add_scores(self, draw: DrawRecord, scores: Mapping[str, Iterable[Measurement]]) -> None:
         """Store further scores of cells of one draw."""
@@ -303,6 +316,10 @@ class Store:
         """Keys of the cells whose retention is known under this key."""
         return {row[0] for row in self._db.execute("SELECT cell FROM retained WHERE retention = ?", (retention,))}
 
+    def randomised(self, sanity: str) -> set[str]:
+        """Keys of the cells whose relevance was followed under this key."""
+        return {row[0] for row in self._db.execute("SELECT cell FROM randomised WHERE sanity = ?", (sanity,))}
+
     def results(self) -> Results:
         """All that is stored for the current plan."""
         read = pd.read_sql_query
@@ -366,10 +383,21 @@ class Results:
         fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, and of the
         model: train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall.
         ``chosen`` and ``model_chosen`` (there if a model had a choice) hold settings that validation chose.
+        Null runs are not among them.
         """
-        costs = pd.DataFrame(
-            [json.loads(text) for text in self._cells["costs"]], columns=[*Costs.__annotations__, "chosen"]
-        )
+        everything = self._every_cell
+        return everything[everything["permutation"] < 0].drop(columns="permutation").reset_index(drop=True)
+
+    @cached_property
+    def null_cells(self) -> pd.DataFrame:
+        """The cells of the null runs: as ``cells``, and ``permutation``, the number of the permuted targets."""
+        everything = self._every_cell
+        return everything[everything["permutation"] >= 0].reset_index(drop=True)
+
+    @cached_property
+    def _every_cell(self) -> pd.DataFrame:
+        columns = [*Costs.__annotations__, "chosen"]
+        costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=columns)
         stored = pd.concat([self._cells.drop(columns="costs"), costs], axis=1)
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
         frame["status"] = frame["status"].fillna("missing")
@@ -415,5 +443,6 @@ class Results:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The cells that failed or ran out of time, with their reasons."""
-        return self.cells[self.cells["status"].isin(["failed", "timed_out"])]
+        """The cells that failed or ran out of time, null runs included, with their reasons."""
+        everything = self._every_cell
+        return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")

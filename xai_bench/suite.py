@@ -120,6 +120,32 @@ class Retention(BaseModel):
     """Fields of the judge that differ from the default judge."""
 
 
+class Part(BaseModel):
+    """A part of a suite, by labels; an empty axis stands for all of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    datasets: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    explainers: tuple[str, ...] = ()
+
+    def covers(self, axis: str, label: str) -> bool:
+        """Whether the entry of that label is meant."""
+        chosen = getattr(self, axis)
+        return not chosen or label in chosen
+
+
+class Calibration(Part):
+    """Null runs: what a method finds where the targets are permuted, on the suite's first data seed."""
+
+    runs: Annotated[int, Field(ge=20)] = 20
+    """Permutations that set the thresholds; as many again judge them."""
+
+
+class Sanity(Part):
+    """Relevance after the network is initialised anew, layer by layer (Adebayo et al. 2018, NeurIPS)."""
+
+
 class Suite(BaseModel):
     """A validated suite. Build one with ``load`` or ``from_dict``."""
 
@@ -141,6 +167,8 @@ class Suite(BaseModel):
     retention: Retention | None = None
     limits: Limits = Limits()
     tuning: Tuning | None = None
+    calibration: Calibration | None = None
+    sanity: Sanity | None = None
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""
@@ -256,6 +284,9 @@ def from_dict(content: dict[str, Any]) -> Suite:
         registry.create("models", "mlp", {**table.get("judge", {})})
     if "limits" in fields:
         fields["limits"] = _limits(fields["limits"])
+    for name, kind in (("calibration", Calibration), ("sanity", Sanity)):
+        if isinstance(fields.get(name), dict):
+            fields[name] = _part(kind, fields[name], f"[{name}]", fields)
     if fields.get("folds") == 1:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
     suite: Suite = _validated(Suite, fields, "suite")
@@ -286,6 +317,17 @@ def _check_models(suite: Suite) -> None:
         for label in labels:
             if not suite.models_on(label):
                 raise InputError(f"suite: expected a model for every dataset, got none for {label!r}: add one")
+
+
+def _part(kind: type[Part], table: dict[str, Any], where: str, axes: dict[str, Any]) -> Part:
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    part: Part = _validated(kind, values, where)
+    for axis in Part.model_fields:
+        known = [entry.label for entry in axes[axis]]
+        for label in getattr(part, axis):
+            if label not in known:
+                raise InputError(f"{where}: {unknown(axis.removesuffix('s'), label, known)}")
+    return part
 
 
 def _validated(kind: Any, fields: dict[str, Any], where: str) -> Any:

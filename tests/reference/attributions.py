@@ -28,11 +28,12 @@ def integrated_gradients(model, x, baseline, output, n_steps):
     return (x - baseline) * total
 
 
-def epsilon_lrp(model, x, output, epsilon=1e-9):
+def lrp(model, x, output, rules=None, epsilon=1e-9):
     """(d,): R_j = sum_i x_j w_ij / (z_i + epsilon sign(z_i)) R_i through every Linear; activations pass R on.
 
-    Bach et al., PLOS ONE 2015, equation 58; the bias takes its share and keeps it. ``model``: a Sequential of
-    Linear, ReLU and Tanh.
+    Bach et al., PLOS ONE 2015, equation 58; the bias takes its share and keeps it. ``rules``: of the layers at these
+    places; gamma: w + w^+ / 4 instead of w (Montavon et al. 2019), alpha_beta: w^+, and no bias. ``model``: a
+    Sequential of Linear, ReLU and Tanh.
     """
     inputs, value = [], x.double().numpy()
     layers = list(model)
@@ -45,19 +46,69 @@ def epsilon_lrp(model, x, output, epsilon=1e-9):
         else:
             value = np.tanh(value) if isinstance(layer, nn.Tanh) else np.maximum(value, 0)
     relevance = np.where(np.arange(len(value)) == output, value, 0.0)
-    for layer, entered in zip(reversed(layers), reversed(inputs), strict=True):
+    for place in reversed(range(len(layers))):
+        layer, entered = layers[place], inputs[place]
         if not isinstance(layer, nn.Linear):
             continue
+        rule = (rules or {}).get(place, "epsilon")
         weight = layer.weight.detach().double().numpy()
+        if rule == "gamma":
+            weight = weight + 0.25 * np.maximum(weight, 0)
+        elif rule == "alpha_beta":
+            weight = np.maximum(weight, 0)
         passed = np.zeros(len(entered))
         for i, row in enumerate(weight):
             z = sum(w * a for w, a in zip(row, entered, strict=True))
-            z += 0.0 if layer.bias is None else float(layer.bias[i])
+            z += 0.0 if layer.bias is None or rule == "alpha_beta" else float(layer.bias[i])
             z += epsilon if z >= 0 else -epsilon
             for j, w in enumerate(row):
                 passed[j] += entered[j] * w / z * relevance[i]
         relevance = passed
     return relevance
+
+
+def modified_gradient(model, x, output, rule):
+    """(d,): backpropagation in which a ReLU also cuts negative gradients (guided), or only those (deconvolution).
+
+    ``model``: a Sequential of Linear, ReLU and Tanh.
+    """
+    value, entered = x, []
+    for layer in model:
+        entered.append(value)
+        value = layer(value)
+    gradient = torch.zeros_like(value)
+    gradient[output] = 1.0
+    for layer, before in zip(reversed(list(model)), reversed(entered), strict=True):
+        if isinstance(layer, nn.Linear):
+            gradient = gradient @ layer.weight
+        elif isinstance(layer, nn.Tanh):
+            gradient = gradient * (1 - torch.tanh(before) ** 2)
+        else:
+            gradient = gradient.clamp(min=0) * (before > 0 if rule == "guided" else 1)
+    return gradient.numpy()
+
+
+def ablation(model, x, baseline, output):
+    """(d,): what the output loses when one input is set to the baseline."""
+    values = np.zeros(len(x))
+    for j in range(len(x)):
+        without = x.clone()
+        without[j] = baseline[j]
+        values[j] = float(model(x[None])[0, output] - model(without[None])[0, output])
+    return values
+
+
+def occlusion(model, x, baseline, output, shape, window):
+    """(d,): mean over the windows that cover a pixel of what the output loses when they are set to the baseline."""
+    total, covered = np.zeros(shape), np.zeros(shape)
+    for top in range(shape[0] - window[0] + 1):
+        for left in range(shape[1] - window[1] + 1):
+            inside = np.zeros(shape, dtype=bool)
+            inside[top : top + window[0], left : left + window[1]] = True
+            without = torch.where(torch.from_numpy(inside.reshape(-1)), baseline, x)
+            total[inside] += float(model(x[None])[0, output] - model(without[None])[0, output])
+            covered[inside] += 1
+    return (total / covered).reshape(-1)
 
 
 def deeplift_rescale(model, x, baseline, output):

@@ -34,9 +34,9 @@ def items(relevance, truth):
     return rows
 
 
-def relevant_or_noise(rows):
-    """Relevances, and whether each is of a relevant input."""
-    rest = [(value, role == "relevant") for value, role, _ in rows if role in ("relevant", "noise")]
+def relevant_or_noise(rows, chosen="relevant"):
+    """Relevances, and whether each is of a relevant input (or of another role than noise)."""
+    rest = [(value, role == chosen) for value, role, _ in rows if role in (chosen, "noise")]
     return [value for value, _ in rest], [mark for _, mark in rest]
 
 
@@ -73,6 +73,18 @@ def average_precision(relevance, relevant):
 def precision_at_p(relevance, relevant):
     p = sum(relevant)
     return np.mean([sum(relevant[i] for i in order[:p]) / p for order in orders(relevance)])
+
+
+def contrast(relevance, relevant):
+    lowest = min(value for value, mark in zip(relevance, relevant, strict=True) if mark)
+    highest = max(value for value, mark in zip(relevance, relevant, strict=True) if not mark)
+    return 0.5 if lowest == highest == 0 else lowest / (lowest + highest)
+
+
+def support(relevance, relevant):
+    """Precision and recall of the inputs above 0; None where nothing is selected."""
+    selected = [mark for value, mark in zip(relevance, relevant, strict=True) if value > 0]
+    return (sum(selected) / len(selected) if selected else None), sum(selected) / sum(relevant)
 
 
 def somers_d(relevance, graded):

@@ -219,6 +219,15 @@ class Dataset:
             result = replace(result, **targets, target_mean=centre, target_std=spread)
         return result
 
+    def with_permuted_targets(self, rng: np.random.Generator) -> Dataset:
+        """The same rows with the targets of each part in another order: no input is related to them."""
+        return replace(
+            self,
+            y_train=rng.permutation(self.y_train),
+            y_valid=rng.permutation(self.y_valid),
+            y_test=rng.permutation(self.y_test),
+        )
+
 
 class DataSource(Component):
     """A dataset that a suite can name. Subclasses write ``draw``, and ``ceiling`` where it is known."""

@@ -261,6 +261,18 @@ class Selector(Explainer):
             return self.select(problem).relevance
 
 
+def score_on_valid(problem: Problem, predicted: NDArray) -> float:
+    """Accuracy of predicted classes (n_valid,), or R2 of predicted values; higher is better.
+
+    R2 is measured against the variance of the training part, so that it is defined for a single row.
+    """
+    y = problem.y_valid.cpu().numpy()
+    if problem.kind == "classification":
+        return float(np.mean(predicted == y))
+    variance = max(float(problem.y_train.double().var(correction=0)), 1e-12)
+    return 1.0 - float(np.mean((np.asarray(predicted, dtype=np.float64) - y) ** 2)) / variance
+
+
 class LocalExplainer(Explainer):
     """A method that attributes each row's output to its inputs. Subclasses write ``attribute`` only.
 

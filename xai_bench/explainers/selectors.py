@@ -1,7 +1,8 @@
-"""Methods that look at predictions or at the data only."""
+"""Methods that look at predictions or at the data only; those with forests are in ``forests``."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
-from xai_bench.explainers.base import Explainer, Kind, Needs, Problem, Selection, Selector
+from xai_bench.explainers.base import Explainer, Kind, Needs, Problem, Selection, Selector, score_on_valid
 
 BATCH = 8192
 
@@ -85,3 +86,140 @@ class MutualInformation(Selector):
         seed = int(problem.generator.integers(2**31))
         found = estimate(X, y, n_neighbors=self.neighbours, random_state=seed)
         return Selection(np.asarray(found, dtype=np.float64))
+
+
+class FTest(Selector):
+    """F test of each input alone: analysis of variance over classes, or linear regression.
+
+    The relevance is the share of variance explained, F / (F + df2 / df1): the order of F, without its infinities. It
+    sees differences of the mean only.
+    """
+
+    name: ClassVar[str] = "f_test"
+
+    def select(self, problem: Problem) -> Selection:
+        X, y = problem.X_train.double().cpu().numpy(), problem.y_train.cpu().numpy()
+        X = X - X.mean(0)
+        if problem.kind == "classification":
+            members = y == np.unique(y)[:, None]
+            explained = ((members @ X) ** 2 / members.sum(1, keepdims=True)).sum(0)
+        else:
+            y = y.astype(np.float64) - y.mean()
+            explained = (y @ X) ** 2 / max(y @ y, np.finfo(float).tiny)
+        total = (X**2).sum(0)
+        return Selection(np.divide(explained, total, out=np.zeros_like(total), where=total > 0))
+
+
+class MRMR(Selector):
+    """Minimum redundancy, maximum relevance (Peng, Long and Ding, IEEE TPAMI 2005): inputs are ranked one by one.
+
+    Next comes the input with the largest I(x_j; y) minus its mean I(x_j; x_s) with those ranked before. Mutual
+    information is that of three states, below, within and above mean +- std / 2 (Ding and Peng 2005), of inputs and
+    of the target in regression. The relevance is the share of inputs ranked at or behind it: 1, 1 - 1/d, ..., 1/d.
+    The cost grows as d^2.
+    """
+
+    name: ClassVar[str] = "mrmr"
+
+    rows: Annotated[int, Field(ge=10)] = 2000
+    """Training rows at the most."""
+
+    def select(self, problem: Problem) -> Selection:
+        n, d = len(problem.X_train), problem.d
+        rows = np.sort(problem.generator.permutation(n)[: self.rows])
+        X, y = problem.X_train.double().cpu().numpy()[rows], problem.y_train.cpu().numpy()[rows]
+        states = np.stack([three_states(X) == state for state in (-1, 0, 1)]).astype(np.float32)
+        labels = three_states(y.astype(np.float64)) if problem.kind == "regression" else y
+        criterion = information(np.stack([labels == label for label in np.unique(labels)]), states)
+        redundancy, waiting = np.zeros(d), np.ones(d, dtype=bool)
+        order = np.empty(d, dtype=np.int64)
+        for place in range(d):
+            value = np.where(waiting, criterion - redundancy / max(place, 1), -np.inf)
+            # Ties (to rounding) are broken at random, not by the array's order.
+            order[place] = problem.generator.choice(np.flatnonzero(value >= value.max() - 1e-9))
+            waiting[order[place]] = False
+            if place + 1 < d:
+                redundancy += information(states[:, :, order[place]], states)
+        relevance = np.empty(d)
+        relevance[order] = 1 - np.arange(d) / d
+        return Selection(relevance)
+
+
+def three_states(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """-1, 0 or 1 by column: below mean - std / 2, within, above mean + std / 2."""
+    mean, half = values.mean(0), values.std(0) / 2
+    return (values > mean + half).astype(np.int64) - (values < mean - half)
+
+
+def information(one: NDArray, others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(d,) mutual information in nats of one discrete variable with d others.
+
+    ``one`` (a, n) and ``others`` (b, n, d) are indicators of their states.
+    """
+    n = one.shape[1]
+    joint = np.einsum("an,bnd->abd", one.astype(np.float32), others, optimize=True).astype(np.float64) / n
+    apart = joint.sum(0, keepdims=True) * joint.sum(1, keepdims=True)
+    ratio = np.divide(joint, apart, out=np.ones_like(joint), where=joint > 0)
+    return np.clip((joint * np.log(ratio)).sum((0, 1)), 0, None)
+
+
+class Lasso(Selector):
+    """Lasso (Tibshirani 1996), or one L1 logistic regression a class against the others; scikit-learn.
+
+    Inputs are standardised. Along a path of strengths, from the one where the first input enters down to a thousandth
+    of it, the validation rows choose (loss). The relevance is |coefficient|, or its norm over classes; exact zeros
+    are left out. Linear: what only acts together it cannot see.
+    """
+
+    name: ClassVar[str] = "lasso"
+
+    strengths: Annotated[int, Field(ge=1)] = 20
+    """On the path, evenly on a log scale."""
+
+    def select(self, problem: Problem) -> Selection:
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler().fit(problem.X_train.double().cpu().numpy())
+        X, X_valid = (scaler.transform(part.double().cpu().numpy()) for part in (problem.X_train, problem.X_valid))
+        y, y_valid = problem.y_train.cpu().numpy(), problem.y_valid.cpu().numpy()
+        if problem.kind == "regression":
+            coefficients, predicted = self._regression(X, y, X_valid, y_valid)
+            return Selection(np.abs(coefficients), score_on_valid(problem, predicted))
+        classes = np.unique(y)
+        if len(classes) < 2:
+            return Selection(np.zeros(problem.d), score_on_valid(problem, np.full(len(y_valid), classes[0])))
+        seed = int(problem.generator.integers(2**31))
+        positive = classes[1:] if len(classes) == 2 else classes  # two classes are one question
+        found = [self._one_class(X, y == k, X_valid, y_valid == k, seed) for k in positive]
+        scores = np.stack([values for _, values in found])
+        answer = (scores[0] > 0).astype(int) if len(classes) == 2 else scores.argmax(0)
+        coefficients = np.stack([w for w, _ in found])
+        return Selection(np.linalg.norm(coefficients, axis=0), score_on_valid(problem, classes[answer]))
+
+    def _regression(self, X: NDArray, y: NDArray, X_valid: NDArray, y_valid: NDArray) -> tuple[NDArray, NDArray]:
+        from sklearn.linear_model import lasso_path
+
+        _, path, _ = lasso_path(X, y - y.mean(), n_alphas=self.strengths, eps=1e-3)
+        predicted = X_valid @ path + y.mean()
+        best = ((predicted - y_valid[:, None]) ** 2).mean(0).argmin()
+        return path[:, best], predicted[:, best]
+
+    def _one_class(
+        self, X: NDArray, y: NDArray, X_valid: NDArray, y_valid: NDArray, seed: int
+    ) -> tuple[NDArray, NDArray]:
+        """Coefficients (d,) and scores (n_valid,) of "is it this class?" at the best strength."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.svm import l1_min_c
+
+        penalty = inspect.signature(LogisticRegression).parameters.get("penalty")
+        l1: dict[str, Any] = {"l1_ratio": 1.0}  # scikit-learn before 1.8: penalty = "l1"
+        if penalty is not None and penalty.default == "l2":
+            l1 = {"penalty": "l1"}
+        best = np.inf, np.zeros(X.shape[1]), np.zeros(len(X_valid))
+        for C in l1_min_c(X, y, loss="log") * np.logspace(0, 3, self.strengths):
+            model = LogisticRegression(C=C, solver="liblinear", random_state=seed, **l1).fit(X, y)
+            scores = model.decision_function(X_valid)
+            loss = float(np.logaddexp(0, np.where(y_valid, -scores, scores)).mean())
+            if loss < best[0]:
+                best = loss, model.coef_[0], scores
+        return best[1], best[2]

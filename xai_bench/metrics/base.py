@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,12 @@ class Metric:
     name : the word in the store, the CLI and the report
     function : (relevance (d,), truth) to a number, or None where it is not defined for this truth
     chance : truth to the expected score of a random ranking, or None where it is not defined
-    lower, upper : bounds; ``upper`` is what the oracle reaches
+    lower, upper : bounds; ``upper`` is what the oracle reaches, unless the score is descriptive
     title : for tables and axes
+    reads : what of a relevance the score depends on. ``ranks``: its order only, so that a random ranking has a
+        score. ``values``: its sizes. ``support``: which inputs are exactly 0, except for those that the harness set to
+        0 because they are constant on the training rows
+    descriptive : the score says where inputs stand that need not be found: nothing to reach, never ranked
     """
 
     family: ClassVar[str] = "metrics"
@@ -33,6 +37,8 @@ class Metric:
     lower: float
     upper: float
     title: str
+    reads: Literal["ranks", "values", "support"] = "ranks"
+    descriptive: bool = False
 
     def __call__(self, relevance: NDArray, truth: GroundTruth) -> float | None:
         """The score of ``relevance`` (d,) in the column order of ``truth``.

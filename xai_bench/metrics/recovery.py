@@ -31,26 +31,39 @@ class Reduced(NamedTuple):
     Attributes
     ----------
     relevance : (..., a) float
-    relevant, noise : (a,) bool; the other roles are neither
+    roles : (a,) positions in ``STRONGEST_FIRST``
     graded : (a,) float, or None
     """
 
     relevance: Floats
-    relevant: Bools
-    noise: Bools
+    roles: Ints
     graded: Floats | None
     resolution: float | None
+
+    def being(self, role: Role) -> Bools:
+        """(a,) True where that is the role."""
+        return self.roles == STRONGEST_FIRST.index(role)
+
+    @property
+    def relevant(self) -> Bools:
+        return self.being("relevant")
+
+    @property
+    def noise(self) -> Bools:
+        return self.being("noise")
 
     def where(self, keep: Bools) -> Reduced:
         """The items of ``keep`` (a,) only."""
         graded = None if self.graded is None else self.graded[keep]
-        return Reduced(self.relevance[..., keep], self.relevant[keep], self.noise[keep], graded, self.resolution)
+        return Reduced(self.relevance[..., keep], self.roles[keep], graded, self.resolution)
+
+    def against_noise(self, role: Role) -> Reduced | None:
+        """The items of a role and the noise, without the other roles; None if there is nothing to tell apart."""
+        chosen = self.being(role)
+        return self.where(chosen | self.noise) if chosen.any() and self.noise.any() else None
 
     def relevant_or_noise(self) -> Reduced | None:
-        """Without the other roles; None if there is nothing to tell apart."""
-        if not (self.relevant.any() and self.noise.any()):
-            return None
-        return self.where(self.relevant | self.noise)
+        return self.against_noise("relevant")
 
     def clear_or_noise(self) -> Reduced | None:
         """As ``relevant_or_noise``, without the relevant inputs below the resolution of the truth."""
@@ -91,7 +104,7 @@ def reduced(relevance: NDArray, truth: GroundTruth) -> Reduced:
         relevance = join(relevance, items)
         graded = None if graded is None else join(graded, items)
         roles = -_maxima(-roles, items)
-    return Reduced(relevance, roles == rank["relevant"], roles == rank["noise"], graded, truth.resolution)
+    return Reduced(relevance, roles, graded, truth.resolution)
 
 
 def _maxima(values: NDArray, items: list[tuple[int, ...]]) -> NDArray:
@@ -285,6 +298,16 @@ def _auroc_clear(items: Reduced) -> Floats | None:
     return None if rest is None else area_under_roc(rest.relevance, rest.relevant)
 
 
+def _auroc_redundant(items: Reduced) -> Floats | None:
+    rest = items.against_noise("redundant")
+    return None if rest is None else area_under_roc(rest.relevance, ~rest.noise)
+
+
+def _auroc_suppressor(items: Reduced) -> Floats | None:
+    rest = items.against_noise("suppressor")
+    return None if rest is None else area_under_roc(rest.relevance, ~rest.noise)
+
+
 def _average_precision(items: Reduced) -> Floats | None:
     rest = items.relevant_or_noise()
     return None if rest is None else expected_average_precision(rest.relevance, rest.relevant)
@@ -305,12 +328,54 @@ def _spearman(items: Reduced) -> Floats | None:
     return None if rest is None or rest.graded is None else rank_correlation(rest.relevance, rest.graded)
 
 
+def _contrast(items: Reduced) -> Floats | None:
+    rest = items.relevant_or_noise()
+    if rest is None:
+        return None
+    lowest, highest = rest.relevance[..., rest.relevant].min(-1), rest.relevance[..., rest.noise].max(-1)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        share = 1 / (1 + highest / lowest)  # a / (a + b) without the sum, which overflows
+    return np.where(lowest == highest, 0.5, np.where(lowest > 0, share, 0.0))
+
+
+def _support(items: Reduced) -> tuple[Bools, Bools] | None:
+    """Selected, and relevant, of relevant and noise items; None without an exact zero."""
+    rest = items.relevant_or_noise()
+    if rest is None or (items.relevance > 0).all():
+        return None
+    return rest.relevance > 0, rest.relevant
+
+
+def _support_precision(items: Reduced) -> Floats | None:
+    found = _support(items)
+    if found is None or not found[0].any():
+        return None
+    return np.asarray((found[0] & found[1]).sum() / found[0].sum())
+
+
+def _support_recall(items: Reduced) -> Floats | None:
+    found = _support(items)
+    return None if found is None else np.asarray((found[0] & found[1]).sum() / found[1].sum())
+
+
 def _half(items: Reduced) -> float | None:
     return None if items.relevant_or_noise() is None else 0.5
 
 
 def _half_clear(items: Reduced) -> float | None:
     return None if items.clear_or_noise() is None else 0.5
+
+
+def _half_redundant(items: Reduced) -> float | None:
+    return None if items.against_noise("redundant") is None else 0.5
+
+
+def _half_suppressor(items: Reduced) -> float | None:
+    return None if items.against_noise("suppressor") is None else 0.5
+
+
+def _none(items: Reduced) -> None:
+    return None
 
 
 def _zero(items: Reduced) -> float | None:
@@ -375,9 +440,57 @@ somers_d = Metric("somers_d", _Score(_somers_d), _Chance(_zero), -1.0, 1.0, "Som
 spearman = Metric("spearman", _Score(_spearman), _Chance(_zero), -1.0, 1.0, "Spearman correlation")
 """Spearman's rank correlation with graded truth, mid-ranks on both sides."""
 
+auroc_redundant = Metric(
+    "auroc_redundant",
+    _Score(_auroc_redundant),
+    _Chance(_half_redundant),
+    0.0,
+    1.0,
+    "AUROC of redundant inputs against noise",
+    descriptive=True,
+)
+"""How high redundant inputs rank: the chance that one stands above a noise input; descriptive, neither good nor bad."""
+auroc_suppressor = Metric(
+    "auroc_suppressor",
+    _Score(_auroc_suppressor),
+    _Chance(_half_suppressor),
+    0.0,
+    1.0,
+    "AUROC of suppressors against noise",
+    descriptive=True,
+)
+"""How high suppressors rank: the chance that one stands above a noise input; descriptive, neither good nor bad."""
+contrast = Metric("contrast", _Score(_contrast), _Chance(_none), 0.0, 1.0, "contrast", reads="values")
+"""a / (a + b), a the lowest relevance of a relevant input, b the highest of a noise input; above 1/2: a gap.
+
+1/2 where a = b, also where both are 0. It depends on the sizes of relevances, for which no chance is defined.
+"""
+support_precision = Metric(
+    "support_precision",
+    _Score(_support_precision),
+    _Chance(_share),
+    0.0,
+    1.0,
+    "precision of the support",
+    reads="support",
+)
+"""Share of relevant inputs among those of relevance above 0, where there are exact zeros; chance is any random set.
+
+Not defined where nothing is selected. Other roles than relevant and noise count neither way.
+"""
+support_recall = Metric(
+    "support_recall", _Score(_support_recall), _Chance(_none), 0.0, 1.0, "recall of the support", reads="support"
+)
+"""Share of the relevant inputs whose relevance is above 0, where there are exact zeros.
+
+Chance is the share of inputs selected, which is not a fact of the truth: none is given.
+"""
+
 
 def oracle_relevance(truth: GroundTruth) -> Floats:
-    """The relevance (d,) that scores 1 in every metric: the graded truth, or else 1 for relevant and 0.
+    """The relevance (d,) that scores 1 in every metric of ranks: the graded truth, or else 1 for relevant and 0.
+
+    Not in the descriptive ones. ``contrast`` is 1 where the grades of noise are 0.
 
     Raises
     ------

@@ -53,6 +53,7 @@ def fit_many(
     row_weights: RowWeights | None = None,
     rows: int | None = None,
     chunk: int = CHUNK,
+    width: int | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
 ) -> list[FittedModel]:
@@ -68,6 +69,7 @@ def fit_many(
     row_weights : what each training and validation row counts in the mean losses; None for 1. Scores count all alike.
     rows : training rows of a batch; None for the architecture's ``batch_size``, in whole vector registers
     chunk : networks side by side. The last bits of a result may depend on it, never on the companions.
+    width : columns that every mask is padded to; None for the next power of two
 
     Returns
     -------
@@ -94,14 +96,15 @@ def fit_many(
         groups: dict[tuple[int, int], list[Task]] = defaultdict(list)
         for task in dict.fromkeys(tasks):
             k = len(task.columns)
-            width = bucket(k, d)
-            fits = chunk if width == d else max(1, min(chunk, GATHERED_VALUES // (len(tensors.X_train) * width)))
+            columns = width or bucket(k, d)
+            fits = chunk if columns == d else max(1, min(chunk, GATHERED_VALUES // (len(tensors.X_train) * columns)))
             # Among masks the one that keeps all inputs is alone: a full chunk would be copies of it.
-            groups[width, 1 if masks is not None and k == d else fits].append(task)
-        for (width, size), group in groups.items():
+            alone = masks is not None and k == d and width is None
+            groups[columns, 1 if alone else fits].append(task)
+        for (columns, size), group in groups.items():
             for start in range(0, len(group), size):
                 part = group[start : start + size]
-                fitted.update(zip(part, _fit_stack(architecture, tensors, part, width, size, rows), strict=True))
+                fitted.update(zip(part, _fit_stack(architecture, tensors, part, columns, size, rows), strict=True))
     else:
         for task in dict.fromkeys(tasks):
             fitted[task] = fit_one(

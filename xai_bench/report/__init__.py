@@ -16,7 +16,7 @@ __all__ = ["in_short", "write_report"]
 
 
 def write_report(results: Results, folder: Path | str) -> Path:
-    """Write index.html, summary.md and five CSV tables; returns the path of the page.
+    """Write index.html, summary.md and CSV tables; returns the path of the page.
 
     The page is one file that works offline. Equal results give equal bytes. No file names a host, a user or a
     path. CSV numbers have eight significant digits; ``xai-bench export`` gives all of them.
@@ -27,12 +27,16 @@ def write_report(results: Results, folder: Path | str) -> Path:
         If the folder cannot be written. Each file is replaced whole or not at all.
     """
     from xai_bench.report.page import render
+    from xai_bench.report.scrutiny import Frames
     from xai_bench.report.tables import Tables
 
     target = Path(folder)
     tables = Tables(results)
-    files = render(tables)
-    files |= {name: frame.to_csv(index=False, float_format="%.8g") for name, frame in tables.csv().items()}
+    frames = Frames(tables)
+    files = render(tables, frames)
+    files |= {
+        name: frame.to_csv(index=False, float_format="%.8g") for name, frame in (tables.csv() | frames.csv()).items()
+    }
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

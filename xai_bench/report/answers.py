@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xai_bench.report import comparisons
+from xai_bench.report import comparisons, saturation
 from xai_bench.report.comparisons import Leader, Pair
-from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables
+from xai_bench.report.tables import AREAS, CONTROLS, DESCRIPTIVE, NO_MODEL, Tables
 from xai_bench.report.wording import bounds, listed, number, plural, seconds, times, title
 
 FEW = 4
@@ -27,8 +27,8 @@ class Answer:
 def headline(tables: Tables, dataset: str) -> list[str]:
     """The recovery scores of the first table: who finds the inputs, and who orders them."""
     found = set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
-    chosen = [metric for metric in ("auroc", "auroc_clear", "somers_d") if metric in found]
-    return chosen or [metric for metric in tables.metrics if metric in found][:1]
+    chosen = [metric for metric in ("auroc", "auroc_clear", "auroc_windows", "somers_d") if metric in found]
+    return chosen or [metric for metric in tables.metrics if metric in found.difference(DESCRIPTIVE)][:1]
 
 
 def on(pair: Pair) -> str:
@@ -43,7 +43,7 @@ def ticked(names: Sequence[str]) -> str:
 def recovery(tables: Tables) -> Answer:
     """Does it find the inputs that are truly relevant?"""
     frame = tables.recovery
-    methods = frame[~frame["explainer"].isin(CONTROLS)]
+    methods = frame[~frame["explainer"].isin(CONTROLS) & ~frame["metric"].isin(DESCRIPTIVE)]
     known = [d for d in tables.datasets if d in set(methods["dataset"])]
     if not known:
         text = "No answer: no method was scored, since no truth is known on these datasets or no explanation is done."
@@ -293,7 +293,7 @@ def retention(tables: Tables) -> Answer:
         "it masked: the explained network, all other inputs at their mean.",
         _crowd(tables, frame, scores, focus),
         _counterpart_words(tables, scores, focus),
-        "Masked curves also measure how sparse a network is: one that ignores most inputs loses little with them. "
+        *saturation.words(tables, valued),
         "Retention alone can be gamed, by inputs that predict without being needed; read it beside recovery. "
         + ("No mean is above 1." if above.empty
            else f"{plural(len(above), 'mean')} above 1, shown as they are: fewer inputs did better than all."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,10 +11,12 @@ import pandas as pd
 
 from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records
 from xai_bench.report.wording import without_paths
-from xai_bench.statistics import Interval, interval
+from xai_bench.statistics import Interval, interval, mean_rank_correlation
 
 FOCUS, COUNTERPART = "spectral", "column_norm"
 """Names (not labels) of the method under study, and of the same number on a plain network."""
+POST_HOC = ("shap_deep", "shap_gradient", "integrated_gradients", "lrp", "deeplift", "saliency")
+"""Names, in the order in which one of them is chosen to stand for all."""
 
 
 class Pair(NamedTuple):
@@ -95,7 +98,7 @@ def value(frame: pd.DataFrame, dataset: str, pair: Pair, metric: str) -> dict[st
 
 def difference(tables: Tables, dataset: str, metric: str, one: Pair, other: Pair) -> Interval | None:
     """Score of ``one`` less that of ``other``, paired by data seed; None without a common data seed."""
-    rows = tables.measurements
+    rows = tables.scores
     rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & rows["value"].notna()]
 
     def by_seed(pair: Pair) -> pd.Series:
@@ -124,7 +127,7 @@ def counterparts(tables: Tables) -> list[tuple[Pair, str]]:
 
 def spread(tables: Tables, dataset: str, metric: str) -> Spread | None:
     """None with fewer than two networks or methods."""
-    rows = tables.measurements
+    rows = tables.scores
     rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & rows["value"].notna()]
     rows = rows[(rows["model"] != NO_MODEL) & ~rows["explainer"].isin(CONTROLS)]
     if rows.empty:
@@ -140,15 +143,22 @@ def spread(tables: Tables, dataset: str, metric: str) -> Spread | None:
         networks=scores.shape[0],
         of_methods=float(np.sqrt(scores.var(axis=1).mean())),
         of_networks=float(np.sqrt(scores.var(axis=0).mean())),
-        same_network=float(np.nanmean([_agreement(matrix) for matrix in vectors])),
-        same_method=float(np.nanmean([_agreement(matrix) for matrix in vectors.swapaxes(0, 1)])),
+        same_network=float(np.nanmean([mean_rank_correlation(matrix).value for matrix in vectors])),
+        same_method=float(np.nanmean([mean_rank_correlation(matrix).value for matrix in vectors.swapaxes(0, 1)])),
     )
 
 
-def _agreement(vectors: np.ndarray) -> float:
-    """Mean Spearman correlation of the pairs of rows (m, d); rows without variance are left out."""
-    ranks = pd.DataFrame(vectors).rank(axis=1).to_numpy()
-    ranks = ranks[np.ptp(ranks, axis=1) > 0] if ranks.shape[1] else ranks
-    if len(ranks) < 2:
-        return float("nan")
-    return float(np.corrcoef(ranks)[np.triu_indices(len(ranks), 1)].mean())
+def structural(tables: Tables, found: Collection[Pair]) -> list[Pair]:
+    """Of each network the method that reads its first layer, among ``found``: spectral, else the column norm."""
+    names = [*labels(tables, "explainers", FOCUS), *labels(tables, "explainers", COUNTERPART)]
+    chosen = []
+    for model in tables.models:
+        own = [Pair(model, name) for name in names if Pair(model, name) in found]
+        chosen += own[:1]
+    return chosen
+
+
+def post_hoc(tables: Tables, found: Collection[Pair], model: str) -> Pair | None:
+    """The method that stands for those that explain a trained network, where there is room for one only."""
+    names = [label for name in POST_HOC for label in labels(tables, "explainers", name)]
+    return next((Pair(model, name) for name in names if Pair(model, name) in found), None)

@@ -83,6 +83,20 @@ def new(width: float, height: float, rows: int = 1, columns: int = 1, **options:
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def across(panels: int) -> float:
+    """Inches of a row of panels, one a network: with many they are narrow, so that type stays large on the page."""
+    return max((3.3 if panels < 3 else 2.6) * panels, 5.6) + 0.3
+
+
+def handle(**options: Any) -> Any:
+    """A mark or line for a legend."""
+    from matplotlib.lines import Line2D
+
+    options.setdefault("ls", "none")
+    options.setdefault("ms", 4.5)
+    return Line2D([], [], **options)
+
+
 def svg(figure: Figure, key: str) -> str:
     """The figure as an <svg> element for inlining.
 

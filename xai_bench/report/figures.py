@@ -11,20 +11,25 @@ from xai_bench.report import comparisons, drawing
 from xai_bench.report.answers import headline
 from xai_bench.report.comparisons import Pair
 from xai_bench.report.drawing import GREY, HIGHLIGHT, INK, PALE
-from xai_bench.report.shares import Floats, columns_of_methods, shares, truth
+from xai_bench.report.shares import Floats, columns_of_methods, shares, trainings, truth
 from xai_bench.report.tables import NO_MODEL, Tables, controls, records
 from xai_bench.report.wording import seconds, title
 
 SMALL = 40
 """Inputs that are drawn one by one; more are drawn as strips of colour."""
+MARKS = 400
+"""Inputs that are drawn against their truth; more would be a cloud."""
 PITCH = 1.62
 """Height of a band of the relevance figure; its largest mean is 1."""
 NETWORKS = (("o", "#332288"), ("s", "#44aa99"), ("^", "#999933"), ("D", "#882255"), ("v", "#88ccee"))
 
 
 def relevance(tables: Tables, dataset: str, key: str) -> str | None:
-    """A column a network, a band a method: mean and standard deviation of every input over seeds, before the truth."""
-    found = shares(tables, dataset)
+    """A column a network, a band a method: mean and standard deviation of every input over draws, before the truth.
+
+    Where the first draw has several trainings, their deviation is a pale bar behind.
+    """
+    found, repeated = shares(tables, dataset), trainings(tables, dataset)
     if not found:
         return None
     names, known = tables.draws(dataset)[0]["feature_names"], truth(tables, dataset)
@@ -38,7 +43,7 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
     style = drawing.styles(tables)
     with drawing.style():
         height = 0.7 * bands + 0.4 + (0.07 * max(len(label) for label in labels) if upright else 0.2)
-        figure, axes = drawing.new(max(3.1, 0.13 * d) * len(columns) + 0.4, height, 1, len(columns), sharey=True)
+        figure, axes = drawing.new(max(2.5, 0.125 * d) * len(columns) + 0.4, height, 1, len(columns), sharey=True)
         for axis, (model, pairs) in zip(axes[0], columns.items(), strict=True):
             for band, pair in enumerate(pairs):
                 look, base = style[pair.explainer], -PITCH * band
@@ -46,6 +51,9 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
                 axis.plot([-0.7, d - 0.3], [base, base], "-", color=GREY, lw=0.5)
                 if known:
                     _steps(axis, known[0] / known[0].max(), base)
+                if pair in repeated:
+                    _deviation(axis, repeated[pair].mean / scale, repeated[pair].sd / scale, base,
+                               color=look.color, lw=4.2, alpha=0.28, solid_capstyle="butt")  # fmt: skip
                 _points(axis, found[pair].mean / scale, found[pair].sd / scale, base, look.color)
                 name = f"{pair.explainer} ({NO_MODEL})" if pair.model == NO_MODEL else pair.explainer
                 axis.text(d - 0.4, base + 1.25, name, ha="right", va="center",
@@ -70,19 +78,25 @@ def _steps(axis: Any, values: Floats, base: float) -> None:
 
 
 def _points(axis: Any, mean: Floats, sd: Floats, base: float, color: str) -> None:
-    """Means, and whiskers of one standard deviation as one path."""
-    x = np.arange(len(mean))
+    """Means, and whiskers of one standard deviation."""
     if np.isfinite(sd).all():
-        gaps = np.full(len(x), np.nan)
-        whiskers = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
-        axis.plot(np.repeat(x, 3), base + whiskers, "-", color=color, lw=1.0)
-    axis.plot(x, base + mean, "o", color=color, ms=3.2, mew=0)
+        _deviation(axis, mean, sd, base, color=color, lw=1.0)
+    axis.plot(np.arange(len(mean)), base + mean, "o", color=color, ms=3.2, mew=0)
+
+
+def _deviation(axis: Any, mean: Floats, sd: Floats, base: float, at: Floats | None = None, **look: Any) -> None:
+    """Mean plus and minus ``sd``, not below 0, as one path."""
+    x = np.arange(len(mean), dtype=float) if at is None else at
+    gaps = np.full(len(mean), np.nan)
+    ends = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
+    axis.plot(np.repeat(x, 3), base + ends, "-", **look)
 
 
 def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
-    """One panel a method: share against graded truth, one mark a network; the line is perfect proportion."""
+    """One panel a method: share against graded truth, one mark a network, whiskers of one standard deviation over
+    draws; the line is perfect proportion."""
     known, found = truth(tables, dataset), shares(tables, dataset)
-    if known is None or not known[1] or not found:
+    if known is None or not known[1] or not found or len(known[0]) > MARKS:
         return None
     graded = np.mean([facts["graded"] for facts in tables.draws(dataset)], axis=0)
     methods = list(dict.fromkeys(pair.explainer for pair in found))
@@ -101,6 +115,8 @@ def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
             for model, (marker, color) in marks.items():
                 if (pair := Pair(model, explainer)) in found:
                     face = HIGHLIGHT if highlighted else color
+                    if np.isfinite(found[pair].sd).all():
+                        _deviation(axis, found[pair].mean, found[pair].sd, 0.0, graded, color=face, lw=0.6, alpha=0.5)
                     axis.plot(
                         graded,
                         found[pair].mean,
@@ -120,92 +136,14 @@ def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
         handles = []
         for model in shown:
             marker, color = marks[model]
-            handles.append(_handle(marker=marker, color=color, label=model, mfc=color if marker == "o" else "none"))
+            handles.append(
+                drawing.handle(marker=marker, color=color, label=model, mfc=color if marker == "o" else "none")
+            )
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         for axis in axes[-1]:
             axis.set_xlabel("graded truth")
         figure.supylabel("share of the total relevance", fontsize=8.5)
         return drawing.svg(figure, key)
-
-
-def _handle(**options: Any) -> Any:
-    from matplotlib.lines import Line2D
-
-    options.setdefault("ls", "none")
-    return Line2D([], [], ms=4.5, **options)
-
-
-def retention(tables: Tables, dataset: str, key: str) -> str | None:
-    """Score against the number of inputs kept: a column a network, retrained above, masked below."""
-    curves = tables.curves[tables.curves["dataset"] == dataset]
-    if curves.empty:
-        return None
-    models = [m for m in tables.models if m in set(curves["model"])] or [NO_MODEL]
-    forms = [f for f in ("retention_retrained", "retention_masked") if f in set(curves["metric"])]
-    style = drawing.styles(tables)
-    ks = sorted(int(k) for k in curves["k"].unique())
-    drawn: dict[str, Any] = {}
-    with drawing.style():
-        figure, axes = drawing.new(max(3.3 * len(models), 5.6) + 0.3, 2.35 * len(forms) + 0.9, len(forms), len(models),
-                                   sharex=True, sharey=True)  # fmt: skip
-        for i, form in enumerate(forms):
-            for j, model in enumerate(models):
-                axis, rows = axes[i, j], curves[curves["metric"] == form]
-                shown = rows[rows["model"].isin([model, NO_MODEL] if form == "retention_retrained" else [model])]
-                for (network, explainer), line in shown.groupby(["model", "explainer"], sort=False):
-                    look = _line(str(explainer), style)
-                    if look and not (explainer in ("random", "oracle") and network != model):
-                        drawn[str(explainer)] = look
-                        axis.plot(line["k"], line["value"], **look)
-                bayes = curves[
-                    (curves["metric"] == "retention_bayes")
-                    & (curves["explainer"] == "oracle")
-                    & (curves["model"] == model)
-                ]
-                if len(bayes):
-                    drawn["Bayes ceiling of the oracle’s inputs"] = look = {
-                        "color": INK,
-                        "ls": (0, (1, 2)),
-                        "lw": 0.9,
-                        "zorder": 2,
-                    }
-                    axis.plot(bayes["k"], bayes["value"], **look)
-                axis.set_xscale("log")
-                axis.set_xticks(_spaced(ks), [str(k) for k in _spaced(ks)], minor=False)
-                axis.set_xticks([], minor=True)
-                if i == 0:
-                    axis.set_title(model, weight="bold")
-            axes[i, 0].set_ylabel(f"{form.removeprefix('retention_')}: test score")
-        for axis in axes[-1]:
-            axis.set_xlabel("inputs kept, k")
-        handles = [
-            _handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in _ordered(drawn)
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.6)
-        return drawing.svg(figure, key)
-
-
-def _line(explainer: str, style: dict[str, drawing.Style]) -> dict[str, Any] | None:
-    if explainer == "random":
-        return {"color": GREY, "ls": (0, (5, 2)), "lw": 1.6, "zorder": 3}
-    if explainer == "oracle":
-        return {"color": GREY, "ls": "-", "lw": 1.6, "zorder": 3}
-    own = style.get(explainer)
-    return None if own is None else {"color": own.color, "ls": own.dash, "lw": own.width, "zorder": own.order}
-
-
-def _ordered(drawn: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Highlighted methods first, controls last."""
-    return sorted(drawn.items(), key=lambda item: -item[1]["zorder"])
-
-
-def _spaced(ks: list[int]) -> list[int]:
-    """The ticks of a logarithmic axis that do not touch."""
-    kept = [ks[-1]]
-    for k in reversed(ks[:-1]):
-        if kept[-1] / k > 1.28:
-            kept.append(k)
-    return sorted(kept)
 
 
 def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
@@ -261,8 +199,8 @@ def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
         axes[0, 0].set_ylabel(f"{title(metric)}, mean and 95 % interval")
         axes[0, len(panels) // 2].set_xlabel("CPU time given a trained model")
         used = [name for name in style if any(pair.explainer == name for pair in points)]
-        handles = [_handle(marker=style[n].marker, color=style[n].color, mew=0, label=n) for n in used]
+        handles = [drawing.handle(marker=style[n].marker, color=style[n].color, mew=0, label=n) for n in used]
         if chance:
-            handles.append(_handle(label="random", color=GREY, ls=(0, (5, 2)), lw=1))
+            handles.append(drawing.handle(label="random", color=GREY, ls=(0, (5, 2)), lw=1))
         figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
         return drawing.svg(figure, key)

@@ -5,13 +5,30 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from xai_bench.report import answers, figures, pixels, published, views, wording
+from xai_bench.report import (
+    answers,
+    curves,
+    figures,
+    histograms,
+    kept,
+    lines,
+    pictures,
+    pixels,
+    published,
+    saturation,
+    scrutiny,
+    shares,
+    spectra,
+    views,
+    wording,
+)
 from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables
 
 QUESTIONS = (
@@ -22,9 +39,9 @@ QUESTIONS = (
 STATUS = {"failed": "failed", "timed_out": "out of time", "missing": "not run", "unsupported": "not supported"}
 
 
-def render(tables: Tables) -> dict[str, str]:
+def render(tables: Tables, frames: scrutiny.Frames) -> dict[str, str]:
     """File name to text: the page and its summary."""
-    content = context(tables)
+    content = context(tables, frames)
     names = ("index.html", "summary.md")
     return {name: _environment().get_template(f"{name}.j2").render(content) for name in names}
 
@@ -63,7 +80,7 @@ def _markdown(text: str) -> str:
     return str(escape(text)).replace("&#39;", "'").replace("&#34;", '"').replace("|", "\\|").replace("\n", " ")
 
 
-def context(tables: Tables) -> dict[str, Any]:
+def context(tables: Tables, frames: scrutiny.Frames) -> dict[str, Any]:
     """The variables of the templates."""
     suite = tables.results.suite
     found = {"recovery": answers.recovery(tables), "cost": answers.cost(tables), "retention": answers.retention(tables)}
@@ -84,6 +101,8 @@ def context(tables: Tables) -> dict[str, Any]:
             {"id": name, "title": title, "answer": found[name], "overview": overview[name], "table": shown[name]}
             for name, title in QUESTIONS
         ],
+        "scrutiny": scrutiny.scrutiny(frames),
+        "scrutiny_files": sorted(set(frames.csv()) - {"recovery.csv"}),
         "datasets": [dataset(tables, label, f"d{i + 1}") for i, label in enumerate(tables.datasets)],
         "published": published.tables_of(tables),
         "problems": problems(tables),
@@ -93,6 +112,8 @@ def context(tables: Tables) -> dict[str, Any]:
         "seeds": len(tables.data_seeds),
         "retention_settings": suite.get("retention"),
         "rankings": suite.get("rankings"),
+        "dense": tables.dense,
+        "windows": "auroc_windows" in tables.metrics,
     }
 
 
@@ -137,7 +158,13 @@ def dataset(tables: Tables, label: str, key: str) -> dict[str, Any]:
     """One dataset's section; figures and tables are None where there is nothing to show."""
     draws = tables.draws(label)
     many = bool(draws) and (draws[0]["d"] > figures.SMALL or draws[0].get("feature_shape") is not None)
-    one_by_one = draws and not many
+    picture = bool(draws) and draws[0].get("feature_shape") is not None
+    repeated = [one.n for one in shares.trainings(tables, label).values()]
+
+    def drawn(figure: Callable[[Tables, str, str], str | None], part: str, wanted: bool = True) -> Markup | None:
+        svg = figure(tables, label, f"{key}{part}") if draws and wanted else None
+        return None if svg is None else Markup(svg)
+
     return {
         "label": label,
         "id": key,
@@ -148,16 +175,23 @@ def dataset(tables: Tables, label: str, key: str) -> dict[str, Any]:
         "everything": views.everything(tables, label),
         "truth": bool(draws) and draws[0].get("roles") is not None,
         "graded": bool(draws) and draws[0].get("graded") is not None,
+        "trainings": max(repeated, default=0),
+        "inputs": drawn(histograms.inputs, "i"),
         "maps": pixels.maps(tables, label) if many else None,
-        "relevance": _markup(figures.relevance(tables, label, f"{key}r")) if one_by_one else None,
-        "against": _markup(figures.against_truth(tables, label, f"{key}t")) if draws else None,
-        "retention": _markup(figures.retention(tables, label, f"{key}k")) if draws else None,
-        "cost": _markup(figures.cost_against_recovery(tables, label, f"{key}c")) if draws else None,
+        "relevance": drawn(figures.relevance, "r", not many),
+        "relevances": drawn(histograms.relevances, "h", picture),
+        "kept_pictures": pictures.kept(tables, label),
+        "spectrum": drawn(spectra.relevance, "s"),
+        "lines": lines.scores(tables, label),
+        "windows": lines.windows(tables, label),
+        "against": drawn(figures.against_truth, "t"),
+        "retention": drawn(curves.retention, "k"),
+        "first_inputs": drawn(curves.first_inputs, "f"),
+        "few": saturation.FEW,
+        "kept": kept.table(tables, label),
+        "every_masked": (tables.results.suite.get("retention") or {}).get("masked_to"),
+        "cost": drawn(figures.cost_against_recovery, "c"),
     }
-
-
-def _markup(svg: str | None) -> Markup | None:
-    return None if svg is None else Markup(svg)
 
 
 def facts(draws: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -240,7 +274,7 @@ def settings(tables: Tables) -> list[dict[str, Any]]:
     for axis, title in (("datasets", "Datasets"), ("models", "Networks"), ("explainers", "Methods")):
         entries = [
             {
-                "label": wording.without_paths(entry["label"]),
+                "label": wording.without_paths(entry["label"]) + _only_on(entry.get("datasets", [])),
                 "name": f"{entry.get('name', '')}, version {entry.get('version', 1)}",
                 "fields": _fields(entry.get("fields", {})) + _choices(tables, axis, entry),
             }
@@ -264,6 +298,10 @@ def _choices(tables: Tables, axis: str, entry: dict[str, Any]) -> list[str]:
         f"candidates = {wording.without_paths(json.dumps(entry['candidates']))}",
         *(f"chosen {wording.plural(count, 'time')}: {value}" for value, count in found.most_common()),
     ]
+
+
+def _only_on(datasets: list[str]) -> str:
+    return f" on {wording.listed([wording.without_paths(label) for label in datasets])}" if datasets else ""
 
 
 def _fields(values: dict[str, Any]) -> list[str]:

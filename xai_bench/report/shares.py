@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 class Share(NamedTuple):
-    """Mean (d,) and standard deviation (d,) over ``n`` data seeds; the deviation is NaN for one seed."""
+    """Mean (d,) and standard deviation (d,) over ``n`` data seeds, or trainings; the deviation is NaN for one."""
 
     mean: Floats
     sd: Floats
@@ -27,22 +28,49 @@ def share(vector: Floats) -> Floats:
     return vector / total if total > 0 else np.zeros_like(vector)
 
 
-def shares(tables: Tables, dataset: str) -> dict[Pair, Share]:
-    """Of every pair that has relevances, in the order of ``Tables.pairs``. Model seeds and folds are averaged first."""
+def runs(tables: Tables, dataset: str) -> dict[Pair, dict[int, list[Floats]]]:
+    """The relevances (d,) of every pair that has some, by data seed: one a model seed and fold.
+
+    In the order of ``Tables.pairs``.
+    """
     rows = tables.timed
     rows = rows[rows["dataset"] == dataset]
     found = {}
     for model, explainer in tables.pairs:
         own = rows[(rows["model"] == model) & (rows["explainer"] == explainer)]
-        by_seed = [
-            np.mean([share(tables.results.relevance[cell]) for cell in group["cell"]], axis=0)
-            for _, group in own.groupby("data_seed")
-        ]
+        by_seed = {
+            int(str(seed)): [tables.results.relevance[cell] for cell in group["cell"]]
+            for seed, group in own.groupby("data_seed")
+        }
         if by_seed:
-            values = np.array(by_seed)
-            sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
-            found[Pair(model, explainer)] = Share(values.mean(axis=0), sd, len(values))
+            found[Pair(model, explainer)] = by_seed
     return found
+
+
+def shares(tables: Tables, dataset: str) -> dict[Pair, Share]:
+    """Over the draws of a dataset. Model seeds and folds of a draw are averaged first."""
+    return {
+        pair: _over([np.mean([share(vector) for vector in vectors], axis=0) for vectors in by_seed.values()])
+        for pair, by_seed in runs(tables, dataset).items()
+    }
+
+
+def trainings(tables: Tables, dataset: str) -> dict[Pair, Share]:
+    """Over the trainings on the first draw, where it has more than one: draws and splits are the same in all."""
+    if len(tables.results.suite.get("model_seeds", [])) < 2 or tables.results.suite.get("folds"):
+        return {}
+    first = {pair: next(iter(by_seed.values())) for pair, by_seed in runs(tables, dataset).items()}
+    return {
+        pair: _over([share(vector) for vector in vectors])
+        for pair, vectors in first.items()
+        if len(vectors) > 1 and pair.model != NO_MODEL
+    }
+
+
+def _over(vectors: list[Floats]) -> Share:
+    values = np.array(vectors)
+    sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
+    return Share(values.mean(axis=0), sd, len(values))
 
 
 def truth(tables: Tables, dataset: str) -> tuple[Floats, bool] | None:
@@ -55,7 +83,7 @@ def truth(tables: Tables, dataset: str) -> tuple[Floats, bool] | None:
     return share(np.array([role == "relevant" for role in draws[0]["roles"]], dtype=float)), False
 
 
-def columns_of_methods(tables: Tables, found: dict[Pair, Share]) -> dict[str, list[Pair]]:
+def columns_of_methods(tables: Tables, found: Collection[Pair]) -> dict[str, list[Pair]]:
     """One column a network, the spectral method and its counterpart on top, so that lines of methods align."""
     chosen = focus(tables)
     first = {chosen.explainer if chosen else "", *labels(tables, "explainers", COUNTERPART)}

@@ -14,18 +14,25 @@ import numpy as np
 import pandas as pd
 
 from xai_bench.report.wording import without_paths
-from xai_bench.statistics import by_data_seed
+from xai_bench.statistics import Interval, by_data_seed
 
 if TYPE_CHECKING:
     from xai_bench.store import Results
 
 CONTROLS = ("random", "oracle")
-RECOVERY = ("auroc", "auroc_clear", "average_precision", "precision_at_p", "somers_d", "spearman")
+DESCRIPTIVE = ("auroc_redundant", "auroc_suppressor")
+"""Where inputs stand that need not be found: shown, never a headline, never compared."""
+RECOVERY = ("auroc", "auroc_clear", "auroc_windows", "average_precision", "precision_at_p", "somers_d", "spearman",
+            "contrast", "support_precision", "support_recall", *DESCRIPTIVE)  # fmt: skip
 """The order of the known scores; those of plugins follow."""
+FOLLOW_UPS = ("retention_", "sanity_")
+"""What is measured beside recovery: the names of its scores begin so."""
 AREAS = ("retention_retrained_area", "retention_masked_area")
+CURVES = ("retention_retrained", "retention_masked", "retention_bayes")
 NO_MODEL = "no model"
 SECONDS = ("train", "setup", "explain", "given", "end")
 """``given`` a model: set-up and explain. ``end`` to end: training as well."""
+MAE = ("mae", "mae_low", "mae_high")
 PAIR = ["dataset", "model", "explainer"]
 
 
@@ -42,18 +49,35 @@ class Tables:
     def cells(self) -> pd.DataFrame:
         """Planned cells, free of paths; the columns of a trained model are there even if none was trained."""
         frame = self.results.cells.copy()
-        frame["reason"] = frame["reason"].map(without_paths)
+        frame["reason"] = _without_paths(frame["reason"])
         for column in ("train_score", "valid_score", "test_score", "chance", "ceiling", "p_value", "learned",
-                       "train_cpu", "train_wall", "parameters"):  # fmt: skip
+                       "train_cpu", "train_wall", "parameters", "test_mae"):  # fmt: skip
             if column not in frame:
                 frame[column] = np.nan
         return _named(frame)
 
     @cached_property
+    def null_cells(self) -> pd.DataFrame:
+        """Planned cells of null runs, free of paths."""
+        frame = self.results.null_cells.copy()
+        frame["reason"] = frame["reason"].map(without_paths)
+        return _named(frame)
+
+    @cached_property
     def measurements(self) -> pd.DataFrame:
         frame = self.results.measurements.copy()
-        frame["reason"] = frame["reason"].fillna("").map(without_paths)
+        frame["reason"] = _without_paths(frame["reason"].fillna(""))
         return _named(frame)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The measurements without curves: one row a cell and metric."""
+        return self.measurements[self.measurements["k"] == 0]
+
+    @property
+    def dense(self) -> bool:
+        """Does the suite name the numbers of inputs that are kept? Then curves are shown in more detail."""
+        return bool((self.results.suite.get("retention") or {}).get("ks"))
 
     @property
     def datasets(self) -> list[str]:
@@ -79,53 +103,62 @@ class Tables:
 
     def draws(self, dataset: str) -> list[dict[str, Any]]:
         """What is known of the draws of a dataset, by data seed."""
-        rows = self.cells.loc[self.cells["dataset"] == dataset].sort_values(["data_seed", "fold"])
-        return [self.results.draws[key] for key in rows["draw"].unique() if key in self.results.draws]
+        return self._draws.get(dataset, [])
+
+    @cached_property
+    def _draws(self) -> dict[str, list[dict[str, Any]]]:
+        known = self.cells[self.cells["draw"].isin(self.results.draws.keys())]
+        ordered = known[["dataset", "data_seed", "fold", "draw"]].drop_duplicates().sort_values(["data_seed", "fold"])
+        return {str(d): [self.results.draws[key] for key in rows["draw"]] for d, rows in ordered.groupby("dataset")}
 
     @cached_property
     def metrics(self) -> list[str]:
         """Recovery scores that were measured: the known ones first."""
-        found = {str(name) for name in self.measurements["metric"].unique() if not str(name).startswith("retention_")}
+        found = {str(name) for name in self.scores["metric"].unique() if not str(name).startswith(FOLLOW_UPS)}
         found -= {f"{name}_se" for name in found}
         return [name for name in RECOVERY if name in found] + sorted(found - set(RECOVERY))
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
         """dataset, model, explainer, metric, mean, low, high, n, near: one row an interval."""
-        frame = self.measurements
+        frame = self.scores
         return self._intervals(frame[frame["metric"].isin(self.metrics)])
 
     @cached_property
     def retention(self) -> pd.DataFrame:
         """As ``recovery``, of the two areas; draws without a value are left out, ``n`` counts the others."""
-        frame = self.measurements
+        frame = self.scores
         return self._intervals(frame[frame["metric"].isin(AREAS)])
 
     @cached_property
     def retention_reasons(self) -> pd.DataFrame:
         """Areas without a value: dataset, model, explainer, metric, reason, one row a cell."""
-        frame = self.measurements
+        frame = self.scores
         rows = frame[frame["metric"].isin(AREAS) & frame["value"].isna()]
         return rows[[*PAIR, "data_seed", "metric", "reason"]].reset_index(drop=True)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """Mean retained score over all draws: dataset, model, explainer, metric, k, value."""
+        """Retained scores: dataset, model, explainer, metric, k, mean, low, high, n; one row an interval over seeds."""
         frame = self.measurements
-        names = ["retention_retrained", "retention_masked", "retention_bayes"]
-        rows = frame[frame["metric"].isin(names) & frame["value"].notna()]
-        return rows.groupby([*PAIR, "metric", "k"], sort=False)["value"].mean().reset_index()
+        rows = frame[frame["metric"].isin(CURVES) & frame["value"].notna()]
+        return _over_seeds(rows, [*PAIR, "metric", "k"])
+
+    def curve(self, dataset: str, metric: str) -> pd.DataFrame:
+        """The rows of ``curves`` of one dataset and form."""
+        return self.curves[(self.curves["dataset"] == dataset) & (self.curves["metric"] == metric)]
 
     @cached_property
     def trained(self) -> pd.DataFrame:
         """What the networks reached: dataset, model, mean, low, high (test score), train, valid, chance, ceiling,
-        learned, of, p_value (the largest), train_cpu, train_wall (medians), parameters."""
+        learned, of, p_value (the largest), train_cpu, train_wall (medians), parameters; mae, mae_low,
+        mae_high: mean absolute error on the test rows in units of the target, NaN in classification."""
         networks = self.cells[(self.cells["model"] != NO_MODEL) & self.cells["test_score"].notna()]
         networks = networks.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold"])
         columns = ["dataset", "model", "mean", "low", "high", "n"]
         if networks.empty:
             return pd.DataFrame(columns=[*columns, "train", "valid", "chance", "ceiling", "learned", "of", "p_value",
-                                         "train_cpu", "train_wall", "parameters"])  # fmt: skip
+                                         "train_cpu", "train_wall", "parameters", *MAE])  # fmt: skip
         by = ["dataset", "model"]
         groups = networks.groupby(by, sort=False)
         facts = pd.DataFrame({
@@ -135,12 +168,18 @@ class Tables:
             "p_value": groups["p_value"].max(), "train_cpu": groups["train_cpu"].median(),
             "train_wall": groups["train_wall"].median(), "parameters": groups["parameters"].median(),
         })  # fmt: skip
-        return by_data_seed(networks, "test_score", by).merge(facts.reset_index(), on=by)
+        networks = networks.assign(test_mae=networks["test_mae"].astype(float))
+        errors = by_data_seed(networks, "test_mae", by).drop(columns="n")
+        errors = errors.rename(columns={"mean": "mae", "low": "mae_low", "high": "mae_high"})
+        return by_data_seed(networks, "test_score", by).merge(facts.reset_index(), on=by).merge(errors, on=by)
 
     def reached(self, dataset: str, model: str) -> dict[str, Any] | None:
         """The row of ``trained``, or None."""
-        rows = self.trained[(self.trained["dataset"] == dataset) & (self.trained["model"] == model)]
-        return records(rows)[0] if len(rows) else None
+        return self._reached.get((dataset, model))
+
+    @cached_property
+    def _reached(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return {(row["dataset"], row["model"]): row for row in records(self.trained)}
 
     @cached_property
     def timed(self) -> pd.DataFrame:
@@ -182,31 +221,51 @@ class Tables:
     def csv(self) -> dict[str, pd.DataFrame]:
         """File name to frame."""
         hidden = ["draw", "model_key", "provenance"]
-        return {
+        files = {
             "cells.csv": self.cells.drop(columns=hidden, errors="ignore"),
-            "measurements.csv": self.measurements.drop(columns=["cell", "draw"]),
+            "measurements.csv": (self.scores if self.dense else self.measurements).drop(columns=["cell", "draw"]),
             "recovery.csv": self.recovery,
             "cost.csv": self.cost(PAIR),
             "retention.csv": self.retention,
         }
+        return {**files, "curves.csv": self.curves} if self.dense else files
 
     def _intervals(self, frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame[frame["value"].notna()]
         result = by_data_seed(frame, "value", [*PAIR, "metric"])
         result["near"] = False
-        methods = result[~result["explainer"].isin(CONTROLS)]
+        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin(DESCRIPTIVE)]
         for _, group in methods.groupby(["dataset", "metric"], sort=False):
             best = group.iloc[int(group["mean"].argmax())]
             result.loc[group.index, "near"] = (group["high"] >= best["low"]).to_numpy()
         return result
 
 
+def _over_seeds(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """``statistics.by_data_seed`` of the column ``value``, for tens of thousands of groups at once."""
+    if frame.empty:
+        return pd.DataFrame(columns=[*by, *Interval._fields])
+    from scipy.special import stdtrit
+
+    seeds = frame.groupby([*by, "data_seed"], sort=False)["value"].mean()
+    groups = seeds.groupby(level=by, sort=False)
+    mean, n = groups.mean(), groups.size()
+    half = stdtrit(n - 1, 0.975) * groups.std() / np.sqrt(n)
+    half = half.mask((groups.max() == groups.min()) & (n > 1), 0.0)
+    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half, "n": n}).reset_index()
+
+
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """Labels free of paths, and a name for the absence of a model."""
     for column in ("dataset", "model", "explainer"):
-        frame[column] = frame[column].map(without_paths)
+        frame[column] = _without_paths(frame[column])
     frame["model"] = frame["model"].replace("", NO_MODEL)
     return frame
+
+
+def _without_paths(texts: pd.Series) -> pd.Series:
+    """Few different texts stand in many rows: each is cut once."""
+    return texts.map({text: without_paths(text) for text in texts.unique()})
 
 
 def _mean(values: pd.Series) -> float:

@@ -296,27 +296,37 @@ def _on_log(value: float, scale: tuple[float, float]) -> float | None:
 
 
 def models(tables: Tables, dataset: str) -> Table | None:
-    """What every network reached."""
+    """What every network reached; with a numeric target also its error, beside what the noise leaves."""
+    found = {model: facts for model in tables.models if (facts := tables.reached(dataset, model)) is not None}
+    if not found:
+        return None
+    names = ["Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Training, CPU", "Parameters"]
+    draw = (tables.draws(dataset) or [{}])[0]
+    errors = any(math.isfinite(facts["mae"]) for facts in found.values())
+    if errors:
+        units = f" ({draw['target_units']})" if draw.get("target_units") else ""
+        names[1:1] = [f"Test MAE{units}", f"Noise floor{units}"]
+    floor = draw.get("floor_mae")
     rows = []
-    for model in tables.models:
-        facts = tables.reached(dataset, model)
-        if facts is None:
-            continue
-        test = Cell(wording.number(facts["mean"]), wording.bounds(facts["low"], facts["high"]), facts["mean"])
-        numbers = [
-            Cell(wording.number(facts[name]), value=facts[name]) for name in ("chance", "ceiling", "train", "valid")
-        ]
+    for model, facts in found.items():
+        cells = [Cell(wording.number(facts["mean"]), wording.bounds(facts["low"], facts["high"]), facts["mean"])]
+        if errors:
+            bounds = wording.bounds(facts["mae_low"], facts["mae_high"])
+            cells.append(Cell(wording.number(facts["mae"]), bounds, facts["mae"]))
+            cells.append(Cell(wording.number(floor), value=floor))
+        for name in ("chance", "ceiling", "train", "valid"):
+            cells.append(Cell(wording.number(facts[name]), value=facts[name]))
         learned = f"{facts['learned']} of {facts['of']}"
         rows.append(Row(model, [
-            test, *numbers, Cell(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
+            *cells, Cell(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
             Cell(wording.p_value(facts["p_value"]), value=facts["p_value"]),
             Cell(wording.seconds(facts["train_cpu"]), value=facts["train_cpu"]),
             Cell(wording.count(facts["parameters"]), value=facts["parameters"]),
         ]))  # fmt: skip
-    if not rows:
-        return None
-    names = ["Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Training, CPU", "Parameters"]
-    return Table("What the networks reached.", "Network", [Column(name) for name in names], [Body(rows)])
+    caption = "What the networks reached" + (
+        "; test score R², and mean absolute error beside the least that the noise allows." if errors else "."
+    )
+    return Table(caption, "Network", [Column(name) for name in names], [Body(rows)])
 
 
 def everything(tables: Tables, dataset: str) -> Table | None:

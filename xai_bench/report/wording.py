@@ -13,10 +13,16 @@ DASH = "–"
 TITLES = {
     "auroc": "AUROC",
     "auroc_clear": "AUROC, clear",
+    "auroc_windows": "AUROC, windows",
     "average_precision": "Average precision",
     "precision_at_p": "Precision at p",
     "somers_d": "Somers’ D",
     "spearman": "Spearman",
+    "contrast": "Contrast",
+    "support_precision": "Support: precision",
+    "support_recall": "Support: recall",
+    "auroc_redundant": "AUROC, redundant",
+    "auroc_suppressor": "AUROC, suppressors",
     "retention_retrained_area": "Retrained",
     "retention_masked_area": "Masked",
 }

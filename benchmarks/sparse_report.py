@@ -1,0 +1,251 @@
+"""The report of ``sparse_supports.py``: a page and a summary from the kept runs. Equal runs give equal bytes.
+
+python benchmarks/sparse_report.py               # anew from reports/sparse/runs.jsonl
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from xai_bench.report import drawing, pixels
+
+HERE = Path(__file__).parent
+RUNS = HERE.parent / "reports" / "sparse" / "runs.jsonl"
+FORMS = {"spectral": "spectral", "group_lasso": "group lasso"}
+COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
+SIDE = 28
+
+
+class Table(NamedTuple):
+    """Words in cells: the first column is text, the others are numbers."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+
+    def markdown(self) -> str:
+        """As a pipe table."""
+        lines = ["| " + " | ".join(row) + " |" for row in (self.head, *self.rows)]
+        lines.insert(1, "|:---|" + "---:|" * (len(self.head) - 1))
+        return "\n".join(lines)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """One row a run and tolerance, in a fixed order; of runs that were repeated the last."""
+    frame = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+    keys = ["case", "form", "seed", "tolerance"]
+    frame = frame.drop_duplicates(keys, keep="last")
+    order = {case: i for i, case in enumerate(dict.fromkeys(frame["case"].sort_values()))}
+    frame["order"] = frame["d"] + frame["relevant"].isna() * 1e6 + frame["case"].map(order) / 1e3
+    frame["form"] = pd.Categorical(frame["form"], list(FORMS))
+    return frame.sort_values(["order", "tolerance", "form", "seed"], ignore_index=True)
+
+
+def chosen(runs: pd.DataFrame) -> NDArray[np.bool_]:
+    """(runs, d) which inputs each run chose, in canonical order."""
+    result = np.zeros((len(runs), int(runs["d"].iloc[0])), dtype=bool)
+    for row, support in zip(result, runs["support"], strict=True):
+        row[support] = True
+    return result
+
+
+def stability(selected: NDArray[np.bool_]) -> float:
+    """Nogueira's index of m selections (m, d): 1 if all are equal, 0 as random ones (JMLR 18(174), definition 4)."""
+    m, d = selected.shape
+    share, size = selected.mean(0), selected.sum(1).mean()
+    expected = size / d * (1 - size / d)
+    return float(1 - m / (m - 1) * (share * (1 - share)).mean() / expected) if m > 1 and expected > 0 else np.nan
+
+
+def mean_score(runs: pd.DataFrame, which: str) -> str:
+    """The mean of one score over seeds."""
+    values = [scores.get(which) for scores in runs["scores"]]
+    return "–" if None in values else f"{np.mean(values):.3f}"
+
+
+def cpu(runs: pd.DataFrame) -> str:
+    """Median seconds: the walk, and the refits of all folds and levels."""
+    return f"{runs['walk_cpu'].median():.1f} + {runs['refit_cpu'].median():.1f}"
+
+
+def mistakes(runs: pd.DataFrame) -> pd.DataFrame:
+    """False and missed inputs of every run with a known truth, and whether there are none."""
+    pairs = [(set(a), set(b)) for a, b in zip(runs["support"], runs["relevant"], strict=True)]
+    result = pd.DataFrame({"false": [len(a - b) for a, b in pairs], "missed": [len(b - a) for a, b in pairs]})
+    result["found"], result["true"] = [len(a & b) for a, b in pairs], [len(b) for _, b in pairs]
+    return result.assign(exact=(result["false"] + result["missed"]) == 0).set_index(runs.index)
+
+
+def supports_table(runs: pd.DataFrame) -> Table:
+    """One row a dataset and form."""
+    rows = []
+    for (case, form), group in runs.groupby(["case", "form"], sort=False, observed=True):
+        wrong = mistakes(group)
+        found, false, missed = wrong["found"].sum(), wrong["false"].sum(), wrong["missed"].sum()
+        precision = f"{found / (found + false):.3f}" if found + false else "–"
+        recall = f"{found / (found + missed):.3f}" if found + missed else "–"
+        scores = " / ".join(mean_score(group, which) for which in ("all", "true", "chosen"))
+        first = group.iloc[0]
+        size = f"{first['n']}, {first['d']}, {len(first['relevant'])}"
+        exact = f"{wrong['exact'].sum()} of {len(group)}"
+        rows.append([f"`{case}`, {FORMS[form]}", size, exact, str(false), str(missed), precision, recall, scores,
+                     cpu(group)])  # fmt: skip
+    head = ["Data, form", "n, d, true inputs", "Exact", "False", "Missed", "Precision", "Recall",
+            "Score: all / true / chosen", "CPU seconds: walk + refits"]  # fmt: skip
+    return Table("Exact supports over data seeds", head, rows)
+
+
+def pictures_table(runs: pd.DataFrame) -> Table:
+    """One row a set of pictures, tolerance and form."""
+    rows = []
+    for (case, tolerance, form), group in runs.groupby(["case", "tolerance", "form"], sort=False, observed=True):
+        sizes, own = group["support"].map(len), group["unrefitted_inputs"]
+        rows.append([
+            f"`{case}`, tolerance {tolerance:g}, {FORMS[form]}",
+            f"{sizes.mean():.1f} ({sizes.min()} to {sizes.max()})",
+            mean_score(group, "chosen"), mean_score(group, "all"),
+            f"{own.mean():.1f} ({own.min():.0f} to {own.max():.0f})", mean_score(group, "unrefitted"),
+            f"{stability(chosen(group)):.2f}", cpu(group),
+        ])  # fmt: skip
+    head = ["Data, form", "Pixels: mean (range)", "Accuracy, refitted", "Accuracy, all pixels",
+            "Pixels of the path's network", "Its accuracy, not retrained", "Stability",
+            "CPU seconds: walk + refits"]  # fmt: skip
+    return Table("Pictures: pixels and accuracy over data seeds", head, rows)
+
+
+def sentences(known: pd.DataFrame, pictures: pd.DataFrame) -> list[str]:
+    """What came out, in words, computed from the runs."""
+    result = []
+    if len(known):
+        exact = known.assign(exact=mistakes(known)["exact"]).pivot(
+            index=["case", "seed"], columns="form", values="exact"
+        )
+        paired = exact.dropna().astype(bool)
+        if len(paired.columns) == len(FORMS):
+            result.append(verdict(paired["spectral"], paired["group_lasso"]))
+    for (case, tolerance, form), group in pictures.groupby(["case", "tolerance", "form"], sort=False, observed=True):
+        gaps = [scores["all"] - scores["chosen"] for scores in group["scores"]]
+        own = [scores.get("unrefitted", np.nan) for scores in group["scores"]]
+        small = (group["unrefitted_inputs"] <= 30) & (np.array(own) >= 0.99)
+        count, d = group["support"].map(len).mean(), group["d"].iloc[0]
+        line = (
+            f"`{case}`, {FORMS[form]}, tolerance {tolerance:g}: {count:.0f} of {d} pixels; refitted on them the "
+            f"accuracy is {np.mean(gaps):.4f} below that of all pixels"
+        )
+        if case == "mnist_01":
+            line += (
+                f". The network of the path, not retrained, has at most 30 pixels and at least .99 on {small.sum()} of "
+                f"{len(group)} seeds"
+            )
+        result.append(f"{line}.")
+    return result
+
+
+def verdict(spectral: pd.Series, plain: pd.Series) -> str:
+    """The two forms on the same draws, and the exact sign test on those where one of them is right."""
+    from scipy.stats import binomtest
+
+    only, other = int((spectral & ~plain).sum()), int((plain & ~spectral).sum())
+    text = (
+        f"Exact supports on {len(spectral)} draws: spectral form {spectral.sum()}, group lasso {plain.sum()}. Both are "
+        f"exact on {(spectral & plain).sum()}, only the spectral form on {only}, only the group lasso on {other}"
+    )
+    if only + other:
+        text += f" (sign test: p = {binomtest(only, only + other).pvalue:.2g})"
+    return f"{text}. All else is the same: path, folds, refits, choice and vote, and as many tries for the step."
+
+
+def curves(runs: pd.DataFrame) -> str:
+    """Held-out loss against the number of inputs, a panel a dataset, a line a seed."""
+    cases = list(dict.fromkeys(runs["case"]))
+    across = min(3, len(cases))
+    down = -(-len(cases) // across)
+    with drawing.style():
+        figure, axes = drawing.new(3.2 * across, 2.2 * down, down, across)
+        for axis, case in zip(axes.ravel(), cases, strict=False):
+            group = runs[(runs["case"] == case) & (runs["tolerance"] == 0)]
+            for form in reversed(FORMS):
+                for _, run in group[group["form"] == form].iterrows():
+                    # An empty support stands left of one input.
+                    sizes, losses = np.maximum(run["sizes"], 0.5), run["losses"]
+                    axis.plot(sizes, losses, "-", color=COLORS[form], lw=0.7, alpha=0.5)
+                    axis.plot(sizes[run["level"]], losses[run["level"]], "o", color=COLORS[form], ms=3.4, mew=0)
+            if (relevant := group["relevant"].iloc[0]) is not None and len(relevant):
+                axis.axvline(len(relevant), color=drawing.GREY, lw=0.8, ls=drawing.DASHES[2], zorder=0)
+            axis.set(xscale="log", title=case, xlabel="inputs, mean over folds", ylabel="held-out loss")
+        for axis in axes.ravel()[len(cases) :]:
+            axis.set_axis_off()
+        return drawing.svg(figure, "curves")
+
+
+def along_the_path(runs: pd.DataFrame) -> str:
+    """Number of inputs against strength, data seed 0."""
+    cases = list(dict.fromkeys(runs["case"]))
+    across = min(3, len(cases))
+    down = -(-len(cases) // across)
+    with drawing.style():
+        figure, axes = drawing.new(3.2 * across, 2.0 * down, down, across)
+        for axis, case in zip(axes.ravel(), cases, strict=False):
+            group = runs[(runs["case"] == case) & (runs["tolerance"] == 0)]
+            for form in reversed(FORMS):
+                for _, run in group[group["form"] == form].head(1).iterrows():
+                    strengths = np.array(run["strengths"])[1:]
+                    sizes = np.array(run["sizes"])[1 : len(strengths) + 1]
+                    axis.plot(strengths, sizes, ".-", color=COLORS[form], lw=1.2, ms=4)
+            axis.set(xscale="log", yscale="symlog", title=case, xlabel="strength", ylabel="inputs, mean over folds")
+        for axis in axes.ravel()[len(cases) :]:
+            axis.set_axis_off()
+        return drawing.svg(figure, "path")
+
+
+def maps(runs: pd.DataFrame) -> list[tuple[str, Markup]]:
+    """How often each pixel is chosen, as 28 x 28 pictures."""
+    palette = pixels.colors()
+    return [
+        (
+            f"{case}, {FORMS[form]}, tolerance {tolerance:g}",
+            Markup(pixels.cells(chosen(group).mean(0).reshape(SIDE, SIDE), 1.0, palette)),
+        )
+        for (case, tolerance, form), group in runs.groupby(["case", "tolerance", "form"], sort=False, observed=True)
+    ]
+
+
+def write(path: Path = RUNS) -> None:
+    """Write index.html and summary.md beside the runs."""
+    runs = read(path)
+    known, pictures = runs[runs["relevant"].notna()], runs[runs["relevant"].isna()]
+    tables = [supports_table(known)] if len(known) else []
+    tables += [pictures_table(pictures)] if len(pictures) else []
+    seeds = ", ".join(str(seed) for seed in sorted(runs["seed"].unique()))
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(HERE / "templates"), PackageLoader("xai_bench.report")]),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    content = {
+        "seeds": seeds,
+        "sentences": sentences(known, pictures),
+        "tables": tables,
+        "curves": Markup(curves(runs)),
+        "path": Markup(along_the_path(runs)),
+        "maps": maps(pictures) if len(pictures) else [],
+        "scale": pixels.colors(),
+        "settings": list(dict.fromkeys(runs["settings"])),
+    }
+    for name in ("index.html", "summary.md"):
+        text = environment.get_template(f"sparse_{name}.j2").render(content)
+        (path.parent / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,335 @@
+"""captum's methods against slow literal versions, and against captum called in its plainest way."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.networks import (
+    BOTH,
+    CLASSES,
+    D,
+    attributions,
+    close,
+    draw,
+    network,
+    of_kind,
+    problem,
+    row_by_row,
+)
+from tests.reference import attributions as literal
+from xai_bench import registry
+from xai_bench.errors import InputError
+from xai_bench.explainers import base
+from xai_bench.explainers.base import Problem, seeded
+from xai_bench.explainers.captum import (
+    LRP,
+    Captum,
+    Deconvolution,
+    DeepLift,
+    DeepLiftShap,
+    GradientShap,
+    GuidedBackprop,
+    InputXGradient,
+    IntegratedGradients,
+    Saliency,
+    SmoothGrad,
+)
+from xai_bench.explainers.perturbation import CaptumKernelShap, FeatureAblation, Lime, Occlusion, ShapleySampling
+from xai_bench.explainers.shap import (
+    ShapDeep,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PendingDeprecationWarning")
+
+# Gradients, row by row. float32 against float32 or float64: 1e-5 of the largest value.
+
+
+@BOTH
+def test_saliency(kind):
+    p = of_kind(kind)
+    close(attributions(Saliency(), p), np.abs(row_by_row(lambda x, k: literal.gradient(p.model, x, k), p)))
+
+
+@BOTH
+def test_input_x_gradient(kind):
+    p = of_kind(kind)
+    close(attributions(InputXGradient(), p), row_by_row(lambda x, k: x * literal.gradient(p.model, x, k), p))
+
+
+@BOTH
+@pytest.mark.parametrize("baseline", ["mean", "zero"])
+def test_integrated_gradients(kind, baseline):
+    p = of_kind(kind)
+    start = p.X_train.mean(0) if baseline == "mean" else torch.zeros(D)
+    expected = row_by_row(lambda x, k: literal.integrated_gradients(p.model, x, start, k, 9), p)
+    close(attributions(IntegratedGradients(n_steps=9, baseline=baseline), p), expected)
+
+
+def test_batches_of_steps_change_nothing():
+    p = of_kind("classification")
+    whole = attributions(IntegratedGradients(), p)
+    close(attributions(IntegratedGradients(internal_batch_size=10), p), whole, 1e-6)
+
+
+@BOTH
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_epsilon_lrp(kind, bias, activation):
+    p = of_kind(kind, bias=bias, activation=activation)
+    close(attributions(LRP(), p), row_by_row(lambda x, k: literal.lrp(p.model, x, k), p), 1e-4)
+
+
+def test_epsilon_lrp_of_a_relu_net_without_bias_ranks_as_input_x_gradient():
+    p = of_kind("classification", bias=False, activation=nn.ReLU)
+    # Every R_j is then x_j dz/dx_j (Ancona et al. 2018, proposition 1).
+    lrp, product = attributions(LRP(), p), attributions(InputXGradient(), p)
+    close(lrp, product, 1e-4)
+    assert (np.abs(lrp).argsort(1) == np.abs(product).argsort(1)).all()
+    assert (LRP().explain(p).relevance.argsort() == InputXGradient().explain(p).relevance.argsort()).all()
+
+
+@BOTH
+@pytest.mark.parametrize("baseline", ["mean", "zero"])
+def test_deeplift(kind, baseline):
+    from captum.attr import DeepLift as Plain
+
+    p = of_kind(kind)
+    start = p.X_train.mean(0) if baseline == "mean" else torch.zeros(D)
+    found = attributions(DeepLift(baseline=baseline), p)
+    target = p.y_valid if kind == "classification" else 0
+    plain = Plain(copy.deepcopy(p.model)).attribute(p.X_valid.clone(), start[None], target=target)
+    close(found, plain.detach().numpy(), 1e-6)
+    close(found, row_by_row(lambda x, k: literal.deeplift_rescale(p.model, x, start, k), p))
+
+
+# Many noisy copies, many baselines.
+
+
+@BOTH
+def test_smoothgrad_is_the_mean_gradient_of_noisy_copies(kind):
+    p = of_kind(kind)
+    found = attributions(SmoothGrad(nt_samples=4, noise=0.2), p)
+    spread = np.mean([float(x.max() - x.min()) for x in p.X_valid])
+    with seeded(0):
+        noise = torch.normal(0.0, torch.full((7 * 4, D), 0.2 * spread)).reshape(7, 4, D)
+    copies = {tuple(x.tolist()): x + e for x, e in zip(p.X_valid, noise, strict=True)}
+
+    def mean_gradient(x, k):
+        return np.mean([literal.gradient(p.model, copy, k).numpy() for copy in copies[tuple(x.tolist())]], 0)
+
+    close(found, row_by_row(mean_gradient, p))
+
+
+@BOTH
+def test_gradient_shap_is_the_plain_call(kind):
+    from captum.attr import GradientShap as Plain
+
+    p = of_kind(kind)
+    found = attributions(GradientShap(n_samples=5), p)
+    with seeded(0):
+        plain = Plain(copy.deepcopy(p.model)).attribute(
+            p.X_valid.clone(), p.X_train, target=p.y_valid if kind == "classification" else 0
+        )
+    close(found, plain.detach().numpy(), 1e-6)
+    expected = np.mean(
+        [row_by_row(lambda x, k, b=b: literal.integrated_gradients(p.model, x, b, k, 20), p) for b in p.X_train], 0
+    )
+    # 4000 points a row: the standard error is a few per cent of the largest value.
+    close(attributions(GradientShap(n_samples=4000, internal_batch_size=8000), p), expected, 0.08)
+
+
+@BOTH
+@pytest.mark.parametrize("internal", [4096, 1])
+def test_deeplift_shap_averages_deeplift_over_the_background(kind, internal):
+    p = of_kind(kind)
+    expected = np.mean(
+        [row_by_row(lambda x, k, b=b: literal.deeplift_rescale(p.model, x, b, k), p) for b in p.X_train], 0
+    )
+    close(attributions(DeepLiftShap(internal_batch_size=internal), p), expected)
+    if kind == "classification":
+        close(attributions(DeepLiftShap(), p), attributions(ShapDeep(), p))
+
+
+# Rules on the way back.
+
+
+@BOTH
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rule", ["gamma", "alpha_beta"])
+def test_rules_of_lrp(kind, bias, rule):
+    p = of_kind(kind, bias=bias, activation=nn.ReLU)
+    # The first layer's inputs have both signs: it keeps epsilon.
+    expected = row_by_row(lambda x, k: literal.lrp(p.model, x, k, {2: rule, 4: rule}), p)
+    close(attributions(LRP(rule=rule), p), expected, 1e-4)
+    positive = Problem(p.model, p.X_train.abs(), p.y_train, p.X_valid.abs(), p.y_valid, p.kind, p.n_outputs)
+    expected = row_by_row(lambda x, k: literal.lrp(p.model, x, k, {0: rule, 2: rule, 4: rule}), positive)
+    close(attributions(LRP(rule=rule), positive), expected, 1e-4)
+
+
+def test_alpha_beta_keeps_the_sum_behind_positive_inputs():
+    p = of_kind("classification", bias=False, activation=nn.ReLU)
+    positive = Problem(p.model, p.X_train.abs(), p.y_train, p.X_valid.abs(), p.y_valid, p.kind, p.n_outputs)
+    close(
+        attributions(LRP(rule="alpha_beta"), positive).sum(1), row_by_row(lambda x, k: p.model(x[None])[0, k], positive)
+    )
+
+
+def test_rules_need_a_layer_with_positive_inputs_and_leave_nothing_behind():
+    tanh = problem(draw(nn.Sequential(nn.Linear(D, 8), nn.Tanh(), nn.Linear(8, CLASSES))))
+    assert "the gamma rule is for layers whose inputs are never negative" in LRP(rule="gamma").unsupported(tanh)
+    assert LRP().unsupported(tanh) is None
+    p = of_kind("classification", activation=nn.ReLU)
+    before = LRP().explain(p).relevance
+    assert LRP(rule="gamma").unsupported(p) is None
+    assert not np.allclose(LRP(rule="gamma").explain(p).relevance, before)
+    assert not any(hasattr(layer, "rule") for layer in p.model.modules())
+    np.testing.assert_array_equal(LRP().explain(p).relevance, before)
+
+
+def test_fields_that_came_later_leave_stored_keys_alone():
+    plain = {"aggregate", "baseline", "internal_batch_size", "max_inputs", "method", "parameters", "rows", "target"}
+    assert set(LRP().identity()["fields"]) == set(Saliency().identity()["fields"]) == plain
+    assert LRP(rule="gamma").identity()["fields"]["rule"] == "gamma"
+    assert LRP(background=5) != LRP()
+
+
+@BOTH
+@pytest.mark.parametrize(("explainer", "rule"), [(GuidedBackprop(), "guided"), (Deconvolution(), "deconvolution")])
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_guided_backprop_and_deconvolution(kind, explainer, rule, activation):
+    p = of_kind(kind, activation=activation)
+    close(attributions(explainer, p), row_by_row(lambda x, k: literal.modified_gradient(p.model, x, k, rule), p))
+
+
+# Perturbations.
+
+
+@BOTH
+@pytest.mark.parametrize("internal", [4096, 15, 2])
+def test_feature_ablation(kind, internal):
+    p = of_kind(kind)
+    mean = p.X_train.mean(0)
+    expected = row_by_row(lambda x, k: literal.ablation(p.model, x, mean, k), p)
+    close(attributions(FeatureAblation(internal_batch_size=internal), p), expected)
+
+
+@pytest.mark.parametrize(("shape", "sides"), [((4, 6), (2, 3)), ((2, 12), (1, 3)), ((3, 8), (1, 3))])
+@pytest.mark.parametrize("internal", [4096, 9])
+def test_occlusion(shape, sides, internal):
+    p = replace(problem(network(24), n=3), feature_shape=shape)
+    mean = p.X_train.mean(0)
+    expected = row_by_row(lambda x, k: literal.occlusion(p.model, x, mean, k, shape, sides), p)
+    close(attributions(Occlusion(internal_batch_size=internal), p), expected)
+
+
+def test_occlusion_is_for_pictures():
+    p = problem(network())
+    assert Occlusion().unsupported(p) == "it slides a window over pictures: these inputs have no rows and columns"
+    assert Occlusion().unsupported(replace(p, feature_shape=(2, 3))) is None
+
+
+@BOTH
+def test_shapley_sampling_is_the_plain_call(kind):
+    from captum.attr import ShapleyValueSampling as Plain
+
+    p = of_kind(kind)
+    mean, target = p.X_train.mean(0, keepdim=True), p.y_valid if kind == "classification" else 0
+    with seeded(0):
+        plain = Plain(copy.deepcopy(p.model)).attribute(p.X_valid, mean, target=target)
+    close(attributions(ShapleySampling(), p), plain.numpy())
+    close(attributions(ShapleySampling(internal_batch_size=14), p), plain.numpy())
+
+
+@pytest.mark.parametrize("explainer", [ShapleySampling(n_samples=1500), CaptumKernelShap(n_samples=1500)])
+def test_sampled_shapley_values_tend_to_the_exact_ones(explainer):
+    p = problem(network(4), n=2)
+    mean = p.X_train.mean(0, keepdim=True)
+    expected = row_by_row(lambda x, k: literal.shapley_values(p.model, x, mean, k), p)
+    # 1500 draws: standard errors of 1 / sqrt(1500), 2.6 per cent, of the spread between orders.
+    close(attributions(explainer, p), expected, 0.05)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("explainer", "name"), [(CaptumKernelShap(n_samples=25), "KernelShap"), (Lime(n_samples=25), "Lime")]
+)
+def test_surrogates_are_the_plain_call_for_every_row(kind, explainer, name):
+    import captum.attr
+
+    p = of_kind(kind)
+    mean = p.X_train.mean(0, keepdim=True)
+    with seeded(0):
+        plain = row_by_row(
+            lambda x, k: getattr(captum.attr, name)(p.model).attribute(x[None], mean, target=k)[0].numpy(), p
+        )
+    close(attributions(explainer, p), plain)
+    if name == "KernelShap":
+        close(
+            attributions(explainer, p).sum(1),
+            row_by_row(lambda x, k: (p.model(x[None]) - p.model(mean))[0, k], p),
+            1e-3,
+        )
+
+
+def test_surrogates_draw_at_least_two_copies_an_input():
+    p = problem(network(20), n=2)
+    assert CaptumKernelShap(n_samples=1).explain(p).forward_rows == 2 * 40 + 2
+    alone = problem(draw(nn.Sequential(nn.Linear(1, CLASSES))))
+    assert CaptumKernelShap().unsupported(alone) == "it needs at least two inputs"
+    assert CaptumKernelShap(max_inputs=16).unsupported(p) == Lime(max_inputs=16).unsupported(p) != None  # noqa: E711
+
+
+# Memory.
+
+
+class Watched(nn.Module):
+    """Keeps the largest number of rows of a pass; copies keep it in the same list."""
+
+    largest: list = [0]
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        self.largest[0] = max(self.largest[0], len(x))
+        return self.model(x)
+
+
+@pytest.mark.parametrize(
+    ("explainer", "unit"),
+    [
+        *[(e, 1) for e in (Saliency(), InputXGradient(), IntegratedGradients(), LRP(), GuidedBackprop())],
+        *[
+            (e, 1)
+            for e in (FeatureAblation(), ShapleySampling(n_samples=2), Occlusion(), Captum(method="FeaturePermutation"))
+        ],
+        *[(e, 1) for e in (CaptumKernelShap(n_samples=20), Lime(n_samples=20), Captum(method="Lime"))],
+        *[(DeepLift(), 2), (SmoothGrad(nt_samples=10), 10), (GradientShap(n_samples=10), 10)],
+        *[(DeepLiftShap(background=10), 20), (Captum(method="NoiseTunnel(DeepLift)"), 10)],
+    ],
+    ids=lambda e: getattr(e, "method", None),
+)
+def test_batches_shrink_where_inputs_are_many(explainer, unit, monkeypatch):
+    p = replace(problem(Watched(network(24)), n=23), feature_shape=(4, 6))
+    for numbers in (8 * 24, 24):
+        monkeypatch.setattr(base, "ELEMENTS", numbers)
+        Watched.largest[0] = 0
+        explainer.explain(p)
+        # One row is explained at a time at the least, with as many copies as its method makes at once.
+        assert 0 < Watched.largest[0] <= max(numbers // 24, unit) + (explainer.method in ("KernelShap", "Lime")) * 23
+
+
+def test_short_names_are_the_generic_wrapper():
+    made = registry.create("explainers", "captum:NoiseTunnel(DeepLift)", {"rows": 5})
+    assert made == Captum(method="NoiseTunnel(DeepLift)", rows=5)
+    p = of_kind("classification")
+    assert (made.explain(p).relevance > 0).all()
+    with pytest.raises(InputError, match="unknown captum method 'Salency': did you mean Saliency"):
+        registry.create("explainers", "captum:Salency", {})

@@ -1,0 +1,152 @@
+"""shap's explainers against shap called in its plainest way, and against exact Shapley values."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.networks import (
+    BOTH,
+    CLASSES,
+    D,
+    attributions,
+    chosen,
+    close,
+    draw,
+    network,
+    of_kind,
+    problem,
+    row_by_row,
+    rows,
+    target_column,
+)
+from tests.reference import attributions as literal
+from xai_bench.explainers.base import Problem, seeded
+from xai_bench.explainers.shap import (
+    Shap,
+    ShapDeep,
+    ShapGradient,
+    ShapKernel,
+    ShapPermutation,
+    deep_values,
+    gradient_values,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PendingDeprecationWarning")
+
+# shap: as documented, for all outputs, and then the target's column.
+
+
+@BOTH
+@pytest.mark.parametrize("slots", [None, 1, 3])
+def test_shap_deep(kind, slots):
+    import shap
+
+    p = of_kind(kind)
+    background, classes = p.X_train[:9], torch.tensor(chosen(p))
+    plain = shap.DeepExplainer(copy.deepcopy(p.model), background).shap_values(p.X_valid)
+    close(deep_values(p.model, background, p.X_valid, classes, slots), target_column(plain, p))
+
+
+def test_shap_deep_averages_deeplift_over_the_background():
+    p = of_kind("classification")
+    expected = np.mean(
+        [row_by_row(lambda x, k, b=b: literal.deeplift_rescale(p.model, x, b, k), p) for b in p.X_train], 0
+    )
+    close(attributions(ShapDeep(), p), expected)
+
+
+@BOTH
+def test_shap_gradient_with_one_slot_is_the_plain_call(kind):
+    import shap
+
+    p = of_kind(kind)
+    background, classes = p.X_train[:9], torch.tensor(chosen(p))
+    explainer = shap.GradientExplainer(copy.deepcopy(p.model), background)
+    seeds = np.random.default_rng(4)
+    plain = [
+        explainer.shap_values(x[None], nsamples=10, rseed=int(seeds.integers(2**31))).reshape(D, -1) for x in p.X_valid
+    ]
+    with seeded(0):
+        found = gradient_values(p.model, background, p.X_valid, classes, 10, np.random.default_rng(4), slots=1)
+    close(found, target_column(plain, p))
+
+
+@BOTH
+def test_shap_gradient_side_by_side_estimates_the_same(kind):
+    p = of_kind(kind)
+    expected = np.mean(
+        [row_by_row(lambda x, k, b=b: literal.integrated_gradients(p.model, x, b, k, 20), p) for b in p.X_train], 0
+    )
+    # 4000 points a row: the standard error is a few per cent of the largest value.
+    close(attributions(ShapGradient(samples=4000), p), expected, 0.08)
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["KernelExplainer", "PermutationExplainer"])
+def test_model_free_shap_is_the_plain_call_for_all_outputs(kind, method):
+    import shap
+
+    p = of_kind(kind)
+    background = p.X_train.numpy()  # drawn without replacement and sorted: all 20 rows
+
+    def predict(X):
+        return p.model(torch.as_tensor(X, dtype=torch.float32)).numpy().astype(np.float64)
+
+    found = attributions(Shap(method=method, samples=80), p)
+    if method == "KernelExplainer":
+        # 80 are more than the 62 coalitions of six inputs: nothing is drawn.
+        plain = shap.KernelExplainer(predict, background).shap_values(p.X_valid.numpy(), l1_reg=False, silent=True)
+        close(found, target_column(plain, p))
+        return
+    masker = shap.maskers.Independent(background)
+    plain = shap.PermutationExplainer(predict, masker, seed=0)(p.X_valid.numpy(), max_evals=80 * 13, silent=True)
+    # 160 orders (80 and their reverses) drawn apart: what is left differs by standard errors.
+    close(found, target_column(plain.values.reshape(7, D, -1), p), 0.05)
+
+
+@BOTH
+def test_kernel_shap_is_exact_with_four_inputs(kind):
+    p = problem(network(4, CLASSES if kind == "classification" else 1), kind)
+    expected = row_by_row(lambda x, k: literal.shapley_values(p.model, x, p.X_train, k), p)
+    close(attributions(ShapKernel(background=20), p), expected)
+
+
+class Pairs(nn.Module):
+    """x' A x for every output: inputs interact in pairs only."""
+
+    def __init__(self, d, n_outputs):
+        super().__init__()
+        self.matrices = nn.Linear(d * d, n_outputs)
+
+    def forward(self, x):
+        return self.matrices((x[:, :, None] * x[:, None, :]).flatten(1))
+
+
+@BOTH
+def test_permutation_shap_is_exact_for_pairs(kind):
+    p = of_kind(kind)
+    model = draw(Pairs(4, p.n_outputs))
+    X_train, X_valid = rows(20, 4, 2), rows(7, 4)
+    p = Problem(model, X_train, p.y_train, X_valid, p.y_valid, kind, p.n_outputs)
+    expected = row_by_row(lambda x, k: literal.shapley_values(model, x, X_train, k), p)
+    # An order and its reverse are exact where inputs interact in pairs only.
+    close(attributions(ShapPermutation(background=20, samples=1), p), expected)
+
+
+def test_permutation_shap_tends_to_the_exact_values():
+    p = problem(network(4), n=3)
+    expected = row_by_row(lambda x, k: literal.shapley_values(p.model, x, p.X_train, k), p)
+    close(attributions(ShapPermutation(background=20, samples=200), p), expected, 0.02)
+
+
+@pytest.mark.parametrize("method", ["DeepExplainer", "GradientExplainer", "KernelExplainer", "PermutationExplainer"])
+def test_linear_models_are_explained_exactly(method):
+    p = problem(draw(nn.Sequential(nn.Linear(D, CLASSES))))
+    expected = row_by_row(lambda x, k: p.model[0].weight[k] * (x - p.X_train.mean(0)), p)
+    exact = method != "GradientExplainer"  # it draws background rows
+    close(attributions(Shap(method=method, samples=64 if exact else 4000), p), expected, 1e-5 if exact else 0.08)

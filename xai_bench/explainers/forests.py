@@ -1,0 +1,199 @@
+"""Methods that fit trees to the data: forests (Breiman 2001), boosting, TreeSHAP and shadow inputs; scikit-learn.
+
+They see no network. What a tree of few rows splits on is partly chance: every input gets some impurity importance.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from xai_bench.explainers.base import ELEMENTS, Problem, Selection, Selector, rows_at_once, score_on_valid
+
+BATCH = 8192
+
+
+def arrays(problem: Problem) -> tuple[NDArray, NDArray]:
+    """Training rows (n, d) and targets (n,)."""
+    return problem.X_train.cpu().numpy(), problem.y_train.cpu().numpy()
+
+
+def seed_of(problem: Problem) -> int:
+    """A seed for scikit-learn, from the problem's generator."""
+    return int(problem.generator.integers(2**31))
+
+
+def forest(problem: Problem, trees: int, min_leaf: int) -> Any:
+    """A random forest with scikit-learn's other defaults, not fitted; one thread."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    kind: Any = RandomForestClassifier if problem.kind == "classification" else RandomForestRegressor
+    return kind(n_estimators=trees, min_samples_leaf=min_leaf, random_state=seed_of(problem), n_jobs=1)
+
+
+def permutation_fall(model: Any, problem: Problem, repeats: int) -> NDArray[np.float64]:
+    """(d,): mean fall of the score on validation rows when one input is shuffled over rows; a rise counts as 0.
+
+    Many shuffled copies are predicted in one call: a forest takes as long for ten rows as for a thousand.
+    """
+    X, n, d = problem.X_valid.cpu().numpy(), len(problem.X_valid), problem.d
+    scored = score_on_valid(problem, model.predict(X))
+    falls = np.zeros(d)
+    together = max(rows_at_once(BATCH, d) // n, 1)
+    jobs = [j for j in range(d) for _ in range(repeats)]
+    for start in range(0, len(jobs), together):
+        chunk = jobs[start : start + together]
+        copies = np.tile(X, (len(chunk), 1))
+        for i, j in enumerate(chunk):
+            copies[i * n : (i + 1) * n, j] = X[problem.generator.permutation(n), j]
+        predicted = model.predict(copies)
+        for i, j in enumerate(chunk):
+            falls[j] += (scored - score_on_valid(problem, predicted[i * n : (i + 1) * n])) / repeats
+    return np.clip(falls, 0, None)
+
+
+class RandomForest(Selector):
+    """Impurity importance of a random forest: the share of the impurity that splits on the input take away."""
+
+    name: ClassVar[str] = "random_forest"
+
+    trees: Annotated[int, Field(ge=1)] = 500
+    min_leaf: Annotated[int, Field(ge=1)] = 1
+    """Training rows in a leaf at the least."""
+
+    def select(self, problem: Problem) -> Selection:
+        fitted = forest(problem, self.trees, self.min_leaf).fit(*arrays(problem))
+        score = score_on_valid(problem, fitted.predict(problem.X_valid.cpu().numpy()))
+        return Selection(fitted.feature_importances_, score)
+
+
+class RandomForestPermutation(Selector):
+    """Permutation importance of a random forest: fall of accuracy, or of R2, on validation rows.
+
+    ``repeats`` x d passes of the validation rows through the forest.
+    """
+
+    name: ClassVar[str] = "random_forest_permutation"
+
+    trees: Annotated[int, Field(ge=1)] = 500
+    min_leaf: Annotated[int, Field(ge=1)] = 1
+    """Training rows in a leaf at the least."""
+    repeats: Annotated[int, Field(ge=1)] = 5
+
+    def select(self, problem: Problem) -> Selection:
+        fitted = forest(problem, self.trees, self.min_leaf).fit(*arrays(problem))
+        score = score_on_valid(problem, fitted.predict(problem.X_valid.cpu().numpy()))
+        return Selection(permutation_fall(fitted, problem, self.repeats), score)
+
+
+class GradientBoosting(Selector):
+    """Permutation importance of gradient boosting (Friedman 2001): fall of accuracy, or of R2, on validation rows.
+
+    scikit-learn's histogram form, which has no impurity importance: the exact one needs minutes where this needs
+    seconds (n d log n for every tree), and permutation is what scikit-learn recommends for both.
+    """
+
+    name: ClassVar[str] = "gradient_boosting"
+
+    iterations: Annotated[int, Field(ge=1)] = 100
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    repeats: Annotated[int, Field(ge=1)] = 5
+
+    def select(self, problem: Problem) -> Selection:
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        kind: Any = HistGradientBoostingRegressor
+        if problem.kind == "classification":
+            kind = HistGradientBoostingClassifier
+            if len(problem.y_train.unique()) < 2:
+                return Selection(np.zeros(problem.d))
+        model = kind(
+            max_iter=self.iterations,
+            learning_rate=self.learning_rate,
+            early_stopping=False,
+            random_state=seed_of(problem),
+        )
+        fitted = model.fit(*arrays(problem))
+        score = score_on_valid(problem, fitted.predict(problem.X_valid.cpu().numpy()))
+        return Selection(permutation_fall(fitted, problem, self.repeats), score)
+
+
+class TreeShap(Selector):
+    """TreeSHAP (Lundberg et al., arXiv 1905.04610) of a random forest: mean |SHAP value| over validation rows.
+
+    Of the row's own class in classification. The forest is set-up; shap's TreeExplainer with its default, the
+    distribution of the training rows along the tree's paths. Cost: rows x trees x leaves x depth^2.
+    """
+
+    name: ClassVar[str] = "tree_shap"
+
+    trees: Annotated[int, Field(ge=1)] = 100
+    """scikit-learn's default."""
+    min_leaf: Annotated[int, Field(ge=1)] = 1
+    """Training rows in a leaf at the least."""
+    rows: Annotated[int, Field(ge=1)] = 256
+    """Validation rows that are explained (drawn without replacement; all if there are fewer)."""
+
+    def select(self, problem: Problem) -> Selection:
+        fitted, score = self._fitted(problem)
+        return Selection(self._values(fitted, problem), score)
+
+    def relevance(self, problem: Problem) -> NDArray:
+        with problem.clock.setting_up():
+            fitted, _ = self._fitted(problem)
+        return self._values(fitted, problem)
+
+    def _fitted(self, problem: Problem) -> tuple[Any, float]:
+        fitted = forest(problem, self.trees, self.min_leaf).fit(*arrays(problem))
+        return fitted, score_on_valid(problem, fitted.predict(problem.X_valid.cpu().numpy()))
+
+    def _values(self, fitted: Any, problem: Problem) -> NDArray[np.float64]:
+        import shap
+
+        n = len(problem.X_valid)
+        rows = np.sort(problem.generator.permutation(n)[: self.rows])
+        X, y = problem.X_valid.cpu().numpy()[rows], problem.y_valid.cpu().numpy()[rows]
+        explainer = shap.TreeExplainer(fitted)
+        total = np.zeros(problem.d)
+        chunk = max(ELEMENTS // (problem.d * problem.n_outputs), 1)
+        for start in range(0, len(X), chunk):
+            part = slice(start, start + chunk)
+            values = np.asarray(explainer.shap_values(X[part], check_additivity=False))
+            if values.ndim == 3:  # classes that the forest never saw have no values
+                column = np.searchsorted(fitted.classes_, y[part]).clip(max=len(fitted.classes_) - 1)
+                values = np.take_along_axis(values, column[:, None, None], 2)[:, :, 0]
+            total += np.abs(values).sum(0)
+        return total / len(X)
+
+
+class Boruta(Selector):
+    """Shadow inputs (Kursa and Rudnicki, J. Stat. Softw. 2010): is an input more important than shuffled ones?
+
+    In every run a random forest gets the inputs and a shuffled copy of each. The relevance is the mean over runs of
+    the impurity importance minus the largest of a copy, or 0 if that is negative: what does no better than the best
+    of d inputs that cannot matter. The original tests the count of such runs; the mean difference keeps a grade.
+    """
+
+    name: ClassVar[str] = "boruta"
+
+    runs: Annotated[int, Field(ge=1)] = 20
+    trees: Annotated[int, Field(ge=1)] = 100
+    min_leaf: Annotated[int, Field(ge=1)] = 1
+    """Training rows in a leaf at the least."""
+
+    def select(self, problem: Problem) -> Selection:
+        X, y = arrays(problem)
+        n, d = X.shape
+        margin, score = np.zeros(d), 0.0
+        X_valid = problem.X_valid.cpu().numpy()
+        for _ in range(self.runs):
+            shadows = np.stack([X[problem.generator.permutation(n), j] for j in range(d)], axis=1)
+            fitted = forest(problem, self.trees, self.min_leaf).fit(np.hstack([X, shadows]), y)
+            found = fitted.feature_importances_
+            margin += (found[:d] - found[d:].max()) / self.runs
+            hidden = np.stack([X_valid[problem.generator.permutation(len(X_valid)), j] for j in range(d)], axis=1)
+            score += score_on_valid(problem, fitted.predict(np.hstack([X_valid, hidden]))) / self.runs
+        return Selection(np.clip(margin, 0, None), score)

@@ -1,0 +1,72 @@
+"""Selectors that fit their own sparse network: the inputs on which it relies, exactly 0 for all others."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from xai_bench.explainers.base import Explainer, Needs, Problem, first_layer
+from xai_bench.models.path import Count, Form, Rows, SparseSettings, tuned
+from xai_bench.models.sparse import sparse_path
+
+
+class SpectralPath(Explainer):
+    """|lambda_j| ||phi_:j|| of a spectral network on the inputs that a path of L1 strengths on lambda chooses.
+
+    The strength is chosen on training and validation rows, see ``models.sparse``; the network is refitted on the
+    chosen inputs without penalty. All others have relevance 0, all of them where nothing can be predicted. The path
+    is its set-up. Fields: those of ``models.path.SparseSettings``.
+    """
+
+    name: ClassVar[str] = "spectral_path"
+    needs: ClassVar[Needs] = "data"
+    form: ClassVar[Form] = "spectral"
+
+    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
+    levels: Count = 16
+    first_steps: Count = 600
+    level_steps: Count = 200
+    window: Count = 100
+    refit_steps: Count = 1000
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Accuracy, or R2, that is given up for fewer inputs."""
+
+    def settings(self) -> SparseSettings:
+        """Those of the path."""
+        shared = {name: getattr(self, name) for name in SparseSettings.model_fields.keys() & type(self).model_fields}
+        return tuned(self.form, **shared)
+
+    def unsupported(self, problem: Problem) -> str | None:
+        needed = 2 * self.settings().folds
+        if (n := len(problem.X_train) + len(problem.X_valid)) < needed:
+            return f"it needs {needed} rows for its folds, and there are {n}"
+        return super().unsupported(problem)
+
+    def relevance(self, problem: Problem) -> NDArray:
+        with problem.clock.setting_up():
+            train, valid = len(problem.X_train), len(problem.X_valid)
+            X = np.concatenate([problem.X_train.cpu().numpy(), problem.X_valid.cpu().numpy()])
+            y = np.concatenate([problem.y_train.cpu().numpy(), problem.y_valid.cpu().numpy()])
+            rows = Rows(X, y, problem.kind, problem.n_outputs, np.ones(train + valid))
+            data, _ = rows.split(np.arange(train), np.arange(train, train + valid))
+            path = sparse_path(data, self.settings(), int(problem.generator.integers(2**31)))
+        result = np.zeros(problem.d)
+        if path.support.any() and path.model is not None:
+            weight = getattr(first_layer(path.model.module), "weight", None)
+            assert isinstance(weight, Tensor)
+            result[path.support] = weight.norm(dim=0).numpy()
+        return result
+
+
+class GroupLassoPath(SpectralPath):
+    """||w_:j|| of a plain network on the inputs that a path of group lasso strengths on its columns chooses.
+
+    What ``spectral_path`` is without the spectral form: the same path, folds, refits and choice (Yuan and Lin 2006).
+    """
+
+    name: ClassVar[str] = "group_lasso_path"
+    form: ClassVar[Form] = "group_lasso"

@@ -1,0 +1,323 @@
+"""Networks that walk along strengths of a sparse penalty on their first layer, from weak to strong.
+
+Two forms of the first layer share everything else. The spectral one has an L1 penalty on lambda, with L2 on phi:
+together the concave penalty ||w_j||^(2/3) on the columns of the first weight. The plain one has the group lasso
+sum_j ||w_j|| (Yuan and Lin 2006). Both penalties act through their proximal step, which gives exact zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from xai_bench.component import Component, sha256, stream_seed
+from xai_bench.datasets.base import Bools, Dataset, Floats
+from xai_bench.models.base import Kind
+from xai_bench.models.mlp import MLP, Activation, MLPFamily, SpectralMLP
+from xai_bench.models.stack import Stack
+from xai_bench.models.training import (
+    ADAM_BETAS,
+    ADAM_EPS,
+    RowWeights,
+    Streams,
+    Task,
+    batch_rows,
+    loss_gradient,
+)
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Form = Literal["spectral", "group_lasso"]
+
+
+class SparseSettings(Component):
+    """The constants of the path. The defaults were fixed on data seeds that no reported figure uses."""
+
+    family: ClassVar[str] = "models"
+    name: ClassVar[str] = "sparse_path"
+
+    form: Form = "spectral"
+    """What is penalised: the eigenvalues of a spectral first layer, or the columns of a plain one."""
+    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
+    activations: Annotated[tuple[Activation, ...], Field(min_length=1)] = ("relu",)
+    batch_size: Count = 128
+    learning_rate: Positive = 1e-3
+    """Of Adam on everything that is not penalised, and of the refits; constant."""
+    proximal: Literal["sgd", "adam"] = "sgd"
+    """The gradient step on what is penalised, before its proximal step."""
+    proximal_rate: Positive = 0.1
+    """Learning rate of that step."""
+    l2_phi: Annotated[float, Field(ge=0)] = 1e-3
+    """Of sum phi^2 along the path, in the spectral form; the refits have no penalty."""
+    weakest: Positive = 0.005
+    """The first strength after 0."""
+    ratio: Annotated[float, Field(gt=1)] = 1.5
+    """From one strength to the next."""
+    levels: Count = 16
+    """Strengths above 0; the path ends earlier where no network has an input left."""
+    largest_fall: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of the inputs that a step may lose: a step that loses more is taken back and halved (on a log scale)."""
+    least_fall: Annotated[int, Field(ge=0)] = 32
+    """Steps that lose at most so many inputs are never halved."""
+    finest: Annotated[float, Field(gt=1)] = 1.05
+    """Strengths that are closer than this ratio are not halved."""
+    first_steps: Count = 600
+    """Gradient steps at strength 0."""
+    level_steps: Count = 200
+    """Gradient steps at every further strength."""
+    window: Count = 100
+    """An input is selected at a strength if its column is not 0 in half of the last ``window`` steps, or more."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    votes: Count = 4
+    """Folds that must select an input."""
+    agreement: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """If fewer than this share of the median fold's inputs get the votes, the best fold's inputs are taken."""
+    refit_steps: Count = 1000
+    refit_checkpoints: Count = 50
+    """Moments of a refit at which the held-out loss is looked at; the best is kept."""
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Accuracy, or R2, that the user gives up for fewer inputs; at 0 only what cannot be told from the best."""
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        if self.votes > self.folds:
+            raise ValueError(f"expected votes <= folds, got votes = {self.votes} of {self.folds} folds")
+        if self.window > min(self.first_steps, self.level_steps):
+            raise ValueError(f"expected a window within the steps of a level, got window = {self.window}")
+        return self
+
+    def strengths(self) -> tuple[float, ...]:
+        """0, then ``weakest`` times powers of ``ratio``."""
+        return (0.0, *(self.weakest * self.ratio**k for k in range(self.levels)))
+
+    def on_path(self) -> MLPFamily:
+        """The network that walks along the path; the proximal step is its sparse penalty."""
+        shared: dict[str, Any] = {
+            "hidden": self.hidden,
+            "activations": self.activations,
+            "batch_norm": (False,),
+            "dropout": (0.0,),
+            "learning_rate": self.learning_rate,
+            "schedule": "constant",
+            "batch_size": self.batch_size,
+        }
+        if self.form == "spectral":
+            return SpectralMLP(**shared, l2_lambda=0.0, l2_phi=self.l2_phi)
+        return MLP(**shared, group_lasso=0.0)
+
+    def refit(self) -> MLPFamily:
+        """The network that is trained on a support, without penalty."""
+        changed = {"epochs": 1e-9, "min_steps": self.refit_steps, "checkpoints": self.refit_checkpoints}
+        if self.form == "spectral":
+            changed["l2_phi"] = 0.0
+        return self.on_path().model_copy(update=changed)
+
+    def too_steep(self, before: float, after: float) -> bool:
+        """Whether a step from ``before`` inputs to ``after`` loses too many to be taken at once."""
+        lost = before - after
+        return lost > self.least_fall and lost > self.largest_fall * before
+
+
+TUNED: dict[Form, dict[str, Any]] = {"spectral": {}, "group_lasso": {"proximal": "sgd", "proximal_rate": 0.1}}
+"""What differs from the defaults: the best of equally many tries a form, by ``benchmarks/choose_sparse.py``."""
+
+
+def tuned(form: Form, **fields: Any) -> SparseSettings:
+    """The settings of a form, with the gradient step that suits it; ``fields`` come before them."""
+    return SparseSettings(**{"form": form, **TUNED[form], **fields})
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows that the choice may look at.
+
+    Attributes
+    ----------
+    X : (n, d), standardised
+    y : (n,) classes from 0, or values; (n, n_outputs) values of several targets
+    kind : classification or regression
+    weight : (n,) > 0, what each row counts in the losses; scaled to mean 1
+    """
+
+    X: Floats
+    y: NDArray
+    kind: Kind
+    n_outputs: int
+    weight: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", self.weight / self.weight.mean())
+
+    @classmethod
+    def of(cls, data: Dataset) -> Self:
+        """The training and the validation rows of a dataset, in this order."""
+        X, y = np.concatenate([data.X_train, data.X_valid]), np.concatenate([data.y_train, data.y_valid])
+        return cls(X, y, data.kind, data.n_outputs, np.ones(len(X)))
+
+    def split(self, train: NDArray[np.intp], held: NDArray[np.intp]) -> tuple[Dataset, RowWeights]:
+        """Some rows to train on and others to judge, as a dataset."""
+        X, y, d = self.X, self.y, self.X.shape[1]
+        data = Dataset(
+            X_train=X[train],
+            X_valid=X[held],
+            X_test=X[held],
+            y_train=y[train],
+            y_valid=y[held],
+            y_test=y[held],
+            kind=self.kind,
+            n_outputs=self.n_outputs,
+            feature_names=tuple(f"x{j + 1}" for j in range(d)),
+            permutation=np.arange(d),
+        )
+        return data, RowWeights(self.weight[train], self.weight[held])
+
+
+def soft_threshold(values: Tensor, by: float) -> Tensor:
+    """sign(v) max(|v| - by, 0), the proximal step of ``by`` |v|; its zeros are exact."""
+    return nn.functional.softshrink(values, by)
+
+
+def group_soft_threshold(matrix: Tensor, by: float) -> Tensor:
+    """Columns w of (..., h, d) times max(1 - by / ||w||, 0), the proximal step of ``by`` sum ||w||; zeros are exact."""
+    norms = matrix.norm(dim=-2, keepdim=True)
+    return matrix * torch.where(norms > by, 1 - by / norms, 0.0)
+
+
+class Walk:
+    """Networks, one for every set of training rows, that walk along the strengths side by side."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        training: Sequence[NDArray[np.intp]],
+        settings: SparseSettings,
+        seed: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.settings, self.kind = settings, rows.kind
+        d, architecture = rows.X.shape[1], settings.on_path()
+        self.X = torch.from_numpy(rows.X).to(dtype)
+        self.y = torch.from_numpy(rows.y).to(torch.int64 if rows.kind == "classification" else dtype)
+        self.w = torch.from_numpy(rows.weight).to(dtype)
+        self.training = [torch.from_numpy(chosen) for chosen in training]
+        size = batch_rows(architecture, min(len(chosen) for chosen in training))
+        self.streams = [
+            Streams(Task(stream_seed("path", seed, sha256(chosen.tobytes())), tuple(range(d))), len(chosen), size)
+            for chosen in training
+        ]
+        self.stack = Stack(architecture, len(training), d, rows.n_outputs, dtype, torch.device("cpu"))
+        for slot, stream in enumerate(self.streams):
+            self.stack.load(slot, architecture.build(d, rows.n_outputs, stream.init))
+        self.stack.flat.requires_grad_(True)
+        self.stack.flat.grad = self.stack.flat_grad
+        self.adam = torch.optim.Adam(
+            [self.stack.flat], lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True
+        )
+        first = self.stack.states[0]
+        name = "lambda_in" if settings.form == "spectral" else "matrix"
+        self.penalised, self._gradient = first.value[name], first.grad[name]
+        """Lambda (m, d) or the first weight (m, h, d) of every network, and its gradient."""
+
+    def present(self) -> Tensor:
+        """(m, d) whether the column of an input is different from 0 now."""
+        nonzero = self.penalised != 0
+        return nonzero if nonzero.ndim == 2 else nonzero.any(1)
+
+    def follow(self, strengths: Sequence[float]) -> tuple[Floats, Bools]:
+        """Walk along the strengths, from weak to strong, until no network has an input left.
+
+        A step after which too few inputs are left is taken back, and the strength halfway (on a log scale) is put
+        before it: the path then passes supports of intermediate size.
+
+        Returns
+        -------
+        strengths : (levels,) those that were reached; the last is infinite if inputs were left at the strongest
+        supports : (levels, m, d); at an infinite strength empty
+
+        Raises
+        ------
+        ValueError
+            If a weight is not finite.
+        """
+        ahead = list(reversed(strengths))
+        reached: list[float] = []
+        supports: list[Bools] = []
+        while ahead and (not supports or supports[-1].any()):
+            strength, before = ahead.pop(), reached[-1] if reached else 0.0
+            start = self._state()
+            support = self.level(strength)
+            if not self.stack.flat.isfinite().all():
+                raise ValueError(f"the path diverged at strength {strength:g}: lower proximal_rate or learning_rate")
+            if (
+                before > 0
+                and strength > before * self.settings.finest
+                and self.settings.too_steep(supports[-1].sum(1).mean(), support.sum(1).mean())
+            ):
+                ahead += [strength, math.sqrt(before * strength)]
+                self._restore(start)
+                continue
+            reached.append(strength)
+            supports.append(support)
+        if supports[-1].any():
+            reached.append(math.inf)
+            supports.append(np.zeros_like(supports[-1]))
+        return np.array(reached), np.array(supports)
+
+    def level(self, strength: float) -> Bools:
+        """Train at one strength; (m, d) the inputs whose column is not 0 in at least half of the last steps."""
+        settings = self.settings
+        steps = settings.level_steps if strength else settings.first_steps
+        alive = torch.zeros(len(self.training), self.X.shape[1])
+        with torch.no_grad():
+            for step in range(steps):
+                self.step(strength)
+                if step >= steps - settings.window:
+                    alive += self.present()
+        return (2 * alive >= settings.window).numpy()
+
+    def step(self, strength: float) -> None:
+        """Gradient and proximal step on what is penalised, Adam on everything else."""
+        settings, values = self.settings, self.penalised
+        index = torch.stack([rows[s.batches(1)[0]] for rows, s in zip(self.training, self.streams, strict=True)])
+        outputs = self.stack.forward(self.X[index], [None] * len(self.stack.layers))
+        self.stack.backward(loss_gradient(outputs, self.y[index], self.kind, self.w[index]))
+        before = values.clone()
+        self.adam.step()  # what it does to the penalised values is overwritten
+        if settings.proximal == "sgd":
+            moved = before - settings.proximal_rate * self._gradient
+        else:  # a step of Adam is proportional to its rate
+            moved = before + (values - before) * (settings.proximal_rate / settings.learning_rate)
+        shrunk = soft_threshold if settings.form == "spectral" else group_soft_threshold
+        values.copy_(shrunk(moved, settings.proximal_rate * strength))
+
+    def network(self, slot: int, support: Bools) -> nn.Sequential:
+        """A copy of one network as it is now; columns outside ``support`` (d,) are exactly 0."""
+        module = self.settings.on_path().build(self.stack.width, self.stack.layers[-1].n_out, torch.Generator())
+        module.to(self.stack.flat.dtype)
+        snapshot = self.stack.snapshot()
+        self.stack.store(slot, module, snapshot)
+        with torch.no_grad():
+            first = next(module.children())
+            columns = first.lambda_in if self.settings.form == "spectral" else first.weight.T
+            assert isinstance(columns, Tensor)
+            columns[torch.from_numpy(~support)] = 0.0
+        return module.eval()
+
+    def _state(self) -> list[Tensor]:
+        """Copies of the weights and of Adam's averages; the streams of batches go on."""
+        with torch.no_grad():
+            return [self.stack.flat.clone(), *(value.clone() for value in self.adam.state[self.stack.flat].values())]
+
+    def _restore(self, state: list[Tensor]) -> None:
+        with torch.no_grad():
+            own = [self.stack.flat, *self.adam.state[self.stack.flat].values()]
+            for value, kept in zip(own, state, strict=True):
+                value.copy_(kept)

@@ -1,0 +1,73 @@
+"""The lines of a spectrum as tables: their relevance, and how well relevant ones are told from others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from xai_bench.report import comparisons, wording
+from xai_bench.report.comparisons import Pair
+from xai_bench.report.shares import Floats, shares
+from xai_bench.report.spectra import KINDS, Mark, marks
+from xai_bench.report.tables import Tables, records
+from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, has_learned, kind_of
+
+
+def scores(tables: Tables, dataset: str) -> Table | None:
+    """A row a line: its largest relevance, divided by the largest of all lines, for each network."""
+    draws, found = tables.draws(dataset), shares(tables, dataset)
+    known = marks(draws[0]) if draws else []
+    own = comparisons.structural(tables, found)
+    if not known or not own:
+        return None
+    columns = [Column("Kind", text=True), Column("Absorber", text=True), Column("Wavelength", hint="Å in air")]
+    columns += [Column("Role", text=True)] if known[0].role else []
+    columns += [Column(pair.model, pair.explainer) for pair in own]
+    found_scores = {pair: scores_of(found[pair].mean, known) for pair in own}
+    rows = []
+    for i, mark in enumerate(known):
+        facts = [Cell(name_of(mark.kind), text=True), Cell(mark.element, text=True),
+                 Cell(f"{mark.wavelength:.1f} Å", value=mark.wavelength)]  # fmt: skip
+        facts += [Cell(mark.role, text=True)] if mark.role else []
+        values = [float(found_scores[pair][i]) for pair in own]
+        rows.append(Row(mark.name, [*facts, *[Cell(wording.number(v, 2), value=v, bar=v) for v in values]]))
+    caption = (
+        "Relevance by line: the largest in its window, divided by the largest of all windows; mean over data seeds."
+    )
+    return Table(caption, "Line", columns, [Body(rows)])
+
+
+def name_of(kind: str) -> str:
+    """Balmer is a name; other kinds are words."""
+    return KINDS["balmer"][0] if kind == "balmer" else kind
+
+
+def scores_of(relevance: Floats, known: Sequence[Mark]) -> Floats:
+    """(len(known),) largest relevance in each window, the largest of all being 1."""
+    scores = np.array([relevance[np.asarray(mark.columns)].max() for mark in known])
+    return scores / scores.max() if scores.max() > 0 else scores
+
+
+def windows(tables: Tables, dataset: str) -> Table | None:
+    """A row a method, a column a network: AUROC of relevant against noise windows."""
+    rows = tables.recovery
+    rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == "auroc_windows")]
+    if rows.empty:
+        return None
+    found = {Pair(row["model"], row["explainer"]): row for row in records(rows)}
+    models = [model for model in dict.fromkeys(m for m, _ in tables.pairs) if any(p.model == model for p in found)]
+    focus = comparisons.focus(tables)
+
+    def cell(pair: Pair) -> Cell:
+        if (row := found.get(pair)) is None:
+            return EMPTY
+        return Cell(wording.number(row["mean"]), wording.bounds(row["low"], row["high"]), row["mean"],
+                    min(max(2 * row["mean"] - 1, 0.0), 1.0), bool(row["near"]),
+                    not has_learned(tables, dataset, pair.model))  # fmt: skip
+
+    names = dict.fromkeys(explainer for _, explainer in tables.pairs)
+    shown = [Row(name, [cell(Pair(model, name)) for model in models], kind_of(name, focus)) for name in names]
+    shown = [row for row in shown if any(c is not EMPTY for c in row.cells)]
+    caption = "AUROC of relevant against noise windows, a window counting by its largest relevance; chance 0.5, best 1."
+    return Table(caption, "Method", [Column(model, "Network") for model in models], [Body(shown)])

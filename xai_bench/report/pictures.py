@@ -1,0 +1,70 @@
+"""One picture of each class, whole and with the most relevant pixels only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_bench.report import comparisons
+from xai_bench.report.pixels import cells
+from xai_bench.report.shares import Floats, shares
+from xai_bench.report.tables import Tables
+
+KEPT = 17
+"""Pixels that are shown, as published."""
+NOTHING, BLANK, INKED = "#ffffff", "#e4dccb", "#1d2733"
+"""A pixel that is left out, one that is kept and has no ink, one that is black."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of pictures as SVG, one a class; ``kind`` is that of a map."""
+
+    label: str
+    kind: str
+    svgs: list[str]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """``whole`` pictures first, then those with ``k`` pixels by method. ``classes``: their names."""
+
+    classes: list[str]
+    lines: list[Line]
+    k: int
+
+
+def kept(tables: Tables, dataset: str) -> Kept | None:
+    """By spectral relevance and column norm of each network, and one post-hoc method on the first of them."""
+    draws, found = tables.draws(dataset), shares(tables, dataset)
+    pictures = (draws[0].get("views") or {}).get("pictures") if draws else None
+    own = comparisons.structural(tables, found)
+    if not pictures or not own:
+        return None
+    other = comparisons.post_hoc(tables, found, own[0].model)
+    shape = draws[0]["feature_shape"]
+    ink = [np.array(picture["pixels"], dtype=float).reshape(shape) / 255 for picture in pictures]
+    lines = [Line("whole", "control", [cells(values, 1.0, _shades(NOTHING)) for values in ink])]
+    for pair in [*own, *([other] if other else [])]:
+        mask = top(found[pair].mean, KEPT).reshape(shape)
+        # Kept pixels without ink are the first shade above nothing.
+        svgs = [cells(np.where(mask, np.maximum(v, 1e-9), 0.0), 1.0, [NOTHING, *_shades(BLANK)]) for v in ink]
+        name = f"{pair.explainer}, {pair.model}"
+        lines.append(Line(name, "focus" if pair == comparisons.focus(tables) else "method", svgs))
+    return Kept([str(picture["class"]) for picture in pictures], lines, KEPT)
+
+
+def top(relevance: Floats, k: int) -> NDArray[np.bool_]:
+    """(d,) True at the k largest relevances that are not 0."""
+    mask = np.zeros(len(relevance), dtype=bool)
+    mask[np.argsort(-relevance, kind="stable")[:k]] = True
+    return mask & (relevance > 0)
+
+
+def _shades(first: str) -> list[str]:
+    """16 shades from ``first`` to ink."""
+    ends = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (first, INKED)], dtype=float)
+    mixed = ends[0] + np.linspace(0, 1, 16)[:, None] * (ends[1] - ends[0])
+    return ["#" + "".join(f"{round(value):02x}" for value in color) for color in mixed]

@@ -1,0 +1,144 @@
+"""Inputs along a wavelength axis: the lines of a spectrum, and relevance over the mean spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xai_bench.report import comparisons, drawing
+from xai_bench.report.drawing import GREY, INK
+from xai_bench.report.shares import Floats, shares
+from xai_bench.report.tables import Tables
+
+ANGSTROM = ("A", "Å", "Angstrom")
+POINTS = 1500
+"""Points of a curve; longer spectra are joined, the largest relevance standing for its neighbours."""
+KINDS: dict[str, tuple[str, str, Any]] = {
+    "metal": ("metal", "#6a3d9a", "-"),
+    "balmer": ("Balmer", "#00796b", (0, (4, 2))),
+    "telluric": ("telluric or interstellar", "#757575", (0, (1, 1.6))),
+    "interstellar": ("telluric or interstellar", "#757575", (0, (1, 1.6))),
+}
+"""Kind of a line to its name, colour and dash."""
+HAZE = "#e9e8e4"
+"""The mean spectrum."""
+PANEL = 1.35
+"""Inches a network."""
+
+
+class Mark(NamedTuple):
+    """A line of a spectrum. ``role`` is empty where no truth is known, ``columns`` are the inputs of its window."""
+
+    name: str
+    kind: str
+    role: str
+    element: str
+    wavelength: float
+    columns: Sequence[int]
+
+
+def wavelengths(facts: dict[str, Any]) -> Floats | None:
+    """(d,) Angstrom, where the names of the inputs are wavelengths in ascending order."""
+    units = set(facts.get("feature_units") or [])
+    if len(units) != 1 or not units <= set(ANGSTROM):
+        return None
+    try:
+        values = np.array([float(name) for name in facts["feature_names"]])
+    except ValueError:
+        return None
+    return values if len(values) > 1 and (np.diff(values) > 0).all() else None
+
+
+def marks(facts: dict[str, Any]) -> list[Mark]:
+    """The lines in a spectrum, by wavelength: those of the truth, else the known ones."""
+    from xai_bench.datasets.stellar import LINES, line_windows
+
+    axis, windows = wavelengths(facts), facts.get("windows") or []
+    if axis is None:
+        return []
+    lines = {line.name: line for line in LINES}
+    if not windows:
+        return [
+            Mark(line.name, line.kind, "", line.element, line.wavelength, range(columns.start, columns.stop))
+            for line, columns in line_windows(axis)
+        ]
+    found = []
+    for window in windows:
+        line = lines.get(window["name"])
+        centre = float(axis[window["columns"]].mean()) if line is None else line.wavelength
+        element = "" if line is None else line.element
+        found.append(Mark(window["name"], window["kind"], window["role"], element, centre, window["columns"]))
+    return sorted(found, key=lambda mark: mark.wavelength)
+
+
+def relevance(tables: Tables, dataset: str, key: str) -> str | None:
+    """A panel a network: the method that reads the first layer upwards, a post-hoc method downwards."""
+    draws, found = tables.draws(dataset), shares(tables, dataset)
+    axis = wavelengths(draws[0]) if draws else None
+    own = comparisons.structural(tables, found)
+    if axis is None or not own:
+        return None
+    joined = int(np.ceil(len(axis) / POINTS))
+    x, mean = _joined(axis, joined).mean(1), (draws[0].get("views") or {}).get("mean")
+    known, style = marks(draws[0]), drawing.styles(tables)
+    with drawing.style():
+        figure, axes = drawing.new(11.2, PANEL * len(own) + 1.7, len(own), 1, sharex=True)
+        for axes_row, pair in zip(axes[:, 0], own, strict=True):
+            if mean:
+                spectrum = _joined(np.array(mean), joined).mean(1)
+                axes_row.fill_between(x, spectrum / spectrum.max(), color=HAZE, lw=0, zorder=1)
+                axes_row.plot(x, spectrum / spectrum.max(), color=GREY, lw=0.5, zorder=1)
+            for mark in known:
+                _, color, dash = look(mark)
+                axes_row.axvline(mark.wavelength, color=color, ls=dash, lw=0.7, alpha=0.75, zorder=2)
+            shown = [(pair, 1.0), (comparisons.post_hoc(tables, found, pair.model), -1.0)]
+            for one, side in [(p, side) for p, side in shown if p is not None]:
+                height = _joined(found[one].mean, joined).max(1)
+                own_color = style[one.explainer].color
+                axes_row.plot(x, side * height / max(float(height.max()), 1e-300), color=own_color, lw=0.9, zorder=4)
+                axes_row.text(1.004, 0.75 if side > 0 else 0.2, one.explainer, color=own_color, fontsize=8,
+                              transform=axes_row.transAxes, va="center")  # fmt: skip
+            axes_row.axhline(0, color=INK, lw=0.6, zorder=5)
+            axes_row.set(xlim=(axis[0], axis[-1]), ylim=(-1.05, 1.08))
+            axes_row.set_yticks([-1, 0, 1], ["1", "0", "1"])
+            axes_row.set_ylabel(pair.model, weight="bold")
+        axes[-1, 0].set_xlabel("wavelength (Å)")
+        _names(axes[0, 0], known, (float(axis[0]), float(axis[-1])))
+        handles = [drawing.handle(color=c, ls=dash, lw=1.4, label=n) for n, c, dash in dict.fromkeys(map(look, known))]
+        if mean:
+            handles.append(drawing.handle(color=HAZE, ls="-", lw=6, label="mean spectrum, largest = 1"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.6)
+        return drawing.svg(figure, key)
+
+
+def look(mark: Mark) -> tuple[str, str, Any]:
+    return KINDS.get(mark.kind, (mark.kind, GREY, "-"))
+
+
+def _joined(values: Floats, joined: int) -> Floats:
+    """(ceil(d / joined), joined): neighbours side by side, the last value repeated to fill the end."""
+    return np.pad(values, (0, -len(values) % joined), mode="edge").reshape(-1, joined)
+
+
+def _names(axes: Any, known: list[Mark], limits: tuple[float, float]) -> None:
+    """Upright names above the panel, pushed apart, each with a leader to its line."""
+    places = spaced([mark.wavelength for mark in known], 0.0128 * (limits[1] - limits[0]))
+    for mark, place in zip(known, places, strict=True):
+        _, color, dash = look(mark)
+        axes.plot([mark.wavelength, place], [1.08, 1.3], color=color, ls=dash, lw=0.7, clip_on=False)
+        axes.text(place, 1.34, mark.name, rotation=90, ha="center", va="bottom", fontsize=7.5, color=color)
+
+
+def spaced(positions: Sequence[float], gap: float) -> list[float]:
+    """Ascending ``positions`` moved as little as possible (least squares) so that neighbours are ``gap`` apart."""
+    blocks: list[tuple[float, int]] = []  # mean and length of runs that touch, by pooling adjacent violators
+    for i, position in enumerate(positions):
+        mean, length = position - i * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            other, count = blocks.pop()
+            mean, length = (other * count + mean * length) / (count + length), count + length
+        blocks.append((mean, length))
+    flat = [mean for mean, length in blocks for _ in range(length)]
+    return [value + i * gap for i, value in enumerate(flat)]

@@ -1,0 +1,105 @@
+"""Sanity: the relevance of a network whose layers are initialised anew, one after the other.
+
+Adebayo et al. 2018 (NeurIPS, arXiv 1810.03292), for relevances of inputs: if a relevance does not change when what
+the network has learned is gone, it does not tell what the network has learned. Reported without a verdict: a
+relevance may rightly stay (the data are the same), and Spearman's correlation is one way to compare of many.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from xai_bench.component import canonical_json, sha256, stream_seed
+from xai_bench.explainers.base import Explainer, Problem
+from xai_bench.models.base import Architecture
+from xai_bench.statistics import rank_correlations
+from xai_bench.store import Measurement
+
+VERSION = 1
+"""Raise it when the same networks and explainers give other numbers."""
+DIRECTIONS = ("top", "bottom")
+
+
+def key() -> str:
+    """The key under which it is stored that a cell's relevance was followed through the layers."""
+    return sha256(canonical_json(["sanity", VERSION]))
+
+
+def layers(module: nn.Module) -> list[list[str]]:
+    """Names of the modules of each layer, from the inputs on.
+
+    A layer begins with a module that owns a matrix; what follows without one (batch norm, say) belongs to it.
+    """
+    found: list[list[str]] = []
+    for name, part in module.named_modules():
+        own = list(part.parameters(recurse=False))
+        if own and (not found or any(parameter.ndim >= 2 for parameter in own)):
+            found.append([name])
+        elif own or list(part.buffers(recurse=False)):
+            found[-1:] = [[*(found[-1] if found else []), name]]
+    return found
+
+
+def reinitialised(module: nn.Module, fresh: nn.Module, chosen: Sequence[Sequence[str]]) -> nn.Module:
+    """A copy of ``module`` with the parameters and buffers of ``fresh`` in the chosen layers."""
+    result = copy.deepcopy(module)
+    with torch.no_grad():
+        for layer in chosen:
+            for name in layer:
+                target, source = result.get_submodule(name), fresh.get_submodule(name)
+                for kind in ("parameters", "buffers"):
+                    values = dict(getattr(source, f"named_{kind}")(recurse=False))
+                    for label, tensor in getattr(target, f"named_{kind}")(recurse=False):
+                        tensor.copy_(values[label])
+    return result.eval()
+
+
+def stages(module: nn.Module, fresh: nn.Module) -> Iterator[tuple[tuple[str, ...], int, nn.Module]]:
+    """(directions, number of layers, network) from one to all layers; all at once is the same from both sides."""
+    parts = layers(module)
+    for direction in DIRECTIONS:
+        order = parts[::-1] if direction == "top" else parts
+        for k in range(1, len(parts)):
+            yield (direction,), k, reinitialised(module, fresh, order[:k])
+    yield DIRECTIONS, len(parts), reinitialised(module, fresh, parts)
+
+
+def curves(
+    explainer: Explainer, architecture: Architecture, problem: Problem, original: NDArray, model_key: str, seed: int
+) -> tuple[Measurement, ...]:
+    """``sanity_top`` and ``sanity_bottom`` at k: Spearman's correlation with ``original`` after k layers are new.
+
+    Parameters
+    ----------
+    problem : with the trained network
+    original : (d,) relevance of that network, in the order of ``problem.X_train``
+    model_key : the new weights are a function of it: the same for all methods on a network
+    seed : that of the original explanation, so that the same rows are explained
+
+    Raises
+    ------
+    Exception
+        Whatever the explainer raises.
+    """
+    generator = torch.Generator().manual_seed(stream_seed("sanity", model_key))
+    fresh = architecture.build(problem.d, problem.n_outputs, generator)
+    varying = ~(problem.X_train == problem.X_train[0]).all(0).cpu().numpy()
+    found = []
+    for directions, k, network in stages(problem.fitted, fresh):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            relevance = explainer.explain(replace(problem, model=network), seed=seed).relevance
+        value = float(rank_correlations(np.array([original, relevance])[:, varying])[0, 1])
+        defined = math.isfinite(value)
+        reason = "" if defined else "all relevances are equal"
+        found += [Measurement(f"sanity_{direction}", value if defined else None, k, reason) for direction in directions]
+    return tuple(found)

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from xai_bench import registry, retention, sanity, scoring
+from xai_bench import registry, retention, sanity, scoring, tuning
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.errors import reason_of
@@ -58,7 +58,7 @@ def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
 
 
 def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared | Started | CellResult]:
-    """Load, fit (unless ``weights`` are given), explain and score.
+    """Load, fit (unless ``weights`` are given: then the block's model is the one that was chosen), explain and score.
 
     Yields what the cells share once it is there, ``Started`` when an explainer begins, and every cell's result when
     it is finished. Never raises: a failure is a result.
@@ -82,7 +82,8 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield Started(cell.key, WARM_UP)
         warm_up(cell.explainer)
         yield Started(cell.key)
-        yield _explain(cell, cell.explainer, problem, data, block)
+        explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
+        yield _explain(cell, explainer, problem, data, block)
 
 
 def _problem(data: Dataset, model: torch.nn.Module | None) -> Problem:
@@ -178,10 +179,14 @@ def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn
     architecture: Architecture = block.model.component
     if weights is not None:
         return from_weights(architecture, data, weights), None
-    (fitted,) = fit_many(architecture, data, [block.model_seed], chunk=1)
+    if block.model.candidates:
+        fitted, chosen = tuning.fit_best(block.model, data, block.model_seed)
+    else:
+        (fitted,), chosen = fit_many(architecture, data, [block.model_seed], chunk=1), None
     ceiling = block.draw.dataset.component.ceiling(np.ones(data.d, dtype=bool))
     state = {name: value.contiguous() for name, value in fitted.module.state_dict().items()}
-    return fitted.module, ModelRecord(block.model_key, _facts(fitted, ceiling), safetensors.torch.save(state))
+    facts = _facts(fitted, ceiling) | ({} if chosen is None else {"model_chosen": chosen})
+    return fitted.module, ModelRecord(block.model_key, facts, safetensors.torch.save(state))
 
 
 def _facts(fitted: FittedModel, ceiling: float | None) -> dict[str, Any]:
@@ -223,6 +228,7 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, 
         costs=Costs(**costs, peak_memory=grown),
         relevance=relevance,
         measurements=() if block.draw.permutation is not None else _recovery(relevance, data),
+        chosen=explainer.chosen if isinstance(explainer, tuning.Tuned) else None,
     )
 
 

@@ -23,7 +23,7 @@ from xai_bench.block import (
 from xai_bench.component import canonical_json, sha256
 from xai_bench.forecasts import REST, RETENTION, SANITY, TRAINING, Forecast, Measured, Work, remaining, work_of
 from xai_bench.store import CellResult, Costs, Measurement, Status, Store
-from xai_bench.suite import Suite
+from xai_bench.suite import Entry, Suite
 from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, Started, ThisProcess, Workers
 
 LOOK_EVERY = 0.5
@@ -232,7 +232,10 @@ class Loop:
         self._submitted += 1
         if isinstance(work, plan.Block):
             self.running[self._submitted] = _OpenBlock(work, time.monotonic())
-            workers.submit(self._submitted, run_block, work, self.store.weights(work.model_key))
+            weights = self.store.weights(work.model_key)
+            if weights is not None and work.model is not None:
+                work = replace(work, model=self._as_trained(work.model, work.model_key))
+            workers.submit(self._submitted, run_block, work, weights)
         elif isinstance(work, SanityTask):
             self.running[self._submitted] = _OpenSanity(work, time.monotonic())
             workers.submit(self._submitted, run_sanity, work)
@@ -366,9 +369,14 @@ class Loop:
                     model_keys.add(model_key)
         if not ranked:
             return None
-        components = {b.model_key: b.model.component for b in draw_blocks if b.model}
+        components = {b.model_key: self._as_trained(b.model, b.model_key).component for b in draw_blocks if b.model}
         models = {k: (components[k], self.store.weights(k)) for k in sorted(model_keys - {""})}
         return RetentionTask(key, judge, draw, settings, tuple(ranked), models, self.store.judgements(judge))  # type: ignore[arg-type]
+
+    def _as_trained(self, model: Entry, key: str) -> Entry:
+        """The model with the setting that was chosen when it was trained."""
+        chosen = self.store.model_choice(key)
+        return model if chosen is None else model.settled(chosen)
 
     def _plain_models(self, draw_blocks: list[plan.Block]) -> dict[int, str]:
         """Model seed to the key of the suite's plain network of that seed."""
@@ -407,7 +415,10 @@ class Loop:
         if not relevances or weights is None:
             return None
         cells = tuple(cell for cell in waiting if cell.key in relevances)
-        return SanityTask(replace(block, cells=cells), weights, relevances)
+        assert block.model is not None
+        return SanityTask(
+            replace(block, model=self._as_trained(block.model, model_key), cells=cells), weights, relevances
+        )
 
     def _store_sanity(self, task: SanityTask, found: SanityFound | None, reason: str) -> None:
         self.store.add_sanity(sanity.key(), found or dict.fromkeys(task.relevances, reason))

@@ -29,11 +29,15 @@ class Draw:
 
 @dataclass(frozen=True)
 class Cell:
-    """One explainer in one block. ``explainer`` is None for the controls random and oracle."""
+    """One explainer in one block. ``explainer`` is None for the controls random and oracle.
+
+    ``candidates``: its settings, among which validation chooses; () if there is no choice.
+    """
 
     key: str
     label: str
     explainer: Any | None
+    candidates: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def _draw(suite: Suite, entry: Entry, seed: int, fold: Fold | None, permutation:
 
 def model_key(draw: Draw, model: Entry, model_seed: int) -> str:
     """The key of a trained network."""
-    content = {"draw": draw.key, "model": model.component.identity(), "model_seed": model_seed}
+    content = {"draw": draw.key, "model": model.identity(), "model_seed": model_seed}
     return sha256(canonical_json(content))
 
 
@@ -158,7 +162,12 @@ def _block(
         for name in controls
     ]
     cells += [
-        Cell(sha256(canonical_json({**place, "explainer": entry.component.identity()})), entry.label, entry.component)
+        Cell(
+            sha256(canonical_json({**place, "explainer": entry.identity()})),
+            entry.label,
+            entry.component,
+            entry.candidates,
+        )
         for entry in explainers
     ]
     return Block(draw, model, seed, trained, tuple(cells), suite.rankings, suite.limits.bytes)

@@ -75,6 +75,7 @@ class Costs:
 class CellResult:
     """What became of one cell. ``relevance`` (d,) is in canonical order, None unless ``done``.
 
+    ``chosen``: the setting that validation chose, where there was a choice; it is kept beside the costs.
     Of a cell that is ``timed_out``, ``costs.explain_wall`` is the limit that it did not keep.
     """
 
@@ -84,6 +85,7 @@ class CellResult:
     costs: Costs = field(default_factory=Costs)
     relevance: NDArray[np.float64] | None = None
     measurements: tuple[Measurement, ...] = ()
+    chosen: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ class Store:
                 self._db.execute("INSERT OR IGNORE INTO models VALUES (?, ?, ?)", row)
             for cell in cells:
                 blob = None if cell.relevance is None else np.asarray(cell.relevance, "<f8").tobytes()
-                row_ = (cell.key, cell.status, cell.reason, json.dumps(asdict(cell.costs)), blob, provenance_id)
+                costs = asdict(cell.costs) | ({} if cell.chosen is None else {"chosen": cell.chosen})
+                row_ = (cell.key, cell.status, cell.reason, json.dumps(costs), blob, provenance_id)
                 self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row_)
                 self._measure(cell.key, cell.measurements)
 
@@ -298,6 +301,12 @@ class Store:
         row = self._db.execute("SELECT weights FROM models WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
+    def model_choice(self, key: str) -> dict[str, Any] | None:
+        """The setting that validation chose for a trained network, or None if there was no choice."""
+        query = "SELECT json_extract(content, '$.model_chosen') FROM models WHERE key = ?"
+        row = self._db.execute(query, (key,)).fetchone()
+        return json.loads(row[0]) if row and row[0] is not None else None
+
     def judgements(self, judge: str) -> dict[str, tuple[float, float]]:
         """Mask to (score, standard error) for one judge on one draw."""
         rows = self._db.execute("SELECT mask, value, error FROM judgements WHERE judge = ?", (judge,))
@@ -373,6 +382,7 @@ class Results:
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, data_seed, model_seed,
         fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, and of the
         model: train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall.
+        ``chosen`` and ``model_chosen`` (there if a model had a choice) hold settings that validation chose.
         Null runs are not among them.
         """
         everything = self._every_cell
@@ -386,7 +396,8 @@ class Results:
 
     @cached_property
     def _every_cell(self) -> pd.DataFrame:
-        costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=list(Costs.__annotations__))
+        columns = [*Costs.__annotations__, "chosen"]
+        costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=columns)
         stored = pd.concat([self._cells.drop(columns="costs"), costs], axis=1)
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
         frame["status"] = frame["status"].fillna("missing")

@@ -6,6 +6,7 @@ Only what stands under ``grid`` is expanded; a list elsewhere is one value (``hi
 from __future__ import annotations
 
 import itertools
+import random
 import re
 import tomllib
 from importlib.resources import files
@@ -15,12 +16,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xai_bench import registry
-from xai_bench.component import canonical_json, sha256
+from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.errors import InputError, unknown
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 CONTROLS = ("random", "oracle")
-ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise", "datasets")
+ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise", "datasets", "tune")
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -32,6 +33,8 @@ class Entry(BaseModel):
     optional : a dataset whose files are absent is left out with a notice, instead of being an error
     standardise : of a dataset; None for what the suite says
     datasets : labels of the datasets that a model is trained on; () for all
+    candidates : settings of fields, one of which is chosen by validation for every draw; () if there is no choice
+    tries : the budget that the candidates come from
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -41,6 +44,20 @@ class Entry(BaseModel):
     optional: bool = False
     standardise: bool | None = None
     datasets: tuple[str, ...] = ()
+    candidates: tuple[dict[str, Any], ...] = ()
+    tries: int = 0
+
+    def identity(self) -> dict[str, Any]:
+        """All that results depend on: the component's identity, and what may be chosen."""
+        identity: dict[str, Any] = self.component.identity()
+        if self.candidates:
+            identity |= {"candidates": list(self.candidates), "tries": self.tries}
+        return identity
+
+    def settled(self, setting: dict[str, Any]) -> Entry:
+        """The entry once a setting is chosen."""
+        component = type(self.component)(**{**self.component.fields(), **setting})
+        return self.model_copy(update={"component": component, "candidates": ()})
 
     def is_for(self, dataset: str) -> bool:
         """Is it used on the dataset with that label?"""
@@ -68,6 +85,15 @@ class Limits(BaseModel):
             return None
         number, unit = self.memory[:-3], self.memory[-3:]
         return int(float(number) * UNITS[unit])
+
+
+class Tuning(BaseModel):
+    """The budget that everything with a ``tune`` table has, for every draw: the same for all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    tries: Annotated[int, Field(ge=1)]
+    """Settings that are tried at the most; drawn once for the suite, if there are more."""
 
 
 class Retention(BaseModel):
@@ -140,6 +166,7 @@ class Suite(BaseModel):
     explainers: Annotated[tuple[Entry, ...], Field(min_length=1)]
     retention: Retention | None = None
     limits: Limits = Limits()
+    tuning: Tuning | None = None
     calibration: Calibration | None = None
     sanity: Sanity | None = None
 
@@ -170,7 +197,7 @@ def _described(entry: Entry) -> dict[str, Any]:
     own: dict[str, Any] = {} if entry.standardise is None else {"standardise": entry.standardise}
     if entry.datasets:
         own["datasets"] = list(entry.datasets)
-    return {"label": entry.label, **entry.component.identity(), **own}
+    return {"label": entry.label, **entry.identity(), **own}
 
 
 def shipped() -> list[str]:
@@ -229,11 +256,17 @@ def from_dict(content: dict[str, Any]) -> Suite:
     unexpected = set(fields) - set(Suite.model_fields)
     if unexpected:
         raise InputError(f"suite: {unknown('field', min(unexpected), Suite.model_fields)}")
+    if "tuning" in fields:
+        if not isinstance(fields["tuning"], dict):
+            raise InputError(f"suite: expected a [tuning] table, got {fields['tuning']!r}")
+        fields["tuning"] = _validated(Tuning, fields["tuning"], "[tuning]")
     for axis in ("datasets", "models", "explainers"):
         rows = fields.get(axis, [])
         if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
             raise InputError(f"suite: expected [[{axis}]] tables with a name, got {rows!r}")
-        fields[axis] = tuple(entry for row in rows for entry in _expand(axis, row))
+        fields[axis] = tuple(
+            _tuned(axis, entry, row, fields.get("tuning")) for row in rows for entry in _expand(axis, row)
+        )
         _check_labels(axis, fields[axis])
     for axis, what in (("datasets", "[[datasets]]"), ("explainers", "[[explainers]]")):
         if not fields[axis]:
@@ -352,6 +385,35 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
             )
         )
     return entries
+
+
+def _tuned(axis: str, entry: Entry, row: dict[str, Any], tuning: Tuning | None) -> Entry:
+    """The entry with the settings that are tried, if the row has a ``tune`` table."""
+    table, name = row.get("tune"), row["name"]
+    if table is None:
+        return entry
+    if axis == "datasets":
+        raise InputError(f"suite: tune belongs to [[models]] and [[explainers]], got it for the dataset {name!r}")
+    if not isinstance(table, dict) or not table or not all(isinstance(v, list) and v for v in table.values()):
+        raise InputError(f"suite: tune of {name!r}: expected lists, such as tune = {{alpha = [0.1, 1]}}, got {table!r}")
+    both = set(table) & {*row, *row.get("grid", {})}
+    if both:
+        raise InputError(f"suite: {name}: {min(both)!r} stands both under tune and as a field or under grid")
+    if tuning is None:
+        raise InputError(f"suite: tune of {name!r} needs a budget that is the same for all: [tuning] with tries = N")
+    if axis == "explainers" and not hasattr(entry.component, "select"):
+        raise InputError(
+            f"suite: {name!r} cannot be tuned: it has no validation score to choose by; explainers that fit a model of "
+            "their own have one, and so have [[models]]: remove tune"
+        )
+    points = [dict(zip(table, values, strict=True)) for values in itertools.product(*table.values())]
+    if len(points) > tuning.tries:
+        rng = random.Random(stream_seed("tuning", entry.component.identity(), table, tuning.tries))
+        points = rng.sample(points, tuning.tries)
+    result = entry.model_copy(update={"candidates": tuple(points), "tries": tuning.tries})
+    for point in points:
+        result.settled(point)  # A wrong field or value is an error now, not in a worker.
+    return result
 
 
 def _check_labels(axis: str, entries: tuple[Entry, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -275,13 +276,28 @@ def settings(tables: Tables) -> list[dict[str, Any]]:
             {
                 "label": wording.without_paths(entry["label"]) + _only_on(entry.get("datasets", [])),
                 "name": f"{entry.get('name', '')}, version {entry.get('version', 1)}",
-                "fields": _fields(entry.get("fields", {})),
+                "fields": _fields(entry.get("fields", {})) + _choices(tables, axis, entry),
             }
             for entry in suite.get(axis, [])
         ]
         axes.append({"title": title, "entries": entries})
     rest = {key: value for key, value in suite.items() if key not in ("datasets", "models", "explainers")}
     return [*axes, {"title": "Suite", "entries": [{"label": "all", "name": "", "fields": _fields(rest)}]}]
+
+
+def _choices(tables: Tables, axis: str, entry: dict[str, Any]) -> list[str]:
+    """What validation could choose from for a component, and how often it chose what."""
+    if not entry.get("candidates"):
+        return []
+    column, name = ("model_chosen", "model") if axis == "models" else ("chosen", "explainer")
+    cells = tables.cells[tables.cells[name] == wording.without_paths(entry["label"])]
+    once = cells.drop_duplicates("model_key") if axis == "models" else cells
+    found = Counter(json.dumps(value) for value in once[column].dropna()) if column in once else Counter()
+    return [
+        f"tries = {entry['tries']}",
+        f"candidates = {wording.without_paths(json.dumps(entry['candidates']))}",
+        *(f"chosen {wording.plural(count, 'time')}: {value}" for value, count in found.most_common()),
+    ]
 
 
 def _only_on(datasets: list[str]) -> str:

@@ -296,9 +296,8 @@ def _agreement(frames: Frames) -> Part | None:
     )
     svg = heatmap.agreement(found, "sa")
     caption = (
-        "Mean Spearman correlation between methods on the same network, ordered by average linkage of 1 − "
-        "correlation. A "
-        "method without a network is compared on every network of its draw."
+        "Mean Spearman correlation between methods on the same network, ordered by average linkage of one minus it. A "
+        "method without a network is compared on every network of its draw. Grey: the two never had the same network."
     )
     return Part("agreement", "Which methods agree", [text], None, Markup(svg) if svg else None, caption)
 

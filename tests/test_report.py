@@ -265,8 +265,9 @@ def test_same_results_give_the_same_bytes(results, report, tmp_path):
     write_report(results, tmp_path)
     names = sorted(file.name for file in report.iterdir())
     assert names == sorted(
-        ["index.html", "summary.md", "cells.csv", "measurements.csv", "recovery.csv", "cost.csv", "retention.csv"]
-    )
+        ["index.html", "summary.md", "cells.csv", "measurements.csv", "recovery.csv", "cost.csv", "retention.csv",
+         "agreement.csv"]
+    )  # fmt: skip
     for name in names:
         assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
     assert sorted(file.name for file in tmp_path.iterdir()) == names  # no drafts are left

@@ -17,7 +17,7 @@ MODELS = [
     {"name": "mlp", "label": "relu_norm_everywhere", "activations": ["relu"], "batch_norm": [True], **NET},
 ]
 FEW = {"max_inputs": 64, "rows": 3, "background": 4}
-PATH = {"hidden": [6], "levels": 3, "first_steps": 10, "level_steps": 5, "window": 5, "refit_steps": 5}
+PATH = {"hidden": [6], "levels": 3, "first_steps": 10, "level_steps": 5, "refit_steps": 5}
 FIELDS = {
     "captum": {"method": "GuidedBackprop"},
     "shap": {"method": "GradientExplainer", "rows": 4, "background": 4, "samples": 4},

@@ -170,7 +170,18 @@ def test_steps_that_lose_many_inputs_are_halved():
     sizes = supports[:, 0].sum(1)
     steep = [coarse.model_copy(update={"largest_fall": 0.3}).too_steep(a, b) for a, b in itertools.pairwise(sizes)]
     assert any(steep[1:-1])
-    many, supports = Walk(rows, training, fine, 0, torch.float32).follow(offered)
+    walk, starts = Walk(rows, training, fine, 0, torch.float32), []
+    original = walk.level
+
+    def level(strength):
+        starts.append((strength, walk.stack.flat.detach().clone()))
+        return original(strength)
+
+    walk.level = level
+    many, supports = walk.follow(offered)
+    taken_back = [(start, again) for (s, start), (t, again) in itertools.pairwise(starts) if t < s]
+    assert taken_back
+    assert all(torch.equal(start, again) for start, again in taken_back)
     assert set(few[:-1]) <= set(many)
     assert (np.diff(many) > 0).all()
     first = steep.index(True)
@@ -326,6 +337,9 @@ def test_all_supports_are_judged_by_refits(xor, xor_path):
 def test_a_network_that_was_not_refitted_has_exact_zeros(xor, form):
     rows = rows_of(xor)
     settings = QUICK.model_copy(update={"form": form})
+    some = np.arange(8) % 2 == 0
+    untrained = Walk(rows, [np.arange(384)], settings, 0, torch.float32).network(0, some)[0].weight.norm(dim=0)
+    np.testing.assert_array_equal(untrained.detach() > 0, some)
     module, support = walked([0.0, 0.1, 0.4], rows, settings, 1000)
     assert 0 < support.sum() < 8
     columns = module[0].weight.norm(dim=0)

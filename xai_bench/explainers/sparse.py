@@ -13,13 +13,15 @@ from xai_bench.explainers.base import Explainer, Needs, Problem, first_layer
 from xai_bench.models.path import Count, Form, Rows, SparseSettings, tuned
 from xai_bench.models.sparse import sparse_path
 
+WINDOW = SparseSettings().window
+
 
 class SpectralPath(Explainer):
     """|lambda_j| ||phi_:j|| of a spectral network on the inputs that a path of L1 strengths on lambda chooses.
 
     The strength is chosen on training and validation rows, see ``models.sparse``; the network is refitted on the
     chosen inputs without penalty. All others have relevance 0, all of them where nothing can be predicted. The path
-    is its set-up. Fields: those of ``models.path.SparseSettings``.
+    is its set-up. The fields are some of ``models.path.SparseSettings``; the others have its defaults.
     """
 
     name: ClassVar[str] = "spectral_path"
@@ -30,15 +32,22 @@ class SpectralPath(Explainer):
     levels: Count = 16
     first_steps: Count = 600
     level_steps: Count = 200
-    window: Count = 100
     refit_steps: Count = 1000
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Accuracy, or R2, that is given up for fewer inputs."""
 
     def settings(self) -> SparseSettings:
         """Those of the path."""
-        shared = {name: getattr(self, name) for name in SparseSettings.model_fields.keys() & type(self).model_fields}
-        return tuned(self.form, **shared)
+        return tuned(
+            self.form,
+            hidden=self.hidden,
+            levels=self.levels,
+            first_steps=self.first_steps,
+            level_steps=self.level_steps,
+            window=min(WINDOW, self.first_steps, self.level_steps),
+            refit_steps=self.refit_steps,
+            tolerance=self.tolerance,
+        )
 
     def unsupported(self, problem: Problem) -> str | None:
         needed = 2 * self.settings().folds

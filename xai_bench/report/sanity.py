@@ -37,7 +37,8 @@ def figure(tables: Tables, frame: pd.DataFrame, key: str) -> str | None:
     models = [model for model in tables.models if model in set(curves["model"])]
     style, drawn = drawing.styles(tables), dict[str, Any]()
     with drawing.style():
-        figure, axes = drawing.new(max(2.9 * len(models), 5.6) + 0.3, 5.2, 2, len(models), sharey=True)
+        width = max(2.9 * len(models), 5.6) + 0.3
+        figure, axes = drawing.new(width, 5.4, 2, len(models), sharey=True)
         for i, (direction, words) in enumerate(DIRECTIONS.items()):
             for j, model in enumerate(models):
                 axis = axes[i, j]
@@ -59,7 +60,9 @@ def figure(tables: Tables, frame: pd.DataFrame, key: str) -> str | None:
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], label=name, **look) for name, look in drawn.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.6)
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=min(int(width / 1.9), len(handles)), handlelength=2.6
+        )
         return drawing.svg(figure, key)
 
 

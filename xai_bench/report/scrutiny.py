@@ -158,11 +158,9 @@ def _relative(frames: Frames) -> Part | None:
     table = _bodies(frames.tables, rows, cells, columns, text)
     words = [
         "A score is worth what it has above chance: (score − chance) / (1 − chance), chance by formula. Where every "
-        "input "
-        "is relevant there is nothing to find, and no score. Beside it stands the same of the network: its test score "
-        "above chance as a share of what the ceiling allows, where that is known: a method cannot find what its "
-        "network "
-        "has not found.",
+        "input is relevant there is nothing to find, and no score. Beside it stands the same of the network: its test "
+        "score above chance as a share of what the ceiling allows, where that is known: a method cannot find what its "
+        "network has not found.",
         _without(rows),
     ]
     return Part("chance", "Above chance, and with networks that learned only", words, table)
@@ -211,8 +209,7 @@ def _calibration(frames: Frames) -> Part | None:
         f"explained, {runs} times; the threshold is the level that a further such run exceeds with a probability of at "
         f"most 5 %. {runs} other permutations judge it: about one in twenty may show a false selection, an input above "
         "the threshold. A relevance is divided by its sum, so the more inputs share it, the smaller each: where many "
-        "are "
-        "relevant, few can be above the threshold, and recall is low for that reason alone.",
+        "are relevant, few can be above the threshold, and recall is low for that reason alone.",
         f"False selections in at most one null run of five: {len(few)} of {plural(len(judged), 'pair')} of method and "
         f"network on {plural(judged['dataset'].nunique(), 'dataset')}." + _above(judged.drop(few.index))
         if len(judged)
@@ -246,20 +243,17 @@ def _stability(frames: Frames) -> Part | None:
     table = _bodies(frames.tables, frame, cells, columns, "Stability over networks trained anew on the same data.")
     words = [
         "Networks that differ in their initial weights and the order of batches only: does a method select the same "
-        "inputs? "
-        "Nogueira’s index of the p highest ranked (p the number of relevant inputs), and of a method’s own support "
-        "where "
-        "it gives exact zeros, is 1 where all selections are equal and 0 where they agree as random ones do; its "
-        "interval is "
-        "the published one, of many selections, so of few networks it is rough. Rank correlation compares all inputs."
+        "inputs? Nogueira’s index of the p highest ranked (p the number of relevant inputs), and of a method’s own "
+        "support where it gives exact zeros, is 1 where all selections are equal and 0 where they agree as random "
+        "ones do; its interval is the published one, of many selections, so of few networks it is rough. Rank "
+        "correlation compares all inputs."
     ]
     known = frame[frame["top_p"].notna()]
     if len(known):
         high, low = known[known["top_p_low"] > EXCELLENT], known[known["top_p_high"] < POOR]
         words.append(
             f"Of {plural(len(known), 'method')} by network and dataset, the top p have an index above {EXCELLENT} "
-            f"with the "
-            f"whole interval in {len(high)} (called excellent), below {POOR} in {len(low)} (called poor)"
+            f"with the whole interval in {len(high)} (called excellent), below {POOR} in {len(low)} (called poor)"
             + (f": {_names(low)}." if len(low) else ".")
         )
     return Part("stability", "Stable when networks are trained anew", words, table)
@@ -296,9 +290,8 @@ def _agreement(frames: Frames) -> Part | None:
     )
     svg = heatmap.agreement(found, "sa")
     caption = (
-        "Mean Spearman correlation between methods on the same network, ordered by average linkage of 1 − "
-        "correlation. A "
-        "method without a network is compared on every network of its draw."
+        "Mean Spearman correlation between methods on the same network, ordered by average linkage of one minus it. A "
+        "method without a network is compared on every network of its draw. Grey: the two never had the same network."
     )
     return Part("agreement", "Which methods agree", [text], None, Markup(svg) if svg else None, caption)
 
@@ -309,11 +302,9 @@ def _sanity(frames: Frames) -> Part | None:
         return None
     words = [
         "Layers of a trained network are initialised anew, one after the other, from the output or from the inputs, "
-        "and "
-        "the network is explained again. The curves show how much of the ranking stays. No verdict follows: a "
-        "relevance "
-        "that is read off the first layer stays until that layer changes, inputs of unequal variance rank alike on any "
-        "network, and a low correlation does not make a method right."
+        "and the network is explained again. The curves show how much of the ranking stays. No verdict follows: a "
+        "relevance that is read off the first layer stays until that layer changes, inputs of unequal variance rank "
+        "alike on any network, and a low correlation does not make a method right."
     ]
     ends = frame.loc[frame.groupby(["dataset", "model", "explainer", "metric"])["k"].idxmax()] if len(frame) else frame
     ends = ends[ends["metric"] == "sanity_top"]

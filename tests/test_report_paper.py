@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -111,8 +112,8 @@ def test_kept_pixels_are_the_most_relevant(tmp_path):
     tables = Tables(build(tmp_path, d=64, shape=(8, 8), facts={"views": views_}))
     found = pictures.kept(tables, "toy")
     assert found is not None
-    assert [line.label for line in found.lines] == [
-        "whole", "spectral, net", "column_norm, plain", "saliency, net",
+    assert [(line.method, line.network) for line in found.lines] == [
+        ("whole", ""), ("spectral", "net"), ("column_norm", "plain"), ("saliency", "net"),
     ]  # fmt: skip
     best = set(np.argsort(-shares(tables, "toy")[Pair("net", "spectral")].mean)[: found.k].tolist())
     drawn, blank = set(), set()
@@ -210,6 +211,22 @@ def test_saturation_is_said_with_its_numbers(tmp_path):
     svg = curves.first_inputs(tables, "toy", "k")
     assert svg is not None
     assert {"1", "2", "3", "10"} <= set(re.findall(r"<text[^>]*>([^<]+)</text>", svg))
+
+
+def test_masked_areas_that_follow_the_network_are_said_to(tmp_path):
+    results = build(tmp_path, d=300)
+    rows = results._measurements["metric"] == "retention_masked_area"
+    cells = results._measurements["cell"]
+    # 0.2 apart over networks, 0.1 over methods; then the other way round.
+    for network, method, expected in ((0.2, 0.1, True), (0.1, 0.2, False)):
+        area = 0.3 + network * cells.str.contains("net") + method * cells.str.contains("saliency")
+        results._measurements.loc[rows, "value"] = area[rows]
+        results.__dict__.pop("measurements", None)
+        extra = results._plan[results._plan["explainer"] == "spectral"].assign(explainer="column_norm")
+        changed = replace(results, _plan=pd.concat([results._plan, extra], ignore_index=True))
+        text = " ".join(saturation.words(Tables(changed), ["toy"]))
+        assert ("(0.141 over networks, 0.071 over methods)" in text) == expected
+        assert ("Masked curves" in text) == expected
 
 
 def test_no_saturation_where_random_inputs_do_poorly(tmp_path):

@@ -22,7 +22,8 @@ NOTHING, BLANK, INKED = "#ffffff", "#e4dccb", "#1d2733"
 class Line:
     """A row of pictures as SVG, one a class; ``kind`` is that of a map."""
 
-    label: str
+    method: str
+    network: str
     kind: str
     svgs: list[str]
 
@@ -46,13 +47,12 @@ def kept(tables: Tables, dataset: str) -> Kept | None:
     other = comparisons.post_hoc(tables, found, own[0].model)
     shape = draws[0]["feature_shape"]
     ink = [np.array(picture["pixels"], dtype=float).reshape(shape) / 255 for picture in pictures]
-    lines = [Line("whole", "control", [cells(values, 1.0, _shades(NOTHING)) for values in ink])]
+    lines = [Line("whole", "", "control", [cells(values, 1.0, _shades(NOTHING)) for values in ink])]
     for pair in [*own, *([other] if other else [])]:
         mask = top(found[pair].mean, KEPT).reshape(shape)
         # Kept pixels without ink are the first shade above nothing.
         svgs = [cells(np.where(mask, np.maximum(v, 1e-9), 0.0), 1.0, [NOTHING, *_shades(BLANK)]) for v in ink]
-        name = f"{pair.explainer}, {pair.model}"
-        lines.append(Line(name, "focus" if pair == comparisons.focus(tables) else "method", svgs))
+        lines.append(Line(pair.explainer, pair.model, "focus" if pair == comparisons.focus(tables) else "method", svgs))
     return Kept([str(picture["class"]) for picture in pictures], lines, KEPT)
 
 

@@ -14,7 +14,8 @@ from xai_bench.report.tables import Tables
 LEVELS = 24
 """Shades that are told apart."""
 SATURATED = 0.99
-"""Quantile of the positive means that has the darkest shade: one method with few large values would pale all others."""
+"""Quantile of the positive means that has the darkest shade of strips: one method with few large values would pale all
+others."""
 WIDEST = 240
 """Cells of a strip; longer rows of inputs are joined, the largest share standing for its neighbours."""
 
@@ -31,7 +32,8 @@ class Map:
 
 @dataclass(frozen=True)
 class Maps:
-    """All maps of a dataset on one scale, from 0 to ``top``. ``joined``: neighbouring inputs a cell of a strip."""
+    """All maps of a dataset. Strips are on one scale, from 0 to ``top``; each picture goes to its own largest mean, as
+    published. ``joined``: neighbouring inputs a cell of a strip."""
 
     groups: dict[str, list[Map]]
     top: float
@@ -78,19 +80,21 @@ def maps(tables: Tables, dataset: str) -> Maps | None:
     means = np.concatenate([one.mean for one in found.values()])
     top = float(np.quantile(means[means > 0], SATURATED)) if (means > 0).any() else 0.0
 
-    def draw(vector: Floats) -> str:
-        return cells(vector.reshape(shape) if shape else _strip(vector, joined), top, palette)
+    def draw(vector: Floats, largest: float) -> str:
+        return cells(vector.reshape(shape), largest, palette) if shape else cells(_strip(vector, joined), top, palette)
 
     groups: dict[str, list[Map]] = {}
     if known:
-        groups["truth"] = [Map("graded" if known[1] else "relevant inputs", "control", draw(known[0]))]
+        groups["truth"] = [
+            Map("graded" if known[1] else "relevant inputs", "control", draw(known[0], float(known[0].max())))
+        ]
     for model, pairs in columns_of_methods(tables, found).items():
         groups[model] = [
             Map(
                 pair.explainer,
                 "focus" if chosen and pair.explainer == chosen.explainer else "method",
-                draw(found[pair].mean),
-                draw(found[pair].sd) if np.isfinite(found[pair].sd).all() else "",
+                draw(found[pair].mean, float(found[pair].mean.max())),
+                draw(found[pair].sd, float(found[pair].mean.max())) if np.isfinite(found[pair].sd).all() else "",
             )
             for pair in pairs
         ]

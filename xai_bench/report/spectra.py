@@ -92,7 +92,7 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
                 axes_row.plot(x, spectrum / spectrum.max(), color=GREY, lw=0.5, zorder=1)
             for mark in known:
                 _, color, dash = look(mark)
-                axes_row.axvline(mark.wavelength, color=color, ls=dash, lw=0.7, alpha=0.75, zorder=2)
+                axes_row.axvline(mark.wavelength, color=color, ls=dash, lw=0.7, alpha=0.5, zorder=2)
             shown = [(pair, 1.0), (comparisons.post_hoc(tables, found, pair.model), -1.0)]
             for one, side in [(p, side) for p, side in shown if p is not None]:
                 height = _joined(found[one].mean, joined).max(1)

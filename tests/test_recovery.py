@@ -16,6 +16,7 @@ from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
 from xai_bench.metrics import recovery
 from xai_bench.metrics.base import Metric
+from xai_bench.metrics.proportion import pearson
 
 METRICS = [
     recovery.auroc,
@@ -182,6 +183,20 @@ def test_equals_sklearn_and_scipy(levels):
         if len(set(relevance)) == d:  # sklearn takes a run of ties as one step
             expected = average_precision_score(graded > 0, relevance)
             assert recovery.average_precision(relevance, truth) == pytest.approx(expected, abs=1e-12)
+
+
+def test_pearson_equals_scipy():
+    from scipy.stats import pearsonr
+
+    rng = np.random.default_rng(0)
+    truth = TRUTHS["graded"]
+    for _ in range(5):
+        relevance = rng.random(10)
+        assert pearson(relevance, truth) == pytest.approx(pearsonr(relevance, PAPER).statistic, abs=1e-12)
+        assert pearson(3 * PAPER + 1, truth) == pytest.approx(1)
+    assert pearson(PAPER, truth) == 1.0
+    assert pearson(np.ones(10), truth) == 0.0
+    assert pearson(rng.random(8), TRUTHS["plain"]) is None
 
 
 @each_metric

@@ -26,8 +26,12 @@ class LassoNet(Selector):
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (100,)
     M: Annotated[float, Field(gt=0)] = 10.0
     """Hierarchy: weights of an input in the network are at most M times its skip weight."""
+    lambda_start: Annotated[float, Field(gt=0)] | None = None
+    """The first strength; None: where inputs begin to leave, found by lassonet (some seconds)."""
     path_multiplier: Annotated[float, Field(gt=1)] = 1.02
     """From one strength to the next."""
+    n_iters: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1000, 100)
+    """Passes over the training rows at the most: without penalty, and at every strength."""
 
     def unsupported(self, problem: Problem) -> str | None:
         reason = super().unsupported(problem)
@@ -49,7 +53,9 @@ class LassoNet(Selector):
         model = kind(
             hidden_dims=self.hidden,
             M=self.M,
+            lambda_start="auto" if self.lambda_start is None else self.lambda_start,
             path_multiplier=self.path_multiplier,
+            n_iters=self.n_iters,
             torch_seed=int(problem.generator.integers(2**31)),
             device=problem.device,
             verbose=0,

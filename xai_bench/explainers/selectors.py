@@ -199,7 +199,8 @@ class Lasso(Selector):
     def _regression(self, X: NDArray, y: NDArray, X_valid: NDArray, y_valid: NDArray) -> tuple[NDArray, NDArray]:
         from sklearn.linear_model import lasso_path
 
-        _, path, _ = lasso_path(X, y - y.mean(), n_alphas=self.strengths, eps=1e-3)
+        first = max(np.abs(X.T @ (y - y.mean())).max() / len(y), np.finfo(float).tiny)
+        _, path, _ = lasso_path(X, y - y.mean(), alphas=first * np.logspace(0, -3, self.strengths))
         predicted = X_valid @ path + y.mean()
         best = ((predicted - y_valid[:, None]) ** 2).mean(0).argmin()
         return path[:, best], predicted[:, best]

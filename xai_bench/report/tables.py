@@ -23,7 +23,7 @@ CONTROLS = ("random", "oracle")
 DESCRIPTIVE = ("auroc_redundant", "auroc_suppressor")
 """Where inputs stand that need not be found: shown, never a headline, never compared."""
 RECOVERY = ("auroc", "auroc_clear", "auroc_windows", "average_precision", "precision_at_p", "somers_d", "spearman",
-            "contrast", "support_precision", "support_recall", *DESCRIPTIVE)  # fmt: skip
+            "pearson", "contrast", "support_precision", "support_recall", *DESCRIPTIVE)  # fmt: skip
 """The order of the known scores; those of plugins follow."""
 FOLLOW_UPS = ("retention_", "sanity_")
 """What is measured beside recovery: the names of its scores begin so."""

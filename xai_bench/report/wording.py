@@ -18,6 +18,7 @@ TITLES = {
     "precision_at_p": "Precision at p",
     "somers_d": "Somers’ D",
     "spearman": "Spearman",
+    "pearson": "Pearson",
     "contrast": "Contrast",
     "support_precision": "Support: precision",
     "support_recall": "Support: recall",

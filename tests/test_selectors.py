@@ -77,10 +77,11 @@ def numpy_of(p):
     return p.X_train.numpy(), p.y_train.numpy(), p.X_valid.numpy(), p.y_valid.numpy()
 
 
+SHORT = {"hidden": (8,), "lambda_start": 10.0, "path_multiplier": 1.5, "n_iters": (300, 20)}
 SELECTORS = [
     *(FTest(), MRMR(), Lasso(), MutualInformation(), RandomForest(trees=20), RandomForestPermutation(trees=20)),
     *(GradientBoosting(iterations=10), TreeShap(trees=10), Boruta(runs=3, trees=20)),
-    LassoNet(hidden=(8,), lambda_start=1.0, path_multiplier=1.5, n_iters=(200, 20)),
+    LassoNet(**SHORT),
 ]
 
 
@@ -206,19 +207,24 @@ def test_random_forest_is_scikit_learns(kind):
 
 @BOTH
 @pytest.mark.parametrize("numbers", [2**23, 6 * 100])
-def test_permutation_fall_is_that_of_one_input_at_a_time(kind, numbers, monkeypatch):
+@pytest.mark.parametrize("how", [forests.permutation_fall, forests.forest_permutation_fall])
+def test_permutation_fall_is_that_of_one_input_at_a_time(how, kind, numbers, monkeypatch):
     p = data_problem(kind)
     X, y, X_valid, _ = numpy_of(p)
-    model = forests.forest(p, 10, 1).fit(X, y)
+    model = forests.forest(p, 10, 5).fit(X, y)
     monkeypatch.setattr(base, "ELEMENTS", numbers)
-    found = forests.permutation_fall(model, replace(p, generator=np.random.default_rng(1)), repeats=3)
+    monkeypatch.setattr(forests, "ELEMENTS", numbers)
+    found = how(model, replace(p, generator=np.random.default_rng(1)), repeats=3)
     rng, expected = np.random.default_rng(1), np.zeros(6)
-    for j in range(6):
-        for _ in range(3):
-            shuffled = X_valid.copy()
-            shuffled[:, j] = X_valid[rng.permutation(len(X_valid)), j]
-            whole, hurt = (score_on_valid(p, model.predict(rows)) for rows in (X_valid, shuffled))
-            expected[j] += (whole - hurt) / 3
+    jobs = [(j, r) for j in range(6) for r in range(3)]
+    if how is forests.forest_permutation_fall:
+        together = 6 if numbers > 600 else 600 // (len(X_valid) * p.n_outputs)  # inputs at once
+        jobs.sort(key=lambda job: (job[0] // together, job[1], job[0]))
+    for j, _ in jobs:
+        shuffled = X_valid.copy()
+        shuffled[:, j] = X_valid[rng.permutation(len(X_valid)), j]
+        whole, hurt = (score_on_valid(p, model.predict(rows)) for rows in (X_valid, shuffled))
+        expected[j] += (whole - hurt) / 3
     np.testing.assert_allclose(found, np.clip(expected, 0, None), atol=1e-12)
 
 
@@ -281,17 +287,10 @@ def test_lassonet_is_the_plain_call():
     p = data_problem("regression")
     X, y, X_valid, y_valid = numpy_of(p)
     seed = int(np.random.default_rng(7).integers(2**31))
-    plain = LassoNetRegressor(
-        hidden_dims=(8,),
-        lambda_start=1.0,
-        path_multiplier=1.5,
-        n_iters=(200, 20),
-        torch_seed=seed,
-        verbose=0,
-        device="cpu",
-    )
+    fields = {key: value for key, value in SHORT.items() if key != "hidden"}
+    plain = LassoNetRegressor(hidden_dims=(8,), torch_seed=seed, verbose=0, device="cpu", **fields)
     plain.path(X, y, X_val=X_valid, y_val=y_valid)
-    found = LassoNet(hidden=(8,), lambda_start=1.0, path_multiplier=1.5, n_iters=(200, 20)).select(p).relevance
+    found = LassoNet(**SHORT).select(p).relevance
     expected = plain.feature_importances_.numpy()
     assert np.isfinite(expected).all()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -300,5 +299,5 @@ def test_lassonet_is_the_plain_call():
 def test_lassonet_with_a_class_in_the_validation_rows_only():
     p = data_problem("classification")
     p = replace(p, y_train=p.y_train.clamp(max=1), n_outputs=3)
-    found = LassoNet(hidden=(8,), lambda_start=1.0, path_multiplier=2.0, n_iters=(50, 5)).select(p)
+    found = LassoNet(**SHORT).select(p)
     assert np.isfinite(found.relevance).all()

@@ -49,7 +49,7 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
                 look, base = style[pair.explainer], -PITCH * band
                 scale = max(float(found[pair].mean.max()), 1e-300)
                 axis.plot([-0.7, d - 0.3], [base, base], "-", color=GREY, lw=0.5)
-                if known:
+                if known and known[0].any():
                     _steps(axis, known[0] / known[0].max(), base)
                 if pair in repeated:
                     _deviation(axis, repeated[pair].mean / scale, repeated[pair].sd / scale, base,

@@ -28,7 +28,11 @@ RECOVERY = ("auroc", "auroc_clear", "auroc_windows", "average_precision", "preci
 FOLLOW_UPS = ("retention_", "sanity_")
 """What is measured beside recovery: the names of its scores begin so."""
 AREAS = ("retention_retrained_area", "retention_masked_area")
-CURVES = ("retention_retrained", "retention_masked", "retention_bayes")
+LEAST_FIRST = ("retention_retrained_least_area", "retention_retrained_gap_area",
+               "retention_masked_least_area", "retention_masked_gap_area")  # fmt: skip
+"""Areas where the least relevant inputs are kept, and by how much those of the most relevant ones are larger."""
+CURVES = ("retention_retrained", "retention_retrained_least", "retention_masked", "retention_masked_least",
+          "retention_bayes")  # fmt: skip
 NO_MODEL = "no model"
 SECONDS = ("train", "setup", "explain", "given", "end")
 """``given`` a model: set-up and explain. ``end`` to end: training as well."""
@@ -128,7 +132,7 @@ class Tables:
     def retention(self) -> pd.DataFrame:
         """As ``recovery``, of the two areas; draws without a value are left out, ``n`` counts the others."""
         frame = self.scores
-        return self._intervals(frame[frame["metric"].isin(AREAS)])
+        return self._intervals(frame[frame["metric"].isin((*AREAS, *LEAST_FIRST))])
 
     @cached_property
     def retention_reasons(self) -> pd.DataFrame:
@@ -234,7 +238,7 @@ class Tables:
         frame = frame[frame["value"].notna()]
         result = by_data_seed(frame, "value", [*PAIR, "metric"])
         result["near"] = False
-        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin(DESCRIPTIVE)]
+        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin((*DESCRIPTIVE, *LEAST_FIRST))]
         for _, group in methods.groupby(["dataset", "metric"], sort=False):
             best = group.iloc[int(group["mean"].argmax())]
             result.loc[group.index, "near"] = (group["high"] >= best["low"]).to_numpy()

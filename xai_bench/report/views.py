@@ -11,7 +11,7 @@ import pandas as pd
 from xai_bench.report import comparisons, wording
 from xai_bench.report.answers import headline
 from xai_bench.report.comparisons import Pair
-from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables, controls, records
+from xai_bench.report.tables import AREAS, CONTROLS, LEAST_FIRST, NO_MODEL, Tables, controls, records
 from xai_bench.report.wording import DASH
 
 
@@ -336,7 +336,11 @@ def everything(tables: Tables, dataset: str) -> Table | None:
     metrics = [
         m for m in tables.metrics if m in set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
     ]
-    kept = [m for m in AREAS if m in set(tables.retention.loc[tables.retention["dataset"] == dataset, "metric"])]
+    kept = [
+        m
+        for m in (*AREAS, *LEAST_FIRST)
+        if m in set(tables.retention.loc[tables.retention["dataset"] == dataset, "metric"])
+    ]
     times = {(r["model"], r["explainer"]): r for r in records(tables.cost(["dataset", "model", "explainer"]))
              if r["dataset"] == dataset}  # fmt: skip
     columns = [Column("Network", text=True), *[Column(wording.title(m), "Recovery") for m in metrics],

@@ -26,6 +26,10 @@ TITLES = {
     "auroc_suppressor": "AUROC, suppressors",
     "retention_retrained_area": "Retrained",
     "retention_masked_area": "Masked",
+    "retention_retrained_least_area": "Retrained, least relevant",
+    "retention_retrained_gap_area": "Retrained, difference",
+    "retention_masked_least_area": "Masked, least relevant",
+    "retention_masked_gap_area": "Masked, difference",
 }
 
 

@@ -53,7 +53,7 @@ class SparseSettings(Component):
     """Of Adam on everything that is not penalised, and of the refits; constant."""
     proximal: Literal["sgd", "adam"] = "sgd"
     """The gradient step on what is penalised, before its proximal step."""
-    proximal_rate: Positive = 0.1
+    proximal_rate: Positive = 0.03
     """Learning rate of that step."""
     l2_phi: Annotated[float, Field(ge=0)] = 1e-3
     """Of sum phi^2 along the path, in the spectral form; the refits have no penalty."""
@@ -126,7 +126,7 @@ class SparseSettings(Component):
         return lost > self.least_fall and lost > self.largest_fall * before
 
 
-TUNED: dict[Form, dict[str, Any]] = {"spectral": {}, "group_lasso": {"proximal": "sgd", "proximal_rate": 0.1}}
+TUNED: dict[Form, dict[str, Any]] = {"spectral": {}, "group_lasso": {"proximal_rate": 0.3}}
 """What differs from the defaults: the best of equally many tries a form, by ``benchmarks/choose_sparse.py``."""
 
 

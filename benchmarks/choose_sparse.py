@@ -4,7 +4,7 @@ Draws with data seeds 1000 to 1002, which no reported figure uses. A try is judg
 that the whole recipe ends with (path, choice, vote, refit) on rows that the recipe never saw; the truth has no say.
 For every dataset the loss is divided by the lowest one of the form; tries are ordered by the mean logarithm of that
 ratio. Six tries a form: two kinds of step with three rates each, on the same strengths. (Adam, whose steps do not
-shrink with the gradient, was run on seed 1000 only: at these strengths it gives no zeros in five tries of six.)
+shrink with the gradient, was run on seed 1000 only: at these strengths it leaves hardly any zeros.)
 
     python benchmarks/choose_sparse.py spectral
     python benchmarks/choose_sparse.py group_lasso

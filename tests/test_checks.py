@@ -28,6 +28,13 @@ FIELDS = {
     # captum perturbs one row at a time, in Python.
     "captum_kernel_shap": {"rows": 8, "n_samples": 40},
     "lime": {"rows": 8, "n_samples": 40},
+    # Few trees and short paths find one input of four as well.
+    "random_forest": {"trees": 20},
+    "random_forest_permutation": {"trees": 20},
+    "gradient_boosting": {"iterations": 20},
+    "tree_shap": {"trees": 20},
+    "boruta": {"runs": 3, "trees": 20},
+    "lassonet": {"hidden": [8], "lambda_start": 1.0, "path_multiplier": 1.2, "n_iters": [300, 5]},
 }
 
 

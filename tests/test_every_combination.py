@@ -30,6 +30,22 @@ FIELDS = {
     "mutual_information": {"rows": 50},
     "spectral_path": PATH,
     "group_lasso_path": PATH,
+    "smoothgrad": {"rows": 8, "nt_samples": 4},
+    "gradient_shap": {"rows": 8, "n_samples": 4},
+    "deeplift_shap": {"rows": 8, "background": 4},
+    "feature_ablation": {"rows": 4},
+    "occlusion": {"rows": 4, "stride": 2},
+    "shapley_sampling": {"rows": 2, "n_samples": 1},
+    "captum_kernel_shap": {"max_inputs": 64, "rows": 2, "n_samples": 20},
+    "lime": {"max_inputs": 64, "rows": 2, "n_samples": 20},
+    "mrmr": {"rows": 50},
+    "lasso": {"strengths": 3},
+    "random_forest": {"trees": 5},
+    "random_forest_permutation": {"trees": 5, "repeats": 1},
+    "gradient_boosting": {"iterations": 2, "repeats": 1},
+    "tree_shap": {"trees": 3, "rows": 5},
+    "boruta": {"runs": 2, "trees": 3},
+    "lassonet": {"hidden": [4], "lambda_start": 100.0, "path_multiplier": 4.0, "n_iters": [5, 2]},
 }
 
 
@@ -78,8 +94,10 @@ def test_done_or_unsupported(name, files, tmp_path):
     assert wrong.empty, wrong[["dataset", "model", "explainer", "reason"]].to_string()
     assert (cells.loc[cells["status"] == "unsupported", "reason"] != "").all()
     done = cells.loc[cells["status"] == "done", "explainer"].value_counts()
-    small_enough = set() if next(iter(results.draws.values()))["d"] <= 64 else {"shap_kernel", "shap_permutation"}
-    assert set(done.index) | {"oracle"} == {*registry.names("explainers"), "random", "oracle"} - small_enough
+    draw = next(iter(results.draws.values()))
+    limited = {e["name"] for e in explainers if "max_inputs" in e} if draw["d"] > 64 else set()
+    flat = set() if draw["feature_shape"] else {"occlusion"}
+    assert set(done.index) | {"oracle"} == {*registry.names("explainers"), "random", "oracle"} - limited - flat
     assert all(done[explainer] == len(MODELS) for explainer in ("lrp", "shap_deep", "saliency"))
     assert done["spectral"] == done["column_norm"] == 2
     assert_controls(results)

@@ -289,11 +289,21 @@ def test_lassonet_is_the_plain_call():
     seed = int(np.random.default_rng(7).integers(2**31))
     fields = {key: value for key, value in SHORT.items() if key != "hidden"}
     plain = LassoNetRegressor(hidden_dims=(8,), torch_seed=seed, verbose=0, device="cpu", **fields)
-    plain.path(X, y, X_val=X_valid, y_val=y_valid)
+    # Its strengths are relative to the loss: targets are standardised, as it asks for inputs.
+    plain.path(X, (y - y.mean()) / y.std(), X_val=X_valid, y_val=(y_valid - y.mean()) / y.std())
     found = LassoNet(**SHORT).select(p).relevance
     expected = plain.feature_importances_.numpy()
     assert np.isfinite(expected).all()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_lassonet_does_not_depend_on_the_units_of_the_target():
+    p = data_problem("regression")
+    found = LassoNet(**SHORT).select(p)
+    scaled = replace(p, y_train=8 * p.y_train - 4, y_valid=8 * p.y_valid - 4, generator=np.random.default_rng(7))
+    again = LassoNet(**SHORT).select(scaled)
+    np.testing.assert_allclose(again.relevance, found.relevance, rtol=1e-6)
+    assert again.valid_score == pytest.approx(found.valid_score, abs=1e-3)
 
 
 def test_lassonet_with_a_class_in_the_validation_rows_only():

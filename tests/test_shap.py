@@ -25,6 +25,7 @@ from tests.networks import (
     target_column,
 )
 from tests.reference import attributions as literal
+from xai_bench.errors import InputError
 from xai_bench.explainers.base import Problem, seeded
 from xai_bench.explainers.shap import (
     Shap,
@@ -107,6 +108,31 @@ def test_model_free_shap_is_the_plain_call_for_all_outputs(kind, method):
     plain = shap.PermutationExplainer(predict, masker, seed=0)(p.X_valid.numpy(), max_evals=80 * 13, silent=True)
     # 160 orders (80 and their reverses) drawn apart: what is left differs by standard errors.
     close(found, target_column(plain.values.reshape(7, D, -1), p), 0.05)
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["ExactExplainer", "PartitionExplainer", "SamplingExplainer"])
+def test_other_explainers_tend_to_the_exact_values(kind, method):
+    p = problem(network(4, CLASSES if kind == "classification" else 1), kind, n=3)
+    expected = row_by_row(lambda x, k: literal.shapley_values(p.model, x, p.X_train, k), p)
+    found = attributions(Shap(method=method, samples=3000 if method == "SamplingExplainer" else 50), p)
+    if method == "PartitionExplainer":  # Owen values of a tree over inputs: equal in sum only
+        expected, found = expected.sum(1), found.sum(1)
+    # 3000 coalitions of one background row each: standard errors of some per cent.
+    close(found, expected, 0.1 if method == "SamplingExplainer" else 1e-5)
+
+
+def test_exact_values_are_for_few_inputs():
+    reason = Shap(method="ExactExplainer").unsupported(problem(network(20)))
+    assert reason == "it evaluates every coalition of inputs: 20 inputs are above 14"
+
+
+def test_parameters_reach_shap():
+    p = problem(network(12), n=2)
+    few = attributions(Shap(method="KernelExplainer", samples=500, parameters={"l1_reg": "num_features(3)"}), p)
+    assert ((few != 0).sum(1) <= 3).all()
+    with pytest.raises(InputError, match="unknown entry 'nsamples' in 'parameters': KernelExplainer takes l1_reg"):
+        Shap(method="KernelExplainer", parameters={"nsamples": 3})
 
 
 @BOTH

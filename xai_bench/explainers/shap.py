@@ -16,31 +16,69 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from xai_bench.explainers.base import Clock, LocalExplainer, Needs, Problem
+from xai_bench.errors import InputError
+from xai_bench.explainers.base import Clock, LocalExplainer, Needs, Problem, rows_at_once
 from xai_bench.explainers.layers import layer_use, out_of_place
 from xai_bench.models.folding import fold_spectral
 
-Method = Literal["DeepExplainer", "GradientExplainer", "KernelExplainer", "PermutationExplainer"]
+Method = Literal[
+    "DeepExplainer",
+    "GradientExplainer",
+    "KernelExplainer",
+    "PermutationExplainer",
+    "SamplingExplainer",
+    "ExactExplainer",
+    "PartitionExplainer",
+]
+Parameters = dict[str, bool | int | float | str]
+
 BATCH = 8192
+EXACT_INPUTS = 14
+"""ExactExplainer evaluates every one of 2^d coalitions."""
+OFFERED = {
+    "KernelExplainer": ("l1_reg",),
+    "PermutationExplainer": ("batch_size",),
+    "ExactExplainer": ("batch_size",),
+    "PartitionExplainer": ("fixed_context", "batch_size"),
+}
+"""Arguments of the call that ``parameters`` may set."""
 
 
 class Shap(LocalExplainer):
-    """One of shap's explainers for networks, by the name of its class."""
+    """One of shap's explainers for networks, by the name of its class.
+
+    Passes of a row: Kernel and Sampling ``samples`` x ``background``, Permutation ``samples`` x (2d + 1) x
+    ``background``, Exact 2^d x ``background``.
+    """
 
     name: ClassVar[str] = "shap"
+    later: ClassVar[tuple[str, ...]] = ("parameters",)
 
     method: Method
     background: Annotated[int, Field(ge=1)] = 64
     """Training rows that stand for absent inputs."""
     samples: Annotated[int, Field(ge=1)] = 50
-    """Gradient: points a row. Kernel: coalitions a row, at least 2d. Permutation: permutations a row. Deep: not
-    used."""
+    """Gradient: points a row. Kernel and Sampling: coalitions a row, at least 2d. Permutation: permutations a row.
+    Partition: coalitions a row, for every input. Deep and Exact: not used."""
+    parameters: Parameters = {}
+    """Further arguments of the call, such as ``l1_reg`` of KernelExplainer (shap's default keeps ten inputs only)."""
+
+    @model_validator(mode="after")
+    def _known_parameters(self) -> Shap:
+        offered = OFFERED.get(self.method, ())
+        for name in self.parameters:
+            if name not in offered:
+                takes = ", ".join(offered) or "none"
+                raise InputError(f"unknown entry {name!r} in 'parameters': {self.method} takes {takes}")
+        return self
 
     def unsupported(self, problem: Problem) -> str | None:
         reason = super().unsupported(problem)
+        if reason is None and self.method == "ExactExplainer" and problem.d > EXACT_INPUTS:
+            return f"it evaluates every coalition of inputs: {problem.d} inputs are above {EXACT_INPUTS}"
         if reason or self.method != "DeepExplainer":
             return reason
         from shap.explainers._deep.deep_pytorch import op_handler
@@ -87,18 +125,31 @@ class Shap(LocalExplainer):
 
         def predict(X: NDArray) -> NDArray:
             with torch.no_grad():
-                parts = torch.as_tensor(X, dtype=background.dtype, device=background.device).split(BATCH)
+                rows = torch.as_tensor(X, dtype=background.dtype, device=background.device)
+                parts = rows.split(rows_at_once(BATCH, rows.shape[1]))
                 return torch.cat([model(part)[:, chosen] for part in parts]).cpu().numpy().astype(np.float64)
 
         reference, d = background.cpu().numpy(), background.shape[1]
-        if self.method == "KernelExplainer":
-            kernel = shap.KernelExplainer(predict, reference)
+        if self.method in ("KernelExplainer", "SamplingExplainer"):
+            kernel = getattr(shap, self.method)(predict, reference)
             samples = max(self.samples, 2 * d)  # with fewer the regression has no unique solution
             # shap's default keeps ten inputs only: all inputs are to be ranked.
-            return lambda X: kernel.shap_values(X, nsamples=samples, l1_reg=False, silent=True)
-        masker = shap.maskers.Independent(reference, max_samples=len(reference))
-        permutation = shap.PermutationExplainer(predict, masker, seed=int(problem.generator.integers(2**31)))
-        return lambda X: permutation(X, max_evals=self.samples * (2 * d + 1), silent=True).values
+            further = {"l1_reg": False, **self.parameters}
+            return lambda X: kernel.shap_values(X, nsamples=samples, silent=True, **further)
+        if self.method == "PartitionExplainer":
+            masker = shap.maskers.Partition(reference, max_samples=len(reference))
+            explainer, evaluations = shap.PartitionExplainer(predict, masker), self.samples * d
+        else:
+            masker = shap.maskers.Independent(reference, max_samples=len(reference))
+            if self.method == "ExactExplainer":
+                explainer, evaluations = shap.ExactExplainer(predict, masker), 2**d
+            else:
+                seed = int(problem.generator.integers(2**31))
+                explainer, evaluations = (
+                    shap.PermutationExplainer(predict, masker, seed=seed),
+                    self.samples * (2 * d + 1),
+                )
+        return lambda X: explainer(X, max_evals=evaluations, silent=True, **self.parameters).values
 
 
 class SideBySide(nn.Module):
@@ -144,7 +195,7 @@ def deep_values(
     """
     import shap
 
-    slots = min(slots or max(BATCH // (2 * len(background)), 1), len(X))
+    slots = min(slots or max(rows_at_once(BATCH, X.shape[1]) // (2 * len(background)), 1), len(X))
     with (clock or Clock()).setting_up():
         wide = SideBySide(out_of_place(model), slots).eval()
         wide.classes = wide.classes.to(X.device)
@@ -226,6 +277,8 @@ class ShapKernel(Shap):
     rows: Annotated[int, Field(ge=1)] = 32
     background: Annotated[int, Field(ge=1)] = 16
     samples: Annotated[int, Field(ge=1)] = 256
+    max_inputs: Annotated[int, Field(ge=1)] | None = 512
+    """One regression a row: its time grows as d^3, and its memory as d^2."""
 
 
 class ShapPermutation(Shap):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,12 +29,17 @@ from xai_bench.explainers.base import Evaluations, Problem, aggregated
 from xai_bench.explainers.captum import (
     LRP,
     Captum,
+    Deconvolution,
     DeepLift,
+    GradientShap,
+    GuidedBackprop,
     InputXGradient,
     IntegratedGradients,
     Saliency,
+    SmoothGrad,
 )
 from xai_bench.explainers.layers import fold_every_batch_norm, layer_use
+from xai_bench.explainers.perturbation import FeatureAblation, Lime, Occlusion, ShapleySampling
 from xai_bench.explainers.selectors import MutualInformation, PermutationImportance
 from xai_bench.explainers.shap import (
     Shap,
@@ -111,6 +117,41 @@ def test_predicted_class_is_explained_instead_of_the_true_one():
     found = Saliency(target="predicted_class").explain(p).relevance
     np.testing.assert_array_equal(found, Saliency().explain(other).relevance)
     assert not np.allclose(found, Saliency().explain(p).relevance)
+
+
+@pytest.mark.parametrize(
+    "explainer",
+    [
+        *(Saliency(), InputXGradient(), IntegratedGradients(), DeepLift(), LRP(), GuidedBackprop(), Deconvolution()),
+        *(FeatureAblation(), Occlusion(), ShapDeep(), ShapKernel(samples=64, background=20)),
+    ],
+    ids=lambda e: e.name,
+)
+def test_every_row_counts(explainer):
+    """Not the last one alone, as in a metric of shap (issue 4616), nor any other part."""
+    p = replace(problem(network(activation=nn.ReLU)), feature_shape=(2, 3))
+    single = []
+    for i in range(7):
+        one = replace(p, X_valid=p.X_valid[i : i + 1], y_valid=p.y_valid[i : i + 1])
+        single.append(explainer.explain(one).relevance)
+    close(explainer.explain(p).relevance, np.mean(single, 0))
+
+
+def test_every_input_of_a_picture_counts():
+    """Not the first channel alone, as in a metric of Quantus (issue 75)."""
+    p = replace(problem(network(24)), feature_shape=(4, 6))
+    for explainer in (Occlusion(), FeatureAblation(), Saliency(), ShapleySampling(n_samples=2)):
+        assert (explainer.explain(p).relevance > 0).all()
+
+
+@pytest.mark.parametrize("explainer", [SmoothGrad(), GradientShap(), ShapGradient(), Lime(n_samples=30)])
+def test_another_seed_changes_little_and_the_same_one_nothing(explainer):
+    """As reported of LIME (issue 683)."""
+    p = problem(network(), n=40)
+    first, again, other = (explainer.explain(p, seed=seed).relevance for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.corrcoef(first, other)[0, 1] > 0.8
 
 
 def test_rows_limit_what_is_explained():

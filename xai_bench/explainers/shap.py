@@ -134,8 +134,9 @@ class Shap(LocalExplainer):
             kernel = getattr(shap, self.method)(predict, reference)
             samples = max(self.samples, 2 * d)  # with fewer the regression has no unique solution
             # shap's default keeps ten inputs only: all inputs are to be ranked.
-            further = {"l1_reg": False, **self.parameters}
-            return lambda X: kernel.shap_values(X, nsamples=samples, silent=True, **further)
+            return lambda X: kernel.shap_values(
+                X, nsamples=samples, silent=True, **{"l1_reg": False, **self.parameters}
+            )
         if self.method == "PartitionExplainer":
             masker = shap.maskers.Partition(reference, max_samples=len(reference))
             explainer, evaluations = shap.PartitionExplainer(predict, masker), self.samples * d
@@ -145,11 +146,12 @@ class Shap(LocalExplainer):
                 explainer, evaluations = shap.ExactExplainer(predict, masker), 2**d
             else:
                 seed = int(problem.generator.integers(2**31))
-                explainer, evaluations = (
-                    shap.PermutationExplainer(predict, masker, seed=seed),
-                    self.samples * (2 * d + 1),
-                )
-        return lambda X: explainer(X, max_evals=evaluations, silent=True, **self.parameters).values
+                explainer = shap.PermutationExplainer(predict, masker, seed=seed)
+                evaluations = self.samples * (2 * d + 1)
+        # shap would lay out all coalitions of a permutation at once: 10 GiB at d = 4096.
+        masks = max(rows_at_once(BATCH, d) // len(reference), 1)
+        further = {"batch_size": masks, **self.parameters}
+        return lambda X: explainer(X, max_evals=evaluations, silent=True, **further).values
 
 
 class SideBySide(nn.Module):

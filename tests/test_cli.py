@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -233,7 +234,9 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, capsys):
     suite = tmp_path / "tiny.toml"
     suite.write_text(TINY.replace("data_seeds = [0]", f"data_seeds = {list(range(400))}"))
     command = [sys.executable, "-m", "xai_bench.cli", "run", str(suite), "--out", str(tmp_path), "--jobs", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background, their children would ignore the signal.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     store = tmp_path / "runs" / "tiny" / "results.sqlite"
     until = time.monotonic() + 60
     while time.monotonic() < until and not something_is_done(store.parent):

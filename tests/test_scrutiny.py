@@ -60,8 +60,8 @@ def results(tmp_path_factory) -> Results:
             "n_test": 20, "feature_names": [f"x{j + 1}" for j in range(D)], "feature_units": [], "feature_shape": None,
             "class_names": [], "target_name": "class", "target_units": "", "target_std": 1.0, "constant": [],
             "ceiling": 0.9, "roles": ["relevant"] * 2 + ["noise"] * 5 + ["redundant"], "graded": None, "groups": [],
-            "blocks": [], "resolution": None, "n_relevant": 2, "spearman_ceiling": None, "chance": CHANCE,
-            "notices": [],
+            "blocks": [], "windows": [], "resolution": None, "n_relevant": 2, "spearman_ceiling": None,
+            "chance": CHANCE, "notices": [],
         }  # fmt: skip
         draw = DrawRecord(f"draw{seed}", facts)
         for number in MODEL_SEEDS:

@@ -28,8 +28,15 @@ from xai_bench.models.sparse import (
 )
 from xai_bench.models.training import fit_many
 
-QUICK = SparseSettings(
-    hidden=(32, 16), learning_rate=3e-3, first_steps=300, ratio=2.25, levels=8, refit_steps=400, refit_checkpoints=20
+QUICK = SparseSettings(  # fewer steps than by default, and so larger ones
+    hidden=(32, 16),
+    learning_rate=3e-3,
+    proximal_rate=0.1,
+    first_steps=300,
+    ratio=2.25,
+    levels=8,
+    refit_steps=400,
+    refit_checkpoints=20,
 )
 PARTS = ("train", "valid", "test")
 

@@ -52,7 +52,7 @@ CASES = {
     "gaussian_correlated": Case("gaussian_correlated", {"n": 4000}),
     "null": Case("null", {"n": 2000, "d": 20}),
     "linear_sparse": Case("linear_sparse", {"n": 2000, "d": 1000}),
-    "mnist_01": Case("mnist_01", {}),
+    "mnist_01": Case("mnist_01", {}, (0.0, 0.01)),
     "mnist": Case("mnist", {}, (0.0, 0.01)),
 }
 

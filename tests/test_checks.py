@@ -22,7 +22,6 @@ from xai_bench.checks import (
 from xai_bench.explainers.base import Explainer, LocalExplainer
 
 # The generic wrappers have no default method. This one of captum's draws from torch's global stream.
-SHORT = {"hidden": [16, 8], "first_steps": 200, "level_steps": 100, "refit_steps": 200}
 FIELDS = {
     "captum": {"method": "ShapleyValueSampling"},
     "shap": {"method": "GradientExplainer"},
@@ -30,8 +29,6 @@ FIELDS = {
     "captum_kernel_shap": {"rows": 8, "n_samples": 40},
     "lime": {"rows": 8, "n_samples": 40},
     # Few trees and short paths find one input of four as well.
-    "spectral_path": SHORT,
-    "group_lasso_path": SHORT,
     "random_forest": {"trees": 20},
     "random_forest_permutation": {"trees": 20},
     "gradient_boosting": {"iterations": 20},

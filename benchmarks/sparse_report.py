@@ -177,7 +177,7 @@ def curves(runs: pd.DataFrame) -> str:
                     sizes, losses = np.maximum(run["sizes"], 0.5), run["losses"]
                     axis.plot(sizes, losses, "-", color=COLORS[form], lw=0.7, alpha=0.5)
                     axis.plot(sizes[run["level"]], losses[run["level"]], "o", color=COLORS[form], ms=3.4, mew=0)
-            if (relevant := group["relevant"].iloc[0]) is not None and len(relevant):
+            if isinstance(relevant := group["relevant"].iloc[0], list) and relevant:
                 axis.axvline(len(relevant), color=drawing.GREY, lw=0.8, ls=drawing.DASHES[2], zorder=0)
             axis.set(xscale="log", title=case, xlabel="inputs, mean over folds", ylabel="held-out loss")
         for axis in axes.ravel()[len(cases) :]:

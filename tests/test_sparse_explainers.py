@@ -9,9 +9,10 @@ import torch
 from xai_bench import registry
 from xai_bench.datasets.ring import Xor
 from xai_bench.errors import InputError
+from xai_bench.explainers import sparse
 from xai_bench.explainers.base import Problem
 from xai_bench.explainers.sparse import GroupLassoPath, SpectralPath
-from xai_bench.models.path import tuned
+from xai_bench.models.path import Diverged, tuned
 from xai_bench.models.sparse import sparse_path
 
 QUICK = {"hidden": (16, 8), "levels": 14, "first_steps": 200, "level_steps": 60, "refit_steps": 200}
@@ -67,3 +68,18 @@ def test_nothing_is_relevant_where_nothing_can_be_predicted(xor):
     shuffled = np.random.default_rng(1000).permutation(xor.y_train)
     found = SpectralPath(**QUICK).explain(problem_of(xor, shuffled), seed=0)
     np.testing.assert_array_equal(found.relevance, np.zeros(6))
+
+
+def test_steps_that_diverge_are_repeated_with_smaller_ones(monkeypatch):
+    rates = []
+
+    def picky(data, settings, seed):
+        rates.append(settings.proximal_rate)
+        if len(rates) < 3:
+            raise Diverged("too large")
+        return "followed"
+
+    monkeypatch.setattr(sparse, "sparse_path", picky)
+    settings = tuned("group_lasso")
+    assert sparse._followed(None, settings, 0) == "followed"
+    assert rates == pytest.approx([settings.proximal_rate * shrunk for shrunk in (1, 0.1, 0.01)])

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from xai_bench.datasets.base import Dataset
 from xai_bench.explainers.base import Explainer, Needs, Problem, first_layer
-from xai_bench.models.path import Count, Form, Rows, SparseSettings, tuned
-from xai_bench.models.sparse import sparse_path
+from xai_bench.models.path import Count, Diverged, Form, Rows, SparseSettings, tuned
+from xai_bench.models.sparse import SparsePath, sparse_path
 
 WINDOW = SparseSettings().window
 
@@ -62,13 +63,30 @@ class SpectralPath(Explainer):
             y = np.concatenate([problem.y_train.cpu().numpy(), problem.y_valid.cpu().numpy()])
             rows = Rows(X, y, problem.kind, problem.n_outputs, np.ones(train + valid))
             data, _ = rows.split(np.arange(train), np.arange(train, train + valid))
-            path = sparse_path(data, self.settings(), int(problem.generator.integers(2**31)))
+            path = _followed(data, self.settings(), int(problem.generator.integers(2**31)))
         result = np.zeros(problem.d)
         if path.support.any() and path.model is not None:
             weight = getattr(first_layer(path.model.module), "weight", None)
             assert isinstance(weight, Tensor)
             result[path.support] = weight.norm(dim=0).numpy()
         return result
+
+
+def _followed(data: Dataset, settings: SparseSettings, seed: int) -> SparsePath:
+    """The path; where its steps diverge (a plain layer with thousands of like inputs), again with a tenth of them.
+
+    Raises
+    ------
+    Diverged
+        If steps of a thousandth still do.
+    """
+    for shrunk in (1.0, 0.1, 0.01):
+        try:
+            rate = settings.proximal_rate * shrunk
+            return sparse_path(data, settings.model_copy(update={"proximal_rate": rate}), seed)
+        except Diverged:
+            continue
+    return sparse_path(data, settings.model_copy(update={"proximal_rate": settings.proximal_rate * 1e-3}), seed)
 
 
 class GroupLassoPath(SpectralPath):

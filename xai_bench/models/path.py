@@ -38,6 +38,10 @@ Count = Annotated[int, Field(ge=1)]
 Form = Literal["spectral", "group_lasso"]
 
 
+class Diverged(ValueError):
+    """The gradient steps are too large for the data: a weight is not finite."""
+
+
 class SparseSettings(Component):
     """The constants of the path. The defaults were fixed on data seeds that no reported figure uses."""
 
@@ -244,7 +248,7 @@ class Walk:
 
         Raises
         ------
-        ValueError
+        Diverged
             If a weight is not finite.
         """
         ahead = list(reversed(strengths))
@@ -255,7 +259,7 @@ class Walk:
             start = self._state()
             support = self.level(strength)
             if not self.stack.flat.isfinite().all():
-                raise ValueError(f"the path diverged at strength {strength:g}: lower proximal_rate or learning_rate")
+                raise Diverged(f"the path diverged at strength {strength:g}: lower proximal_rate or learning_rate")
             if (
                 before > 0
                 and strength > before * self.settings.finest

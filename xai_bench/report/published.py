@@ -66,13 +66,14 @@ def ours(tables: Tables, labels: dict[int, str], model: str, explainer: str) -> 
 
 
 def tables_of(tables: Tables) -> list[Table]:
-    """A table for each published dataset of the suite; [] if there is none with the published number of rows."""
+    """A table for each published dataset of the suite; [] if there is none of a published size."""
     suite, found = tables.results.suite, []
+    sizes = set(zip(_file()["dataset"], _file()["d"], strict=True))
     datasets: dict[str, dict[int, str]] = {}
     for entry in suite.get("datasets", []):
         fields = entry.get("fields", {})
         name, label = entry.get("name"), wording.without_paths(entry["label"])
-        if name in set(_file()["dataset"]) and fields.get("n") == ROWS and label in tables.datasets:
+        if (name, fields.get("d")) in sizes and fields.get("n") == ROWS and label in tables.datasets:
             datasets.setdefault(name, {}).setdefault(fields["d"], label)
     for name, labels in datasets.items():
         bodies = _bodies(tables, name, labels)

@@ -171,7 +171,7 @@ class Loop:
             return []
         untouched = [key for key in self.planned if key not in self.open]
         tasks = [task for key in untouched if (task := self._retention(key)) is not None]
-        self.progress.to_retain = len(self.open) + len(untouched)
+        self.progress.to_retain = len(self.planned)
         self.progress.retained = len(untouched) - len(tasks)
         return tasks
 
@@ -216,7 +216,7 @@ class Loop:
 
     def _tell(self, jobs: int | None) -> None:
         now = time.monotonic()
-        if now - self._looked > LOOK_EVERY:
+        if now - self._looked > LOOK_EVERY or not (self.waiting or self.running):
             self._looked = now
             self.progress.remaining, self.progress.unknown = remaining(self.left, self.measured, jobs or 1)
         self.on_progress(self.progress)

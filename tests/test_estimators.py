@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xai_bench
-from tests.toy import toy
+from tests.toy import QUICK, toy
 from xai_bench.errors import InputError
 from xai_bench.estimators import SpectralMLPClassifier, SpectralMLPRegressor
 from xai_bench.models.mlp import SpectralMLP
@@ -28,16 +28,6 @@ from xai_bench.models.sparse import Constant, SparseSettings
 from xai_bench.models.training import RowWeights, fit_many, fit_one
 
 SMALL = {"hidden": (16, 8), "epochs": 100, "random_state": 0}
-QUICK = SparseSettings(  # fewer steps than by default, and so larger ones
-    hidden=(32, 16),
-    learning_rate=3e-3,
-    proximal_rate=0.1,
-    first_steps=300,
-    ratio=2.25,
-    levels=8,
-    refit_steps=400,
-    refit_checkpoints=20,
-)
 PARTS = ("train", "valid", "test")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.toy import toy
+from tests.toy import QUICK, toy
 from xai_bench.component import stream_seed
 from xai_bench.datasets.ring import Xor
 from xai_bench.errors import InputError
@@ -28,16 +28,6 @@ from xai_bench.models.sparse import (
 )
 from xai_bench.models.training import fit_many
 
-QUICK = SparseSettings(  # fewer steps than by default, and so larger ones
-    hidden=(32, 16),
-    learning_rate=3e-3,
-    proximal_rate=0.1,
-    first_steps=300,
-    ratio=2.25,
-    levels=8,
-    refit_steps=400,
-    refit_checkpoints=20,
-)
 PARTS = ("train", "valid", "test")
 
 

@@ -13,6 +13,19 @@ def test_every_shipped_suite_is_valid():
         assert suite.load(name).name == name
 
 
+def test_the_paper_on_short_schedules_differs_in_the_schedules_only():
+    schedule = ("learning_rate", "batch_size", "epochs", "min_steps", "schedule", "checkpoints")
+
+    def rest(name):
+        config = suite.load(name).config()
+        for model in config["models"]:
+            for part in schedule:
+                del model["fields"][part]
+        return {key: value for key, value in config.items() if key not in ("name", "title")}
+
+    assert rest("paper") == rest("paper_full")
+
+
 def test_only_the_grid_is_expanded(tiny):
     tiny["datasets"] = [{"name": "xor", "n": 100, "grid": {"d": [4, 8]}}]
     tiny["models"] = [{"name": "mlp", "hidden": [10, 5]}]

@@ -1,10 +1,22 @@
-"""A small dataset for tests of the machinery: three inputs of ``d`` matter."""
+"""A small dataset for tests of the machinery, three of whose inputs matter, and a short sparse path."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from xai_bench.datasets.base import Dataset
+from xai_bench.models.path import SparseSettings
+
+QUICK = SparseSettings(  # fewer steps than by default, and so larger ones
+    hidden=(32, 16),
+    learning_rate=3e-3,
+    proximal_rate=0.1,
+    first_steps=300,
+    ratio=2.25,
+    levels=8,
+    refit_steps=400,
+    refit_checkpoints=20,
+)
 
 
 def toy(n: int = 300, d: int = 12, seed: int = 0, kind: str = "classification") -> Dataset:

@@ -15,6 +15,8 @@ from xai_bench.models.path import Count, Diverged, Form, Rows, SparseSettings, t
 from xai_bench.models.sparse import SparsePath, sparse_path
 
 WINDOW = SparseSettings().window
+SHRUNK = (1.0, 0.1, 0.01, 0.001)
+"""Shares of the step that are tried one after the other where the path diverges."""
 
 
 class SpectralPath(Explainer):
@@ -80,13 +82,14 @@ def _followed(data: Dataset, settings: SparseSettings, seed: int) -> SparsePath:
     Diverged
         If steps of a thousandth still do.
     """
-    for shrunk in (1.0, 0.1, 0.01):
+    for shrunk in SHRUNK:
+        smaller = settings.model_copy(update={"proximal_rate": settings.proximal_rate * shrunk})
         try:
-            rate = settings.proximal_rate * shrunk
-            return sparse_path(data, settings.model_copy(update={"proximal_rate": rate}), seed)
+            return sparse_path(data, smaller, seed)
         except Diverged:
-            continue
-    return sparse_path(data, settings.model_copy(update={"proximal_rate": settings.proximal_rate * 1e-3}), seed)
+            if shrunk == SHRUNK[-1]:
+                raise
+    raise AssertionError("no steps were tried")
 
 
 class GroupLassoPath(SpectralPath):

@@ -33,6 +33,10 @@ def test_the_stored_costs_are_the_forecast(tiny, tmp_path):
     trained = cells.drop_duplicates("model_key")["train_wall"].sum()
     other = sum(seconds for *_, seconds in results.provenance[-1]["seconds"])
     assert found.seconds == pytest.approx(explained + trained + other)
+    spent = results.provenance[-1]["spent"]
+    assert spent["explaining"] == pytest.approx(explained)
+    assert spent["training"] == pytest.approx(trained)
+    assert 0 < sum(spent.values()) <= results.provenance[-1]["wall"]
     assert found.text().startswith(f"about {duration(found.seconds)} on 1 worker, by what was measured here")
     both = forecast(tiny, out=tmp_path, jobs=2)
     assert both.seconds == pytest.approx(found.seconds / 2)

@@ -124,6 +124,7 @@ def build(
     provenance = {
         "started": "2026-01-01T00:00:00+00:00", "python": "3.11.7", "system": "Linux x86_64", "cores": 2, "jobs": 2,
         "threads": 1, "device": "cpu", "versions": {"torch": "2.13.0"}, "plugins": {},
+        "wall": 61.2, "spent": {"training": 20.0, "rest": 0.2, "explaining": 90.4},
     }  # fmt: skip
     with Store(folder / "results.sqlite") as store:
         number = store.begin(suite, plan, provenance)
@@ -151,6 +152,10 @@ def pages(folder: Path, **options: object) -> tuple[str, str]:
     """Page and summary of a store with these options."""
     target = write_report(build(folder / "store", **options), folder / "report").parent  # type: ignore[arg-type]
     return tuple((target / name).read_text(encoding="utf-8") for name in ("index.html", "summary.md"))  # type: ignore[return-value]
+
+
+def test_the_page_says_where_the_time_went(page):
+    assert "61 s of wall time before the report; of its workers: 90 s explaining, 20 s training" in page
 
 
 class Elements(HTMLParser):

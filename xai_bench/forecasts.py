@@ -17,7 +17,9 @@ from typing import NamedTuple
 from xai_bench.plan import Block
 
 TRAINING, RETENTION, SANITY, REST = "training", "retention", "sanity", "rest"
-"""Kinds of work beside the labels of explainers. ``rest``: loading, controls and scores of a block."""
+EXPLAINING = "explaining"
+"""Kinds of work; ``explaining`` stands for all explainers, by whose label a piece of work is named. ``rest``: starting
+a worker, loading, warming up, controls and scores of a block."""
 
 
 class Work(NamedTuple):
@@ -26,6 +28,11 @@ class Work(NamedTuple):
     what: str
     model: str
     dataset: str
+
+    @property
+    def kind(self) -> str:
+        """One of the kinds beside explainers, or ``explaining``."""
+        return self.what if self.what in (TRAINING, RETENTION, SANITY, REST) else EXPLAINING
 
 
 @dataclass(frozen=True)

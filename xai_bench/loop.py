@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,18 @@ from xai_bench.block import (
     set_up_worker,
 )
 from xai_bench.component import canonical_json, sha256
-from xai_bench.forecasts import REST, RETENTION, SANITY, TRAINING, Forecast, Measured, Work, remaining, work_of
+from xai_bench.forecasts import (
+    EXPLAINING,
+    REST,
+    RETENTION,
+    SANITY,
+    TRAINING,
+    Forecast,
+    Measured,
+    Work,
+    remaining,
+    work_of,
+)
 from xai_bench.store import CellResult, Costs, Measurement, Status, Store
 from xai_bench.suite import Entry, Suite
 from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, Started, ThisProcess, Workers
@@ -152,6 +163,8 @@ class Loop:
         self.progress = Progress(sum(len(block.cells) for block in todo), notices=notices)
         self.on_progress: Callable[[Progress], None] = lambda _: None
         self.number = 0
+        self.spent: defaultdict[str, float] = defaultdict(float)
+        """Wall seconds of all workers together, by kind of work; all explainers are one kind."""
         unjudged, unfollowed = self._unjudged(), self._unfollowed(todo)
         self.left = work_of(todo, store.train_seconds())
         for draw in [draw_blocks[0].draw for draw_blocks in plan.by_draw(todo).values()] if suite.retention else []:
@@ -185,7 +198,7 @@ class Loop:
         seconds, unknown = remaining(self.left, self.measured, jobs or 1)
         limit = self.suite.limits.seconds
         settled = self.store.settled(limit)
-        explained = sum(n for w, n in self.left.items() if w.what not in (TRAINING, RETENTION, SANITY, REST))
+        explained = sum(n for w, n in self.left.items() if w.kind == EXPLAINING)
         return Forecast(
             cells=self.progress.total,
             settled=sum(c.key in settled for blocks in self.planned.values() for b in blocks for c in b.cells),
@@ -254,12 +267,12 @@ class Loop:
             kind = Work(RETENTION, "", work.task.draw.dataset.label)
             self.left[kind] -= 1
             if work.judged is not None:
-                self.measured.add(kind, took)
+                self._charge(kind, took)
             self._store_retention(work.task, work.judged, _what(event))
         elif isinstance(work, _OpenSanity):
             self.left[_sanity_of(work.task.block)] -= 1
             if work.found is not None:
-                self.measured.add(_sanity_of(work.task.block), took)
+                self._charge(_sanity_of(work.task.block), took)
             self._store_sanity(work.task, work.found, _what(event))
         elif isinstance(event, Died | OverTime | Raised):
             self._cut(work, event)
@@ -309,7 +322,7 @@ class Loop:
             if work.prepared.draw is not None:
                 self.measured.inputs[dataset] = work.prepared.draw.content["d"]
             if work.prepared.model is not None:
-                self.measured.add(Work(TRAINING, model, dataset), work.prepared.model.content["train_wall"])
+                self._charge(Work(TRAINING, model, dataset), work.prepared.model.content["train_wall"])
                 self.left[Work(TRAINING, model, dataset)] -= 1
         labels = {cell.key: cell.label for cell in work.block.cells if cell.explainer is not None}
         for cell in work.cells:
@@ -317,7 +330,11 @@ class Loop:
                 kind = Work(labels[cell.key], model, dataset)
                 self.left[kind] -= 1
                 if cell.status != "failed":
-                    self.measured.add(kind, cell.costs.setup_wall + cell.costs.explain_wall)
+                    self._charge(kind, cell.costs.setup_wall + cell.costs.explain_wall)
+
+    def _charge(self, work: Work, seconds: float) -> None:
+        self.measured.add(work, seconds)
+        self.spent[work.kind] += seconds
 
     def _measure_rest(self, work: _OpenBlock, took: float) -> None:
         """What a block took beside its training and its explanations."""
@@ -325,7 +342,7 @@ class Loop:
         trained = prepared.model.content["train_wall"] if prepared is not None and prepared.model is not None else 0.0
         explained = sum(cell.costs.setup_wall + cell.costs.explain_wall for cell in work.cells)
         kind = Work(REST, work.block.model_label, work.block.draw.dataset.label)
-        self.measured.add(kind, max(took - trained - explained, 0.0))
+        self._charge(kind, max(took - trained - explained, 0.0))
 
     def _closed(self, block: plan.Block) -> None:
         """No cell of a block is open any more: its sanity, and after the last block of a draw its retention."""

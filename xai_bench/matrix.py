@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,13 +64,14 @@ def run(
     with Store(folder / "results.sqlite") as store:
         _score_by_new_metrics(store, asked.planned)
         loop = _loop(asked, store, earlier)
-        facts = {**provenance(jobs), "left_out": notices.copy()}
+        facts, begun = {**provenance(jobs), "left_out": notices.copy()}, time.monotonic()
         number = store.begin(suite.config(), _plan_rows(asked.planned), facts)
         try:
             loop.run(jobs, number, on_progress)
             facts |= {"finished": _now(), "cells": loop.progress.finished}
         finally:
-            store.end(number, {**facts, "seconds": loop.measured.summary()})
+            spent = {"wall": time.monotonic() - begun, "spent": dict(loop.spent)}
+            store.end(number, {**facts, **spent, "seconds": loop.measured.summary()})
         return store.results()
 
 

@@ -256,6 +256,7 @@ def runs(tables: Tables) -> list[dict[str, str]]:
             "Python": record.get("python", ""),
             "System": record.get("system", ""),
             "Cores": record.get("cores", ""),
+            "Took": _took(record),
             "Jobs": record.get("jobs") or "1, in one process",
             "Threads a job": record.get("threads", ""),
             "Device": record.get("device", ""),
@@ -265,6 +266,24 @@ def runs(tables: Tables) -> list[dict[str, str]]:
         }
         result.append({name: wording.without_paths(value) for name, value in row.items() if str(value)})
     return result
+
+
+SPENT = {
+    "explaining": "explaining",
+    "training": "training",
+    "retention": "retention",
+    "sanity": "sanity",
+    "rest": "starting workers, loading, warming up, controls and scores",
+}
+
+
+def _took(record: dict[str, Any]) -> str:
+    """How long a run took before its report, and where the time of its workers went, largest first."""
+    if not record.get("spent"):
+        return ""
+    seconds = sorted(record["spent"].items(), key=lambda pair: -pair[1])
+    parts = [f"{value:,.0f} s {SPENT[kind]}" for kind, value in seconds if value >= 0.5]
+    return f"{record['wall']:,.0f} s of wall time before the report; of its workers: {', '.join(parts) or 'under 1 s'}"
 
 
 def settings(tables: Tables) -> list[dict[str, Any]]:

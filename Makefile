@@ -12,7 +12,10 @@ test: $(VENV)/installed
 	$(BIN)/pytest -n auto
 
 bench: $(VENV)/installed
-	$(BIN)/pytest benchmarks -o addopts= --benchmark-only --benchmark-columns=median,min,max,rounds
+	mkdir -p .benchmarks
+	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks -o addopts= --benchmark-only --benchmark-columns=median,min,max,rounds \
+	  --benchmark-json=.benchmarks/speed.json
+	$(BIN)/python benchmarks/speed_report.py .benchmarks/speed.json
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xai_bench import forecast, read, run
-from xai_bench.forecasts import Forecast, Measured, Work, duration, remaining
+from xai_bench.forecasts import Forecast, Measured, Work, at_size, duration, remaining
 
 
 def test_nothing_known_is_said_and_nothing_is_written(tiny, tmp_path):
@@ -49,6 +49,13 @@ def test_the_stored_costs_are_the_forecast(tiny, tmp_path):
     assert len(after.provenance) == 1
 
 
+def test_the_power_of_the_inputs_is_fitted():
+    assert at_size(100, [(10, 3.0)]) == pytest.approx(30.0), "one size: in proportion"
+    assert at_size(100, [(10, 3.0), (20, 3.0), (40, 3.0)]) == pytest.approx(3.0)
+    assert at_size(80, [(10, 1.0), (20, 4.0), (40, 16.0)]) == pytest.approx(64.0)
+    assert at_size(100, [(10, 4.0), (20, 2.0)]) == pytest.approx(8**0.5), "it never falls"
+
+
 def test_other_datasets_and_networks_count_by_the_number_of_inputs():
     measured = Measured()
     measured.inputs = {"small": 10, "large": 100, "huge": 1000}
@@ -56,8 +63,8 @@ def test_other_datasets_and_networks_count_by_the_number_of_inputs():
         measured.add(Work("lrp", "mlp", "small"), seconds)
     measured.add(Work("lrp", "mlp", "large"), 40.0)
     assert measured.seconds(Work("lrp", "mlp", "small")) == 2.0
-    assert measured.seconds(Work("lrp", "mlp", "huge")) == pytest.approx(1000 * (0.2 + 0.4) / 2)
-    assert measured.seconds(Work("lrp", "spectral_mlp", "small")) == pytest.approx(10 * 0.3)
+    assert measured.seconds(Work("lrp", "mlp", "huge")) == pytest.approx(40 * 20), "20 times at 10 times the inputs"
+    assert measured.seconds(Work("lrp", "spectral_mlp", "small")) == pytest.approx(2.0)
     assert measured.seconds(Work("lrp", "mlp", "unseen")) == 21.0
     assert measured.seconds(Work("lime", "mlp", "small")) is None
     work = {Work("lrp", "mlp", "small"): 3, Work("lime", "mlp", "small"): 1, Work("training", "mlp", "small"): 1}

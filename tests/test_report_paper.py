@@ -70,8 +70,8 @@ def test_histograms_are_shares_of_a_class(tmp_path):
         "x1: relevant (1)", "x2: relevant (0.5)", "x3: noise", "x4: noise", "x5: noise", "x6: noise",
     ]  # fmt: skip
     assert {"class no", "class yes"} <= set(texts)
-    strokes = re.findall(rf'<path d="([^"]+)"[^>]*stroke: {histograms.CLASSES[0]}', svg)
-    points = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", strokes[0]), dtype=float)
+    strokes = re.findall(rf'<path d="([^"]+)"[^>]*stroke:{histograms.CLASSES[0]}', svg)
+    points = np.array(re.findall(r"[ML]([\d.]+) ([\d.]+)", strokes[0]), dtype=float)
     heights = (points[:, 1].max() - points[:, 1])[1:-1:2]
     assert heights / heights.max() == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=0.01)
 

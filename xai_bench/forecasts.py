@@ -1,7 +1,7 @@
 """How long a run will take: from what was measured in the same store, never from a guess.
 
 The model is as cheap as it can be. A kind of work takes the median of what it took on the same dataset; where it was
-not measured there, its median seconds per input on the others, times the number of inputs; for an explainer on another
+not measured there, what a power of the number of inputs says that was fitted to the others; for an explainer on another
 network, what it took on any. What was never measured is named, not guessed.
 """
 
@@ -11,7 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 from typing import NamedTuple
 
 from xai_bench.plan import Block
@@ -122,11 +122,23 @@ class Measured:
         for seen in ([pair for pair in same if pair[0].model == work.model], same):
             if not seen:
                 continue
-            rates = [median(values) / self.inputs[w.dataset] for w, values in seen if self.inputs.get(w.dataset)]
-            if d and rates:
-                return median(rates) * d
+            sizes = [(self.inputs[w.dataset], median(values)) for w, values in seen if self.inputs.get(w.dataset)]
+            if d and sizes:
+                return at_size(d, sizes)
             return median(median(values) for _, values in seen)
         return None
+
+
+def at_size(d: int, measured: Collection[tuple[int, float]]) -> float:
+    """Seconds at ``d`` inputs, by those (inputs, seconds): a power of d, fitted to logarithms.
+
+    The power lies between 0 and 2. It is 1 where all were measured at one size.
+    """
+    x, y = [math.log(size) for size, _ in measured], [math.log(max(seconds, 1e-6)) for _, seconds in measured]
+    mean_x, mean_y = mean(x), mean(y)
+    spread = sum((a - mean_x) ** 2 for a in x)
+    power = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread if spread else 1.0
+    return math.exp(mean_y + min(max(power, 0.0), 2.0) * (math.log(d) - mean_x))
 
 
 def work_of(todo: Iterable[Block], trained: Collection[str]) -> Counter[Work]:

@@ -116,11 +116,24 @@ def svg(figure: Figure, key: str) -> str:
     text = re.sub(r"\sid=\"([\w.-]+)\"", lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
     text = re.sub(r"(href=\"#|url\(#)([\w.-]+)", lambda m: m[1] + short[m[2]], text)
     text = text.replace("xlink:href", "href")
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    text = re.sub(r"(\d+\.\d)\d+", r"\1", text)
+    text = re.sub(
+        r'(?<= d=")[^"]*', lambda m: re.sub(r"\s*([A-Za-z])\s*", r"\1", m[0].replace(".0 ", " ")).strip(), text
+    )
     text = text.replace("'DejaVu Sans'", FONT).replace('"DejaVu Sans"', FONT)
     text = re.sub(r"font-family: ?[^;\"]*;?", "", text)
+    text = re.sub(r"(<g[^>]*)>\s*((?:<use [^>]*/>\s*)+)</g>", _one_style, text)
     size = re.search(r"<svg[^>]*viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)
     assert size is not None
     opening = f'<svg viewBox="0 0 {size[1]} {size[2]}" data-width="{float(size[1]):.0f}" aria-hidden="true">'
     text = re.sub(r"<svg[^>]*>", opening, text, count=1)
     return re.sub(r"\n\s*", "\n", text).strip()
+
+
+def _one_style(group: re.Match[str]) -> str:
+    """A group of marks that look alike, with their style said once."""
+    looks = set(re.findall(r' style="[^"]*"', group[2]))
+    if len(looks) != 1 or len(re.findall(" style=", group[2])) != group[2].count("<use ") or " style=" in group[1]:
+        return group[0]
+    (look,) = looks
+    return f"{group[1]}{look}>\n{group[2].replace(look, '')}</g>"

@@ -1,0 +1,89 @@
+"""Every explainer at its defaults beside its library's documented call: same network, same rows, d = 20 to 4096."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from documented import documented, one_row_at_a_time
+
+from xai_bench import registry
+from xai_bench.block import warm_up
+from xai_bench.explainers.base import Explainer, Problem
+from xai_bench.models.mlp import MLP, SpectralMLP
+
+SIZES = (20, 64, 784, 4096)
+GENERIC = ("captum", "shap")
+LARGEST = {
+    **dict.fromkeys(("shapley_sampling", "lime", "captum_kernel_shap", "shap_kernel"), 64),
+    **dict.fromkeys(("feature_ablation", "occlusion", "shap_permutation", "permutation_importance"), 784),
+    **dict.fromkeys(("random_forest", "random_forest_permutation", "mutual_information"), 784),
+    **dict.fromkeys(("gradient_boosting", "lasso", "boruta", "mrmr"), 784),
+    **dict.fromkeys(("lassonet", "spectral_path", "group_lasso_path"), 20),
+}
+"""Inputs up to which a method is run: beyond, one round takes minutes."""
+SLOW = {"lassonet", "spectral_path", "group_lasso_path", "boruta"}
+FEW_ROWS = 32
+"""Rows explained by methods that perturb inputs one by one, from 784 inputs on."""
+FEW = ("feature_ablation", "occlusion", "shap_permutation")
+
+
+def problem_of(explainer: Explainer, d: int) -> Problem:
+    """A network with the default widths on d inputs, and as many validation rows as the explainer explains."""
+    data = registry.create("datasets", "xor", {"n": 3000, "d": d}).load(0).standardised()
+    shared: dict[str, Any] = {"batch_norm": (False,), "dropout": (0.0,), "activations": ("relu",)}
+    architecture = (SpectralMLP if explainer.needs == "spectral" else MLP)(**shared)
+    model = architecture.build(d, data.n_outputs, torch.Generator().manual_seed(0)).eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    rows = min(getattr(explainer, "rows", len(data.y_valid)), len(data.y_valid))
+    side = int(d**0.5)
+    shape = (side, side) if explainer.name == "occlusion" and side * side == d else None
+    X_train, y_train = torch.from_numpy(data.X_train), torch.from_numpy(data.y_train)
+    X_valid, y_valid = torch.from_numpy(data.X_valid[:rows]), torch.from_numpy(data.y_valid[:rows])
+    return Problem(model, X_train, y_train, X_valid, y_valid, data.kind, data.n_outputs, shape)
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(name, d, id=f"{name}-{d}", marks=pytest.mark.benchmark(group=f"one ranking, d = {d}"))
+        for name in registry.names("explainers")
+        if name not in GENERIC
+        for d in SIZES
+        if d <= LARGEST.get(name, max(SIZES))
+    ]
+
+
+@pytest.mark.parametrize(("name", "d"), cases())
+def test_explain(side_by_side, name, d):
+    few = name in FEW and d >= 784
+    explainer = registry.create("explainers", name, {"rows": FEW_ROWS} if few else {})
+    problem = problem_of(explainer, d)
+    if reason := explainer.unsupported(problem):
+        pytest.skip(reason)
+    warm_up(explainer)
+    theirs = documented(explainer, problem)
+    facts = {"table": "attribution", "method": name, "d": d, "rows": len(problem.X_valid)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if theirs is not None:
+            side_by_side(lambda: explainer.explain(problem), theirs, rounds=7, **facts)
+        else:
+            benchmark = side_by_side.benchmark
+            rounds = 2 if name in SLOW else 5
+            benchmark.pedantic(explainer.explain, (problem,), rounds=rounds, warmup_rounds=0 if name in SLOW else 1)
+            benchmark.extra_info.update(facts, ours=list(benchmark.stats.stats.data))
+
+
+@pytest.mark.benchmark(group="one row at a time")
+@pytest.mark.parametrize("name", ["saliency", "integrated_gradients", "lrp"])
+def test_rows_in_a_loop(side_by_side, name):
+    """Whole batches beside a loop over rows, d = 64."""
+    explainer = registry.create("explainers", name, {})
+    problem = problem_of(explainer, 64)
+    facts = {"table": "loop", "method": name, "d": 64, "rows": len(problem.X_valid)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        side_by_side(lambda: explainer.explain(problem), lambda: one_row_at_a_time(explainer, problem), **facts)

@@ -116,7 +116,10 @@ def svg(figure: Figure, key: str) -> str:
     text = re.sub(r"\sid=\"([\w.-]+)\"", lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
     text = re.sub(r"(href=\"#|url\(#)([\w.-]+)", lambda m: m[1] + short[m[2]], text)
     text = text.replace("xlink:href", "href")
-    text = re.sub(r"(\d+\.\d)\d+", r"\1", text)
+    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    text = re.sub(r'(?<= d=")[^"]*', _lean_path, text)
+    text = re.sub(r'(?<= [xy]=")([\d-]+\.\d)\d*', r"\1", text)
+    text = re.sub(r'(?<= style=")[^"]*', lambda m: re.sub(r"([:;]) +", r"\1", m[0]), text)
     text = re.sub(
         r'(?<= d=")[^"]*', lambda m: re.sub(r"\s*([A-Za-z])\s*", r"\1", m[0].replace(".0 ", " ")).strip(), text
     )
@@ -137,3 +140,8 @@ def _one_style(group: re.Match[str]) -> str:
         return group[0]
     (look,) = looks
     return f"{group[1]}{look}>\n{group[2].replace(look, '')}</g>"
+
+
+def _lean_path(path: re.Match[str]) -> str:
+    """The commands of a path at a tenth of a unit, without blanks that nothing needs."""
+    return re.sub(r"\s*([A-Za-z])\s*", r"\1", re.sub(r"(\d\.\d)\d+", r"\1", path[0]))

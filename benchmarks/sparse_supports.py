@@ -65,7 +65,7 @@ CASES = {
     "gaussian_correlated": Case("gaussian_correlated", {"n": 4000}),
     "null": Case("null", {"n": 2000, "d": 20}),
     "linear_sparse": Case("linear_sparse", {"n": 2000, "d": 1000}),
-    # Steps of .3 let idle pixels leave at weak strengths, where some 100 others stay; beyond five strengths they shake
+    # Steps of .3 let idle pixels leave at weak strengths, where some 50 others stay; beyond five strengths they shake
     # the networks. The tolerance and both fields were chosen on data seeds 1000 to 1002.
     "mnist_01": Case(
         "mnist_01",

@@ -124,7 +124,18 @@ class JudgedPath:
     refit_cpu: float
 
     def choose(self, settings: SparseSettings) -> SparsePath:
-        """One level, and the inputs on which its folds agree; both kinds of judge by the same rule."""
+        """One level, and the inputs on which its folds agree; both kinds of judge by the same rule.
+
+        Raises
+        ------
+        InputError
+            If refits are to judge and were not made.
+        """
+        if settings.judged_by not in self.judgements:
+            raise InputError(
+                "sparse_path: expected refits to judge, and the path has no refits: walk with judged_by = 'refit', or "
+                "choose with 'path'"
+            )
         sizes, w, judged = self.supports.sum(2).mean(1), self.weight, self.judgements[settings.judged_by]
         level, differences, errors = sparsest_within_one_error(
             judged.losses, sizes, w, judged.shortfalls, settings.tolerance

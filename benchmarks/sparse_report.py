@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from xai_bench.report import drawing, pixels
@@ -126,7 +127,7 @@ class Goal(NamedTuple):
         few, good = self.met(runs)
         return (
             f"at most {self.pixels} pixels on {few.sum()}, {self.accuracy} on {good.sum()}, both on "
-            f"{(few & good).sum()} of {len(runs)} seeds"
+            f"{(few & good).sum()} of {len(runs)} seeds ({words(sorted(runs['seed'].tolist()))})"
         )
 
 
@@ -152,13 +153,13 @@ def pictures_table(runs: pd.DataFrame) -> Table:
     for key, group in runs.groupby(READING, sort=False, observed=True):
         few, good = GOALS[key[0]].met(group)
         rows.append([
-            reading(*key), str(len(group)),
+            reading(*key), f"{(few & good).sum()} of {len(group)}",
             counted_pixels(group["support"].map(len)), mean_score(group, "chosen"), mean_score(group, "all"),
             counted_pixels(group["unrefitted_inputs"]), mean_score(group, "unrefitted"),
-            f"{(few & good).sum()} of {len(group)}", f"{stability(chosen(group)):.2f}", cpu(group),
+            f"{stability(chosen(group)):.2f}", cpu(group),
         ])  # fmt: skip
-    head = ["Data, form, choice", "Seeds", "Pixels: mean (range)", "Accuracy, refitted", "Accuracy, all pixels",
-            "Pixels of the path's network", "Its accuracy, not retrained", "As asked", "Stability",
+    head = ["Data, form, choice", "As asked", "Pixels: mean (range)", "Accuracy, refitted", "Accuracy, all pixels",
+            "Pixels of the path's network", "Its accuracy, not retrained", "Stability",
             "CPU seconds: walk + refits"]  # fmt: skip
     return Table("Pictures: pixels and accuracy over data seeds", head, rows)
 
@@ -192,9 +193,10 @@ def sentences(known: pd.DataFrame, pictures: pd.DataFrame) -> list[str]:
         gaps = [scores["all"] - scores["chosen"] for scores in group["scores"]]
         own = counted_pixels(group["unrefitted_inputs"])
         if goal.retrained:
+            side = "below" if np.mean(gaps) >= 0 else "above"
             line = (
                 f"{counted_pixels(group['support'].map(len))} of {d} pixels; refitted on them the accuracy is "
-                f"{np.mean(gaps):.4f} below that of all pixels"
+                f"{abs(np.mean(gaps)):.4f} {side} that of all pixels"
             )
         else:
             line = (
@@ -219,6 +221,21 @@ def verdict(spectral: pd.Series, plain: pd.Series) -> str:
     return f"{text}. All else is the same: path, folds, refits, choice and vote, and as many tries for the step."
 
 
+def plain_numbers(axis: Axes) -> None:
+    """Ticks of log axes as 0.1, 1, 10: text is drawn as it is, powers would show their markup."""
+    for side in (axis.xaxis, axis.yaxis):
+        if side.get_scale() != "linear":
+            side.set_major_formatter("{x:g}")
+            side.set_minor_formatter("")
+
+
+def words(seeds: list[int]) -> str:
+    """Numbers that follow each other by the first and the last."""
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
 def curves(runs: pd.DataFrame) -> str:
     """Held-out loss against the number of inputs, a panel a dataset, a line a seed."""
     cases = list(dict.fromkeys(runs["case"]))
@@ -237,6 +254,7 @@ def curves(runs: pd.DataFrame) -> str:
             if isinstance(relevant := group["relevant"].iloc[0], list) and relevant:
                 axis.axvline(len(relevant), color=drawing.GREY, lw=0.8, ls=drawing.DASHES[2], zorder=0)
             axis.set(xscale="log", title=case, xlabel="inputs, mean over folds", ylabel="held-out loss")
+            plain_numbers(axis)
         for axis in axes.ravel()[len(cases) :]:
             axis.set_axis_off()
         return drawing.svg(figure, "curves")
@@ -257,6 +275,8 @@ def along_the_path(runs: pd.DataFrame) -> str:
                     sizes = np.array(run["sizes"])[1 : len(strengths) + 1]
                     axis.plot(strengths, sizes, ".-", color=COLORS[form], lw=1.2, ms=4)
             axis.set(xscale="log", yscale="symlog", title=case, xlabel="strength", ylabel="inputs, mean over folds")
+            axis.set_ylim(bottom=0)
+            plain_numbers(axis)
         for axis in axes.ravel()[len(cases) :]:
             axis.set_axis_off()
         return drawing.svg(figure, "path")
@@ -280,7 +300,7 @@ def write(path: Path = RUNS) -> None:
     known, pictures = runs[runs["relevant"].notna()], runs[runs["relevant"].isna()]
     tables = [supports_table(known)] if len(known) else []
     tables += [pictures_table(pictures)] if len(pictures) else []
-    seeds = ", ".join(str(seed) for seed in sorted(runs["seed"].unique()))
+    seeds = words(sorted(runs["seed"].unique().tolist()))
     environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(HERE / "templates"), PackageLoader("xai_bench.report")]),
         autoescape=lambda name: name is not None and ".html" in name,

@@ -94,8 +94,8 @@ class SparseSettings(Component):
     judged_by: Judge = "refit"
     """Whose held-out losses choose the strength. ``refit``: networks trained from scratch on every support, without
     penalty; right where the inputs are what is wanted, or a network is refitted on them. ``path``: the path's own
-    networks, which the penalty shrinks; right where one of them is used as it is (``models.sparse.walked``). It keeps
-    more inputs, and nothing is refitted on the way."""
+    networks, which the penalty shrinks; right where one of them is used as it is (``models.sparse.walked``). At one
+    tolerance it tends to keep more inputs, and nothing is refitted on the way."""
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:

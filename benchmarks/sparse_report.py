@@ -5,6 +5,7 @@ python benchmarks/sparse_report.py               # anew from reports/sparse/runs
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from xai_bench.report import drawing, pixels
@@ -20,6 +22,8 @@ HERE = Path(__file__).parent
 RUNS = HERE.parent / "reports" / "sparse" / "runs.jsonl"
 FORMS = {"spectral": "spectral", "group_lasso": "group lasso"}
 COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
+JUDGES = {"refit": "refits judge", "path": "its own networks judge"}
+READING = ["case", "judged_by", "tolerance", "form"]
 SIDE = 28
 
 
@@ -38,14 +42,15 @@ class Table(NamedTuple):
 
 
 def read(path: Path) -> pd.DataFrame:
-    """One row a run and tolerance, in a fixed order; of runs that were repeated the last."""
+    """One row a run and reading, in a fixed order; of runs that were repeated the last."""
     frame = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
-    keys = ["case", "form", "seed", "tolerance"]
+    frame["judged_by"] = pd.Categorical(frame["judged_by"].fillna("refit"), list(JUDGES))
+    keys = [*READING, "seed"]
     frame = frame.drop_duplicates(keys, keep="last")
     order = {case: i for i, case in enumerate(dict.fromkeys(frame["case"].sort_values()))}
     frame["order"] = frame["d"] + frame["relevant"].isna() * 1e6 + frame["case"].map(order) / 1e3
     frame["form"] = pd.Categorical(frame["form"], list(FORMS))
-    return frame.sort_values(["order", "tolerance", "form", "seed"], ignore_index=True)
+    return frame.sort_values(["order", "judged_by", "tolerance", "form", "seed"], ignore_index=True)
 
 
 def chosen(runs: pd.DataFrame) -> NDArray[np.bool_]:
@@ -102,22 +107,75 @@ def supports_table(runs: pd.DataFrame) -> Table:
     return Table("Exact supports over data seeds", head, rows)
 
 
+class Goal(NamedTuple):
+    """What is asked of a set of pictures: so few pixels, and so good on test rows."""
+
+    pixels: int
+    retrained: bool
+    accuracy: str
+
+    def met(self, runs: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(runs,) few enough, and (runs,) good enough."""
+        if self.retrained:
+            lost = np.array([scores["all"] - scores["chosen"] for scores in runs["scores"]])
+            return runs["support"].map(len).to_numpy() <= self.pixels, lost <= 0.01 + 1e-9
+        own = np.array([scores.get("unrefitted", np.nan) for scores in runs["scores"]])
+        return runs["unrefitted_inputs"].to_numpy() <= self.pixels, own >= 0.99
+
+    def counted(self, runs: pd.DataFrame) -> str:
+        """In words."""
+        few, good = self.met(runs)
+        return (
+            f"at most {self.pixels} pixels on {few.sum()}, {self.accuracy} on {good.sum()}, both on "
+            f"{(few & good).sum()} of {len(runs)} seeds ({words(sorted(runs['seed'].tolist()))})"
+        )
+
+
+GOALS = {
+    "mnist_01": Goal(30, False, "at least .99"),
+    "mnist": Goal(150, True, "at most .01 below all pixels"),
+}
+
+
+def counted_pixels(sizes: pd.Series) -> str:
+    """Mean and range."""
+    return f"{sizes.mean():.1f} ({sizes.min():.0f} to {sizes.max():.0f})"
+
+
+def reading(case: str, judge: str, tolerance: float, form: str) -> str:
+    """What a row of the pictures is about."""
+    return f"`{case}`, {FORMS[form]}, {JUDGES[judge]}, tolerance {tolerance:g}"
+
+
 def pictures_table(runs: pd.DataFrame) -> Table:
-    """One row a set of pictures, tolerance and form."""
+    """One row a set of pictures, judge, tolerance and form."""
     rows = []
-    for (case, tolerance, form), group in runs.groupby(["case", "tolerance", "form"], sort=False, observed=True):
-        sizes, own = group["support"].map(len), group["unrefitted_inputs"]
+    for key, group in runs.groupby(READING, sort=False, observed=True):
+        few, good = GOALS[key[0]].met(group)
         rows.append([
-            f"`{case}`, tolerance {tolerance:g}, {FORMS[form]}",
-            f"{sizes.mean():.1f} ({sizes.min()} to {sizes.max()})",
-            mean_score(group, "chosen"), mean_score(group, "all"),
-            f"{own.mean():.1f} ({own.min():.0f} to {own.max():.0f})", mean_score(group, "unrefitted"),
+            reading(*key), f"{(few & good).sum()} of {len(group)}",
+            counted_pixels(group["support"].map(len)), mean_score(group, "chosen"), mean_score(group, "all"),
+            counted_pixels(group["unrefitted_inputs"]), mean_score(group, "unrefitted"),
             f"{stability(chosen(group)):.2f}", cpu(group),
         ])  # fmt: skip
-    head = ["Data, form", "Pixels: mean (range)", "Accuracy, refitted", "Accuracy, all pixels",
+    head = ["Data, form, choice", "As asked", "Pixels: mean (range)", "Accuracy, refitted", "Accuracy, all pixels",
             "Pixels of the path's network", "Its accuracy, not retrained", "Stability",
             "CPU seconds: walk + refits"]  # fmt: skip
     return Table("Pictures: pixels and accuracy over data seeds", head, rows)
+
+
+def constants(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """The settings of each form, and what a case changes in them."""
+    result = []
+    for form, group in runs.groupby("form", sort=False, observed=True):
+        base = json.loads(group["settings"].iloc[0])
+        result.append((FORMS[form], group["settings"].iloc[0]))
+        for case, of_case in group.groupby("case", sort=False):
+            own = json.loads(of_case["settings"].iloc[0])
+            changed = [f"{name} = {value}" for name, value in own.items() if value != base[name]]
+            if changed:
+                result.append((f"{FORMS[form]}, {case}", ", ".join(changed)))
+    return result
 
 
 def sentences(known: pd.DataFrame, pictures: pd.DataFrame) -> list[str]:
@@ -130,21 +188,22 @@ def sentences(known: pd.DataFrame, pictures: pd.DataFrame) -> list[str]:
         paired = exact.dropna().astype(bool)
         if len(paired.columns) == len(FORMS):
             result.append(verdict(paired["spectral"], paired["group_lasso"]))
-    for (case, tolerance, form), group in pictures.groupby(["case", "tolerance", "form"], sort=False, observed=True):
+    for key, group in pictures.groupby(READING, sort=False, observed=True):
+        goal, d = GOALS[key[0]], group["d"].iloc[0]
         gaps = [scores["all"] - scores["chosen"] for scores in group["scores"]]
-        own = [scores.get("unrefitted", np.nan) for scores in group["scores"]]
-        small = (group["unrefitted_inputs"] <= 30) & (np.array(own) >= 0.99)
-        count, d = group["support"].map(len).mean(), group["d"].iloc[0]
-        line = (
-            f"`{case}`, {FORMS[form]}, tolerance {tolerance:g}: {count:.0f} of {d} pixels; refitted on them the "
-            f"accuracy is {np.mean(gaps):.4f} below that of all pixels"
-        )
-        if case == "mnist_01":
-            line += (
-                f". The network of the path, not retrained, has at most 30 pixels and at least .99 on {small.sum()} of "
-                f"{len(group)} seeds"
+        own = counted_pixels(group["unrefitted_inputs"])
+        if goal.retrained:
+            side = "below" if np.mean(gaps) >= 0 else "above"
+            line = (
+                f"{counted_pixels(group['support'].map(len))} of {d} pixels; refitted on them the accuracy is "
+                f"{abs(np.mean(gaps)):.4f} {side} that of all pixels"
             )
-        result.append(f"{line}.")
+        else:
+            line = (
+                f"the path's network, not retrained, has {own} of {d} pixels and an accuracy of "
+                f"{mean_score(group, 'unrefitted')}"
+            )
+        result.append(f"{reading(*key)}: {line}; {goal.counted(group)}.")
     return result
 
 
@@ -162,6 +221,21 @@ def verdict(spectral: pd.Series, plain: pd.Series) -> str:
     return f"{text}. All else is the same: path, folds, refits, choice and vote, and as many tries for the step."
 
 
+def plain_numbers(axis: Axes) -> None:
+    """Ticks of log axes as 0.1, 1, 10: text is drawn as it is, powers would show their markup."""
+    for side in (axis.xaxis, axis.yaxis):
+        if side.get_scale() != "linear":
+            side.set_major_formatter("{x:g}")
+            side.set_minor_formatter("")
+
+
+def words(seeds: list[int]) -> str:
+    """Numbers that follow each other by the first and the last."""
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
 def curves(runs: pd.DataFrame) -> str:
     """Held-out loss against the number of inputs, a panel a dataset, a line a seed."""
     cases = list(dict.fromkeys(runs["case"]))
@@ -170,7 +244,7 @@ def curves(runs: pd.DataFrame) -> str:
     with drawing.style():
         figure, axes = drawing.new(3.2 * across, 2.2 * down, down, across)
         for axis, case in zip(axes.ravel(), cases, strict=False):
-            group = runs[(runs["case"] == case) & (runs["tolerance"] == 0)]
+            group = runs[(runs["case"] == case) & (runs["tolerance"] == 0) & (runs["judged_by"] == "refit")]
             for form in reversed(FORMS):
                 for _, run in group[group["form"] == form].iterrows():
                     # An empty support stands left of one input.
@@ -180,6 +254,7 @@ def curves(runs: pd.DataFrame) -> str:
             if isinstance(relevant := group["relevant"].iloc[0], list) and relevant:
                 axis.axvline(len(relevant), color=drawing.GREY, lw=0.8, ls=drawing.DASHES[2], zorder=0)
             axis.set(xscale="log", title=case, xlabel="inputs, mean over folds", ylabel="held-out loss")
+            plain_numbers(axis)
         for axis in axes.ravel()[len(cases) :]:
             axis.set_axis_off()
         return drawing.svg(figure, "curves")
@@ -193,13 +268,15 @@ def along_the_path(runs: pd.DataFrame) -> str:
     with drawing.style():
         figure, axes = drawing.new(3.2 * across, 2.0 * down, down, across)
         for axis, case in zip(axes.ravel(), cases, strict=False):
-            group = runs[(runs["case"] == case) & (runs["tolerance"] == 0)]
+            group = runs[(runs["case"] == case) & (runs["tolerance"] == 0) & (runs["judged_by"] == "refit")]
             for form in reversed(FORMS):
                 for _, run in group[group["form"] == form].head(1).iterrows():
                     strengths = np.array(run["strengths"])[1:]
                     sizes = np.array(run["sizes"])[1 : len(strengths) + 1]
                     axis.plot(strengths, sizes, ".-", color=COLORS[form], lw=1.2, ms=4)
             axis.set(xscale="log", yscale="symlog", title=case, xlabel="strength", ylabel="inputs, mean over folds")
+            axis.set_ylim(bottom=0)
+            plain_numbers(axis)
         for axis in axes.ravel()[len(cases) :]:
             axis.set_axis_off()
         return drawing.svg(figure, "path")
@@ -210,10 +287,10 @@ def maps(runs: pd.DataFrame) -> list[tuple[str, Markup]]:
     palette = pixels.colors()
     return [
         (
-            f"{case}, {FORMS[form]}, tolerance {tolerance:g}",
+            reading(*key).replace("`", ""),
             Markup(pixels.cells(chosen(group).mean(0).reshape(SIDE, SIDE), 1.0, palette)),
         )
-        for (case, tolerance, form), group in runs.groupby(["case", "tolerance", "form"], sort=False, observed=True)
+        for key, group in runs.groupby(READING, sort=False, observed=True)
     ]
 
 
@@ -223,7 +300,7 @@ def write(path: Path = RUNS) -> None:
     known, pictures = runs[runs["relevant"].notna()], runs[runs["relevant"].isna()]
     tables = [supports_table(known)] if len(known) else []
     tables += [pictures_table(pictures)] if len(pictures) else []
-    seeds = ", ".join(str(seed) for seed in sorted(runs["seed"].unique()))
+    seeds = words(sorted(runs["seed"].unique().tolist()))
     environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(HERE / "templates"), PackageLoader("xai_bench.report")]),
         autoescape=lambda name: name is not None and ".html" in name,
@@ -240,7 +317,7 @@ def write(path: Path = RUNS) -> None:
         "path": Markup(along_the_path(runs)),
         "maps": maps(pictures) if len(pictures) else [],
         "scale": pixels.colors(),
-        "settings": list(dict.fromkeys(runs["settings"])),
+        "constants": constants(runs),
     }
     for name in ("index.html", "summary.md"):
         text = environment.get_template(f"sparse_{name}.j2").render(content)

@@ -18,9 +18,12 @@ from xai_bench.errors import InputError
 from xai_bench.models.path import Rows, SparseSettings, Walk, group_soft_threshold, soft_threshold
 from xai_bench.models.sparse import (
     Constant,
+    JudgedPath,
+    Judgement,
     agreed,
     choose_support,
     fold_numbers,
+    judged_path,
     sparse_path,
     sparsest_within_one_error,
     support_at,
@@ -235,6 +238,47 @@ def test_a_tolerance_admits_what_loses_no_more():
         assert sparsest_within_one_error(losses, sizes, w, misses, tolerance)[0] == level, tolerance
 
 
+def literal_choice(judged, sizes, tolerance):
+    """Fewest inputs among the levels within one paired error of the best, or within the tolerance of its score."""
+    n, best = len(judged.losses[0]), min(range(len(sizes)), key=lambda k: judged.losses[k].mean())
+    admitted = []
+    for k in range(len(sizes)):
+        paired = [a - b for a, b in zip(judged.losses[k], judged.losses[best], strict=True)]
+        mean = sum(paired) / n
+        error = math.sqrt(sum((p - mean) ** 2 for p in paired)) / n
+        given_up = (judged.shortfalls[k].sum() - judged.shortfalls[best].sum()) / n
+        if mean <= error or (tolerance and given_up <= tolerance):
+            admitted.append((sizes[k], judged.losses[k].mean(), k))
+    return min(admitted)[2]
+
+
+def test_the_networks_that_are_asked_for_judge():
+    rng = np.random.default_rng(0)
+    levels, n, d, chosen = 6, 300, 8, set()
+    supports = np.arange(d) < np.array([8, 7, 5, 3, 2, 0])[:, None, None]
+    supports = np.repeat(supports, 5, axis=1)
+    hard = rng.exponential(size=n)
+    judgements = {
+        judge: Judgement(
+            hard + np.arange(levels)[:, None] * worse + rng.normal(size=(levels, n)) / 9,
+            (rng.random(n) < 0.02 * (1 + worse * np.arange(levels)[:, None] * 20)).astype(float),
+        )
+        for judge, worse in (("refit", 0.002), ("path", 0.02))
+    }
+    path = JudgedPath(np.arange(6.0), supports, judgements, np.arange(n) % 5, np.ones(n), 0.0, 0.0)
+    for judge, tolerance in itertools.product(("refit", "path"), (0.0, 0.01, 0.03, 0.1)):
+        found = path.choose(SparseSettings(judged_by=judge, tolerance=tolerance))
+        assert found.level == literal_choice(judgements[judge], [8, 7, 5, 3, 2, 0], tolerance), (judge, tolerance)
+        np.testing.assert_allclose(found.losses, judgements[judge].losses.mean(1), rtol=1e-12)
+        np.testing.assert_array_equal(found.support, supports[found.level, 0])
+        chosen.add((judge, found.level))
+    assert chosen > {("path", 0), ("path", 2), ("refit", 5)}
+    without = replace(path, judgements={"path": judgements["path"]})
+    assert without.choose(SparseSettings(judged_by="path")).level == path.choose(SparseSettings(judged_by="path")).level
+    with pytest.raises(InputError, match="no refits"):
+        without.choose(SparseSettings())
+
+
 def test_support_by_votes_or_of_the_best_fold():
     folds = np.zeros((5, 6), dtype=bool)
     folds[:, :2] = True
@@ -328,6 +372,43 @@ def test_all_supports_are_judged_by_refits(xor, xor_path):
         (refit,) = fit_many(QUICK.refit(), part, [stream_seed("refit", 1000, f)], np.ones((1, 8), bool), chunk=1)
         losses.append(refit.valid_loss)
     assert xor_path.losses[0] == pytest.approx(np.mean(losses), abs=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "form"), [("classification", "spectral"), ("regression", "group_lasso")])
+def test_a_path_judges_its_own_networks_without_refits(monkeypatch, kind, form):
+    monkeypatch.setattr("xai_bench.models.sparse.fit_many", None)
+    data = toy(n=300, kind=kind)
+    settings = QUICK.model_copy(update={"form": form, "judged_by": "path", "levels": 4, "first_steps": 100})
+    rows = rows_of(data, np.linspace(0.5, 1.5, 192))
+    path = judged_path(rows, settings, 3, dtype=torch.float64)
+    assert set(path.judgements) == {"path"}
+    judged, fold = path.judgements["path"], fold_numbers(rows.y, kind, 5, 3)
+    walk = Walk(rows, [np.flatnonzero(fold != f) for f in range(5)], settings, 3, torch.float64)
+    X = rows.X.astype(float)
+    for level, strength in enumerate(path.strengths):
+        support = walk.level(strength) if math.isfinite(strength) else np.zeros((5, 12), dtype=bool)
+        np.testing.assert_array_equal(path.supports[level], support)
+        for f in range(5):
+            held = fold == f
+            layers = [m for m in walk.network(f, np.ones(12, dtype=bool)) if not isinstance(m, nn.ReLU)]
+            h = X[held] * support[f]
+            for k, layer in enumerate(layers):
+                h = (h if k == 0 else np.maximum(h, 0)) @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+            y = rows.y[held]
+            if kind == "classification":
+                losses = np.log(np.exp(h).sum(1)) - h[np.arange(len(y)), y]
+                shortfalls = h.argmax(1) != y
+            else:
+                losses = (h[:, 0] - y) ** 2
+                shortfalls = losses / y.var()
+            np.testing.assert_allclose(judged.losses[level, held], losses, rtol=1e-6, atol=1e-9)
+            np.testing.assert_allclose(judged.shortfalls[level, held], shortfalls, rtol=1e-6, atol=1e-9)
+    assert path.choose(settings).losses[0] == pytest.approx(np.average(judged.losses[0], weights=rows.weight))
+
+
+def test_runs_that_were_kept_before_there_was_a_second_judge_stay_valid():
+    assert "judged_by" not in SparseSettings().identity()["fields"]
+    assert SparseSettings(judged_by="path").identity()["fields"]["judged_by"] == "path"
 
 
 @pytest.mark.parametrize("form", ["spectral", "group_lasso"])

@@ -8,7 +8,7 @@ sum_j ||w_j|| (Yuan and Lin 2006). Both penalties act through their proximal ste
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -36,6 +36,7 @@ from xai_bench.models.training import (
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Form = Literal["spectral", "group_lasso"]
+Judge = Literal["refit", "path"]
 
 
 class Diverged(ValueError):
@@ -47,6 +48,7 @@ class SparseSettings(Component):
 
     family: ClassVar[str] = "models"
     name: ClassVar[str] = "sparse_path"
+    later: ClassVar[tuple[str, ...]] = ("judged_by",)
 
     form: Form = "spectral"
     """What is penalised: the eigenvalues of a spectral first layer, or the columns of a plain one."""
@@ -89,6 +91,11 @@ class SparseSettings(Component):
     """Moments of a refit at which the held-out loss is looked at; the best is kept."""
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Accuracy, or R2, that the user gives up for fewer inputs; at 0 only what cannot be told from the best."""
+    judged_by: Judge = "refit"
+    """Whose held-out losses choose the strength. ``refit``: networks trained from scratch on every support, without
+    penalty; right where the inputs are what is wanted, or a network is refitted on them. ``path``: the path's own
+    networks, which the penalty shrinks; right where one of them is used as it is (``models.sparse.walked``). At one
+    tolerance it tends to keep more inputs, and nothing is refitted on the way."""
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
@@ -251,29 +258,38 @@ class Walk:
         Diverged
             If a weight is not finite.
         """
-        ahead = list(reversed(strengths))
-        reached: list[float] = []
-        supports: list[Bools] = []
-        while ahead and (not supports or supports[-1].any()):
-            strength, before = ahead.pop(), reached[-1] if reached else 0.0
+        reached, supports = zip(*self.stations(strengths), strict=True)
+        return np.array(reached), np.array(supports)
+
+    def stations(self, strengths: Sequence[float]) -> Iterator[tuple[float, Bools]]:
+        """Strengths and supports (m, d) of ``follow`` one by one; meanwhile the networks stand where they are reached.
+
+        Raises
+        ------
+        Diverged
+            If a weight is not finite.
+        """
+        ahead, before, support = list(reversed(strengths)), 0.0, None
+        while ahead and (support is None or support.any()):
+            strength, earlier = ahead.pop(), support
             start = self._state()
             support = self.level(strength)
             if not self.stack.flat.isfinite().all():
                 raise Diverged(f"the path diverged at strength {strength:g}: lower proximal_rate or learning_rate")
             if (
-                before > 0
+                earlier is not None
+                and before > 0
                 and strength > before * self.settings.finest
-                and self.settings.too_steep(supports[-1].sum(1).mean(), support.sum(1).mean())
+                and self.settings.too_steep(earlier.sum(1).mean(), support.sum(1).mean())
             ):
                 ahead += [strength, math.sqrt(before * strength)]
                 self._restore(start)
+                support = earlier
                 continue
-            reached.append(strength)
-            supports.append(support)
-        if supports[-1].any():
-            reached.append(math.inf)
-            supports.append(np.zeros_like(supports[-1]))
-        return np.array(reached), np.array(supports)
+            yield strength, support
+            before = strength
+        if support is not None and support.any():
+            yield math.inf, np.zeros_like(support)
 
     def level(self, strength: float) -> Bools:
         """Train at one strength; (m, d) the inputs whose column is not 0 in at least half of the last steps."""

@@ -3,14 +3,15 @@
 One network for every fold walks along the path (``models.path``). Every support on the way is refitted from
 scratch without penalty, all inputs and none included, so that like is compared with like; the held-out losses of
 these refits choose: the sparsest strength whose paired difference to the best is within one standard error
-(Breiman et al. 1984, on differences). Only training and validation rows are looked at.
+(Breiman et al. 1984, on differences). A network of the path that is used as it is, shrunk by the penalty, is judged as
+it is: ``judged_by="path"``. Only training and validation rows are looked at.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Bools, Dataset, Floats
 from xai_bench.errors import InputError
 from xai_bench.models.base import FittedModel, Kind
-from xai_bench.models.path import Rows, SparseSettings, Walk
+from xai_bench.models.path import Judge, Rows, SparseSettings, Walk
 from xai_bench.models.training import CHUNK, RowWeights, Tensors, bucket, fit_many, fitted_model, row_losses
 
 NARROW = 64
@@ -37,7 +38,7 @@ class SparsePath:
     ----------
     strengths : (levels,) from weak to strong: 0 (all inputs) first, and last one at which no input is left
     supports : (levels, folds, d) bool, the inputs that each fold selects
-    losses : (levels,) mean held-out loss, pooled over the folds
+    losses : (levels,) mean held-out loss of those that judge, refits or networks of the path, pooled over the folds
     differences, errors : (levels,) the paired difference of the held-out losses to the lowest, its standard error
     level : index of the chosen strength
     support : (d,) bool, the chosen inputs
@@ -88,40 +89,63 @@ class Constant(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
+class Judgement:
+    """How networks do on the rows that they did not see.
+
+    Attributes
+    ----------
+    losses : (levels, n) of every row
+    shortfalls : (levels, n) what each row lacks in accuracy or R2: 0 or 1, or squared error / variance
+    """
+
+    losses: Floats
+    shortfalls: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class JudgedPath:
-    """Every support of a path, and how its refits do on the rows that their fold holds out.
+    """Every support of a path, and how networks with these inputs do on the rows that their fold holds out.
 
     Attributes
     ----------
     strengths : (levels,) from weak to strong
     supports : (levels, folds, d) bool
-    losses : (levels, n) of every row, by the refit that did not see it
-    shortfalls : (levels, n) what each row lacks in accuracy or R2: 0 or 1, or squared error / variance
+    judgements : of the path's own networks, and of the refits unless nobody asked for them
     fold, weight : (n,) of the rows
     walk_cpu, refit_cpu : seconds
     """
 
     strengths: Floats
     supports: Bools
-    losses: Floats
-    shortfalls: Floats
+    judgements: Mapping[Judge, Judgement]
     fold: NDArray[np.intp]
     weight: Floats
     walk_cpu: float
     refit_cpu: float
 
     def choose(self, settings: SparseSettings) -> SparsePath:
-        """One level, and the inputs on which its folds agree."""
-        sizes, w = self.supports.sum(2).mean(1), self.weight
+        """One level, and the inputs on which its folds agree; both kinds of judge by the same rule.
+
+        Raises
+        ------
+        InputError
+            If refits are to judge and were not made.
+        """
+        if settings.judged_by not in self.judgements:
+            raise InputError(
+                "sparse_path: expected refits to judge, and the path has no refits: walk with judged_by = 'refit', or "
+                "choose with 'path'"
+            )
+        sizes, w, judged = self.supports.sum(2).mean(1), self.weight, self.judgements[settings.judged_by]
         level, differences, errors = sparsest_within_one_error(
-            self.losses, sizes, w, self.shortfalls, settings.tolerance
+            judged.losses, sizes, w, judged.shortfalls, settings.tolerance
         )
         of_folds = [
-            float(np.average(self.losses[level, self.fold == f], weights=w[self.fold == f]))
+            float(np.average(judged.losses[level, self.fold == f], weights=w[self.fold == f]))
             for f in range(self.supports.shape[1])
         ]
         support = agreed(self.supports[level], of_folds, settings)
-        means = self.losses @ w / w.sum()
+        means = judged.losses @ w / w.sum()
         return SparsePath(self.strengths, self.supports, means, differences, errors, level, support)
 
 
@@ -160,7 +184,7 @@ def refitted(
 
 
 def judged_path(rows: Rows, settings: SparseSettings, seed: int, *, dtype: torch.dtype = torch.float32) -> JudgedPath:
-    """Walk along the path with one network a fold, and judge all its supports by refits.
+    """Walk along the path with one network a fold; judge these networks and, unless the path decides, refits.
 
     Raises
     ------
@@ -176,15 +200,25 @@ def judged_path(rows: Rows, settings: SparseSettings, seed: int, *, dtype: torch
     started = time.process_time()
     fold = fold_numbers(rows.y, rows.kind, settings.folds, seed)
     parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(settings.folds)]
-    strengths, supports = Walk(rows, [train for train, _ in parts], settings, seed, dtype).follow(settings.strengths())
+    walk = Walk(rows, [train for train, _ in parts], settings, seed, dtype)
+    strengths, supports, own = [], [], []
+    for strength, support in walk.stations(settings.strengths()):
+        strengths.append(strength)
+        supports.append(support)
+        own.append(np.zeros((2, n)))
+        for f, (_, held) in enumerate(parts):
+            own[-1][:, held] = _of_rows(walk.network(f, support[f]), walk.X[held], rows.y[held], rows.kind)
     walked_until = time.process_time()
-    losses, shortfalls = np.zeros((2, len(strengths), n))
-    for f, (train, held) in enumerate(parts):
-        judged = _judged(*rows.split(train, held), supports[:, f], settings, stream_seed("refit", seed, f), dtype)
-        for level, support in enumerate(supports[:, f]):
-            losses[level, held], shortfalls[level, held] = judged[support.tobytes()]
+    judgements: dict[Judge, Judgement] = {"path": Judgement(*np.array(own).swapaxes(0, 1))}
+    if settings.judged_by == "refit":
+        refits = np.zeros((2, len(strengths), n))
+        for f, (train, held) in enumerate(parts):
+            of_fold = np.array([support[f] for support in supports])
+            judged = _judged(*rows.split(train, held), of_fold, settings, stream_seed("refit", seed, f), dtype)
+            refits[:, :, held] = np.stack([judged[support.tobytes()] for support in of_fold], axis=1)
+        judgements["refit"] = Judgement(*refits)
     walk_cpu, refit_cpu = walked_until - started, time.process_time() - walked_until
-    return JudgedPath(strengths, supports, losses, shortfalls, fold, rows.weight, walk_cpu, refit_cpu)
+    return JudgedPath(np.array(strengths), np.array(supports), judgements, fold, rows.weight, walk_cpu, refit_cpu)
 
 
 def support_at(
@@ -225,20 +259,7 @@ def _judged(
 
     The empty support is a constant.
     """
-    tensors = Tensors(data, dtype, torch.device("cpu"))
-    y, variance = tensors.y_valid, data.y_valid.var(0)
-
-    def of_rows(module: nn.Module, x: Tensor) -> Floats:
-        with torch.no_grad():
-            outputs = module(x)
-        losses = row_losses(outputs[None], y[None], data.kind)[0]
-        if data.kind == "classification":
-            shortfalls = outputs.argmax(1) != y
-        else:
-            scale = torch.as_tensor(np.where(variance > 0, variance, 1.0))
-            shortfalls = ((outputs - y.view(outputs.shape)).double().square() / scale).mean(1)
-        return torch.stack([losses.double(), shortfalls.double()]).numpy()
-
+    X = torch.from_numpy(data.X_valid).to(dtype)
     result: dict[bytes, Floats] = {}
     groups: dict[int, list[Bools]] = defaultdict(list)  # by the width of the stack
     for support in np.unique(supports, axis=0):
@@ -246,7 +267,7 @@ def _judged(
             groups[data.d if data.d <= NARROW else bucket(int(support.sum()), data.d)].append(support)
         else:
             constant = Constant.of(data.y_train, data.kind, data.n_outputs, weights.train).to(dtype)
-            result[support.tobytes()] = of_rows(constant, tensors.X_valid)
+            result[support.tobytes()] = _of_rows(constant, X, data.y_valid, data.kind)
     for width, group in groups.items():
         models = fit_many(
             settings.refit(),
@@ -259,8 +280,23 @@ def _judged(
             dtype=dtype,
         )
         for support, model in zip(group, models, strict=True):
-            result[support.tobytes()] = of_rows(model.module, tensors.X_valid[:, torch.from_numpy(support)])
+            result[support.tobytes()] = _of_rows(model.module, X[:, torch.from_numpy(support)], data.y_valid, data.kind)
     return result
+
+
+def _of_rows(module: nn.Module, X: Tensor, targets: NDArray, kind: Kind) -> Floats:
+    """Loss and shortfall (2, n) of every row."""
+    y = torch.from_numpy(targets).to(torch.int64 if kind == "classification" else X.dtype)
+    with torch.no_grad():
+        outputs = module(X)
+    losses = row_losses(outputs[None], y[None], kind)[0]
+    if kind == "classification":
+        shortfalls = outputs.argmax(1) != y
+    else:
+        variance = targets.var(0)
+        scale = torch.as_tensor(np.where(variance > 0, variance, 1.0))
+        shortfalls = ((outputs - y.view(outputs.shape)).double().square() / scale).mean(1)
+    return torch.stack([losses.double(), shortfalls.double()]).numpy()
 
 
 def sparsest_within_one_error(

@@ -246,11 +246,13 @@ class Selection:
 class Selector(Explainer):
     """A method that looks at the data and fits a model of its own; it sees no network. Subclasses write ``select``.
 
-    All of it is set-up. ``select`` may be called for copies with other fields, to choose among them by
-    ``valid_score``.
+    All of it is set-up. Where it ``predicts``, ``select`` may be called for copies with other fields, to choose among
+    them by ``valid_score``.
     """
 
     needs: ClassVar[Needs] = "data"
+    predicts: ClassVar[bool] = True
+    """Whether ``select`` fits something that predicts and gives a ``valid_score``; if not, there is nothing to tune."""
 
     @abstractmethod
     def select(self, problem: Problem) -> Selection:

@@ -169,7 +169,8 @@ class GradientBoosting(Selector):
         if problem.kind == "classification":
             kind = HistGradientBoostingClassifier
             if len(problem.y_train.unique()) < 2:
-                return Selection(np.zeros(problem.d))
+                constant = np.full(len(problem.y_valid), int(problem.y_train[0]))
+                return Selection(np.zeros(problem.d), score_on_valid(problem, constant))
         model = kind(
             max_iter=self.iterations,
             learning_rate=self.learning_rate,

@@ -326,6 +326,47 @@ def test_batches_shrink_where_inputs_are_many(explainer, unit, monkeypatch):
         assert 0 < Watched.largest[0] <= max(numbers // 24, unit) + (explainer.method in ("KernelShap", "Lime")) * 23
 
 
+@pytest.mark.parametrize(
+    "explainer",
+    [
+        *(Saliency(), InputXGradient(), IntegratedGradients(), LRP(), GuidedBackprop(), DeepLift()),
+        *(FeatureAblation(), Occlusion(), CaptumKernelShap(n_samples=20), Lime(n_samples=20)),
+        *(
+            DeepLiftShap(background=4),
+            SmoothGrad(nt_samples=4),
+            ShapleySampling(n_samples=2),
+            GradientShap(n_samples=4),
+        ),
+    ],
+    ids=lambda e: e.name,
+)
+def test_batches_follow_the_memory_and_values_stay(explainer):
+    p = replace(problem(Watched(network(24)), n=23), feature_shape=(4, 6))
+
+    def found(memory):
+        Watched.largest[0] = 0
+        values = attributions(explainer, replace(p, memory=memory, generator=np.random.default_rng(0)))
+        return values, Watched.largest[0]
+
+    plain, most = found(None)
+    enough, as_many = found(2**31)
+    assert as_many == most
+    np.testing.assert_array_equal(enough, plain)
+    few, fewer = found(8 * 24 * base.BYTES_AN_ELEMENT)
+    assert fewer <= 8 < most
+    if isinstance(explainer, ShapleySampling | GradientShap):  # they draw anew for every batch
+        assert np.corrcoef(few.ravel(), plain.ravel())[0, 1] > 0.5
+    else:
+        close(few, plain)
+
+
+@pytest.mark.parametrize("explainer", [InputXGradient(), DeepLift(), DeepLiftShap(background=4), GradientShap()])
+def test_no_batch_keeps_its_graph(explainer):
+    p = problem(network())
+    values = explainer.attribute(copy.deepcopy(p.model), p.X_valid, p.y_valid, p)
+    assert not values.requires_grad
+
+
 def test_short_names_are_the_generic_wrapper():
     made = registry.create("explainers", "captum:NoiseTunnel(DeepLift)", {"rows": 5})
     assert made == Captum(method="NoiseTunnel(DeepLift)", rows=5)

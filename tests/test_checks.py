@@ -19,7 +19,7 @@ from xai_bench.checks import (
     check_name,
     check_report,
 )
-from xai_bench.explainers.base import Explainer, LocalExplainer
+from xai_bench.explainers.base import Explainer, LocalExplainer, Selection, Selector
 
 # The generic wrappers have no default method. This one of captum's draws from torch's global stream.
 FIELDS = {
@@ -44,7 +44,7 @@ def test_registered_explainers_pass(name):
     report = check_report(explainer)
     assert [row for row in report if row.outcome == "failed"] == []
     # Skipping is for what a method says it does not support: not for most of the suite.
-    assert sum(row.outcome == "passed" for row in report) >= len(CHECKS) - 6
+    assert sum(row.outcome == "passed" for row in report) >= len(CHECKS) - 7
     assert all(row.reason for row in report if row.outcome == "skipped")
 
 
@@ -261,6 +261,25 @@ class NeedsMagic(GradientNorm):
     needs: ClassVar[str] = "magic"
 
 
+class Variance(Selector):
+    """A good selector, to be spoilt below."""
+
+    name: ClassVar[str] = "variance"
+    predicts: ClassVar[bool] = False
+
+    def select(self, problem):
+        return Selection(problem.X_train.var(0))
+
+
+class SaysItPredicts(Variance):
+    predicts: ClassVar[bool] = True
+
+
+class DoesNotSayThatItPredicts(Variance):
+    def select(self, problem):
+        return Selection(problem.X_train.var(0), 0.5)
+
+
 def local_class():
     class Local(GradientNorm):
         pass
@@ -302,6 +321,8 @@ BAD = {
     NewIdentity: "identity",
     NotJson: "identity",
     local_class(): "pickles",
+    SaysItPredicts: "valid_score",
+    DoesNotSayThatItPredicts: "valid_score",
     Spaced: "declaration",
     NeedsMagic: "declaration",
 }
@@ -309,7 +330,9 @@ BAD = {
 
 def test_the_unspoilt_one_passes():
     check_explainer(GradientNorm)
-    assert [row.outcome for row in check_report(GradientNorm)] == ["passed"] * len(CHECKS)
+    assert [row.check for row in check_report(GradientNorm) if row.outcome != "passed"] == ["valid_score"]
+    outcomes = {row.check: row.outcome for row in check_report(Variance)}
+    assert outcomes["valid_score"] == "passed"
 
 
 @pytest.mark.parametrize(("bad", "name"), BAD.items(), ids=lambda value: getattr(value, "__name__", value))

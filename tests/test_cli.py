@@ -141,6 +141,8 @@ def test_a_good_table_runs(tmp_path, capsys):
         (("export", "nowhere"), "no results"),
         (("list", "explainer"), "did you mean explainers"),
         (("check", "sailency"), "did you mean saliency"),
+        (("check", "captum"), "captum needs a class: write captum:CLASS, such as captum:Saliency"),
+        (("check", "shap"), "shap needs a class: write shap:CLASS, such as shap:KernelExplainer"),
         (("data", "fetch", "cifar"), "unknown dataset"),
         (("rum", "quick"), "rum"),
     ],

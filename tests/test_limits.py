@@ -46,6 +46,13 @@ class Grows(Explainer):
     needs = "data"
     def relevance(self, problem):
         return np.ones((300 << 20) // 8)[: problem.d]
+
+@register
+class Told(Explainer):
+    name = "told"
+    needs = "data"
+    def relevance(self, problem):
+        return np.full(problem.d, float(problem.memory or 0))
 """
 OTHERS = [{"name": "spectral"}, {"name": "saliency"}, {"name": "mutual_information"}]
 
@@ -127,6 +134,14 @@ def test_too_much_memory_is_a_failure_with_a_reason(small, tmp_path):
     assert cells.loc["grows", "reason"].startswith("over the limit of 0.0625 GiB: ")
     assert cells.loc["mutual_information", "status"] == "done"
     assert list(run(small, out=tmp_path).cells["status"]) == ["done"] * len(cells)
+
+
+@pytest.mark.parametrize(("memory", "expected"), [("1GiB", 2**30), (None, 0)])
+def test_explainers_are_told_their_memory(memory, expected, small, tmp_path):
+    limits = {"limits": {"memory": memory}} if memory else {}
+    results = run({**small, "explainers": [{"name": "told"}], **limits}, out=tmp_path)
+    (cell,) = results.cells.query("explainer == 'told'")["cell"]
+    assert results.relevance[cell].max() == expected
 
 
 def test_where_there_is_no_alarm_the_run_says_so(small, tmp_path):

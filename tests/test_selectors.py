@@ -208,12 +208,11 @@ def test_random_forest_is_scikit_learns(kind):
 @BOTH
 @pytest.mark.parametrize("numbers", [2**23, 6 * 100])
 @pytest.mark.parametrize("how", [forests.permutation_fall, forests.forest_permutation_fall])
-def test_permutation_fall_is_that_of_one_input_at_a_time(how, kind, numbers, monkeypatch):
+def test_permutation_fall_is_that_of_one_input_at_a_time(how, kind, numbers):
     p = data_problem(kind)
     X, y, X_valid, _ = numpy_of(p)
     model = forests.forest(p, 10, 5).fit(X, y)
-    monkeypatch.setattr(base, "ELEMENTS", numbers)
-    monkeypatch.setattr(forests, "ELEMENTS", numbers)
+    p = replace(p, memory=numbers * base.BYTES_AN_ELEMENT)
     found = how(model, replace(p, generator=np.random.default_rng(1)), repeats=3)
     rng, expected = np.random.default_rng(1), np.zeros(6)
     jobs = [(j, r) for j in range(6) for r in range(3)]

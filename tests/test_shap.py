@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,8 +27,10 @@ from tests.networks import (
 )
 from tests.reference import attributions as literal
 from xai_bench.errors import InputError
-from xai_bench.explainers.base import Problem, seeded
+from xai_bench.explainers.base import BYTES_AN_ELEMENT, Problem, seeded
 from xai_bench.explainers.shap import (
+    Coalitions,
+    Masker,
     Shap,
     ShapDeep,
     ShapGradient,
@@ -176,3 +179,73 @@ def test_linear_models_are_explained_exactly(method):
     expected = row_by_row(lambda x, k: p.model[0].weight[k] * (x - p.X_train.mean(0)), p)
     exact = method != "GradientExplainer"  # it draws background rows
     close(attributions(Shap(method=method, samples=64 if exact else 4000), p), expected, 1e-5 if exact else 0.08)
+
+
+# Memory.
+
+
+@pytest.mark.parametrize("background", [1, 5])
+def test_the_masker_is_that_of_shap(background):
+    import shap
+
+    draws, none = np.random.default_rng(0), np.iinfo(np.int32).max
+    reference, x = draws.normal(size=(background, D)), draws.normal(size=D)
+    x[2], reference[:, 3] = reference[0, 2], x[3]
+    plain, own = shap.maskers.Independent(reference), Masker(reference)
+    np.testing.assert_array_equal(own.invariants(x), plain.invariants(x))
+    for changes in ([none, 0, 4, 1, 4, 0, 0], [0], [none], [none, 5, -6, 1, -2, -1, 3], [none, *range(D), *range(D)]):
+        (laid_out,), differ = plain(np.array(changes), x)
+        (rows,), varying = own(np.array(changes), x)
+        np.testing.assert_array_equal(varying, differ)
+        assert len(rows) == len(laid_out)
+        chosen = rows[varying.reshape(-1)]
+        for start in range(0, len(chosen), 3):
+            np.testing.assert_array_equal(chosen[start : start + 3], laid_out[differ.reshape(-1)][start : start + 3])
+        assert isinstance(chosen, Coalitions)
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["PermutationExplainer", "ExactExplainer"])
+def test_the_masker_changes_no_bit(kind, method, monkeypatch):
+    import shap
+
+    from xai_bench.explainers import shap as module
+
+    p = of_kind(kind)
+    p.X_valid[1], p.X_valid[2, 0] = p.X_train[3], p.X_train[4, 0]
+    found = attributions(Shap(method=method, samples=3, background=20), p)
+    p.generator.bit_generator.state = np.random.default_rng(0).bit_generator.state
+    monkeypatch.setattr(module, "Masker", shap.maskers.Independent)
+    np.testing.assert_array_equal(attributions(Shap(method=method, samples=3, background=20), p), found)
+
+
+@pytest.mark.parametrize(
+    ("explainer", "unit"),
+    [
+        *[(Shap(method="DeepExplainer", background=4), 10), (Shap(method="GradientExplainer", samples=4), 20)],
+        *[(ShapKernel(samples=60, background=4), 1), (ShapPermutation(samples=2, background=4), 1)],
+        *[(Shap(method="ExactExplainer", background=4), 1), (Shap(method="PartitionExplainer", background=4), 4)],
+    ],
+    ids=lambda e: getattr(e, "method", None),
+)
+def test_batches_follow_the_memory_and_values_stay(explainer, unit):
+    p = problem(network(12), n=10)
+    passes = []
+    p.model.register_forward_hook(lambda _module, _inputs, output: passes.append(len(output)))
+
+    def found(memory):
+        passes.clear()
+        values = attributions(explainer, replace(p, memory=memory, generator=np.random.default_rng(0)))
+        return values, max(passes)
+
+    plain, most = found(None)
+    enough, as_many = found(2**31)
+    assert as_many == most
+    np.testing.assert_array_equal(enough, plain)
+    few, fewer = found(3 * 12 * BYTES_AN_ELEMENT)
+    assert fewer < most
+    assert fewer <= max(3, unit)
+    if explainer.method == "GradientExplainer":  # rows side by side share their draws
+        assert np.corrcoef(few.ravel(), plain.ravel())[0, 1] > 0.5
+    else:
+        close(few, plain)

@@ -143,6 +143,13 @@ def test_a_try_that_diverges_is_out():
         ({"tuning": {"tries": 0}}, "tries"),
         ({"tuning": {"tries": 3, "trys": 3}}, "unknown field 'trys': did you mean tries"),
         ({"explainers": [{"name": "saliency", "tune": {"rows": [1, 2]}}]}, "no validation score to choose by"),
+        *(
+            (
+                {"explainers": [{"name": n, "tune": {field: [10, 20]}}]},
+                f"'{n}' cannot be tuned: it has no .* remove tune",
+            )
+            for n, field in (("mutual_information", "neighbours"), ("mrmr", "rows"), ("f_test", "max_inputs"))
+        ),
         ({"models": [{"name": "mlp", "tune": {"hiden": [[4]]}}]}, "did you mean hidden"),
         ({"models": [{"name": "mlp", "tune": {"epochs": 3}}]}, "expected lists"),
         ({"models": [{"name": "mlp", "epochs": 1, "tune": {"epochs": [3]}}]}, "both under tune and"),

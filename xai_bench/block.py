@@ -74,7 +74,7 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         return
     yield Prepared(record, trained, data.notices)
-    problem = _problem(data, model)
+    problem = _problem(data, model, block.memory)
     for cell in block.cells:
         if cell.explainer is None:
             yield _control(cell, block, data)
@@ -86,7 +86,7 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield _explain(cell, explainer, problem, data, block)
 
 
-def _problem(data: Dataset, model: torch.nn.Module | None) -> Problem:
+def _problem(data: Dataset, model: torch.nn.Module | None, memory: int | None) -> Problem:
     return Problem(
         model=model,
         X_train=torch.from_numpy(data.X_train),
@@ -96,6 +96,7 @@ def _problem(data: Dataset, model: torch.nn.Module | None) -> Problem:
         kind=data.kind,
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
+        memory=memory,
     )
 
 
@@ -381,7 +382,7 @@ def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
     assert task.block.model is not None
     architecture: Architecture = task.block.model.component
     data = load(task.block.draw)
-    problem = _problem(data, from_weights(architecture, data, task.weights))
+    problem = _problem(data, from_weights(architecture, data, task.weights), task.block.memory)
     found: SanityFound = {}
     for cell in task.block.cells:
         assert cell.explainer is not None

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xai_bench.component import canonical_json
-from xai_bench.explainers.base import Explainer, Kind, Needs, Problem, seeded
+from xai_bench.explainers.base import Explainer, Kind, Needs, Problem, Selector, seeded
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.spectral import SpectralLinear
 
@@ -330,6 +330,18 @@ def _check_scenes(explainer: Explainer, *scenes: Scene) -> None:
 
 
 @_check
+def check_valid_score(explainer: Explainer) -> None:
+    """A selector that ``predicts`` gives a finite ``valid_score``, by which it can be tuned; another one gives none."""
+    if not isinstance(explainer, Selector):
+        raise CheckSkipped("it is no Selector")
+    score = explainer.select(_supported(explainer, *ANY_MODEL)).valid_score
+    if explainer.predicts and (score is None or not np.isfinite(score)):
+        raise CheckFailed(f"expected a finite valid_score where predicts = True, got {score!r}")
+    if not explainer.predicts and score is not None:
+        raise CheckFailed(f"expected valid_score = None where predicts = False, got {score!r}")
+
+
+@_check
 def check_regression(explainer: Explainer) -> None:
     """It explains a regression of 12 inputs."""
     _check_scenes(explainer, REGRESSION)
@@ -572,7 +584,7 @@ def check_relevant_input(explainer: Explainer) -> None:
 
 CHECKS: tuple[Check, ...] = (
     *(check_declaration, check_identity, check_pickles, check_unsupported_answers, check_max_inputs),
-    check_returns_relevance,
+    *(check_returns_relevance, check_valid_score),
     *(check_regression, check_binary, check_five_classes, check_two_inputs, check_one_validation_row),
     *(check_batch_norm, check_spectral, check_spectral_batch_norm, check_all_spectral),
     *(check_deterministic, check_keeps_nothing, check_model_unchanged, check_data_unchanged),

@@ -18,8 +18,12 @@ from xai_bench.component import sha256
 from xai_bench.errors import InputError, unknown
 
 FAMILIES = ("datasets", "models", "explainers", "metrics")
-SHORT_FORMS = {("datasets", "csv"): "path", ("explainers", "captum"): "method", ("explainers", "shap"): "method"}
-"""The field that may stand behind a colon in a name."""
+SHORT_FORMS = {
+    ("datasets", "csv"): ("path", "file", "csv:PATH, such as csv:table.csv"),
+    ("explainers", "captum"): ("method", "class", "captum:CLASS, such as captum:Saliency"),
+    ("explainers", "shap"): ("method", "class", "shap:CLASS, such as shap:KernelExplainer"),
+}
+"""The field that may stand behind a colon in a name, what it is, and how that is written."""
 
 T = TypeVar("T")
 
@@ -110,10 +114,20 @@ def get(family: str, name: str) -> Any:
 
 def create(family: str, name: str, fields: dict[str, Any]) -> Any:
     """A component with its fields set. Short forms: ``csv:PATH`` is ``csv`` with ``path = PATH``, ``captum:CLASS`` and
-    ``shap:CLASS`` are ``captum`` and ``shap`` with ``method = CLASS``."""
+    ``shap:CLASS`` are ``captum`` and ``shap`` with ``method = CLASS``.
+
+    Raises
+    ------
+    InputError
+        In one line: no such component, an unknown field, a wrong value, or neither short form nor field.
+    """
     short, colon, rest = name.partition(":")
-    if colon and (family, short) in SHORT_FORMS:
-        name, fields = short, {SHORT_FORMS[family, short]: rest, **fields}
+    if (family, short) in SHORT_FORMS:
+        field, what, form = SHORT_FORMS[family, short]
+        if colon:
+            name, fields = short, {field: rest, **fields}
+        elif field not in fields:
+            raise InputError(f"{name} needs a {what}: write {form}; or set the field {field!r}")
     return get(family, name)(**fields)
 
 

@@ -76,7 +76,8 @@ class Limits(BaseModel):
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Wall seconds of a cell; training, loading and retention are not counted."""
     memory: str | None = None
-    """A number and KiB, MiB, GiB or TiB, above what the process holds when the explanation begins."""
+    """A number and KiB, MiB, GiB or TiB, above what the process holds when the explanation begins. Below 2 GiB batches
+    are smaller: methods that draw anew for every batch then draw others."""
 
     @property
     def bytes(self) -> int | None:
@@ -401,10 +402,10 @@ def _tuned(axis: str, entry: Entry, row: dict[str, Any], tuning: Tuning | None) 
         raise InputError(f"suite: {name}: {min(both)!r} stands both under tune and as a field or under grid")
     if tuning is None:
         raise InputError(f"suite: tune of {name!r} needs a budget that is the same for all: [tuning] with tries = N")
-    if axis == "explainers" and not hasattr(entry.component, "select"):
+    if axis == "explainers" and not getattr(entry.component, "predicts", False):
         raise InputError(
-            f"suite: {name!r} cannot be tuned: it has no validation score to choose by; explainers that fit a model of "
-            "their own have one, and so have [[models]]: remove tune"
+            f"suite: {name!r} cannot be tuned: it has no validation score to choose by; explainers that fit what "
+            "predicts have one, and so have [[models]]: remove tune"
         )
     points = [dict(zip(table, values, strict=True)) for values in itertools.product(*table.values())]
     if len(points) > tuning.tries:

@@ -28,12 +28,19 @@ Aggregate = Literal["mean_abs", "abs_mean", "rms"]
 BaselineName = Literal["mean", "zero"]
 
 ELEMENTS = 2**23
-"""Numbers in one batch of rows (32 MiB in float32)."""
+"""Numbers in one batch of rows at the most (32 MiB in float32)."""
+BYTES_AN_ELEMENT = 256
+"""What a method may take for each of them: copies, layers, gradients. So 2 GiB are enough for batches of full size."""
 
 
-def rows_at_once(limit: int, d: int) -> int:
-    """Rows of ``d`` inputs in one batch: ``limit``, and fewer where they would be more than ``ELEMENTS`` numbers."""
-    return max(1, min(limit, ELEMENTS // d))
+def elements_at_once(memory: int | None = None) -> int:
+    """Numbers in one batch of rows, for a method that may take ``memory`` bytes (None: no limit)."""
+    return ELEMENTS if memory is None else max(1, min(ELEMENTS, memory // BYTES_AN_ELEMENT))
+
+
+def rows_at_once(limit: int, d: int, memory: int | None = None) -> int:
+    """Rows of ``d`` inputs in one batch: ``limit``, and fewer where they are more than ``elements_at_once`` numbers."""
+    return max(1, min(limit, elements_at_once(memory) // d))
 
 
 @dataclass
@@ -90,6 +97,7 @@ class Problem:
     feature_shape : (rows, columns) of pictures, or None
     generator : numpy generator for the explainer's own randomness
     clock : for ``with problem.clock.setting_up():``
+    memory : bytes that the method may take, or None; batches follow it (``rows_at_once``)
     """
 
     model: nn.Module | None
@@ -102,6 +110,7 @@ class Problem:
     feature_shape: tuple[int, int] | None = None
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     clock: Clock = field(default_factory=Clock)
+    memory: int | None = None
 
     @property
     def d(self) -> int:
@@ -246,11 +255,13 @@ class Selection:
 class Selector(Explainer):
     """A method that looks at the data and fits a model of its own; it sees no network. Subclasses write ``select``.
 
-    All of it is set-up. ``select`` may be called for copies with other fields, to choose among them by
-    ``valid_score``.
+    All of it is set-up. Where it ``predicts``, ``select`` may be called for copies with other fields, to choose among
+    them by ``valid_score``.
     """
 
     needs: ClassVar[Needs] = "data"
+    predicts: ClassVar[bool] = True
+    """Whether ``select`` fits something that predicts and gives a ``valid_score``; if not, there is nothing to tune."""
 
     @abstractmethod
     def select(self, problem: Problem) -> Selection:

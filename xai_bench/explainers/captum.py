@@ -103,7 +103,7 @@ class Captum(LocalExplainer):
     """Any attribution method of captum that needs a model and rows only, by the name of its class.
 
     Rows go through the network in large batches, of at most ``internal_batch_size`` rows, and fewer where the inputs
-    are many (``base.rows_at_once``), so that memory is bounded.
+    are many, or the memory of a suite is small (``base.rows_at_once``).
     """
 
     name: ClassVar[str] = "captum"
@@ -174,7 +174,7 @@ class Captum(LocalExplainer):
         with problem.clock.setting_up():
             model = self.prepared(model)
             keywords = {**self.arguments(X), **self.parameters, **self._baselines(X, problem)}
-            limit = rows_at_once(self.internal_batch_size, problem.d)
+            limit = rows_at_once(self.internal_batch_size, problem.d, problem.memory)
             chunk = min(max(limit // self._passes(keywords), 1), len(X))
             known = _arguments(self.method)
             if "internal_batch_size" in known:
@@ -191,7 +191,8 @@ class Captum(LocalExplainer):
                 rows = X[start : start + chunk].clone().requires_grad_(True)
                 classes = 0 if target is None else target[start : start + chunk]
                 values = self.built(model, problem).attribute(rows, target=classes, **keywords)
-                found.append(values.reshape(rows.shape))
+                # Some come with their graph, which would keep every batch in memory.
+                found.append(values.detach().reshape(rows.shape))
         return torch.cat(found)
 
     def _baselines(self, X: Tensor, problem: Problem) -> dict[str, Tensor]:

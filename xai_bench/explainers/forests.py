@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from xai_bench.explainers.base import ELEMENTS, Problem, Selection, Selector, rows_at_once, score_on_valid
+from xai_bench.explainers.base import Problem, Selection, Selector, elements_at_once, rows_at_once, score_on_valid
 
 BATCH = 8192
 
@@ -42,7 +42,7 @@ def permutation_fall(model: Any, problem: Problem, repeats: int) -> NDArray[np.f
     X, n, d = problem.X_valid.cpu().numpy(), len(problem.X_valid), problem.d
     scored = score_on_valid(problem, model.predict(X))
     falls = np.zeros(d)
-    together = max(rows_at_once(BATCH, d) // n, 1)
+    together = max(rows_at_once(BATCH, d, problem.memory) // n, 1)
     jobs = [j for j in range(d) for _ in range(repeats)]
     for start in range(0, len(jobs), together):
         chunk = jobs[start : start + together]
@@ -73,7 +73,7 @@ def forest_permutation_fall(fitted: Any, problem: Problem, repeats: int) -> NDAr
         return score_on_valid(problem, mean[:, 0] if classes is None else classes[mean.argmax(1)])
 
     scored, falls = score(total), np.zeros(d)
-    together = max(ELEMENTS // total.size, 1)
+    together = max(elements_at_once(problem.memory) // total.size, 1)
     for start in range(0, d, together):
         stop = min(start + together, d)
         for _ in range(repeats):
@@ -169,7 +169,8 @@ class GradientBoosting(Selector):
         if problem.kind == "classification":
             kind = HistGradientBoostingClassifier
             if len(problem.y_train.unique()) < 2:
-                return Selection(np.zeros(problem.d))
+                constant = np.full(len(problem.y_valid), int(problem.y_train[0]))
+                return Selection(np.zeros(problem.d), score_on_valid(problem, constant))
         model = kind(
             max_iter=self.iterations,
             learning_rate=self.learning_rate,
@@ -218,7 +219,7 @@ class TreeShap(Selector):
         X, y = problem.X_valid.cpu().numpy()[rows], problem.y_valid.cpu().numpy()[rows]
         explainer = shap.TreeExplainer(fitted)
         total = np.zeros(problem.d)
-        chunk = max(ELEMENTS // (problem.d * problem.n_outputs), 1)
+        chunk = rows_at_once(len(X), problem.d * problem.n_outputs, problem.memory)
         for start in range(0, len(X), chunk):
             part = slice(start, start + chunk)
             values = np.asarray(explainer.shap_values(X[part], check_additivity=False))

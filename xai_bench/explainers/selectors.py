@@ -71,6 +71,7 @@ class MutualInformation(Selector):
     """
 
     name: ClassVar[str] = "mutual_information"
+    predicts: ClassVar[bool] = False
 
     rows: Annotated[int, Field(ge=10)] = 2000
     """Training rows at the most."""
@@ -96,6 +97,7 @@ class FTest(Selector):
     """
 
     name: ClassVar[str] = "f_test"
+    predicts: ClassVar[bool] = False
 
     def select(self, problem: Problem) -> Selection:
         X, y = problem.X_train.double().cpu().numpy(), problem.y_train.cpu().numpy()
@@ -120,6 +122,7 @@ class MRMR(Selector):
     """
 
     name: ClassVar[str] = "mrmr"
+    predicts: ClassVar[bool] = False
 
     rows: Annotated[int, Field(ge=10)] = 2000
     """Training rows at the most."""

@@ -4,6 +4,9 @@ https://shap.readthedocs.io; Lundberg and Lee, arXiv 1705.07874. Only the explai
 
 shap's DeepExplainer and GradientExplainer loop over rows in Python. They are handed many rows side by side, as
 one row of a wider model that adds up what it says of each: same values, far fewer passes.
+
+Its PermutationExplainer and ExactExplainer lay out the rows of all coalitions at once, (2d + 1) x background x d
+numbers. They are handed a masker of this module, whose rows are made batch by batch: same rows, same values.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, overload
 
 import numpy as np
 import torch
@@ -36,6 +39,8 @@ Method = Literal[
 Parameters = dict[str, bool | int | float | str]
 
 BATCH = 8192
+SLOTS = 16
+"""Rows side by side in GradientExplainer."""
 EXACT_INPUTS = 14
 """ExactExplainer evaluates every one of 2^d coalitions."""
 OFFERED = {
@@ -45,6 +50,8 @@ OFFERED = {
     "PartitionExplainer": ("fixed_context", "batch_size"),
 }
 """Arguments of the call that ``parameters`` may set."""
+GRADIENT_BYTES = 64
+"""What shap's GradientExplainer takes for each number of its points: twice the point, its pass and its gradient."""
 
 
 class Shap(LocalExplainer):
@@ -101,10 +108,12 @@ class Shap(LocalExplainer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             if self.method == "DeepExplainer":
-                return deep_values(model, background, X, classes, clock=problem.clock)
+                return deep_values(model, background, X, classes, memory=problem.memory, clock=problem.clock)
             if self.method == "GradientExplainer":
                 return gradient_values(
-                    model, background, X, classes, self.samples, problem.generator, clock=problem.clock
+                    *(model, background, X, classes, self.samples, problem.generator),
+                    memory=problem.memory,
+                    clock=problem.clock,
                 )
             return self._model_free(model, background, X, classes, problem)
 
@@ -123,13 +132,17 @@ class Shap(LocalExplainer):
         """A function from (n, d) to the SHAP values (n, d) of the output ``chosen``."""
         import shap
 
-        def predict(X: NDArray) -> NDArray:
-            with torch.no_grad():
-                rows = torch.as_tensor(X, dtype=background.dtype, device=background.device)
-                parts = rows.split(rows_at_once(BATCH, rows.shape[1]))
-                return torch.cat([model(part)[:, chosen] for part in parts]).cpu().numpy().astype(np.float64)
-
         reference, d = background.cpu().numpy(), background.shape[1]
+        at_once = rows_at_once(BATCH, d, problem.memory)
+
+        def predict(X: NDArray | Coalitions) -> NDArray:
+            outputs = []
+            with torch.no_grad():
+                for start in range(0, len(X), at_once):
+                    rows = torch.as_tensor(X[start : start + at_once], dtype=background.dtype, device=background.device)
+                    outputs.append(model(rows)[:, chosen])
+                return torch.cat(outputs).cpu().numpy().astype(np.float64)
+
         if self.method in ("KernelExplainer", "SamplingExplainer"):
             kernel = getattr(shap, self.method)(predict, reference)
             samples = max(self.samples, 2 * d)  # with fewer the regression has no unique solution
@@ -140,18 +153,85 @@ class Shap(LocalExplainer):
         if self.method == "PartitionExplainer":
             masker = shap.maskers.Partition(reference, max_samples=len(reference))
             explainer, evaluations = shap.PartitionExplainer(predict, masker), self.samples * d
+        elif self.method == "ExactExplainer":
+            explainer, evaluations = shap.ExactExplainer(predict, Masker(reference)), 2**d
         else:
-            masker = shap.maskers.Independent(reference, max_samples=len(reference))
-            if self.method == "ExactExplainer":
-                explainer, evaluations = shap.ExactExplainer(predict, masker), 2**d
-            else:
-                seed = int(problem.generator.integers(2**31))
-                explainer = shap.PermutationExplainer(predict, masker, seed=seed)
-                evaluations = self.samples * (2 * d + 1)
-        # shap would lay out all coalitions of a permutation at once: 10 GiB at d = 4096.
-        masks = max(rows_at_once(BATCH, d) // len(reference), 1)
-        further = {"batch_size": masks, **self.parameters}
+            seed = int(problem.generator.integers(2**31))
+            explainer = shap.PermutationExplainer(predict, Masker(reference), seed=seed)
+            evaluations = self.samples * (2 * d + 1)
+        further = {"batch_size": max(at_once // len(reference), 1), **self.parameters}
         return lambda X: explainer(X, max_evals=evaluations, silent=True, **further).values
+
+
+class Masker:
+    """``shap.maskers.Independent(reference)`` for coalitions that are written as changes of the one before.
+
+    Absent inputs are those of the background rows ``reference`` (b, d).
+    """
+
+    supports_delta_masking = True
+
+    def __init__(self, reference: NDArray) -> None:
+        self.reference, self.shape = reference, reference.shape
+
+    def invariants(self, x: NDArray) -> NDArray[np.bool_]:
+        """(b, d): where the row ``x`` (d,) is equal to a background row."""
+        return np.isclose(x, self.reference)
+
+    def __call__(self, changes: NDArray[np.int64], x: NDArray) -> tuple[tuple[Coalitions], NDArray[np.bool_]]:
+        """The masked rows, b of each of m coalitions, and (m, b): which of them differ from the coalition before.
+
+        ``changes`` are inputs j that enter or leave: -j - 1 if more of them make the same coalition. The first one
+        may be none, a number beyond all inputs: the empty coalition.
+        """
+        last = changes >= 0
+        coalition: NDArray[np.int64] = np.cumsum(last) - last
+        flipped = np.where(last, changes, -changes - 1)
+        varying = np.zeros((last.sum(), len(self.reference)), dtype=bool)
+        some = flipped < len(x)
+        coalition, flipped = coalition[some], flipped[some]
+        np.logical_or.at(varying, coalition, ~self.invariants(x).T[flipped])
+        varying[0] = True
+        return (Coalitions(x, self.reference, coalition, flipped, np.arange(varying.size)),), varying
+
+
+class Coalitions:
+    """What stands for an array (n, d) of copies of a row ``x`` whose absent inputs are those of a background row.
+
+    Row i b + j is coalition i before background row j of b: the first coalition is empty but for the inputs
+    ``flipped`` in it, every further one is that before it but for those. ``rows`` (n,) are the ones in question. A
+    slice of it is an array.
+    """
+
+    def __init__(
+        self,
+        x: NDArray,
+        reference: NDArray,
+        coalition: NDArray[np.int64],
+        flipped: NDArray[np.int64],
+        rows: NDArray[np.int64],
+    ) -> None:
+        self.x, self.reference, self.coalition, self.flipped, self.rows = x, reference, coalition, flipped, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, which: slice) -> NDArray: ...
+    @overload
+    def __getitem__(self, which: NDArray[np.bool_]) -> Coalitions: ...
+    def __getitem__(self, which: slice | NDArray[np.bool_]) -> NDArray | Coalitions:
+        rows = self.rows[which]
+        if not isinstance(which, slice):
+            return Coalitions(self.x, self.reference, self.coalition, self.flipped, rows)
+        coalition, background = np.divmod(rows, len(self.reference))
+        first, last = coalition[0], coalition[-1]
+        start, stop = np.searchsorted(self.coalition, [first, last], side="right")
+        changed = np.zeros((last - first + 1, len(self.x)), dtype=bool)
+        changed[0] = np.bincount(self.flipped[:start], minlength=len(self.x)) % 2
+        changed[self.coalition[start:stop] - first, self.flipped[start:stop]] = True
+        present = np.logical_xor.accumulate(changed, axis=0)
+        return np.where(present[coalition - first], self.x, self.reference[background])
 
 
 class SideBySide(nn.Module):
@@ -186,6 +266,7 @@ def deep_values(
     X: Tensor,
     classes: Tensor,
     slots: int | None = None,
+    memory: int | None = None,
     clock: Clock | None = None,
 ) -> NDArray[np.float64]:
     """(n, d): what ``shap.DeepExplainer(model, background).shap_values(X)`` says of each row's own class.
@@ -197,7 +278,8 @@ def deep_values(
     """
     import shap
 
-    slots = min(slots or max(rows_at_once(BATCH, X.shape[1]) // (2 * len(background)), 1), len(X))
+    slots = slots or max(rows_at_once(BATCH, X.shape[1], memory) // (2 * len(background)), 1)
+    slots = min(slots, len(X))
     with (clock or Clock()).setting_up():
         wide = SideBySide(out_of_place(model), slots).eval()
         wide.classes = wide.classes.to(X.device)
@@ -229,16 +311,20 @@ def gradient_values(
     classes: Tensor,
     samples: int,
     generator: np.random.Generator,
-    slots: int = 16,
+    slots: int = SLOTS,
+    memory: int | None = None,
     clock: Clock | None = None,
 ) -> NDArray[np.float64]:
     """(n, d): ``shap.GradientExplainer(model, background).shap_values(X)`` of each row's own class.
 
     Rows side by side share their draws of the point along the way; their background rows are independent. With
-    one slot it is the plain call.
+    one slot it is the plain call. Where ``memory`` is short they are fewer, and other points are drawn.
     """
     import shap
 
+    if memory is not None:
+        of_a_slot = GRADIENT_BYTES * max(samples, len(background)) * X.shape[1]
+        slots = max(min(slots, memory // of_a_slot), 1)
     slots = min(slots, len(X))
     with (clock or Clock()).setting_up():
         wide = SideBySide(model, slots).eval()

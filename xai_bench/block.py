@@ -37,7 +37,7 @@ FEW_INPUTS = 40
 """Inputs whose histograms are kept."""
 HISTOGRAM_BINS = 40
 
-_warm: set[str] = set()
+_warm: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
     it is finished. Never raises: a failure is a result.
     """
     try:
+        warm_up_training(block.device)
         data = load(block.draw)
         record = None
         if block.draw.permutation is None:
@@ -74,29 +75,29 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         return
     yield Prepared(record, trained, data.notices)
-    problem = _problem(data, model, block.memory)
+    problem = _problem(data, model, block)
     for cell in block.cells:
         if cell.explainer is None:
             yield _control(cell, block, data)
             continue
         yield Started(cell.key, WARM_UP)
-        warm_up(cell.explainer)
+        warm_up(cell.explainer, block.device)
         yield Started(cell.key)
         explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
         yield _explain(cell, explainer, problem, data, block)
 
 
-def _problem(data: Dataset, model: torch.nn.Module | None, memory: int | None) -> Problem:
+def _problem(data: Dataset, model: torch.nn.Module | None, block: Block) -> Problem:
     return Problem(
         model=model,
-        X_train=torch.from_numpy(data.X_train),
-        y_train=torch.from_numpy(data.y_train),
-        X_valid=torch.from_numpy(data.X_valid),
-        y_valid=torch.from_numpy(data.y_valid),
+        X_train=torch.from_numpy(data.X_train).to(block.device),
+        y_train=torch.from_numpy(data.y_train).to(block.device),
+        X_valid=torch.from_numpy(data.X_valid).to(block.device),
+        y_valid=torch.from_numpy(data.y_valid).to(block.device),
         kind=data.kind,
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
-        memory=memory,
+        memory=block.memory,
     )
 
 
@@ -179,13 +180,13 @@ def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn
         return None, None
     architecture: Architecture = block.model.component
     if weights is not None:
-        return from_weights(architecture, data, weights), None
+        return from_weights(architecture, data, weights, block.device), None
     if block.model.candidates:
-        fitted, chosen = tuning.fit_best(block.model, data, block.model_seed)
+        fitted, chosen = tuning.fit_best(block.model, data, block.model_seed, block.device)
     else:
-        (fitted,), chosen = fit_many(architecture, data, [block.model_seed], chunk=1), None
+        (fitted,), chosen = fit_many(architecture, data, [block.model_seed], chunk=1, device=block.device), None
     ceiling = block.draw.dataset.component.ceiling(np.ones(data.d, dtype=bool))
-    state = {name: value.contiguous() for name, value in fitted.module.state_dict().items()}
+    state = {name: value.cpu().contiguous() for name, value in fitted.module.state_dict().items()}
     facts = _facts(fitted, ceiling) | ({} if chosen is None else {"model_chosen": chosen})
     return fitted.module, ModelRecord(block.model_key, facts, safetensors.torch.save(state))
 
@@ -195,28 +196,28 @@ def _facts(fitted: FittedModel, ceiling: float | None) -> dict[str, Any]:
     return {**facts, "ceiling": ceiling, "parameters": sum(p.numel() for p in fitted.module.parameters())}
 
 
-def from_weights(architecture: Architecture, data: Dataset, weights: bytes) -> torch.nn.Module:
-    """The stored network, in eval mode."""
+def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str = "cpu") -> torch.nn.Module:
+    """The stored network, in eval mode, on ``device``."""
     module = architecture.build(data.d, data.n_outputs, torch.Generator().manual_seed(0))
     module.load_state_dict(safetensors.torch.load(weights))
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return module.eval()
+    return module.to(device).eval()
 
 
 def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, block: Block) -> CellResult:
-    memory = block.memory
+    memory = block.memory if block.device == "cpu" else None
     try:
         reason = explainer.unsupported(problem)
         if reason is not None:
             return CellResult(cell.key, "unsupported", reason)
-        start = reset_peak_memory()
+        start = reset_peak_memory(block.device)
         with warnings.catch_warnings(), memory_limit(memory):
             # captum and shap announce hooks that they take away again.
             warnings.simplefilter("ignore", UserWarning)
             # The stream depends on the cell only: companions change nothing.
             found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
-        peak = peak_memory()
+        peak = peak_memory(block.device)
     except Exception as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
         return CellResult(cell.key, "failed", over + reason_of(error))
@@ -253,17 +254,27 @@ def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
     return CellResult(cell.key, "done", measurements=scores)
 
 
-def warm_up(explainer: Explainer) -> None:
+def warm_up_training(device: str) -> None:
+    """Once a process, train a tiny network on a CUDA device, untimed: starting it is not the first network's cost."""
+    if device == "cpu" or ("", device) in _warm:
+        return
+    _warm.add(("", device))
+    X, y = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32), np.arange(64) % 2
+    tiny = Dataset(X, X, X, y, y, y, "classification", 2, ("a", "b", "c", "d"), np.arange(4))
+    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=2, checkpoints=1), tiny, [0], chunk=1, device=device)
+
+
+def warm_up(explainer: Explainer, device: str = "cpu") -> None:
     """Once a process, explain a tiny network, untimed: imports and compilations are not the method's cost."""
-    identity = f"{type(explainer).__module__}.{type(explainer).__qualname__}"
+    identity = f"{type(explainer).__module__}.{type(explainer).__qualname__}", device
     if identity in _warm:
         return
     _warm.add(identity)
     generator = torch.Generator().manual_seed(0)
-    X = torch.randn(40, 4, generator=generator)
+    X = torch.randn(40, 4, generator=generator).to(device)
     architecture: MLP | SpectralMLP
     architecture = SpectralMLP(hidden=(4,)) if explainer.needs == "spectral" else MLP(hidden=(4,))
-    model = architecture.build(4, 2, generator).eval()
+    model = architecture.build(4, 2, generator).to(device).eval()
     problem = Problem(model, X, (X[:, 0] > 0).long(), X, (X[:, 0] > 0).long(), "classification", 2)
     try:
         with warnings.catch_warnings():
@@ -274,12 +285,16 @@ def warm_up(explainer: Explainer) -> None:
         return
 
 
-def reset_peak_memory() -> int | None:
+def reset_peak_memory(device: str = "cpu") -> int | None:
     """Set this process's high-water mark to what it holds now; returns that, in bytes (Linux; else None).
 
     Memory that is free but kept by the allocator is handed back first: a method must not look frugal because
-    the one before it was not.
+    the one before it was not. On a CUDA device it is this process's tensors on the device that count, not its
+    resident memory.
     """
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
     if not sys.platform.startswith("linux"):
         return None
     with contextlib.suppress(OSError, AttributeError):
@@ -291,8 +306,10 @@ def reset_peak_memory() -> int | None:
     return peak_memory()
 
 
-def peak_memory() -> int | None:
-    """The high-water mark of this process's resident memory, bytes."""
+def peak_memory(device: str = "cpu") -> int | None:
+    """The high-water mark of this process's resident memory, or of its tensors on a CUDA device, bytes."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device)
     return _memory("VmHWM")
 
 
@@ -343,7 +360,8 @@ def out_of_memory(error: BaseException) -> bool:
 class RetentionTask:
     """The rankings of one draw that are to be judged, and the networks they are masked on.
 
-    ``models``: key to (architecture, weights). ``known``: masks that the judge has scored before.
+    ``models``: key to (architecture, weights). ``known``: masks that the judge has scored before. ``device``: where
+    judges are trained and masks are scored.
     """
 
     key: str
@@ -353,13 +371,14 @@ class RetentionTask:
     ranked: tuple[retention.Ranked, ...]
     models: Mapping[str, tuple[Architecture, bytes]]
     known: Mapping[str, tuple[float, float]]
+    device: str = "cpu"
 
 
 def run_retention(task: RetentionTask) -> Iterator[retention.Judged]:
     """Judge every ranking of one draw; yields one thing."""
     data = load(task.draw)
-    models = {key: from_weights(architecture, data, w) for key, (architecture, w) in task.models.items()}
-    yield retention.judge(data, task.draw, task.settings, task.ranked, models, task.known)
+    models = {key: from_weights(architecture, data, w, task.device) for key, (architecture, w) in task.models.items()}
+    yield retention.judge(data, task.draw, task.settings, task.ranked, models, task.known, task.device)
 
 
 SanityFound = dict[str, tuple[Measurement, ...] | str]
@@ -382,7 +401,7 @@ def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
     assert task.block.model is not None
     architecture: Architecture = task.block.model.component
     data = load(task.block.draw)
-    problem = _problem(data, from_weights(architecture, data, task.weights), task.block.memory)
+    problem = _problem(data, from_weights(architecture, data, task.weights, task.block.device), task.block)
     found: SanityFound = {}
     for cell in task.block.cells:
         assert cell.explainer is not None

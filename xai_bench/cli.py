@@ -115,6 +115,9 @@ def run(
     explainers: Annotated[
         str | None, typer.Option(metavar="A,B", help="Run these explainers of the suite only.")
     ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="cpu|cuda|auto", help="Where networks are trained and explained.")
+    ] = "cpu",
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget stored results and start anew.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes; start nothing.")
@@ -137,6 +140,7 @@ def run(
         "datasets": _names(datasets),
         "explainers": _names(explainers),
         "fresh": fresh,
+        "device": device,
     }
     if dry_run:
         foreseen = matrix.forecast(suite, **asked)

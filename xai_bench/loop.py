@@ -238,7 +238,9 @@ class Loop:
         limits = self.suite.limits
         if limits.seconds and jobs is None and not ThisProcess.can_stop():
             self.progress.notices.append("the limit of time is not kept without worker processes here: use jobs")
-        if limits.memory and not limits_memory():
+        if limits.memory and any(block.device != "cpu" for block in self.whole.values()):
+            self.progress.notices.append("the limit of memory is not kept on a CUDA device: use the device cpu")
+        elif limits.memory and not limits_memory():
             self.progress.notices.append("the limit of memory is not kept on this system: it needs Linux")
 
     def _submit(self, workers: Executor, work: Waiting) -> None:
@@ -388,7 +390,8 @@ class Loop:
             return None
         components = {b.model_key: self._as_trained(b.model, b.model_key).component for b in draw_blocks if b.model}
         models = {k: (components[k], self.store.weights(k)) for k in sorted(model_keys - {""})}
-        return RetentionTask(key, judge, draw, settings, tuple(ranked), models, self.store.judgements(judge))  # type: ignore[arg-type]
+        known, device = self.store.judgements(judge), draw_blocks[0].device
+        return RetentionTask(key, judge, draw, settings, tuple(ranked), models, known, device)  # type: ignore[arg-type]
 
     def _as_trained(self, model: Entry, key: str) -> Entry:
         """The model with the setting that was chosen when it was trained."""

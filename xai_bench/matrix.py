@@ -35,6 +35,7 @@ def run(
     datasets: Sequence[str] = (),
     explainers: Sequence[str] = (),
     fresh: bool = False,
+    device: str = "cpu",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Results:
     """Run what is missing of a suite and return all its results.
@@ -48,23 +49,29 @@ def run(
     data_seeds : use the data seeds 0 .. data_seeds-1 instead of the suite's
     datasets, explainers : labels; compute nothing else. What is stored of the rest stays.
     fresh : forget the results that are stored
+    device : where networks are trained and explained: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (``cuda`` where there
+        is one). Methods of other libraries that know the CPU only, and the sparse paths, run there. A store holds the
+        results of one device: costs differ, and the last bits of scores. On a CUDA device ``peak_memory`` is that of
+        the tensors on it, and a suite's limit of memory is not kept.
     on_progress : called after every block
 
     Raises
     ------
     InputError
-        For a bad suite, an unknown label, missing data, or an unwritable folder. Nothing is lost.
+        For a bad suite, an unknown label, missing data, an unwritable folder, or a device that is not there or not
+        that of the stored results. Nothing is lost.
     """
-    asked = _asked(suite, jobs, data_seeds, datasets, explainers)
+    asked = _asked(suite, jobs, data_seeds, datasets, explainers, device)
     suite, notices = asked.suite, asked.notices
     folder = Path(out) / "runs" / suite.name
-    earlier = _measured_before(folder, asked.planned) if fresh else None
+    earlier = _measured_before(folder, asked) if fresh else None
     if fresh and folder.exists():
         shutil.rmtree(folder)
     with Store(folder / "results.sqlite") as store:
+        _check_device(store, asked.device)
         _score_by_new_metrics(store, asked.planned)
         loop = _loop(asked, store, earlier)
-        facts, begun = {**provenance(jobs), "left_out": notices.copy()}, time.monotonic()
+        facts, begun = {**provenance(jobs, asked.device), "left_out": notices.copy()}, time.monotonic()
         number = store.begin(suite.config(), _plan_rows(asked.planned), facts)
         try:
             loop.run(jobs, number, on_progress)
@@ -84,6 +91,7 @@ def forecast(
     datasets: Sequence[str] = (),
     explainers: Sequence[str] = (),
     fresh: bool = False,
+    device: str = "cpu",
 ) -> Forecast:
     """What ``run`` with the same arguments would do, and how long that would take. Computes and writes nothing.
 
@@ -92,24 +100,29 @@ def forecast(
     InputError
         As ``run``.
     """
-    asked = _asked(suite, jobs, data_seeds, datasets, explainers)
+    asked = _asked(suite, jobs, data_seeds, datasets, explainers, device)
     folder = Path(out) / "runs" / asked.suite.name
     if fresh or not (folder / "results.sqlite").exists():
-        earlier = _measured_before(folder, asked.planned)
+        earlier = _measured_before(folder, asked)
         with Store(Path(":memory:")) as store:
             return _loop(asked, store, earlier).forecast(jobs)
     with Store(folder / "results.sqlite") as store:
+        _check_device(store, asked.device)
         return _loop(asked, store).forecast(jobs)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A suite without what is not available, its plan, and the labels that were asked for ({} for all)."""
+    """A suite without what is not available, its plan, and the labels that were asked for ({} for all).
+
+    ``device``: as it is recorded, with its name.
+    """
 
     suite: Suite
     notices: list[str]
     planned: list[plan.Block]
     wanted: dict[str, set[str]]
+    device: str
 
 
 def _asked(
@@ -118,7 +131,11 @@ def _asked(
     data_seeds: int | None,
     datasets: Sequence[str],
     explainers: Sequence[str],
+    device: str,
 ) -> _Asked:
+    from xai_bench import devices
+
+    device = devices.resolve(device)
     if not isinstance(suite, Suite):
         suite = suites.from_dict(suite) if isinstance(suite, dict) else suites.load(suite)
     if data_seeds is not None:
@@ -132,7 +149,22 @@ def _asked(
         for axis, labels in (("datasets", datasets), ("explainers", explainers))
     }
     suite, notices = _available(suite)
-    return _Asked(suite, notices, plan.blocks(suite), wanted)
+    return _Asked(suite, notices, plan.blocks(suite, device), wanted, devices.described(device))
+
+
+def _devices(store: Store) -> set[str]:
+    """The devices of the runs that added to a store, as they are recorded."""
+    return {record.get("device", "cpu") for record in store.provenance()}
+
+
+def _check_device(store: Store, device: str) -> None:
+    """Raise InputError if a store holds results of another device."""
+    others = sorted(_devices(store) - {device})
+    if others:
+        raise InputError(
+            f"{str(store.path.parent)!r} holds results of the device {others[0]}, and this run would be on {device}: "
+            "use that device, --fresh, or another --out"
+        )
 
 
 def _loop(asked: _Asked, store: Store, measured: Measured | None = None) -> Loop:
@@ -143,12 +175,12 @@ def _loop(asked: _Asked, store: Store, measured: Measured | None = None) -> Loop
     return Loop(asked.suite, store, asked.planned, todo, measured, asked.notices)
 
 
-def _measured_before(folder: Path, planned: list[plan.Block]) -> Measured:
-    """What the runs took whose results are to be forgotten."""
+def _measured_before(folder: Path, asked: _Asked) -> Measured:
+    """What the runs took whose results are to be forgotten; nothing if they were on another device."""
     if not (folder / "results.sqlite").exists():
         return Measured()
     with Store(folder / "results.sqlite") as store:
-        return _measured(store, planned)
+        return _measured(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
 
 
 def _measured(store: Store, planned: list[plan.Block]) -> Measured:
@@ -247,8 +279,8 @@ def _plan_rows(planned: list[plan.Block]) -> Iterator[PlanRow]:
             )
 
 
-def provenance(jobs: int | None) -> dict[str, Any]:
-    """Versions and settings that a result may depend on; no host, user or path."""
+def provenance(jobs: int | None, device: str = "cpu") -> dict[str, Any]:
+    """Versions and settings that a result may depend on; no host, user or path. ``device``: with its name."""
     versions = {}
     for library in LIBRARIES:
         try:
@@ -262,7 +294,7 @@ def provenance(jobs: int | None) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "jobs": jobs,
         "threads": 1,
-        "device": "cpu",
+        "device": device,
         "versions": versions,
         "plugins": {p.filename: p.sha256 for p in registry.plugins()},
     }

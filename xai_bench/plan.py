@@ -45,7 +45,8 @@ class Block:
     """One draw, one trained model (or none), and the explainers that share it.
 
     ``model_key`` is that of the trained network; "" in blocks without a model, whose ``model_seed`` says which
-    plain network their rankings are masked on. ``memory`` is the suite's limit in bytes; no key depends on it.
+    plain network their rankings are masked on. ``memory`` is the suite's limit in bytes, ``device`` where it is
+    computed; no key depends on them.
     """
 
     draw: Draw
@@ -55,6 +56,7 @@ class Block:
     cells: tuple[Cell, ...]
     rankings: int
     memory: int | None = None
+    device: str = "cpu"
 
     @property
     def model_label(self) -> str:
@@ -108,7 +110,7 @@ def model_key(draw: Draw, model: Entry, model_seed: int) -> str:
     return sha256(canonical_json(content))
 
 
-def blocks(suite: Suite) -> list[Block]:
+def blocks(suite: Suite, device: str = "cpu") -> list[Block]:
     """All blocks of a suite, null runs last. Explainers that need no model run once, in blocks without one."""
     found = _blocks(suite, draws(suite), suite.models, suite.explainers, (), CONTROLS)
     table = suite.calibration
@@ -119,7 +121,7 @@ def blocks(suite: Suite) -> list[Block]:
             assert draw.permutation is not None
             # Every null run has initial weights of its own, as another real run has.
             found += _blocks(suite, [draw], models, explainers, (draw.permutation,), ())
-    return found
+    return [replace(block, device=device) for block in found]
 
 
 def _blocks(

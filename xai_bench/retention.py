@@ -110,15 +110,16 @@ class Scorer:
         settings: Retention,
         models: Mapping[str, torch.nn.Module],
         known: Mapping[str, tuple[float, float]],
+        device: str = "cpu",
     ) -> None:
-        self.data, self.draw, self.settings, self.models = data, draw, settings, models
+        self.data, self.draw, self.settings, self.models, self.device = data, draw, settings, models, device
         self.judged = dict(known)
         self.new: dict[str, tuple[float, float]] = {}
         self._masked: dict[tuple[str, str], float] = {}
-        self._X = torch.from_numpy(data.X_test)
-        self._y = torch.from_numpy(data.y_test)
+        self._X = torch.from_numpy(data.X_test).to(device)
+        self._y = torch.from_numpy(data.y_test).to(device)
         mean = data.X_train.mean(0, dtype=np.float64).astype(np.float32)
-        self._absent = torch.from_numpy(mean if data.feature_shape is None else np.zeros_like(mean))
+        self._absent = torch.from_numpy(mean if data.feature_shape is None else np.zeros_like(mean)).to(device)
         self._masked_forms: dict[str, Masked] = {}
 
     def retrain(self, masks: Sequence[Bools]) -> None:
@@ -131,7 +132,7 @@ class Scorer:
         reduced = replace(data, X_train=data.X_train[:rows], y_train=data.y_train[:rows])
         jobs = [(text, seed) for text in waiting for seed in seeds]
         in_order_of_x = np.array([data.shuffled(waiting[text]) for text, _ in jobs])
-        fits = fit_many(judge_of(self.settings), reduced, [seed for _, seed in jobs], in_order_of_x)
+        fits = fit_many(judge_of(self.settings), reduced, [seed for _, seed in jobs], in_order_of_x, device=self.device)
         scores: dict[str, list[float]] = {}
         for (text, _), fit in zip(jobs, fits, strict=True):
             scores.setdefault(text, []).append(fit.test_score)
@@ -151,7 +152,7 @@ class Scorer:
         if key not in self._masked:
             if model_key not in self._masked_forms:
                 self._masked_forms[model_key] = Masked(self.models[model_key], self._X, self._absent)
-            outputs = self._masked_forms[model_key].outputs(torch.from_numpy(self.data.shuffled(mask)))
+            outputs = self._masked_forms[model_key].outputs(torch.from_numpy(self.data.shuffled(mask)).to(self.device))
             self._masked[key] = score(outputs, self._y, self.data.kind)
         return self._masked[key]
 
@@ -213,6 +214,7 @@ def judge(
     ranked: Sequence[Ranked],
     models: Mapping[str, torch.nn.Module],
     known: Mapping[str, tuple[float, float]],
+    device: str = "cpu",
 ) -> Judged:
     """The retention of every ranking of one draw.
 
@@ -220,8 +222,9 @@ def judge(
     ----------
     data : the draw's dataset, standardised as in the run
     ranked : ``model_key`` names the model of the masked form, "" for none
-    models : by key, in eval mode
+    models : by key, in eval mode, on ``device``
     known : masks that the judge has scored before
+    device : where judges are trained and masks are scored
 
     Returns
     -------
@@ -242,7 +245,7 @@ def judge(
     least_first = {}
     if settings.least_first:
         least_first = {r.cell: chance if r.relevance is None else rankings([-r.relevance]) for r in ranked}
-    scorer = Scorer(data, draw, settings, models, known)
+    scorer = Scorer(data, draw, settings, models, known, device)
     everything = [chance, *best_first.values(), *least_first.values()]
     scorer.retrain([mask for one in everything for row in one.masks for k, mask in row.items() if k in counts])
     measurements = {}

@@ -20,7 +20,7 @@ from xai_bench.suite import Entry
 Setting = dict[str, Any]
 
 
-def fit_best(entry: Entry, data: Dataset, seed: int) -> tuple[FittedModel, Setting]:
+def fit_best(entry: Entry, data: Dataset, seed: int, device: str = "cpu") -> tuple[FittedModel, Setting]:
     """The network with the lowest validation loss, and its setting; its training costs what all tries cost.
 
     A try that diverges is out.
@@ -35,7 +35,7 @@ def fit_best(entry: Entry, data: Dataset, seed: int) -> tuple[FittedModel, Setti
     for setting in entry.candidates:
         architecture: Architecture = entry.settled(setting).component
         try:
-            (fitted,) = fit_many(architecture, data, [seed], chunk=1)
+            (fitted,) = fit_many(architecture, data, [seed], chunk=1, device=device)
         except ValueError as error:
             failure = error
             continue

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xai_bench.component import Component
+from xai_bench.devices import forked_random, synchronise
 from xai_bench.errors import InputError
 from xai_bench.models.folding import fold_spectral
 from xai_bench.models.spectral import SpectralLinear
@@ -67,18 +68,21 @@ class Evaluations:
 
 @dataclass
 class Clock:
-    """CPU and wall seconds, set-up and the rest apart."""
+    """CPU and wall seconds, set-up and the rest apart. ``device``: it is waited for before a clock is read."""
 
     setup_cpu: float = 0.0
     setup_wall: float = 0.0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @contextlib.contextmanager
     def setting_up(self) -> Iterator[None]:
         """Charge the time spent inside to set-up (fitting a selector, summarising a background)."""
+        synchronise(self.device)
         cpu, wall = time.process_time(), time.perf_counter()
         try:
             yield
         finally:
+            synchronise(self.device)
             self.setup_cpu += time.process_time() - cpu
             self.setup_wall += time.perf_counter() - wall
 
@@ -119,6 +123,7 @@ class Problem:
 
     @property
     def device(self) -> torch.device:
+        """Where the rows are, and the model."""
         return self.X_train.device
 
     @property
@@ -206,11 +211,13 @@ class Explainer(Component):
         model, evaluations = copy.deepcopy(problem.model), Evaluations()
         if model is not None:
             evaluations.watch(model)
-        clock = Clock()
+        clock = Clock(device=problem.device)
         generator = np.random.default_rng(seed)
         with seeded(seed):
+            synchronise(problem.device)
             cpu, wall = time.process_time(), time.perf_counter()
             raw = self.relevance(replace(problem, model=model, generator=generator, clock=clock))
+            synchronise(problem.device)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         relevance = _checked(self.name, raw, problem.d)
         relevance[(problem.X_train == problem.X_train[0]).all(0).cpu().numpy()] = 0.0
@@ -343,7 +350,7 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed torch, numpy and random inside; their states outside are restored."""
     python, numpy_state = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with forked_random():
             random.seed(seed)
             np.random.seed(seed % 2**32)
             torch.manual_seed(seed)

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
+from xai_bench.devices import forked_random, synchronise
 from xai_bench.models.base import Architecture, FittedModel, Kind
 from xai_bench.models.mlp import MLPFamily
 from xai_bench.models.spectral import SpectralLinear
@@ -70,6 +71,7 @@ def fit_many(
     rows : training rows of a batch; None for the architecture's ``batch_size``, in whole vector registers
     chunk : networks side by side. The last bits of a result may depend on it, never on the companions.
     width : columns that every mask is padded to; None for the next power of two
+    device : where the networks are trained, and stay; initial weights are drawn on the CPU, the same for all
 
     Returns
     -------
@@ -254,6 +256,7 @@ def _fit_stack(
     architecture: MLPFamily, data: Tensors, tasks: list[Task], width: int, size: int, rows: int
 ) -> list[FittedModel]:
     """Train a chunk of networks; empty slots are filled with copies of the first network."""
+    synchronise(data.device)
     cpu, wall = time.process_time(), time.perf_counter()
     filled = tasks + [tasks[0]] * (size - len(tasks))
     n = len(data.X_train)
@@ -301,6 +304,7 @@ def _fit_stack(
         modules[slot].to(data.device, data.dtype)
         stack.store(slot, modules[slot], best)
         fitted_modules.append(modules[slot])
+    synchronise(data.device)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     outputs_of = {
         part: stack.predict(_gathered(getattr(data, f"X_{part}"), columns, width), best)[: len(tasks)]
@@ -361,6 +365,7 @@ def fit_one(
     task = Task(seed, chosen)
     n = len(tensors.X_train)
     rows = rows or batch_rows(architecture, n)
+    synchronise(tensors.device)
     cpu, wall = time.process_time(), time.perf_counter()
     streams = Streams(task, n, rows)
     module = architecture.build(len(chosen), data.n_outputs, streams.init).to(device, dtype)
@@ -371,7 +376,7 @@ def fit_one(
     steps = architecture.steps(n)
     looks = checkpoint_steps(architecture, steps)
     best_loss, best = math.inf, {name: value.clone() for name, value in module.state_dict().items()}
-    with torch.random.fork_rng():
+    with forked_random():
         torch.manual_seed(stream_seed("dropout", seed, chosen))
         for step in range(steps):
             module.train()
@@ -393,6 +398,7 @@ def fit_one(
         hook.remove()
     module.load_state_dict(best)
     module.eval()
+    synchronise(tensors.device)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     with torch.no_grad():
         outputs_of = {"train": module(X_train), "valid": module(X_valid), "test": module(X_test)}

@@ -113,6 +113,7 @@ def context(tables: Tables, frames: scrutiny.Frames) -> dict[str, Any]:
         "retention_settings": suite.get("retention"),
         "rankings": suite.get("rankings"),
         "dense": tables.dense,
+        "on_cuda": any(record.get("device", "cpu") != "cpu" for record in tables.results.provenance),
         "windows": "auroc_windows" in tables.metrics,
     }
 

@@ -1,0 +1,252 @@
+"""Where it is computed: the name of a device, its way to every tensor, and one device a store."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from tests.test_cli import TINY, call
+from tests.test_every_combination import FIELDS
+from tests.test_matrix import assert_same
+from tests.toy import toy
+from xai_bench import block, devices, forecast, plan, registry, retention, run, suite
+from xai_bench.errors import InputError
+from xai_bench.explainers import base
+from xai_bench.models import training
+from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.models.training import fit_many, fit_one
+
+CARD = "cuda (a card)"
+gpu = pytest.mark.gpu
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+
+
+@pytest.fixture
+def no_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def two_cards(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+def test_auto_is_cuda_where_there_is_one(no_cuda):
+    assert devices.resolve("auto") == devices.resolve("cpu") == "cpu"
+    assert devices.described("cpu") == "cpu"
+
+
+def test_names_with_an_index(two_cards):
+    assert devices.resolve("auto") == "cuda"
+    assert devices.resolve("cuda:1") == "cuda:1"
+    with pytest.raises(InputError, match=r"expected an index below 2, got 'cuda:2': use cuda:0 \.\. cuda:1"):
+        devices.resolve("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["gpu", "meta", "CPU", "cuda:", "cuda:x", "cpu:0", ""])
+def test_other_names_are_errors(name, two_cards):
+    with pytest.raises(InputError, match=f"expected auto, cpu, cuda, or .*, got '{name}'$"):
+        devices.resolve(name)
+
+
+@pytest.mark.parametrize(("name", "message"), [("gpu", "got 'gpu'"), ("cuda", "got 'cuda', but torch finds no CUDA")])
+def test_a_bad_device_is_one_line_and_costs_nothing(name, message, no_cuda, tmp_path, capsys):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    run(tmp_path / "tiny.toml", out=tmp_path)
+    arguments = ("run", tmp_path / "tiny.toml", "--out", tmp_path, "--device", name)
+    for further in ((), ("--fresh",), ("--dry-run",)):
+        code, _, err = call(*arguments, *further, capsys=capsys)
+        assert code == 2
+        assert message in err
+        assert len(err.strip().splitlines()) == 1
+    assert (tmp_path / "runs" / "tiny" / "results.sqlite").exists(), "nothing is lost"
+
+
+def test_the_cpu_is_the_default(tiny, tmp_path):
+    without, named = run(tiny, out=tmp_path / "a"), run(tiny, out=tmp_path / "b", device="cpu")
+    assert_same(without, named)
+    assert [record["device"] for record in (*without.provenance, *named.provenance)] == ["cpu", "cpu"]
+
+
+def test_a_store_holds_results_of_one_device(tiny, tmp_path):
+    tiny["data_seeds"] = [0]
+    run(tiny, out=tmp_path)
+    path = tmp_path / "runs" / "tiny" / "results.sqlite"
+    database = sqlite3.connect(path)
+    ((content,),) = database.execute("SELECT content FROM provenance").fetchall()
+    with database:
+        database.execute("UPDATE provenance SET content = ?", (json.dumps(json.loads(content) | {"device": CARD}),))
+    database.close()
+    for action in (run, forecast):
+        with pytest.raises(
+            InputError, match=r"of the device cuda \(a card\), and .* on cpu: .*--fresh.*--out"
+        ) as raised:
+            action(tiny, out=tmp_path)
+        assert "\n" not in str(raised.value)
+    assert forecast(tiny, out=tmp_path, fresh=True).unknown, "times of another device foretell nothing"
+    again = run(tiny, out=tmp_path, fresh=True)
+    assert [record["device"] for record in again.provenance] == ["cpu"]
+    assert not forecast(tiny, out=tmp_path, fresh=True).unknown
+
+
+def test_the_device_reaches_everything_that_is_computed(tiny, tmp_path, monkeypatch):
+    """``cpu:0`` is another name than the default, and computes the same."""
+    tiny |= {
+        "data_seeds": [0],
+        "sanity": {},
+        "limits": {"memory": "4GiB"},
+        "tuning": {"tries": 2},
+    }
+    tiny["models"] = [{**tiny["models"][0], "tune": {"l2_lambda": [1e-2, 1e-3]}}, tiny["models"][1]]
+    tiny["explainers"] = [*tiny["explainers"], {"name": "integrated_gradients"}]
+    reference = run(tiny, out=tmp_path / "default")
+    seen: dict[str, set[str]] = {}
+
+    def spy(module, name, position):
+        original = getattr(module, name)
+
+        def spied(*arguments, **keywords):
+            seen.setdefault(name, set()).add(str(keywords.get("device") or arguments[position]))
+            return original(*arguments, **keywords)
+
+        monkeypatch.setattr(module, name, spied)
+
+    spy(training, "Tensors", 2)
+    spy(retention, "Scorer", 5)
+    for name, position in (("from_weights", 3), ("_problem", 2), ("warm_up", 1), ("reset_peak_memory", 0)):
+        spy(block, name, position)
+    monkeypatch.setattr(block, "peak_memory", lambda device: seen.setdefault("peak_memory", {device}) and 0)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 0)
+    monkeypatch.setattr(devices, "resolve", lambda _: "cpu:0")
+    monkeypatch.setattr(devices, "described", lambda device: f"{device} (a card)")
+    notices: list[str] = []
+    found = run(tiny, out=tmp_path, device="cuda", on_progress=lambda p: notices.extend(p.notices))
+    names = {"Tensors", "Scorer", "from_weights", "_problem", "warm_up", "reset_peak_memory", "peak_memory"}
+    assert seen == {name: {"cpu:0"} for name in names}
+    assert ("", "cpu:0") in block._warm
+    assert any("limit of memory is not kept on a CUDA device" in notice for notice in notices)
+    assert found.provenance[0]["device"] == "cpu:0 (a card)"
+    assert_same(reference, found)
+
+
+def test_keys_do_not_depend_on_the_device(tiny):
+    loaded = suite.from_dict({**tiny, "calibration": {"runs": 20}})
+    here, there = plan.blocks(loaded), plan.blocks(loaded, "cuda")
+    assert {b.device for b in there} == {"cuda"}
+    assert [(b.model_key, [c.key for c in b.cells]) for b in here] == [
+        (b.model_key, [c.key for c in b.cells]) for b in there
+    ]
+
+
+def test_tensors_are_moved():
+    """torch's device meta holds tensors without their numbers: enough to see where they are."""
+    data, architecture = toy(), SpectralMLP(hidden=(4,), epochs=0.1, min_steps=5, checkpoints=1)
+    weights = block.safetensors.torch.save(fit_many(architecture, data, [0], chunk=1)[0].module.state_dict())
+    module = block.from_weights(architecture, data, weights, "meta")
+    assert {p.device.type for p in (*module.parameters(), *module.buffers())} == {"meta"}
+    problem = block._problem(data, module, "meta")
+    assert {t.device.type for t in (problem.X_train, problem.y_train, problem.X_valid, problem.y_valid)} == {"meta"}
+    draw = plan.draws(suite.load("quick"))[0]
+    scorer = retention.Scorer(data, draw, suite.Retention(), {"m": module}, {}, "meta")
+    assert {t.device.type for t in (scorer._X, scorer._y, scorer._absent)} == {"meta"}
+
+
+class Trivial(base.Explainer):
+    name = "trivial"
+    needs = "data"
+
+    def relevance(self, problem):
+        with problem.clock.setting_up():
+            pass
+        return np.ones(problem.d)
+
+
+def test_clocks_wait_for_the_device(monkeypatch):
+    """What is still under way when a clock is stopped belongs to what was timed."""
+    for module in (base, training):
+        monkeypatch.setattr(module, "synchronise", lambda _: time.sleep(0.05))
+    problem = block._problem(toy(), None, "cpu")
+    found = Trivial().explain(problem)
+    assert found.setup_wall >= 0.05
+    assert found.explain_wall >= 0.05
+    schedule = {"hidden": (4,), "epochs": 0.01, "min_steps": 1, "checkpoints": 1}
+    assert fit_many(MLP(**schedule), toy(), [0], chunk=1)[0].train_wall >= 0.05
+    assert fit_one(MLP(**schedule), toy(), 0).train_wall >= 0.05
+
+
+def test_random_states_are_restored_and_cuda_is_not_started(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda *_: pytest.fail("CUDA was started"))
+    before = torch.get_rng_state()
+    with devices.forked_random():
+        torch.manual_seed(1)
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@gpu
+@needs_cuda
+def test_initial_weights_are_the_same_on_cuda():
+    still = SpectralMLP(hidden=(8,), learning_rate=1e-30, min_steps=1, epochs=0.01, checkpoints=1)
+    here, there = (fit_many(still, toy(), [3], chunk=1, device=d)[0].module for d in ("cpu", "cuda"))
+    assert next(there.parameters()).is_cuda
+    for name, tensor in here.state_dict().items():
+        if "running" not in name:
+            assert torch.equal(tensor, there.state_dict()[name].cpu()), name
+
+
+@gpu
+@needs_cuda
+@pytest.mark.parametrize("train", [fit_many, fit_one])
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_training_on_cuda_is_the_same_but_for_rounding(train, kind):
+    architecture = MLP(hidden=(16, 8), min_steps=60, epochs=1, checkpoints=4)  # dropout and batch norm included
+    seeds = 0 if train is fit_one else [0]
+    here, there = (train(architecture, toy(kind=kind), seeds, device=d) for d in ("cpu", "cuda"))
+    here, there = (found if train is fit_one else found[0] for found in (here, there))
+    assert there.valid_loss == pytest.approx(here.valid_loss, rel=1e-3)
+
+
+@gpu
+@needs_cuda
+def test_every_explainer_on_cuda(tmp_path):
+    net = {"hidden": [16, 8], "epochs": 1, "min_steps": 100, "checkpoints": 4}
+    content = {
+        "name": "cuda",
+        "data_seeds": [0],
+        "datasets": [{"name": "gaussian_correlated", "n": 600}, {"name": "digits"}, {"name": "friedman1", "n": 400}],
+        "models": [{"name": "spectral_mlp", **net}, {"name": "mlp", **net}],
+        "explainers": [{"name": e, **FIELDS.get(e, {})} for e in registry.names("explainers")],
+        "retention": {"judge": {"epochs": 0.5, "min_steps": 60, "checkpoints": 2}},
+        "sanity": {"explainers": ["spectral", "saliency"]},
+    }
+    here = run(content, out=tmp_path / "cpu", device="cpu")
+    there = run(content, out=tmp_path / "cuda", device="cuda")
+    wrong = there.cells[~there.cells["status"].isin(["done", "unsupported"])]
+    assert wrong.empty, wrong[["dataset", "model", "explainer", "reason"]].to_string()
+    assert list(here.cells["status"]) == list(there.cells["status"])
+    assert there.provenance[0]["device"] == f"cuda ({torch.cuda.get_device_name()})"
+    both = here.cells.merge(there.cells, on="cell")
+    trained = both[both["model_x"] != ""]
+    np.testing.assert_allclose(trained["valid_loss_x"], trained["valid_loss_y"], rtol=1e-2)
+    # The others draw on the device, whose generator is another one.
+    same = {"spectral", "column_norm", "saliency", "input_x_gradient", "integrated_gradients", "deeplift", "lrp"}
+    chosen = both[both["explainer_x"].isin(same) & (both["status_x"] == "done")]
+    assert set(chosen["explainer_x"]) == same
+    for key in chosen["cell"]:
+        assert np.corrcoef(here.relevance[key], there.relevance[key])[0, 1] > 0.99
+    names = ["dataset", "model", "explainer", "metric", "k"]
+    scores = here.measurements.merge(there.measurements, on=names)
+    scores = scores[scores["explainer"].isin(same) & scores["metric"].isin(["auroc", "average_precision"])]
+    assert len(scores) > 0
+    np.testing.assert_allclose(scores["value_x"], scores["value_y"], atol=0.05)
+    again = run(content, out=tmp_path / "workers", device="cuda", jobs=2)
+    assert list(again.cells["status"]) == list(there.cells["status"])

@@ -75,7 +75,7 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         return
     yield Prepared(record, trained, data.notices)
-    problem = _problem(data, model, block)
+    problem = _problem(data, model, block.device, block.memory)
     for cell in block.cells:
         if cell.explainer is None:
             yield _control(cell, block, data)
@@ -87,17 +87,17 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield _explain(cell, explainer, problem, data, block)
 
 
-def _problem(data: Dataset, model: torch.nn.Module | None, block: Block) -> Problem:
+def _problem(data: Dataset, model: torch.nn.Module | None, device: str, memory: int | None = None) -> Problem:
     return Problem(
         model=model,
-        X_train=torch.from_numpy(data.X_train).to(block.device),
-        y_train=torch.from_numpy(data.y_train).to(block.device),
-        X_valid=torch.from_numpy(data.X_valid).to(block.device),
-        y_valid=torch.from_numpy(data.y_valid).to(block.device),
+        X_train=torch.from_numpy(data.X_train).to(device),
+        y_train=torch.from_numpy(data.y_train).to(device),
+        X_valid=torch.from_numpy(data.X_valid).to(device),
+        y_valid=torch.from_numpy(data.y_valid).to(device),
         kind=data.kind,
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
-        memory=block.memory,
+        memory=memory,
     )
 
 
@@ -401,7 +401,8 @@ def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
     assert task.block.model is not None
     architecture: Architecture = task.block.model.component
     data = load(task.block.draw)
-    problem = _problem(data, from_weights(architecture, data, task.weights, task.block.device), task.block)
+    device = task.block.device
+    problem = _problem(data, from_weights(architecture, data, task.weights, device), device, task.block.memory)
     found: SanityFound = {}
     for cell in task.block.cells:
         assert cell.explainer is not None

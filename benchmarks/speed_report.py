@@ -58,9 +58,10 @@ def seconds(value: float) -> str:
     return f"{short(1e3 * value)} ms" if value >= 1e-3 else f"{1e6 * value:.0f} µs"
 
 
-def collected(path: Path) -> Record:
-    """What the report needs of a file of pytest-benchmark: no host, no user, no path."""
-    content = json.loads(path.read_text())
+def collected(paths: Sequence[Path]) -> Record:
+    """What the report needs of the files of pytest-benchmark: no host, no user, no path."""
+    contents = [json.loads(path.read_text()) for path in paths]
+    content = contents[-1]
     cpu = content["machine_info"].get("cpu", {})
     versions = {name: _version(name) for name in ("torch", "captum", "shap", "scikit-learn", "numpy", "xai-bench")}
     return {
@@ -70,7 +71,7 @@ def collected(path: Path) -> Record:
         "system": f"{content['machine_info']['system']} {content['machine_info']['machine']}",
         "python": content["machine_info"]["python_version"],
         "versions": versions,
-        "records": [one["extra_info"] for one in content["benchmarks"] if one["extra_info"]],
+        "records": [one["extra_info"] for part in contents for one in part["benchmarks"] if one["extra_info"]],
     }
 
 
@@ -339,7 +340,7 @@ def with_ratios(content: Record) -> Record:
 
 def main(arguments: list[str]) -> None:
     if arguments:
-        report(collected(Path(arguments[0])))
+        report(collected([Path(argument) for argument in arguments]))
     else:
         report(json.loads((FOLDER / "speed.json").read_text()))
 

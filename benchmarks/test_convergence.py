@@ -48,8 +48,8 @@ def test_schedule(benchmark, label, network):
     data = data.standardised() if standardise else data
     short = NETWORKS[network]
     long = short.model_copy(update=LONG)
-    found = benchmark.pedantic(fit_many, (short, data, SEEDS), rounds=1)
-    other = fit_many(long, data, SEEDS)
+    found = benchmark.pedantic(fit_many, (short, data, SEEDS), {"chunk": len(SEEDS)}, rounds=1)
+    other = fit_many(long, data, SEEDS, chunk=len(SEEDS))
     benchmark.extra_info.update(
         table="convergence",
         network=network,

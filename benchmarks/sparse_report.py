@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pages
 import pandas as pd
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from pages import Table
 
 from xai_bench.report import drawing, pixels
 
@@ -25,20 +26,6 @@ COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
 JUDGES = {"refit": "refits judge", "path": "its own networks judge"}
 READING = ["case", "judged_by", "tolerance", "form"]
 SIDE = 28
-
-
-class Table(NamedTuple):
-    """Words in cells: the first column is text, the others are numbers."""
-
-    caption: str
-    head: list[str]
-    rows: list[list[str]]
-
-    def markdown(self) -> str:
-        """As a pipe table."""
-        lines = ["| " + " | ".join(row) + " |" for row in (self.head, *self.rows)]
-        lines.insert(1, "|:---|" + "---:|" * (len(self.head) - 1))
-        return "\n".join(lines)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -301,14 +288,6 @@ def write(path: Path = RUNS) -> None:
     tables = [supports_table(known)] if len(known) else []
     tables += [pictures_table(pictures)] if len(pictures) else []
     seeds = words(sorted(runs["seed"].unique().tolist()))
-    environment = Environment(
-        loader=ChoiceLoader([FileSystemLoader(HERE / "templates"), PackageLoader("xai_bench.report")]),
-        autoescape=lambda name: name is not None and ".html" in name,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     content = {
         "seeds": seeds,
         "sentences": sentences(known, pictures),
@@ -319,9 +298,7 @@ def write(path: Path = RUNS) -> None:
         "scale": pixels.colors(),
         "constants": constants(runs),
     }
-    for name in ("index.html", "summary.md"):
-        text = environment.get_template(f"sparse_{name}.j2").render(content)
-        (path.parent / name).write_text(text, encoding="utf-8", newline="\n")
+    pages.write("sparse", path.parent, content)
 
 
 if __name__ == "__main__":

@@ -17,15 +17,15 @@ from xai_bench.models.mlp import MLP, SpectralMLP
 SIZES = (20, 64, 784, 4096)
 GENERIC = ("captum", "shap")
 LARGEST = {
+    **dict.fromkeys(("lassonet", "spectral_path", "group_lasso_path", "boruta", "random_forest_permutation"), 20),
     **dict.fromkeys(("shapley_sampling", "lime", "captum_kernel_shap", "shap_kernel"), 64),
+    **dict.fromkeys(("gradient_boosting", "lasso"), 64),
     **dict.fromkeys(("feature_ablation", "occlusion", "shap_permutation", "permutation_importance"), 784),
-    **dict.fromkeys(("random_forest", "random_forest_permutation", "mutual_information"), 784),
-    **dict.fromkeys(("gradient_boosting", "lasso", "boruta", "mrmr"), 784),
-    **dict.fromkeys(("lassonet", "spectral_path", "group_lasso_path"), 20),
+    **dict.fromkeys(("random_forest", "tree_shap", "mutual_information", "mrmr"), 784),
 }
 """Inputs up to which a method is run: beyond, one round takes minutes."""
 SLOW = {"lassonet", "spectral_path", "group_lasso_path", "boruta"}
-FEW_ROWS = 32
+FEW_ROWS = 8
 """Rows explained by methods that perturb inputs one by one, from 784 inputs on."""
 FEW = ("feature_ablation", "occlusion", "shap_permutation")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def test_the_suite_is_valid(tmp_path, monkeypatch):
 
 def test_commands_and_names_exist():
     for name in re.findall(r"`(\w+)`", README.split("## What is compared")[1].split("## How it differs")[0]):
-        assert name in {*registry.names("explainers"), *registry.names("models"), *suite.shipped()}, name
+        families = (registry.names(family) for family in ("explainers", "models", "datasets"))
+        assert name in {*itertools.chain(*families), *suite.shipped()}, name
 
 
 def test_the_estimator_ranks_a_table(capsys):

@@ -32,10 +32,11 @@ class SideBySide:
         scale: float = 1.0,
         rounds: int = 5,
         **facts: Any,
-    ) -> None:
+    ) -> int:
         """Warm both up, time them ``rounds`` times, and keep the seconds of every round with the ``facts``.
 
-        ``scale``: how many times the work of ``theirs`` is that of ``ours``: a long baseline runs a part of it.
+        ``scale``: how many times the work of ``theirs`` is that of ``ours``: a long baseline runs a part of it. Returns
+        how often ``ours`` is called in a round.
         """
         times = [timed(ours), timed(theirs)]
         times = [timed(ours), timed(theirs)] if max(times) < 10 else times
@@ -52,6 +53,7 @@ class SideBySide:
         self.benchmark.pedantic(repeated, setup=before, rounds=rounds)
         seconds = [round_ / calls for round_ in self.benchmark.stats.stats.data]  # type: ignore[union-attr]
         self.benchmark.extra_info.update(facts, ours=seconds, theirs=their_seconds)
+        return calls
 
 
 def timed(function: Callable[[], Any], calls: int = 1) -> float:

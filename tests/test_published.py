@@ -46,6 +46,7 @@ def test_ours_beside_the_published_values(results):
         both = means if name == "gradient" else means[1:]  # Mutual information was not published for d = 4.
         assert ours.cells[-1].value == pytest.approx(sum(both) / len(both)), "d = p is left out"
         assert ours.cells[-1].small == f"{len(both)} of them"
+    assert "three states" not in table.caption, "mrmr is not in this suite"
     # The published file: ring, 16 inputs, saliency and mutual information.
     assert [row.rows[1].cells[2].main for row in table.bodies] == ["0.417", "1.000"]
     assert table.bodies[0].rows[1].cells[-1].value == pytest.approx((1.0 + 0.4167) / 2)
@@ -58,6 +59,7 @@ def test_every_name_is_in_the_file_and_known(results):
     assert published.values("ring", "saliency") | {2: 1.0, 8: 0.5, 2048: 0.0} == published.values("ring", "saliency")
     assert published.values("ring", "spectral") == {}
     assert set(published.METHODS) <= set(registry.names("explainers"))
+    assert set(published.NOTES) <= set(published.METHODS)
 
 
 def test_the_page_shows_them_with_their_source(results, tmp_path):

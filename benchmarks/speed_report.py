@@ -106,11 +106,11 @@ def training(content: Record) -> Table:
                 seconds(float(np.median(record["theirs"]))),
                 ratio.text(),
                 f"{record['aim']:g}",
-                "–" if reached is None else f"{reached:.0f} ({100 * reached / limit:.0f} %)",
                 "–" if lost is None else f"{np.mean(lost):.3f} ± {np.std(lost, ddof=1) / math.sqrt(len(lost)):.3f}",
+                "–" if reached is None else f"{reached:.0f} ({100 * reached / limit:.0f} %)",
             ]
         )
-    head = ["", "ours", "baseline", "times faster", "aim", "GFLOP/s (of limit)", "accuracy lost"]
+    head = ["", "ours", "baseline", "times faster", "aim", "accuracy lost", "GFLOP/s (of limit)"]
     return Table("Training and retraining beside a plain loop; baselines that run a part are scaled", head, rows)
 
 
@@ -277,10 +277,13 @@ def sentences(content: Record) -> list[str]:
     compared = [r for r in of(content, "attribution") if "theirs" in r]
     slower = [r for r in compared if charged(r).high > 1.10]
     if compared:
-        names = ", ".join(f"`{r['method']}` at d = {r['d']}" for r in slower)
+        sizes: dict[str, list[str]] = {}
+        for record in slower:
+            sizes.setdefault(record["method"], []).append(str(record["d"]))
+        names = ", ".join(f"`{method}` ({', '.join(ds)})" for method, ds in sizes.items())
         found.append(
             f"Of {len(compared)} comparisons with a library's documented call, {len(compared) - len(slower)} have the "
-            "upper end of their interval at 1.10 or below" + (f"; the others: {names}." if slower else ".")
+            "upper end of their interval at 1.10 or below" + (f"; the others, with d: {names}." if slower else ".")
         )
     for record in of(content, "startup"):
         own = float(np.median(record["ours"]))

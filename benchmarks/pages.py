@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
+from matplotlib.axes import Axes
 
 HERE = Path(__file__).parent
 
@@ -39,3 +40,11 @@ def write(prefix: str, folder: Path, content: Mapping[str, Any]) -> None:
     for name in ("index.html", "summary.md"):
         text = environment.get_template(f"{prefix}_{name}.j2").render(content)
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def plain_numbers(axis: Axes) -> None:
+    """Ticks of log axes as 0.1, 1, 10: text is drawn as it is, powers would show their markup."""
+    for side in (axis.xaxis, axis.yaxis):
+        if side.get_scale() != "linear":
+            side.set_major_formatter("{x:g}")
+            side.set_minor_formatter("")

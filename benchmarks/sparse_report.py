@@ -13,9 +13,8 @@ import numpy as np
 import pages
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
-from pages import Table
+from pages import Table, plain_numbers
 
 from xai_bench.report import drawing, pixels
 
@@ -206,14 +205,6 @@ def verdict(spectral: pd.Series, plain: pd.Series) -> str:
     if only + other:
         text += f" (sign test: p = {binomtest(only, only + other).pvalue:.2g})"
     return f"{text}. All else is the same: path, folds, refits, choice and vote, and as many tries for the step."
-
-
-def plain_numbers(axis: Axes) -> None:
-    """Ticks of log axes as 0.1, 1, 10: text is drawn as it is, powers would show their markup."""
-    for side in (axis.xaxis, axis.yaxis):
-        if side.get_scale() != "linear":
-            side.set_major_formatter("{x:g}")
-            side.set_minor_formatter("")
 
 
 def words(seeds: list[int]) -> str:

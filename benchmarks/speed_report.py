@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
-from pages import Table, write
+from pages import Table, plain_numbers, write
 
 from xai_bench.report import drawing
 from xai_bench.statistics import interval
@@ -248,6 +248,11 @@ def figure(content: Record, field: str, scale: float, label: str) -> str:
                     lw=1.2,
                 )
             place.set(xscale="log", yscale="log", xlabel=AXES[axis])
+            low, high = np.log10(place.get_ylim())
+            place.set_ylim(10 ** math.floor(low), 10 ** math.ceil(high))
+            if axis in ("explainers", "seeds"):
+                place.set_xticks([p[axis] for p in curves[axis, "run"]])
+            plain_numbers(place)
         axes[0][0].set_ylabel(label)
         handles = [
             drawing.handle(color=colors[n], marker=drawing.MARKERS[i % len(drawing.MARKERS)], ls="-")

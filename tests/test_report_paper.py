@@ -13,6 +13,7 @@ from tests.test_report import build, pages, parsed, section
 from xai_bench.datasets.stellar import LINES, WAVELENGTHS
 from xai_bench.report import (
     curves,
+    drawing,
     histograms,
     kept,
     lines,
@@ -297,3 +298,10 @@ def test_pages_with_pictures_histograms_and_spectra_are_well_formed(tmp_path):
     page, _ = pages(tmp_path / "histograms", facts={"views": {"histograms": HISTOGRAMS}})
     assert len(parsed(page).ids) == len(set(parsed(page).ids))
     assert "Every input by class" in page
+
+
+def test_labels_of_figures_keep_their_digits():
+    with drawing.style():
+        figure, axes = drawing.new(2, 2)
+        axes[0, 0].set_yticks([0.0], ["0.00125"])
+        assert ">0.00125<" in drawing.svg(figure, "k")

@@ -116,7 +116,8 @@ def svg(figure: Figure, key: str) -> str:
     text = re.sub(r"\sid=\"([\w.-]+)\"", lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
     text = re.sub(r"(href=\"#|url\(#)([\w.-]+)", lambda m: m[1] + short[m[2]], text)
     text = text.replace("xlink:href", "href")
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    # Within tags only: labels keep their digits.
+    text = re.sub(r"<[^>]*>", lambda m: re.sub(r"(\d\.\d{2})\d+", r"\1", m[0]), text)
     text = re.sub(r'(?<= d=")[^"]*', _lean_path, text)
     text = re.sub(r'(?<= [xy]=")([\d-]+\.\d)\d*', r"\1", text)
     text = re.sub(r'(?<= style=")[^"]*', lambda m: re.sub(r"([:;]) +", r"\1", m[0]), text)

@@ -17,8 +17,7 @@ import torch
 
 import xai_bench
 from xai_bench import registry
-from xai_bench.block import peak_memory, reset_peak_memory, warm_up
-from xai_bench.explainers.base import Problem
+from xai_bench.block import peak_memory, problem_of, reset_peak_memory, warm_up
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
 
@@ -52,8 +51,7 @@ def task_of(case: dict[str, Any]) -> Callable[[], Any]:
     explainer = registry.create("explainers", case["what"], {})
     architecture = SpectralMLP() if explainer.needs == "spectral" else MLP(batch_norm=(False,))
     model = architecture.build(data.d, data.n_outputs, torch.Generator().manual_seed(0)).eval()
-    parts = (torch.from_numpy(x) for x in (data.X_train, data.y_train, data.X_valid, data.y_valid))
-    problem = Problem(model, *parts, data.kind, data.n_outputs)
+    problem = problem_of(data, model)
     warm_up(explainer)
     return lambda: explainer.explain(problem)
 

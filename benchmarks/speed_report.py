@@ -17,6 +17,7 @@ import numpy as np
 from markupsafe import Markup
 from pages import Table, plain_numbers, write
 
+from xai_bench.matrix import provenance
 from xai_bench.report import drawing
 from xai_bench.statistics import interval
 
@@ -66,22 +67,15 @@ def collected(paths: Sequence[Path]) -> Record:
         one["fullname"]: one["extra_info"] for part in contents for one in part["benchmarks"] if one["extra_info"]
     }
     cpu = content["machine_info"].get("cpu", {})
-    versions = {name: _version(name) for name in ("torch", "captum", "shap", "scikit-learn", "numpy", "xai-bench")}
     return {
         "date": content["datetime"][:10],
         "processor": cpu.get("brand_raw", "unknown"),
         "cores": cpu.get("count"),
         "system": f"{content['machine_info']['system']} {content['machine_info']['machine']}",
         "python": content["machine_info"]["python_version"],
-        "versions": versions,
+        "versions": provenance(None)["versions"],
         "records": list(latest.values()),
     }
-
-
-def _version(name: str) -> str:
-    from importlib.metadata import version
-
-    return version(name)
 
 
 def of(content: Record, table: str) -> list[Record]:

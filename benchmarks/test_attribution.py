@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,7 @@ import pytest
 import torch
 from documented import documented, one_row_at_a_time
 
-from xai_bench import registry
-from xai_bench.block import warm_up
+from xai_bench import block, registry
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.models.mlp import MLP, SpectralMLP
 
@@ -43,9 +43,8 @@ def problem_of(explainer: Explainer, d: int) -> Problem:
     rows = min(getattr(explainer, "rows", len(data.y_valid)), len(data.y_valid))
     side = int(d**0.5)
     shape = (side, side) if explainer.name == "occlusion" and side * side == d else None
-    X_train, y_train = torch.from_numpy(data.X_train), torch.from_numpy(data.y_train)
-    X_valid, y_valid = torch.from_numpy(data.X_valid[:rows]), torch.from_numpy(data.y_valid[:rows])
-    return Problem(model, X_train, y_train, X_valid, y_valid, data.kind, data.n_outputs, shape)
+    whole = block.problem_of(data, model)
+    return replace(whole, X_valid=whole.X_valid[:rows], y_valid=whole.y_valid[:rows], feature_shape=shape)
 
 
 def cases() -> list[Any]:
@@ -65,7 +64,7 @@ def test_explain(side_by_side, name, d):
     problem = problem_of(explainer, d)
     if reason := explainer.unsupported(problem):
         pytest.skip(reason)
-    warm_up(explainer)
+    block.warm_up(explainer)
     theirs = documented(explainer, problem)
     facts = {"table": "attribution", "method": name, "d": d, "rows": len(problem.X_valid)}
     with warnings.catch_warnings():

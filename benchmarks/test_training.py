@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from plain import PlainLoop
 
 from xai_bench import registry
-from xai_bench.block import warm_up
+from xai_bench.block import problem_of, warm_up
 from xai_bench.datasets.base import Dataset
-from xai_bench.explainers.base import Problem
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.stack import Stack
 from xai_bench.models.training import ADAM_BETAS, ADAM_EPS, fit_many, loss_gradient
@@ -92,15 +91,10 @@ def test_fit(side_by_side, d):
 
 @cache
 def masks_of(dataset: str) -> tuple[NDArray[np.bool_], ...]:
-    """What eight methods keep of one trained network, in the order of the columns of X; equal masks stay."""
+    """What eight methods keep of one trained network, in canonical order; equal masks stay."""
     data = data_of(dataset)
     (fitted,) = fit_many(SpectralMLP(), data, [0], chunk=1)
-    problem = Problem(
-        fitted.module,
-        *(torch.from_numpy(x) for x in (data.X_train, data.y_train, data.X_valid, data.y_valid)),
-        data.kind,
-        data.n_outputs,
-    )
+    problem = problem_of(data, fitted.module)
     tie_breaker = np.random.default_rng(0).permutation(data.d)
     masks = []
     for method in METHODS:
@@ -111,14 +105,10 @@ def masks_of(dataset: str) -> tuple[NDArray[np.bool_], ...]:
     return tuple(masks)
 
 
-def scorer(dataset: str, settings: Retention) -> Scorer:
-    source = registry.create("datasets", dataset, {})
-    return Scorer(data_of(dataset), Draw("", Entry(label=dataset, component=source), 0, None, True), settings, {}, {})
-
-
 def judged(dataset: str, settings: Retention) -> dict[str, float]:
     """Mask to the score of its judge."""
-    found = scorer(dataset, settings)
+    entry = Entry(label=dataset, component=registry.create("datasets", dataset, {}))
+    found = Scorer(data_of(dataset), Draw("", entry, 0, None, True), settings, {}, {})
     found.retrain(masks_of(dataset))
     return {name(mask): found.retrained(mask) for mask in masks_of(dataset)}
 

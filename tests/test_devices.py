@@ -119,7 +119,7 @@ def test_the_device_reaches_everything_that_is_computed(tiny, tmp_path, monkeypa
 
     spy(training, "Tensors", 2)
     spy(retention, "Scorer", 5)
-    for name, position in (("from_weights", 3), ("_problem", 2), ("warm_up", 1), ("reset_peak_memory", 0)):
+    for name, position in (("from_weights", 3), ("problem_of", 2), ("warm_up", 1), ("reset_peak_memory", 0)):
         spy(block, name, position)
     monkeypatch.setattr(block, "peak_memory", lambda device: seen.setdefault("peak_memory", {device}) and 0)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
@@ -128,7 +128,7 @@ def test_the_device_reaches_everything_that_is_computed(tiny, tmp_path, monkeypa
     monkeypatch.setattr(devices, "described", lambda device: f"{device} (a card)")
     notices: list[str] = []
     found = run(tiny, out=tmp_path, device="cuda", on_progress=lambda p: notices.extend(p.notices))
-    names = {"Tensors", "Scorer", "from_weights", "_problem", "warm_up", "reset_peak_memory", "peak_memory"}
+    names = {"Tensors", "Scorer", "from_weights", "problem_of", "warm_up", "reset_peak_memory", "peak_memory"}
     assert seen == {name: {"cpu:0"} for name in names}
     assert ("", "cpu:0") in block._warm
     assert any("limit of memory is not kept on a CUDA device" in notice for notice in notices)
@@ -151,7 +151,7 @@ def test_tensors_are_moved():
     weights = block.safetensors.torch.save(fit_many(architecture, data, [0], chunk=1)[0].module.state_dict())
     module = block.from_weights(architecture, data, weights, "meta")
     assert {p.device.type for p in (*module.parameters(), *module.buffers())} == {"meta"}
-    problem = block._problem(data, module, "meta")
+    problem = block.problem_of(data, module, "meta")
     assert {t.device.type for t in (problem.X_train, problem.y_train, problem.X_valid, problem.y_valid)} == {"meta"}
     draw = plan.draws(suite.load("quick"))[0]
     scorer = retention.Scorer(data, draw, suite.Retention(), {"m": module}, {}, "meta")
@@ -174,7 +174,7 @@ def test_clocks_wait_for_the_device(monkeypatch):
     """What is still under way when a clock is stopped belongs to what was timed."""
     for module in (base, training):
         monkeypatch.setattr(module, "synchronise", lambda _: time.sleep(0.05))
-    problem = block._problem(toy(), None, "cpu")
+    problem = block.problem_of(toy(), None, "cpu")
     assert Trivial().explain(problem).explain_wall >= 0.05
     assert Trivial(set_up=True).explain(problem).setup_wall >= 0.05
     schedule = {"hidden": (4,), "epochs": 0.01, "min_steps": 1, "checkpoints": 1}

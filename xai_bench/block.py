@@ -75,7 +75,7 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         return
     yield Prepared(record, trained, data.notices)
-    problem = _problem(data, model, block.device, block.memory)
+    problem = problem_of(data, model, block.device, block.memory)
     for cell in block.cells:
         if cell.explainer is None:
             yield _control(cell, block, data)
@@ -87,7 +87,8 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield _explain(cell, explainer, problem, data, block)
 
 
-def _problem(data: Dataset, model: torch.nn.Module | None, device: str, memory: int | None = None) -> Problem:
+def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:
+    """What an explainer may see of a dataset, on ``device``."""
     return Problem(
         model=model,
         X_train=torch.from_numpy(data.X_train).to(device),
@@ -402,7 +403,7 @@ def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
     architecture: Architecture = task.block.model.component
     data = load(task.block.draw)
     device = task.block.device
-    problem = _problem(data, from_weights(architecture, data, task.weights, device), device, task.block.memory)
+    problem = problem_of(data, from_weights(architecture, data, task.weights, device), device, task.block.memory)
     found: SanityFound = {}
     for cell in task.block.cells:
         assert cell.explainer is not None

@@ -11,7 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import linear_regression, mean, median
 from typing import NamedTuple
 
 from xai_bench.plan import Block
@@ -135,10 +135,8 @@ def at_size(d: int, measured: Collection[tuple[int, float]]) -> float:
     The power lies between 0 and 2. It is 1 where all were measured at one size.
     """
     x, y = [math.log(size) for size, _ in measured], [math.log(max(seconds, 1e-6)) for _, seconds in measured]
-    mean_x, mean_y = mean(x), mean(y)
-    spread = sum((a - mean_x) ** 2 for a in x)
-    power = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread if spread else 1.0
-    return math.exp(mean_y + min(max(power, 0.0), 2.0) * (math.log(d) - mean_x))
+    power = linear_regression(x, y).slope if len(set(x)) > 1 else 1.0
+    return math.exp(mean(y) + min(max(power, 0.0), 2.0) * (math.log(d) - mean(x)))
 
 
 def work_of(todo: Iterable[Block], trained: Collection[str]) -> Counter[Work]:

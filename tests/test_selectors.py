@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.dummy import DummyClassifier
+from sklearn.inspection import permutation_importance as sklearn_permutation_importance
 from torch import nn
 
 from tests.networks import BOTH, D, close, draw, network, problem
@@ -42,6 +44,36 @@ def test_permutation_importance_of_a_classifier_is_the_rise_of_cross_entropy():
             X[:, j] = X[rng.permutation(300), j]
             expected[j] += (loss(X) - loss(p.X_valid)) / 30
     close(found, np.clip(expected, 0, None), 0.25)
+
+
+@BOTH
+@pytest.mark.parametrize("dense_first", [True, False])
+@pytest.mark.parametrize("memory", [None, 1])
+def test_permutation_importance_is_that_of_scikit_learn(kind, dense_first, memory):
+    model = network() if dense_first else nn.Sequential(network())
+    p = replace(problem(model, kind, n=50), memory=memory)
+    p.X_valid[:, 2] = 3.0
+    found = PermutationImportance(rows=50, repeats=4).explain(p, seed=5)
+
+    def score(_model, X, y):
+        outputs, y = p.model(torch.from_numpy(X)).double(), torch.from_numpy(y)
+        if kind == "classification":
+            return -nn.functional.cross_entropy(outputs, y).item()
+        return -(outputs[:, 0] - y).square().mean().item()
+
+    rng = np.random.default_rng(5)
+    rng.permutation(50)
+    expected = sklearn_permutation_importance(
+        DummyClassifier(),
+        p.X_valid.numpy(),
+        p.y_valid.numpy(),
+        scoring=score,
+        n_repeats=4,
+        random_state=int(rng.integers(2**31)),
+    )
+    close(found.relevance, np.clip(expected["importances_mean"], 0, None), 1e-6)
+    assert found.relevance[2] == 0
+    assert found.forward_rows == 50 * (1 + 4 * (D - 1))
 
 
 def test_mutual_information_of_a_gaussian_pair():

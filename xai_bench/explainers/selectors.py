@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from xai_bench.explainers.base import Explainer, Kind, Needs, Problem, Selection, Selector, score_on_valid
-
-BATCH = 8192
+from xai_bench.explainers.base import Explainer, Needs, Problem, Selection, Selector, rows_at_once, score_on_valid
+from xai_bench.models.folding import fold_spectral
+from xai_bench.models.training import loss
 
 
 class PermutationImportance(Explainer):
     """Rise of the mean loss when one input is shuffled over rows (Breiman 2001; Fisher et al., arXiv 1801.01489).
 
-    Computed by scikit-learn on validation rows; a fall counts as 0.
+    On validation rows; a fall counts as 0. All inputs are shuffled alike, as by scikit-learn, whose values these are.
+    In a network that begins with a dense layer a shuffled input is a difference to the outputs of that layer only.
     """
 
     name: ClassVar[str] = "permutation_importance"
@@ -29,38 +30,53 @@ class PermutationImportance(Explainer):
     """Validation rows at the most."""
     repeats: Annotated[int, Field(ge=1)] = 5
 
+    @torch.no_grad()
     def relevance(self, problem: Problem) -> NDArray:
-        from sklearn.inspection import permutation_importance
+        n, d = len(problem.X_valid), problem.d
+        rows = torch.from_numpy(np.sort(problem.generator.permutation(n)[: self.rows])).to(problem.device)
+        X, y = problem.X_valid[rows], problem.y_valid[rows]
+        orders = torch.from_numpy(self._orders(len(X), int(problem.generator.integers(2**31)))).to(problem.device)
+        at_once = max(1, rows_at_once(self.repeats * len(X), d, problem.memory) // len(X))
+        network = _OneColumnChanged(problem.fitted, X)
+        before, losses = loss(network.unchanged()[None].double(), y[None], problem.kind), np.zeros(d)
+        for column in X.ne(X[0]).any(0).nonzero()[:, 0].tolist():
+            outputs = [network(column, part).double() for part in orders.split(at_once)]
+            losses[column] = torch.cat([loss(o, y[None], problem.kind) for o in outputs]).mean() - before
+        return np.clip(losses, 0, None)
 
-        n = len(problem.X_valid)
-        rows = np.sort(problem.generator.permutation(n)[: self.rows])
-        found = permutation_importance(
-            _Fitted(problem.fitted, problem.kind, problem.device),
-            problem.X_valid.cpu().numpy()[rows],
-            problem.y_valid.cpu().numpy()[rows],
-            n_repeats=self.repeats,
-            random_state=int(problem.generator.integers(2**31)),
-        )
-        return np.clip(found["importances_mean"], 0, None)
+    def _orders(self, n: int, seed: int) -> NDArray[np.int64]:
+        """(repeats, n): the rows whose values stand in each row; every shuffle goes on from the one before."""
+        first = np.random.RandomState(seed).randint(2**31)
+        source, order, orders = np.random.RandomState(first), np.arange(n), [np.arange(n)]
+        for _ in range(self.repeats):
+            source.shuffle(order)
+            orders.append(orders[-1][order])
+        return np.stack(orders[1:])
 
 
-class _Fitted:
-    """A fitted network as scikit-learn wants it: ``score`` is minus the mean loss."""
+class _OneColumnChanged:
+    """What a network gives for rows (n, d), and for the same rows with one column in another order."""
 
-    def __init__(self, model: nn.Module, kind: Kind, device: torch.device) -> None:
-        self.model, self.kind, self.device = model, kind, device
+    def __init__(self, model: nn.Module, X: Tensor) -> None:
+        self.model, self.stored, self.columns = fold_spectral(model), X, X.T.contiguous()
+        self.weight: Tensor | None = None
+        if isinstance(self.model, nn.Sequential) and isinstance(self.model[0], nn.Linear):
+            self.stored, self.weight = self.model[0](X), self.model[0].weight.T.contiguous()
+            self.model[0] = nn.Identity()
 
-    def fit(self, X: NDArray, y: NDArray) -> None:
-        raise NotImplementedError("the network is fitted already")
+    def unchanged(self) -> Tensor:
+        """(n, n_outputs)."""
+        return self.model(self.stored)
 
-    def score(self, X: NDArray, y: NDArray) -> float:
-        with torch.no_grad():
-            parts = torch.as_tensor(X, device=self.device).split(BATCH)
-            outputs = torch.cat([self.model(part) for part in parts]).double()
-        target = torch.as_tensor(y, device=self.device)
-        if self.kind == "classification":
-            return -float(nn.functional.cross_entropy(outputs, target))
-        return -float((outputs[:, 0] - target).square().mean())
+    def __call__(self, column: int, orders: Tensor) -> Tensor:
+        """(r, n, n_outputs): the rows ``orders`` (r, n) give the values of the column."""
+        values = self.columns[column]
+        if self.weight is None:
+            x = self.stored.repeat(len(orders), 1)
+            x[:, column] = values[orders].flatten()
+        else:
+            x = torch.addcmul(self.stored, (values[orders] - values)[:, :, None], self.weight[column]).flatten(0, 1)
+        return self.model(x).unflatten(0, orders.shape)
 
 
 class MutualInformation(Selector):

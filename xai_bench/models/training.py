@@ -29,7 +29,9 @@ from xai_bench.models.stack import Stack, padded
 from xai_bench.statistics import better_than_majority, better_than_mean
 
 CHUNK = 16
-"""Networks side by side: one fixed size, filled up with copies."""
+"""Networks side by side at the most."""
+PAIR = 2
+"""Networks side by side at the least, filled up with a copy: a product of one matrix may round otherwise than of two."""
 GATHERED_VALUES = 2**26
 """Gathered training values of a chunk at the most (256 MiB in float32)."""
 STEPS_AT_ONCE = 16
@@ -69,7 +71,8 @@ def fit_many(
         twice is trained once.
     row_weights : what each training and validation row counts in the mean losses; None for 1. Scores count all alike.
     rows : training rows of a batch; None for the architecture's ``batch_size``, in whole vector registers
-    chunk : networks side by side. The last bits of a result may depend on it, never on the companions.
+    chunk : networks side by side at the most. The last bits of a result may depend on whether it is 1, never on the
+        companions, nor on how many they are.
     width : columns that every mask is padded to; None for the next power of two
     device : where the networks are trained, and stay; initial weights are drawn on the CPU, the same for all
 
@@ -106,7 +109,8 @@ def fit_many(
         for (columns, size), group in groups.items():
             for start in range(0, len(group), size):
                 part = group[start : start + size]
-                fitted.update(zip(part, _fit_stack(architecture, tensors, part, columns, size, rows), strict=True))
+                slots = max(len(part), min(size, PAIR))
+                fitted.update(zip(part, _fit_stack(architecture, tensors, part, columns, slots, rows), strict=True))
     else:
         for task in dict.fromkeys(tasks):
             fitted[task] = fit_one(

@@ -53,7 +53,49 @@ def test_the_power_of_the_inputs_is_fitted():
     assert at_size(100, [(10, 3.0)]) == pytest.approx(30.0), "one size: in proportion"
     assert at_size(100, [(10, 3.0), (20, 3.0), (40, 3.0)]) == pytest.approx(3.0)
     assert at_size(80, [(10, 1.0), (20, 4.0), (40, 16.0)]) == pytest.approx(64.0)
-    assert at_size(100, [(10, 4.0), (20, 2.0)]) == pytest.approx(8**0.5), "it never falls"
+    assert at_size(40, [(10, 4.0), (20, 2.0)]) == pytest.approx(8**0.5), "it never falls"
+    assert at_size(20, [(10, 2.0), (20, 4.0), (20, 16.0)]) == pytest.approx(8.0), "inside, the fit"
+
+
+def test_a_power_counts_as_far_as_it_was_measured():
+    steep = [(2, 10.0), (4, 40.0)]
+    assert at_size(8, steep) == pytest.approx(160.0)
+    assert at_size(2048, steep) == pytest.approx(160.0 * 256), "in proportion from there on"
+    assert at_size(2048, [(2, 10.0), (4, 10.0)]) == pytest.approx(10.0 * 256), "a flat one does not stay flat either"
+    wide = [(2, 10.0), (64, 10.0)]
+    assert at_size(2048, wide) == pytest.approx(10.0)
+    assert at_size(1, [(4, 10.0), (8, 40.0)]) == pytest.approx(2.5 / 2), "towards small sizes as well"
+
+
+def test_no_explanation_takes_longer_than_the_limit():
+    measured = Measured()
+    measured.inputs = {"small": 2, "large": 2048}
+    measured.add(Work("lassonet", "", "small"), 12.0)
+    measured.add(Work("training", "mlp", "small"), 12.0)
+    work = {Work("lassonet", "", "small"): 1, Work("lassonet", "", "large"): 10, Work("training", "mlp", "large"): 1}
+    trained = 12.0 * 1024
+    assert remaining(work, measured, 1) == (pytest.approx(12.0 * (1 + 10 * 1024) + trained), ())
+    assert remaining(work, measured, 2, limit=60.0) == (pytest.approx((12.0 + 10 * 60.0 + trained) / 2), ())
+
+
+def test_the_limit_of_a_suite_caps_its_forecast(tiny, tmp_path):
+    suite = {**tiny, "models": [], "explainers": [{"name": "mutual_information"}]}
+    cells = run(suite, out=tmp_path, data_seeds=1).cells.query("explainer == 'mutual_information'")
+    explained = 9 * (cells["setup_wall"] + cells["explain_wall"]).sum()
+    many = {**suite, "data_seeds": list(range(10))}
+    free, limited = (forecast({**many, "limits": limits}, out=tmp_path) for limits in ({}, {"seconds": 1e-5}))
+    assert limited.bound == pytest.approx(9 * len(cells) * 1e-5)
+    assert free.seconds - limited.seconds == pytest.approx(explained - limited.bound)
+
+
+def test_what_is_not_supported_says_nothing_of_other_datasets():
+    measured = Measured()
+    measured.inputs = {"small": 10, "large": 100, "huge": 1000}
+    measured.add(Work("shapley", "mlp", "huge"), 0.0)
+    assert measured.seconds(Work("shapley", "mlp", "large")) == pytest.approx(0.0, abs=1e-5)
+    measured.add(Work("shapley", "mlp", "small"), 3.0)
+    assert measured.seconds(Work("shapley", "mlp", "large")) == pytest.approx(30.0)
+    assert measured.seconds(Work("shapley", "mlp", "huge")) == 0.0
 
 
 def test_other_datasets_and_networks_count_by_the_number_of_inputs():

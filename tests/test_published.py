@@ -29,7 +29,7 @@ def results(tmp_path_factory):
 def test_ours_beside_the_published_values(results):
     (table,) = published.tables_of(Tables(results))  # xor has other rows, diabetes is not published
     assert [column.name for column in table.columns] == ["d = 2", "d = 4", "d = 16", "mean over d > 2"]
-    assert [body.heading for body in table.bodies] == ["gradient", "mutual_information"]
+    assert [body.heading for body in table.bodies] == ["gradient, 2 draws", "mutual_information, 2 draws"]
     found = results.table().query("metric == 'precision_at_p'")
     for body, model, name in zip(table.bodies, ("mlp", ""), ("gradient", "mutual_information"), strict=True):
         ours, theirs = body.rows
@@ -50,6 +50,21 @@ def test_ours_beside_the_published_values(results):
     # The published file: ring, 16 inputs, saliency and mutual information.
     assert [row.rows[1].cells[2].main for row in table.bodies] == ["0.417", "1.000"]
     assert table.bodies[0].rows[1].cells[-1].value == pytest.approx((1.0 + 0.4167) / 2)
+
+
+def test_each_method_says_how_many_draws_it_rests_on(tmp_path):
+    run(SUITE, out=tmp_path, data_seeds=1, explainers=["gradient"])
+    (table,) = published.tables_of(Tables(run(SUITE, out=tmp_path, explainers=["mutual_information"])))
+    one, two = table.bodies
+    assert (one.heading, two.heading) == ("gradient, 1 draw", "mutual_information, 2 draws")
+    assert [cell.small for cell in one.rows[0].cells[1:3]] == ["", ""], "one draw has no range"
+    assert "of each draw and over the draws, whose number stands beside the method" in table.caption
+    mixed = run(SUITE, out=tmp_path, explainers=["gradient"], datasets=["ring (d=4)"])
+    (table,) = published.tables_of(Tables(mixed))
+    assert table.bodies[0].heading == "gradient, 1 to 2 draws"
+    small = [cell.small for cell in table.bodies[0].rows[0].cells[1:3]]
+    assert re.fullmatch(r"2 draws, [\d.]+ to [\d.]+", small[0])
+    assert small[1] == "1 draw"
 
 
 def test_every_name_is_in_the_file_and_known(results):

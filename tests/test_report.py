@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from xai_bench.errors import InputError
-from xai_bench.report import pixels, wording, write_report
+from xai_bench.report import answers, comparisons, pixels, views, wording, write_report
+from xai_bench.report.comparisons import Pair
 from xai_bench.report.tables import Tables
 from xai_bench.statistics import interval
 from xai_bench.store import CellResult, Costs, DrawRecord, Measurement, ModelRecord, PlanRow, Results, Store
@@ -56,11 +57,12 @@ def build(
     content: dict[str, object] | None = None,
     ks: tuple[int, ...] = (),
     curve: Callable[[str, int], float] | None = None,
+    only: dict[str, tuple[int, ...]] | None = None,
 ) -> Results:
     """Two networks, spectral and column_norm and saliency and a selector, the controls; scores by ``score``.
 
     ``trainings``: model seeds on the first draw. ``facts``, ``content``: of every draw, of every network. ``ks``: the k
-    that the suite names. ``curve``: the retained score of an explainer at k.
+    that the suite names. ``curve``: the retained score of an explainer at k. ``only``: the seeds of an explainer.
     """
     explainers = {"net": ["spectral", "saliency"], "plain": ["column_norm", "saliency"], "": ["mutual_information"]}
     if extra:
@@ -104,7 +106,7 @@ def build(
                 status, reason = (statuses or {}).get(explainer, ("done", ""))
                 if explainer == "oracle" and not truth:
                     status, reason = "unsupported", "the truth of this dataset is not known"
-                if status == "missing":
+                if status == "missing" or seed not in (only or {}).get(explainer, seeds):
                     continue
                 if status != "done":
                     cells.append((CellResult(cell, status, reason), draw, record))
@@ -209,6 +211,10 @@ def rows(html: str) -> dict[str, str]:
     return {name.replace("<wbr>", ""): cells for name, cells in found}
 
 
+def text_of(html: str) -> str:
+    return re.sub(r"<[^>]+>", "", html)
+
+
 def test_three_questions_are_answered_first(page):
     parser = parsed(page)
     text = " ".join(parser.text)
@@ -301,7 +307,7 @@ def test_values_are_those_of_the_store(page):
 def test_summary_holds_the_numbers_of_the_page(page, report):
     summary = (report / "summary.md").read_text(encoding="utf-8")
     for name in ("recovery", "cost", "retention"):
-        text = re.sub(r"<[^>]+>", "", section(page, name))
+        text = text_of(section(page, name))
         numbers = set(INTERVAL.findall(text)) | set(re.findall(r"[\d.,]+ (?:ms|µs|s|MiB)\b", text))
         assert numbers, name
         assert {number for number in numbers if number not in summary} == set()
@@ -326,6 +332,62 @@ def test_overlap_with_the_highest_is_marked(page):
     assert "•" not in html["mutual_information"]
 
 
+def test_a_mean_of_one_draw_is_neither_near_nor_apart(tmp_path):
+    page, summary = pages(tmp_path, only={"spectral": (0,)})
+    html = rows(section(page, "recovery"))
+    assert "•" not in html["spectral"]
+    assert "(1 of 3 seeds)" in html["spectral"]
+    assert "•" in html["saliency"]
+    assert "Its interval overlaps" not in page + summary
+    assert summary.count("On 1 dataset it has one draw only, so no interval.") == 2, "recovery and retention"
+    assert "`spectral` on `net` is " not in summary
+    assert "cannot be told from the highest mean: 2 of 4 on `toy` (AUROC). Left out, of one draw: 1 value" in summary
+    assert "Values are means over up to 3 data seeds" in summary
+    assert "A mean of one draw has no interval: it is neither near nor apart" in summary
+    assert "2 of 4 1 of one draw left out" in summary
+    assert "no difference is shown" not in summary
+    assert "one data seed is shared, so no interval, on 1 dataset" in summary
+
+
+def test_the_highest_mean_is_one_with_an_interval(tmp_path):
+    results = build(tmp_path, only={"saliency": (2,)})
+    tables = Tables(results)
+    best = comparisons.leader(tables.recovery, "toy", "auroc")
+    assert best.top == best.near == [Pair("net", "spectral")]
+    assert len(best.compared) == 3
+    assert best.left_out == 2
+    lone = tables.recovery.query("explainer == 'saliency' and metric == 'auroc'")
+    assert (lone["mean"] > best.row["mean"]).all()
+    assert not lone["near"].any()
+    answer = answers.recovery(tables)
+    assert "Its interval overlaps that of the highest mean on 1 of 1 dataset." in answer.short
+
+
+def test_an_interval_alone_is_compared_with_nothing(tmp_path):
+    others = dict.fromkeys(("saliency", "column_norm", "mutual_information"), (1,))
+    page, summary = pages(tmp_path, only=others)
+    assert "•" not in rows(section(page, "recovery"))["spectral"]
+    assert "On 1 dataset no other pair has an interval." in summary
+    assert "cannot be told from the highest mean:" not in summary
+    assert "wherever" not in summary
+
+
+def test_differences_are_over_shared_data_seeds_only(tmp_path):
+    tables = Tables(build(tmp_path, only={"column_norm": (0, 1), "saliency": (1, 2)}))
+    one, other = Pair("plain", "column_norm"), Pair("plain", "saliency")
+    gap = comparisons.difference(tables, "toy", "auroc", one, other)
+    assert (gap.n, gap.mean) == (1, pytest.approx(score("auroc", "column_norm", 1) - score("auroc", "saliency", 1)))
+    view = views.standings(tables, tables.recovery, {"toy": ["auroc"]})
+    assert any("(2 of 3 seeds)" in cell.small for cell in view.bodies[0].rows[0].cells)
+
+
+def test_every_value_of_one_draw_says_so(tmp_path):
+    names = ("spectral", "saliency", "column_norm", "mutual_information")
+    _, summary = pages(tmp_path, only=dict.fromkeys(names, (1,)))
+    assert "Every value rests on one of the 3 data seeds only: no intervals" in summary
+    assert "On 1 dataset it has one draw only, so no interval." in summary
+
+
 def test_failed_and_missing_cells_are_shown_with_reasons(tmp_path):
     page, summary = pages(
         tmp_path,
@@ -347,7 +409,7 @@ def test_failed_and_missing_cells_are_shown_with_reasons(tmp_path):
 def test_one_seed_has_no_intervals_and_says_so(tmp_path):
     page, summary = pages(tmp_path, seeds=(0,))
     for name in ("recovery", "retention"):
-        assert not INTERVAL.search(re.sub(r"<[^>]+>", "", section(page, name)))
+        assert not INTERVAL.search(text_of(section(page, name)))
         assert '<b class="mark" title="its interval' not in section(page, name)
     assert "one data seed only" in page
     assert "one data seed only" in summary

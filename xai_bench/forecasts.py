@@ -2,7 +2,8 @@
 
 The model is as cheap as it can be. A kind of work takes the median of what it took on the same dataset; where it was
 not measured there, what a power of the number of inputs says that was fitted to the others; for an explainer on another
-network, what it took on any. What was never measured is named, not guessed.
+network, what it took on any. No explanation takes longer than the suite's limit. What was never measured is named, not
+guessed.
 """
 
 from __future__ import annotations
@@ -118,25 +119,30 @@ class Measured:
         if work in self._seconds:
             return median(self._seconds[work])
         d = self.inputs.get(work.dataset, 0)
-        same = [(w, values) for w, values in self._seconds.items() if w.what == work.what]
+        same = [(w, median(values)) for w, values in self._seconds.items() if w.what == work.what]
+        # What is not supported on one dataset takes no time there, which says nothing of the others.
+        same = [pair for pair in same if pair[1] > 0] or same
         for seen in ([pair for pair in same if pair[0].model == work.model], same):
             if not seen:
                 continue
-            sizes = [(self.inputs[w.dataset], median(values)) for w, values in seen if self.inputs.get(w.dataset)]
+            sizes = [(self.inputs[w.dataset], seconds) for w, seconds in seen if self.inputs.get(w.dataset)]
             if d and sizes:
                 return at_size(d, sizes)
-            return median(median(values) for _, values in seen)
+            return median(seconds for _, seconds in seen)
         return None
 
 
 def at_size(d: int, measured: Collection[tuple[int, float]]) -> float:
     """Seconds at ``d`` inputs, by those (inputs, seconds): a power of d, fitted to logarithms.
 
-    The power lies between 0 and 2. It is 1 where all were measured at one size.
+    The power lies between 0 and 2. It counts as far beyond the measured sizes as these span; from there on the seconds
+    are in proportion to d: from two neighbouring sizes a power is mostly noise, which large sizes would amplify.
     """
     x, y = [math.log(size) for size, _ in measured], [math.log(max(seconds, 1e-6)) for _, seconds in measured]
-    power = linear_regression(x, y).slope if len(set(x)) > 1 else 1.0
-    return math.exp(mean(y) + min(max(power, 0.0), 2.0) * (math.log(d) - mean(x)))
+    power = min(max(linear_regression(x, y).slope, 0.0), 2.0) if len(set(x)) > 1 else 1.0
+    span = max(x) - min(x)
+    near = min(max(math.log(d), min(x) - span), max(x) + span)
+    return math.exp(mean(y) + power * (near - mean(x)) + (math.log(d) - near))
 
 
 def work_of(todo: Iterable[Block], trained: Collection[str]) -> Counter[Work]:
@@ -150,14 +156,19 @@ def work_of(todo: Iterable[Block], trained: Collection[str]) -> Counter[Work]:
     return +work
 
 
-def remaining(work: Counter[Work], measured: Measured, jobs: int) -> tuple[float, tuple[str, ...]]:
-    """Wall seconds of the work whose cost is known, and the names of what is not known."""
+def remaining(
+    work: Counter[Work], measured: Measured, jobs: int, limit: float | None = None
+) -> tuple[float, tuple[str, ...]]:
+    """Wall seconds of the work whose cost is known, and the names of what is not known.
+
+    ``limit``: seconds that one explanation takes at the most.
+    """
     total = 0.0
     unknown: dict[str, None] = {}
     for kind, count in work.items():
         seconds = measured.seconds(kind) if count > 0 else 0.0
         if seconds is not None:
-            total += count * seconds
+            total += count * (seconds if limit is None or kind.kind != EXPLAINING else min(seconds, limit))
         elif kind.what != REST:
             unknown[f"{kind.what} of {kind.model}" if kind.what == TRAINING else kind.what] = None
     return total / jobs, tuple(unknown)

@@ -195,8 +195,8 @@ class Loop:
 
     def forecast(self, jobs: int | None) -> Forecast:
         """What is to be done, and how long that takes."""
-        seconds, unknown = remaining(self.left, self.measured, jobs or 1)
         limit = self.suite.limits.seconds
+        seconds, unknown = remaining(self.left, self.measured, jobs or 1, limit)
         settled = self.store.settled(limit)
         explained = sum(n for w, n in self.left.items() if w.kind == EXPLAINING)
         return Forecast(
@@ -230,8 +230,8 @@ class Loop:
     def _tell(self, jobs: int | None) -> None:
         now = time.monotonic()
         if now - self._looked > LOOK_EVERY or not (self.waiting or self.running):
-            self._looked = now
-            self.progress.remaining, self.progress.unknown = remaining(self.left, self.measured, jobs or 1)
+            self._looked, limit = now, self.suite.limits.seconds
+            self.progress.remaining, self.progress.unknown = remaining(self.left, self.measured, jobs or 1, limit)
         self.on_progress(self.progress)
 
     def _notice_limits(self, jobs: int | None) -> None:

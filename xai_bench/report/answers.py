@@ -49,7 +49,7 @@ def recovery(tables: Tables) -> Answer:
         text = "No answer: no method was scored, since no truth is known on these datasets or no explanation is done."
         return Answer(text, [text, *_unlearned(tables)])
     focus = comparisons.focus(tables)
-    first = _interval_words(tables)
+    first = _interval_words(tables, methods)
     unknown = [d for d in tables.datasets if d not in known]
     if unknown:
         first += f" No truth, or no score, is known for {ticked(unknown)}: nothing is said about recovery there."
@@ -80,17 +80,25 @@ def _value_of_area(metric: str) -> str:
     return "a retained area of"
 
 
-def _interval_words(tables: Tables) -> str:
-    n = len(tables.data_seeds)
-    if n == 1:
+def _interval_words(tables: Tables, methods: pd.DataFrame) -> str:
+    seeds, most = tables.data_seeds, int(methods["n"].max())
+    if most == 1:
+        only = f"Every value rests on one of the {len(seeds)} data seeds only"
+        only = f"There is one data seed only ({seeds[0]})" if len(seeds) == 1 else only
         return (
-            f"There is one data seed only ({tables.data_seeds[0]}): no intervals, and no difference can be judged. "
+            f"{only}: no intervals, and no difference can be judged. "
             "Values are those of this seed, averaged over its model seeds and folds."
         )
-    return (
-        f"Values are means over {n} data seeds with their 95 % interval (Student’s t). A method whose interval "
-        "overlaps that of the highest mean is marked •: it cannot be told from it here."
+    fewer = (methods["n"] < len(seeds)).any()
+    text = (
+        f"Values are means over {'up to ' if fewer else ''}{most} data seeds with their 95 % interval (Student’s t). A "
+        "method whose interval overlaps that of the highest mean is marked •: it cannot be told from it here."
     )
+    if fewer:
+        text += f" Where a value rests on fewer than the suite’s {len(seeds)} data seeds, their number is beside it."
+    if (methods["n"] == 1).any():
+        text += " A mean of one draw has no interval: it is neither near nor apart, and no such count includes it."
+    return text
 
 
 def _leaders(frame: pd.DataFrame, scores: dict[str, str]) -> dict[str, Leader]:
@@ -103,12 +111,19 @@ def _crowd(tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: P
     leaders = {d: best for d, best in _leaders(frame, scores).items() if best.near is not None}
     if not leaders:
         return ""
-    shares = [f"{len(best.near or [])} of {best.of} on `{d}` ({title(scores[d])})" for d, best in leaders.items()]
+    shares = [
+        f"{len(best.near or [])} of {len(best.compared)} on `{d}` ({title(scores[d])})" for d, best in leaders.items()
+    ]
     text = f"Pairs of method and network that cannot be told from the highest mean: {listed(shares, 8)}."
-    if focus is None:
+    left_out = [best.left_out for best in leaders.values() if best.left_out]
+    if left_out:
+        text += f" Left out, of one draw: {plural(sum(left_out), 'value')} on {plural(len(left_out), 'dataset')}."
+    leaders = {d: best for d, best in leaders.items() if focus in best.compared}
+    if focus is None or not leaders:
         return text
     apart = [d for d, best in leaders.items() if focus not in (best.near or [])]
-    text += f" {on(focus)} is " + (f"below it on {ticked(apart)}." if apart else "among them on every dataset.")
+    everywhere = "wherever it has an interval" if len(leaders) < len(shares) else "on every dataset"
+    text += f" {on(focus)} is " + (f"below it on {ticked(apart)}." if apart else f"among them {everywhere}.")
     below = _below(tables, leaders, scores, focus)
     if below:
         text += (
@@ -126,8 +141,10 @@ def _short(
     leaders = _leaders(frame, scores)
     name = words(next(iter(scores.values()), ""))
     judged = [d for d, best in leaders.items() if best.near is not None]
-    crowded = sum(2 * len(leaders[d].near or []) > leaders[d].of for d in judged) > len(judged) / 2
     own = {d: row for d in leaders if focus and (row := comparisons.value(frame, d, focus, scores[d]))}
+    if own:
+        judged = [d for d in judged if focus in leaders[d].compared]
+    crowded = sum(2 * len(leaders[d].near or []) > len(leaders[d].compared) for d in judged) > len(judged) / 2
     if not focus or not own:
         tops = [
             f"{number(best.row['mean'])} on `{d}` "
@@ -138,14 +155,23 @@ def _short(
         return f"{text} The intervals of most pairs overlap these." if judged and crowded else text
     values = [f"{number(row['mean'])} on `{d}`" for d, row in own.items()]
     text = f"`{focus.explainer}` reaches {name} {listed(values, FEW)}."
-    judged = [d for d in judged if d in own]
-    if not judged:
+    if len(tables.data_seeds) == 1:
         return f"{text} With one data seed nothing can be told apart."
     close = [d for d in judged if focus in (leaders[d].near or [])]
-    text += f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')}"
-    text += ", as do those of most pairs." if crowded else "."
+    if judged:
+        text += f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')}"
+        text += ", as do those of most pairs." if crowded else "."
+    text += _uncompared(leaders, list(own), focus)
     below = _below(tables, leaders, scores, focus)
     return f"{text} Paired by data seed it is below the highest on {listed(below, 2)}." if below else text
+
+
+def _uncompared(leaders: dict[str, Leader], datasets: list[str], focus: Pair) -> str:
+    """On how many datasets its mean cannot be compared, since it, or every other mean, is of one draw."""
+    single = [d for d in datasets if focus not in leaders[d].compared]
+    alone = [d for d in datasets if leaders[d].compared == [focus]]
+    text = f" On {plural(len(single), 'dataset')} it has one draw only, so no interval." if single else ""
+    return text + (f" On {plural(len(alone), 'dataset')} no other pair has an interval." if alone else "")
 
 
 def _below(tables: Tables, leaders: dict[str, Leader], scores: dict[str, str], focus: Pair) -> list[str]:
@@ -166,19 +192,22 @@ def _counterpart_words(tables: Tables, scores: dict[str, str], focus: Pair | Non
         return ""
     clauses = []
     for other, kind in pairs[: 1 if brief else None]:
-        shown: dict[str, list[str]] = {"above": [], "below": [], "": []}
+        shown: dict[str, list[str]] = {"above": [], "below": [], "": [], "single": []}
         for dataset, metric in scores.items():
             gap = comparisons.difference(tables, dataset, metric, focus, other)
             if gap is None:
                 continue
-            side = "above" if gap.low > 0 else "below" if gap.high < 0 else ""
-            size = f" ({title(metric)} {number(gap.mean)} {bounds(gap.low, gap.high)})" if side else ""
+            side = "single" if gap.n == 1 else "above" if gap.low > 0 else "below" if gap.high < 0 else ""
+            known = side in ("above", "below")
+            size = f" ({title(metric)} {number(gap.mean)} {bounds(gap.low, gap.high)})" if known else ""
             shown[side].append(f"`{dataset}`{size}")
         parts = [f"{side} on {listed(shown[side], FEW)}" for side in ("above", "below") if shown[side]]
         if shown[""] and brief:
             parts.append("no difference is shown elsewhere" if parts else "no difference is shown")
         elif shown[""]:
             parts.append(f"no difference is shown on {listed(shown[''], FEW)}")
+        if shown["single"]:
+            parts.append(f"one data seed is shared, so no interval, on {plural(len(shown['single']), 'dataset')}")
         if parts:
             clauses.append(f"to {on(other)}{f' ({kind})' if kind else ''}: {', '.join(parts)}")
     if not clauses:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records
+from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records, with_interval
 from xai_bench.report.wording import without_paths
 from xai_bench.statistics import Interval, interval, mean_rank_correlation
 
@@ -27,14 +27,16 @@ class Pair(NamedTuple):
 class Leader(NamedTuple):
     """The highest mean of a score on a dataset, and who cannot be told from it.
 
-    ``top``: pairs that share the highest mean. ``near``: pairs whose interval overlaps its interval, ``top``
-    included; None where there are no intervals. ``of``: pairs with a value.
+    ``row``: of those with an interval where there are any. ``top``: pairs that share this mean. ``compared``: pairs
+    with an interval. ``near``: those whose interval overlaps its interval, ``top`` included; None where fewer than two
+    are compared. ``left_out``: how many others have a value, of one data seed.
     """
 
     row: dict[str, Any]
     top: list[Pair]
     near: list[Pair] | None
-    of: int
+    compared: list[Pair]
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,12 @@ def leader(frame: pd.DataFrame, dataset: str, metric: str) -> Leader | None:
     rows = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & ~frame["explainer"].isin(CONTROLS)]
     if rows.empty:
         return None
-    best = records(rows)[int(rows["mean"].argmax())]
-    top = rows[rows["mean"] >= best["mean"] - 1e-12]
-    near = None if not np.isfinite(best["low"]) else _pairs(rows[rows["near"]])
-    return Leader(best, _pairs(top), near, len(rows))
+    compared = with_interval(rows)
+    ranked = compared if len(compared) else rows
+    best = records(ranked)[int(ranked["mean"].argmax())]
+    top = ranked[ranked["mean"] >= best["mean"] - 1e-12]
+    near = _pairs(compared[compared["near"]]) if len(compared) > 1 else None
+    return Leader(best, _pairs(top), near, _pairs(compared), len(rows) - len(compared))
 
 
 def _pairs(rows: pd.DataFrame) -> list[Pair]:
@@ -97,7 +101,7 @@ def value(frame: pd.DataFrame, dataset: str, pair: Pair, metric: str) -> dict[st
 
 
 def difference(tables: Tables, dataset: str, metric: str, one: Pair, other: Pair) -> Interval | None:
-    """Score of ``one`` less that of ``other``, paired by data seed; None without a common data seed."""
+    """Score of ``one`` less that of ``other`` on the ``n`` data seeds that both have; None if they share none."""
     rows = tables.scores
     rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & rows["value"].notna()]
 

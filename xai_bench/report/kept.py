@@ -7,7 +7,7 @@ from typing import Any
 
 from xai_bench.report import comparisons, wording
 from xai_bench.report.tables import CONTROLS, Tables, records
-from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, has_learned, kind_of
+from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, beside, has_learned, kind_of
 
 SHOWN = (1, 3, 5, 10, 17, 50)
 """The k of the table, where they were measured and leave half of the inputs out; 17 and 50 are quoted in the paper."""
@@ -32,12 +32,14 @@ def table(tables: Tables, dataset: str) -> Table | None:
     columns = [Column(f"k = {k}", form.removeprefix("retention_").capitalize()) for form, k in forms]
     focus, chance = comparisons.focus(tables), tables.trained.loc[tables.trained["dataset"] == dataset, "chance"].mean()
 
+    seeds = len(tables.data_seeds)
+
     def row(model: str, explainer: str) -> Row:
         # What a control keeps, masked, depends on the network.
         control = explainer in CONTROLS
         unlearned = not control and not has_learned(tables, dataset, model)
         places = [None if control and form == "retention_masked" else (form, model, explainer, k) for form, k in forms]
-        cells = [_cell(found.get(place) if place else None, chance, unlearned) for place in places]
+        cells = [_cell(found.get(place) if place else None, chance, unlearned, seeds) for place in places]
         return Row(explainer, cells, kind_of(explainer, focus))
 
     bodies = []
@@ -54,10 +56,9 @@ def table(tables: Tables, dataset: str) -> Table | None:
     return Table(caption, "Method, by network", columns, bodies)
 
 
-def _cell(row: dict[str, Any] | None, chance: float, unlearned: bool) -> Cell:
+def _cell(row: dict[str, Any] | None, chance: float, unlearned: bool, seeds: int) -> Cell:
     """The bar runs from the constant guess to 1."""
     if row is None:
         return EMPTY
     bar = min(max((row["mean"] - chance) / (1 - chance), 0.0), 1.0) if math.isfinite(chance) and chance < 1 else None
-    return Cell(wording.number(row["mean"]), wording.bounds(row["low"], row["high"]), row["mean"], bar,
-                unlearned=unlearned)  # fmt: skip
+    return Cell(wording.number(row["mean"]), beside(row, seeds), row["mean"], bar, unlearned=unlearned)

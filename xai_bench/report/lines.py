@@ -11,7 +11,7 @@ from xai_bench.report.comparisons import Pair
 from xai_bench.report.shares import Floats, shares
 from xai_bench.report.spectra import KINDS, Mark, marks
 from xai_bench.report.tables import Tables, records
-from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, has_learned, kind_of
+from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, beside, has_learned, kind_of
 
 
 def scores(tables: Tables, dataset: str) -> Table | None:
@@ -23,7 +23,10 @@ def scores(tables: Tables, dataset: str) -> Table | None:
         return None
     columns = [Column("Kind", text=True), Column("Absorber", text=True), Column("Wavelength", hint="Å in air")]
     columns += [Column("Role", text=True)] if known[0].role else []
-    columns += [Column(pair.model, pair.explainer) for pair in own]
+    seeds = len(tables.data_seeds)
+    for pair in own:
+        fewer = f" ({found[pair].n} of {seeds} seeds)" if found[pair].n < seeds else ""
+        columns.append(Column(f"{pair.model}{fewer}", pair.explainer))
     found_scores = {pair: scores_of(found[pair].mean, known) for pair in own}
     rows = []
     for i, mark in enumerate(known):
@@ -62,7 +65,7 @@ def windows(tables: Tables, dataset: str) -> Table | None:
     def cell(pair: Pair) -> Cell:
         if (row := found.get(pair)) is None:
             return EMPTY
-        return Cell(wording.number(row["mean"]), wording.bounds(row["low"], row["high"]), row["mean"],
+        return Cell(wording.number(row["mean"]), beside(row, len(tables.data_seeds)), row["mean"],
                     min(max(2 * row["mean"] - 1, 0.0), 1.0), bool(row["near"]),
                     not has_learned(tables, dataset, pair.model))  # fmt: skip
 

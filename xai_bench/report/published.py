@@ -63,17 +63,20 @@ def values(dataset: str, method: str) -> dict[int, float]:
     return {int(d): float(value) for d, value in zip(rows["d"], rows["best_p"], strict=True)}
 
 
-def ours(tables: Tables, labels: dict[int, str], model: str, explainer: str) -> dict[int, Cell]:
-    """Number of inputs to our precision at p: mean over folds, then over draws, with the range over draws beside it."""
+def ours(tables: Tables, labels: dict[int, str], model: str, explainer: str) -> dict[int, pd.Series]:
+    """Number of inputs to our precision at p by draw, the mean over folds."""
     frame = tables.measurements
     frame = frame[(frame["metric"] == METRIC) & (frame["model"] == model) & (frame["explainer"] == explainer)]
-    found = {}
-    for d, label in labels.items():
-        draws = frame[frame["dataset"] == label].groupby("data_seed")["value"].mean().dropna()
-        if len(draws):
-            extent = f"{wording.number(draws.min())} to {wording.number(draws.max())}" if len(draws) > 1 else ""
-            found[d] = Cell(wording.number(float(draws.mean())), extent, float(draws.mean()))
-    return found
+    draws = {d: frame[frame["dataset"] == label].groupby("data_seed")["value"].mean() for d, label in labels.items()}
+    return {d: values.dropna() for d, values in draws.items() if values.notna().any()}
+
+
+def cell(draws: pd.Series, *, counted: bool) -> Cell:
+    """The mean over draws, their range beside it; before it their number, where it is to be ``counted``."""
+    parts = [wording.plural(len(draws), "draw")] if counted else []
+    if len(draws) > 1:
+        parts.append(f"{wording.number(draws.min())} to {wording.number(draws.max())}")
+    return Cell(wording.number(float(draws.mean())), ", ".join(parts), float(draws.mean()))
 
 
 def tables_of(tables: Tables) -> list[Table]:
@@ -93,41 +96,45 @@ def tables_of(tables: Tables) -> list[Table]:
     return found
 
 
-def _bodies(tables: Tables, name: str, labels: dict[int, str]) -> list[tuple[str, dict[str, dict[int, Cell]]]]:
-    """Method and its rows: row name to cells by number of inputs; the published row is the last one."""
+def _bodies(tables: Tables, name: str, labels: dict[int, str]) -> list[tuple[str, str, dict[str, dict[int, Cell]]]]:
+    """Method, its number of draws in words, and its rows: name to cells by number of inputs, the published one last."""
     bodies = []
     for entry in tables.results.suite.get("explainers", []):
         published = values(name, entry.get("name", ""))
         explainer = wording.without_paths(entry["label"])
-        rows: dict[str, dict[int, Cell]] = {}
-        for model in (*tables.models, NO_MODEL):
-            cells = ours(tables, labels, model, explainer)
-            if cells:
-                rows["ours" if model == NO_MODEL else f"ours, {model}"] = cells
-        if rows and published:
+        found = {
+            "ours" if model == NO_MODEL else f"ours, {model}": draws
+            for model in (*tables.models, NO_MODEL)
+            if (draws := ours(tables, labels, model, explainer))
+        }
+        if found and published:
+            counts = sorted({len(draws) for row in found.values() for draws in row.values()})
+            unequal = len(counts) > 1
+            rows = {line: {d: cell(draws, counted=unequal) for d, draws in row.items()} for line, row in found.items()}
             rows["published"] = {d: Cell(wording.number(value), value=value) for d, value in published.items()}
-            bodies.append((explainer, rows))
+            number = f"{counts[0]} to {counts[-1]} draws" if unequal else wording.plural(counts[0], "draw")
+            bodies.append((explainer, number, rows))
     return bodies
 
 
-def _table(tables: Tables, name: str, labels: dict[int, str], bodies: list[tuple[str, dict[str, Any]]]) -> Table:
+def _table(tables: Tables, name: str, labels: dict[int, str], bodies: list[tuple[str, str, dict[str, Any]]]) -> Table:
     folds = tables.results.suite.get("folds") or 1
-    draws = wording.plural(len(tables.data_seeds), "draw")
     relevant = max((draw["n_relevant"] or 0 for label in labels.values() for draw in tables.draws(label)), default=0)
     shown = []
-    for explainer, rows in bodies:
+    for explainer, number, rows in bodies:
         common = [d for d in labels if d > relevant and all(d in cells for cells in rows.values())]
-        shown.append(Body([_row(title, cells, labels, common) for title, cells in rows.items()], explainer))
+        lines = [_row(title, cells, labels, common) for title, cells in rows.items()]
+        shown.append(Body(lines, f"{explainer}, {number}"))
     caption = (
-        f"Precision at p on {name}, {ROWS:,} rows. Ours: mean over {wording.plural(folds, 'fold')} of {draws}, with "
-        "the range over draws. Published: Passemiers et al., Scientific Reports 2024 (arXiv 2304.02383), result files "
-        "of the authors’ repository; one draw, six folds."
+        f"Precision at p on {name}, {ROWS:,} rows. Ours: mean over {wording.plural(folds, 'fold')} of each draw and "
+        "over the draws, whose number stands beside the method, with their range. Published: Passemiers et al., "
+        "Scientific Reports 2024 (arXiv 2304.02383), result files of the authors’ repository; one draw, six folds."
     )
     named = {
         wording.without_paths(entry["label"]): entry.get("name", "")
         for entry in tables.results.suite.get("explainers", [])
     }
-    caption += "".join(f" {NOTES[named[e]]}" for e, _ in bodies if named.get(e) in NOTES)
+    caption += "".join(f" {NOTES[named[e]]}" for e, _, _ in bodies if named.get(e) in NOTES)
     columns = [Column(f"d = {d}") for d in labels]
     return Table(caption, "Method", [*columns, Column(f"mean over d > {relevant}")], shown)
 

@@ -17,7 +17,7 @@ from xai_bench.report.comparisons import Pair
 from xai_bench.report.stability import Agreement
 from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records
 from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, kind_of
-from xai_bench.report.wording import bounds, listed, number, plural, title
+from xai_bench.report.wording import bounds, interval_of, listed, number, plural, title
 
 MANY = 40
 """Rows from which a table is folded away."""
@@ -108,6 +108,12 @@ def _plain(mean: float, low: float = math.nan, high: float = math.nan, bar: floa
     return Cell(number(mean), bounds(low, high), mean, bar) if math.isfinite(mean) else EMPTY
 
 
+def _of_seeds(row: dict[str, Any], name: str, n: str, seeds: int, bar: float | None = None) -> Cell:
+    """As ``_plain``, of the column ``name``; and how many data seeds it rests on, where they are not all."""
+    beside = interval_of(row[f"{name}_low"], row[f"{name}_high"], int(row[n]), seeds)
+    return Cell(number(row[name]), beside, row[name], bar) if math.isfinite(row[name]) else EMPTY
+
+
 def _bodies(
     tables: Tables, rows: pd.DataFrame, cells: Callable[[dict[str, Any]], list[Cell]], columns: list[Column], text: str
 ) -> Table:
@@ -136,6 +142,8 @@ def _relative(frames: Frames) -> Part | None:
     if rows.empty:
         return None
 
+    seeds = len(tables.data_seeds)
+
     def cells(row: dict[str, Any]) -> list[Cell]:
         level, trained = row["normalised"], row["model"] != NO_MODEL
         learned = f"{int(row['networks_learned'])} of {int(row['networks'])}"
@@ -143,8 +151,8 @@ def _relative(frames: Frames) -> Part | None:
         return [
             Cell(title(row["metric"]), text=True),
             _plain(row["chance"]),
-            _plain(level, row["normalised_low"], row["normalised_high"], min(max(level, 0.0), 1.0)),
-            _plain(row["learned_normalised"], row["learned_normalised_low"], row["learned_normalised_high"]),
+            _of_seeds(row, "normalised", "n", seeds, min(max(level, 0.0), 1.0)),
+            _of_seeds(row, "learned_normalised", "learned_n", seeds),
             Cell(learned, value=row["networks_learned"], unlearned=some) if trained else EMPTY,
             _plain(row["reach"]),
         ]

@@ -124,7 +124,10 @@ class Tables:
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
-        """dataset, model, explainer, metric, mean, low, high, n, near: one row an interval."""
+        """dataset, model, explainer, metric, mean, low, high, n, near: one row an interval.
+
+        ``near``: the interval overlaps that of the highest mean, of those that have an interval, if there are two.
+        """
         frame = self.scores
         return self._intervals(frame[frame["metric"].isin(self.metrics)])
 
@@ -240,9 +243,16 @@ class Tables:
         result["near"] = False
         methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin((*DESCRIPTIVE, *LEAST_FIRST))]
         for _, group in methods.groupby(["dataset", "metric"], sort=False):
-            best = group.iloc[int(group["mean"].argmax())]
-            result.loc[group.index, "near"] = (group["high"] >= best["low"]).to_numpy()
+            compared = with_interval(group)
+            if len(compared) > 1:
+                best = compared.iloc[int(compared["mean"].argmax())]
+                result.loc[compared.index, "near"] = (compared["high"] >= best["low"]).to_numpy()
         return result
+
+
+def with_interval(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that can be compared: a mean over one data seed has no interval, so it is neither near nor apart."""
+    return rows[rows["low"].notna()]
 
 
 def _over_seeds(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:

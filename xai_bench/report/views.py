@@ -90,15 +90,17 @@ def _lookup(frame: pd.DataFrame) -> dict[tuple[str, str, str, str], dict[str, An
     return {(row["dataset"], row["model"], row["explainer"], row["metric"]): row for row in records(frame)}
 
 
+def beside(row: dict[str, Any], seeds: int) -> str:
+    """What stands beside a mean: its interval, and how many of the suite's data seeds it rests on, unless all."""
+    return wording.interval_of(row["low"], row["high"], row["n"], seeds)
+
+
 def _score(row: dict[str, Any] | None, low: float, seeds: int, unlearned: bool = False) -> Cell:
     """``low`` is the left end of the bar, 1 the right."""
     if row is None:
         return EMPTY
-    small = wording.bounds(row["low"], row["high"])
-    if row["n"] < seeds:
-        small = f"{small} ({row['n']} of {seeds} seeds)".strip()
     bar = None if not math.isfinite(low) or low >= 1 else min(max((row["mean"] - low) / (1 - low), 0.0), 1.0)
-    return Cell(wording.number(row["mean"]), small, row["mean"], bar, bool(row["near"]), unlearned)
+    return Cell(wording.number(row["mean"]), beside(row, seeds), row["mean"], bar, bool(row["near"]), unlearned)
 
 
 def reached(tables: Tables, dataset: str, model: str) -> str:
@@ -191,7 +193,7 @@ def retention(tables: Tables) -> Table | None:
 def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]]) -> Table | None:
     """A row a dataset and score: the highest mean and who cannot be told from it, the spectral method beside its
     plain counterpart, and whether method or network makes the difference."""
-    focus = comparisons.focus(tables)
+    focus, seeds = comparisons.focus(tables), len(tables.data_seeds)
     others = comparisons.counterparts(tables) if focus else []
     top = "Highest mean"
     columns = [Column("Mean", top), Column("Reached by", top, text=True), Column("Not told apart", top)]
@@ -215,14 +217,17 @@ def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]])
                 if len(best.top) == 1
                 else f"{len(best.top)} pairs"
             )
-            crowd = Cell(f"{len(best.near)} of {best.of}", value=len(best.near)) if best.near is not None else EMPTY
-            cells = [_plain(best.row), Cell(who, text=True), crowd]
+            single = f"{best.left_out} of one draw left out" if best.left_out else ""
+            crowd = EMPTY
+            if best.near is not None:
+                crowd = Cell(f"{len(best.near)} of {len(best.compared)}", single, len(best.near))
+            cells = [_plain(best.row, seeds), Cell(who, text=True), crowd]
             if focus:
                 found = comparisons.value(frame, dataset, focus, metric)
-                cells.append(_score(found, math.nan, len(tables.data_seeds)))
+                cells.append(_score(found, math.nan, seeds))
                 for pair in (one, *(pair for pair, _ in others)):
                     gap = comparisons.difference(tables, dataset, metric, focus, pair)
-                    cells.append(EMPTY if gap is None else _plain(gap._asdict()))
+                    cells.append(EMPTY if gap is None else _plain(gap._asdict(), seeds))
             spread = comparisons.spread(tables, dataset, metric)
             cells += [EMPTY] * 4 if spread is None else [
                 Cell(wording.number(spread.of_methods), value=spread.of_methods),
@@ -231,15 +236,12 @@ def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]])
                 Cell(wording.number(spread.same_method, 2), value=spread.same_method),
             ]  # fmt: skip
             rows.append(Row(f"{dataset}: {wording.title(metric)}", cells))
-    return (
-        Table("In one view. Differences are paired by data seed.", "Dataset, score", columns, [Body(rows)])
-        if rows
-        else None
-    )
+    caption = "In one view. Differences are over the data seeds that both have."
+    return Table(caption, "Dataset, score", columns, [Body(rows)]) if rows else None
 
 
-def _plain(row: dict[str, Any]) -> Cell:
-    return Cell(wording.number(row["mean"]), wording.bounds(row["low"], row["high"]), row["mean"])
+def _plain(row: dict[str, Any], seeds: int) -> Cell:
+    return Cell(wording.number(row["mean"]), beside(row, seeds), row["mean"])
 
 
 COST_COLUMNS = [
@@ -309,7 +311,7 @@ def models(tables: Tables, dataset: str) -> Table | None:
     floor = draw.get("floor_mae")
     rows = []
     for model, facts in found.items():
-        cells = [Cell(wording.number(facts["mean"]), wording.bounds(facts["low"], facts["high"]), facts["mean"])]
+        cells = [_plain(facts, len(tables.data_seeds))]
         if errors:
             bounds = wording.bounds(facts["mae_low"], facts["mae_high"])
             cells.append(Cell(wording.number(facts["mae"]), bounds, facts["mae"]))

@@ -57,6 +57,11 @@ def bounds(low: float, high: float) -> str:
     return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
+def interval_of(low: float, high: float, n: int, seeds: int) -> str:
+    """``[0.961, 0.983]``; over fewer than the suite's data seeds also ``(3 of 10 seeds)``."""
+    return f"{bounds(low, high)}{f' ({n} of {seeds} seeds)' if n < seeds else ''}".strip()
+
+
 def interval(row: dict[str, Any]) -> str:
     """``0.972 [0.961, 0.983]``; without the brackets where one data seed gives no interval."""
     return f"{number(row['mean'])} {bounds(row['low'], row['high'])}".strip()

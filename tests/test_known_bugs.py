@@ -24,6 +24,7 @@ from xai_bench.block import peak_memory, reset_peak_memory
 from xai_bench.datasets.base import GroundTruth, Window
 from xai_bench.explainers.shap import ShapDeep
 from xai_bench.metrics import recovery
+from xai_bench.statistics import log_area
 from xai_bench.suite import Retention
 
 ROOT = Path(__file__).parents[1]
@@ -43,10 +44,14 @@ def small(tiny):
     return {**tiny, "data_seeds": [0], "datasets": tiny["datasets"][:1], "models": tiny["models"][:1]}
 
 
+def draws(count):
+    content = {"name": "t", "datasets": [{"name": "xor"}], "explainers": [{"name": "mutual_information"}]}
+    return plan.draws(suite.from_dict({**content, "data_seeds": list(range(count))}))
+
+
 @pytest.fixture
 def a_draw():
-    content = {"name": "t", "datasets": [{"name": "xor"}], "explainers": [{"name": "mutual_information"}]}
-    return plan.draws(suite.from_dict(content))[0]
+    return draws(1)[0]
 
 
 # Scores that depend on the scale of an attribution: infidelity in captum (issues 613 and 1018).
@@ -67,6 +72,38 @@ def test_retention_does_not_depend_on_the_scale(a_draw, scale):
     ranked = [retention.Ranked("plain", relevance, ""), retention.Ranked("scaled", scale * relevance, "")]
     found = retention.judge(toy(), a_draw, JUDGE, ranked, {}, {}).measurements
     assert found["scaled"] == found["plain"]
+
+
+# Means over k, or over d, in which there is nothing left to choose.
+
+
+def test_the_area_of_retention_leaves_out_all_inputs(a_draw):
+    settings = JUDGE.model_copy(update={"ks": (1, 3, 6), "judge": {**JUDGE.judge, "min_steps": 150}})
+    relevance = np.where(np.arange(12) < 3, 1.0, 0.0)
+    ranked = [retention.Ranked("own", relevance, ""), retention.Ranked("random", None, "")]
+    found = retention.judge(toy(n=600), a_draw, settings, ranked, {}, {}).measurements
+    curves = {cell: {m.k: m.value for m in rows if m.metric == "retention_retrained"} for cell, rows in found.items()}
+    (area,) = [m.value for m in found["own"] if m.metric == "retention_retrained_area"]
+    own, random = (log_area([1, 3, 6], [curve[k] for k in (1, 3, 6)]) / np.log(6) for curve in curves.values())
+    assert area == pytest.approx((own - random) / (curves["own"][12] - random))
+
+
+# Ties in the order of the columns, of which the first ones are often the relevant ones.
+
+
+def test_a_constant_relevance_keeps_other_inputs_in_every_draw(monkeypatch):
+    kept, original = set(), retention.top
+
+    def top(relevance, k, tie_breaker):
+        mask = original(relevance, k, tie_breaker)
+        if np.ptp(relevance) == 0 and k == 3:
+            kept.add(tuple(np.flatnonzero(mask)))
+        return mask
+
+    monkeypatch.setattr(retention, "top", top)
+    for one in draws(4):
+        retention.judge(toy(), one, JUDGE, [retention.Ranked("constant", np.ones(12), "")], {}, {})
+    assert len(kept) == 4
 
 
 # Values that do not add up to the output, unnoticed: shap, issue 3363.
@@ -128,7 +165,7 @@ def test_regressions_on_coalitions_are_refused_where_inputs_are_many(name):
 
 
 def test_every_hidden_pixel_is_hidden(a_draw):
-    """Of pictures at 0, which is recorded nowhere else, in every row alike."""
+    """In every row alike; of pictures at 0."""
     data = replace(toy(), feature_shape=(3, 4))
     seen = []
     model = nn.Identity()
@@ -233,7 +270,7 @@ def test_memory_of_torch_counts_for_the_method_that_takes_it():
 
     taken(1)
     assert 190 < taken(200) < 300
-    assert taken(10) < 50, "that of the one before"
+    assert 5 < taken(10) < 50, "neither more nor less after a hungry one"
 
 
 # Hard pins, and heavy libraries that nobody uses: Quantus, issue 142; AIX360, issues 98 and 126.

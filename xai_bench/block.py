@@ -75,7 +75,6 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         return
     yield Prepared(record, trained, data.notices)
-    problem = problem_of(data, model, block.device, block.memory)
     for cell in block.cells:
         if cell.explainer is None:
             yield _control(cell, block, data)
@@ -84,17 +83,17 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         warm_up(cell.explainer, block.device)
         yield Started(cell.key)
         explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
-        yield _explain(cell, explainer, problem, data, block)
+        yield _explain(cell, explainer, problem_of(data, model, block.device, block.memory), data, block)
 
 
 def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:
-    """What an explainer may see of a dataset, on ``device``."""
+    """What an explainer may see of a dataset, on ``device``: copies, so that what it overwrites is its own."""
     return Problem(
         model=model,
-        X_train=torch.from_numpy(data.X_train).to(device),
-        y_train=torch.from_numpy(data.y_train).to(device),
-        X_valid=torch.from_numpy(data.X_valid).to(device),
-        y_valid=torch.from_numpy(data.y_valid).to(device),
+        X_train=torch.tensor(data.X_train, device=device),
+        y_train=torch.tensor(data.y_train, device=device),
+        X_valid=torch.tensor(data.X_valid, device=device),
+        y_valid=torch.tensor(data.y_valid, device=device),
         kind=data.kind,
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
@@ -403,11 +402,12 @@ def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
     architecture: Architecture = task.block.model.component
     data = load(task.block.draw)
     device = task.block.device
-    problem = problem_of(data, from_weights(architecture, data, task.weights, device), device, task.block.memory)
+    model = from_weights(architecture, data, task.weights, device)
     found: SanityFound = {}
     for cell in task.block.cells:
         assert cell.explainer is not None
         original, seed = data.shuffled(task.relevances[cell.key]), stream_seed("explainer", cell.key)
+        problem = problem_of(data, model, device, task.block.memory)
         try:
             found[cell.key] = sanity.curves(cell.explainer, architecture, problem, original, task.block.model_key, seed)
         except Exception as error:

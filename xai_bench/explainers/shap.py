@@ -296,7 +296,8 @@ def deep_values(
         expected = model(background).double().mean(0)[classes]
     total = (outputs - expected).cpu().numpy()
     off = np.abs(values.sum(1) - total).max()
-    if not off <= 1e-2 * max(1.0, np.abs(total).max()):
+    scale = max(np.abs(total).max(), np.abs(values).sum(1).max())
+    if not off <= 1e-2 * scale + 1e-5 * float(outputs.abs().max()):
         raise ValueError(
             f"shap's DeepExplainer: the values of a row miss its output by {off:.3g}: the model holds an operation "
             "that shap does not handle; use shap_gradient"

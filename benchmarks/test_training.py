@@ -17,8 +17,8 @@ from xai_bench import registry
 from xai_bench.block import problem_of, warm_up
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLP, SpectralMLP
-from xai_bench.models.stack import Stack
-from xai_bench.models.training import ADAM_BETAS, ADAM_EPS, fit_many, loss_gradient
+from xai_bench.models.stack import Adam, Stack
+from xai_bench.models.training import fit_many, loss_gradient
 from xai_bench.plan import Draw
 from xai_bench.retention import Scorer, judge_of, kept_counts, name, top
 from xai_bench.suite import Entry, Retention
@@ -197,14 +197,12 @@ def stepper(architecture: MLP | SpectralMLP, d: int, rows: int = 128) -> Any:
     X, y = torch.randn(1, rows, d, generator=generator), torch.randint(2, (1, rows), generator=generator)
     stack = Stack(architecture, 1, d, 2, torch.float32, torch.device("cpu"))
     stack.load(0, architecture.build(d, 2, generator))
-    stack.flat.requires_grad_(True)
-    stack.flat.grad = stack.flat_grad
-    adam = torch.optim.Adam([stack.flat], lr=1e-5, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
+    adam = Adam(stack)
 
     def step() -> None:
         with torch.no_grad():
             outputs = stack.forward(X, [None] * len(stack.layers))
             stack.backward(loss_gradient(outputs, y, "classification"))
-            adam.step()
+            adam.step(1e-5)
 
     return step

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from xai_bench.models.mlp import MLP, Layer, MLPFamily, SpectralMLP
 from xai_bench.models.spectral import SpectralLinear
@@ -23,6 +24,7 @@ ALIGN = 64
 REGISTER = 8
 BATCH_NORM_EPS = 1e-5
 BATCH_NORM_MOMENTUM = 0.1
+ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 
 
 def padded(n: int, to: int = ALIGN) -> int:
@@ -243,6 +245,34 @@ class Stack:
             assert state.running_mean is not None
             assert state.running_var is not None
             mean[better], var[better] = state.running_mean[better], state.running_var[better]
+
+
+class Adam:
+    """Adam (arXiv 1412.6980) over the parameters and gradients of a stack, in one fused step."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.means, self.squares = torch.zeros_like(stack.flat), torch.zeros_like(stack.flat)
+        self.steps = torch.zeros((), device=stack.flat.device)
+
+    def step(self, learning_rate: float) -> None:
+        """Change the parameters by the gradients; inside ``torch.no_grad``."""
+        adam(
+            [self.stack.flat],
+            [self.stack.flat_grad],
+            [self.means],
+            [self.squares],
+            [],
+            [self.steps],
+            fused=True,
+            amsgrad=False,
+            beta1=ADAM_BETAS[0],
+            beta2=ADAM_BETAS[1],
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=ADAM_EPS,
+            maximize=False,
+        )
 
 
 @dataclass

@@ -34,14 +34,18 @@ def padded(n: int, to: int = ALIGN) -> int:
 
 @dataclass(eq=False)
 class LayerState:
-    """Views of one layer's parameters and gradients, and what its forward pass keeps for the backward one."""
+    """Views of one layer's parameters and gradients, and what its forward pass keeps for the backward one.
+
+    ``weight``: the matrix, or the buffer of its product with the eigenvalues; ``dense``: a buffer for its gradient.
+    """
 
     layer: Layer
     value: dict[str, Tensor]
     grad: dict[str, Tensor]
+    weight: Tensor
+    dense: Tensor
     running_mean: Tensor | None = None
     running_var: Tensor | None = None
-    weight: Tensor | None = None
     inputs: Tensor | None = None
     activated: Tensor | None = None
     normalised: Tensor | None = None
@@ -84,7 +88,10 @@ class Stack:
                 value[name] = self.flat.as_strided((m, *shape), strides, start)
                 grad[name] = self.flat_grad.as_strided((m, *shape), strides, start)
                 start += padded(m * step)
-            state = LayerState(layer, value, grad)
+            weight, dense = value["matrix"], grad["matrix"]
+            if layer.spectral:
+                weight, dense = torch.empty_like(weight), torch.empty_like(dense)
+            state = LayerState(layer, value, grad, weight, dense)
             if layer.batch_norm:
                 state.running_mean = torch.zeros(m, layer.n_out, dtype=dtype, device=device)
                 state.running_var = torch.ones(m, layer.n_out, dtype=dtype, device=device)
@@ -120,7 +127,8 @@ class Stack:
         for state, mask in zip(self.states, dropout_masks, strict=True):
             layer, value = state.layer, state.value
             state.inputs = x
-            state.weight = value["matrix"] * value["lambda_in"][:, None, :] if layer.spectral else value["matrix"]
+            if layer.spectral:
+                torch.mul(value["matrix"], value["lambda_in"][:, None, :], out=state.weight)
             x = torch.baddbmm(value["bias"][:, None, :], x, state.weight.transpose(1, 2))
             if layer.activation == "relu":
                 x = x.relu_()
@@ -158,16 +166,15 @@ class Stack:
                 gradient = self._normalise_backward(state, gradient)
             assert state.activated is not None
             assert state.inputs is not None
-            assert state.weight is not None
             if layer.activation == "relu":
                 gradient = torch.ops.aten.threshold_backward(gradient, state.activated, 0)
             elif layer.activation == "tanh":
                 gradient = torch.ops.aten.tanh_backward(gradient, state.activated)
             torch.sum(gradient, 1, out=state.grad["bias"])
             if layer.spectral:
-                dense = torch.bmm(gradient.transpose(1, 2), state.inputs)
-                torch.mul(dense, state.value["lambda_in"][:, None, :], out=state.grad["matrix"])
-                torch.sum(dense.mul_(state.value["matrix"]), 1, out=state.grad["lambda_in"])
+                torch.bmm(gradient.transpose(1, 2), state.inputs, out=state.dense)
+                torch.mul(state.dense, state.value["lambda_in"][:, None, :], out=state.grad["matrix"])
+                torch.sum(state.dense.mul_(state.value["matrix"]), 1, out=state.grad["lambda_in"])
             else:
                 torch.bmm(gradient.transpose(1, 2), state.inputs, out=state.grad["matrix"])
             if index:

@@ -31,7 +31,7 @@ from xai_bench.statistics import better_than_majority, better_than_mean
 CHUNK = 16
 """Networks side by side at the most."""
 PAIR = 2
-"""Networks side by side at the least, filled up with a copy: a product of one matrix may round otherwise than of two."""
+"""Networks side by side at the least, filled up with a copy: a product of one matrix alone may round otherwise."""
 GATHERED_VALUES = 2**26
 """Gathered training values of a chunk at the most (256 MiB in float32)."""
 STEPS_AT_ONCE = 16

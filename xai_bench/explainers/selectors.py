@@ -116,15 +116,16 @@ class FTest(Selector):
     predicts: ClassVar[bool] = False
 
     def select(self, problem: Problem) -> Selection:
-        X, y = problem.X_train.double().cpu().numpy(), problem.y_train.cpu().numpy()
-        X = X - X.mean(0)
+        X, y = problem.X_train.cpu().numpy(), problem.y_train.cpu().numpy()
+        X = np.subtract(X, X[0], dtype=np.float64)  # constant inputs are 0, whatever rounding does to a mean
+        X -= np.full(len(X), 1 / len(X)) @ X
         if problem.kind == "classification":
-            members = y == np.unique(y)[:, None]
+            members = (y == np.unique(y)[:, None]).astype(np.float64)
             explained = ((members @ X) ** 2 / members.sum(1, keepdims=True)).sum(0)
         else:
             y = y.astype(np.float64) - y.mean()
             explained = (y @ X) ** 2 / max(y @ y, np.finfo(float).tiny)
-        total = (X**2).sum(0)
+        total = np.einsum("ij,ij->j", X, X)
         return Selection(np.divide(explained, total, out=np.zeros_like(total), where=total > 0))
 
 

@@ -168,6 +168,8 @@ class Captum(LocalExplainer):
 
         core = core_of(self.method)
         found = getattr(captum.attr, core)(model)
+        if hasattr(found, "gradient_func"):
+            found.gradient_func = gradients_of_sum
         return found if core == self.method else captum.attr.NoiseTunnel(found)
 
     def attribute(self, model: nn.Module, X: Tensor, target: Tensor | None, problem: Problem) -> Tensor:
@@ -345,6 +347,17 @@ class LRP(Captum):
 
     def _ruled(self, model: nn.Module, problem: Problem) -> list[nn.Module]:
         return never_negative(model, problem.X_train)
+
+
+def gradients_of_sum(
+    forward_fn: Any, inputs: tuple[Tensor, ...], target_ind: Any = None, additional_forward_args: Any = None
+) -> tuple[Tensor, ...]:
+    """What captum's ``compute_gradients`` returns, by the sum of the outputs; captum makes a list of every row's."""
+    from captum._utils.common import _run_forward
+
+    with torch.enable_grad():
+        outputs = _run_forward(forward_fn, inputs, target_ind, additional_forward_args)
+        return torch.autograd.grad(outputs.sum(), inputs)
 
 
 def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:

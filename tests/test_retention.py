@@ -142,7 +142,7 @@ def test_masking_by_columns_equals_masking_by_rows(architecture):
     model = architecture.build(12, 3, generator).eval().requires_grad_(False)
     X, absent = torch.randn(40, 12, generator=generator), torch.randn(12, generator=generator)
     masked = retention.Masked(model, X, absent)
-    assert masked.first is not None
+    assert masked.rest is not None
     for count in (1, 5, 12):
         kept = torch.arange(12) < count
         expected = model(torch.where(kept, X, absent))
@@ -158,6 +158,18 @@ def test_masking_of_another_kind_of_model():
     kept = torch.tensor([True, False, True, False])
     outputs = retention.Masked(Squares(), X, torch.full((4,), 2.0)).outputs(kept)
     torch.testing.assert_close(outputs[:, 0], X[:, 0] ** 2 + X[:, 2] ** 2 + 8)
+
+
+def test_masking_of_a_chain_with_a_forward_of_its_own():
+    class Positive(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.abs())
+
+    X, absent = torch.randn(5, 4), torch.full((4,), 2.0)
+    kept = torch.tensor([True, False, True, False])
+    model = Positive(nn.Linear(4, 3), nn.ReLU())
+    outputs = retention.Masked(model, X, absent).outputs(kept)
+    torch.testing.assert_close(outputs, model(torch.where(kept, X, absent)), check_stride=False)
 
 
 def test_chosen_k_and_masked_at_every_k(draw):

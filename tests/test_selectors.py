@@ -46,11 +46,18 @@ def test_permutation_importance_of_a_classifier_is_the_rise_of_cross_entropy():
     close(found, np.clip(expected, 0, None), 0.25)
 
 
+class Positive(nn.Sequential):
+    """A chain that does more than its modules."""
+
+    def forward(self, x):
+        return super().forward(x.abs())
+
+
 @BOTH
-@pytest.mark.parametrize("dense_first", [True, False])
+@pytest.mark.parametrize("chain", [nn.Sequential, Positive])
 @pytest.mark.parametrize("memory", [None, 1])
-def test_permutation_importance_is_that_of_scikit_learn(kind, dense_first, memory):
-    model = network() if dense_first else nn.Sequential(network())
+def test_permutation_importance_is_that_of_scikit_learn(kind, chain, memory):
+    model = chain(*network())
     p = replace(problem(model, kind, n=50), memory=memory)
     p.X_valid[:, 2] = 3.0
     found = PermutationImportance(rows=50, repeats=4).explain(p, seed=5)

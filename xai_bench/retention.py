@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.datasets.base import Dataset
-from xai_bench.models.folding import fold_spectral
+from xai_bench.models.folding import first_and_rest, fold_spectral
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many, score
 from xai_bench.plan import Draw
@@ -182,19 +182,17 @@ class Masked:
 
     def __init__(self, model: torch.nn.Module, X: torch.Tensor, absent: torch.Tensor) -> None:
         self.model, self.X, self.absent = model, X, absent
-        self.first: torch.nn.Linear | None = None
-        if isinstance(model, torch.nn.Sequential) and len(model) > 1:
-            first, *rest = fold_spectral(copy.deepcopy(model)).children()
-            if isinstance(first, torch.nn.Linear):
-                self.first, self.rest = first, torch.nn.Sequential(*rest)
-                self.columns = (X - absent).T.contiguous()
-                self.weight = self.first.weight.T.contiguous()
-                self.nothing = self.first(absent[None])
+        self.rest: torch.nn.Sequential | None = None
+        if (parts := first_and_rest(fold_spectral(copy.deepcopy(model)))) is not None:
+            first, self.rest = parts
+            self.columns = (X - absent).T.contiguous()
+            self.weight = first.weight.T.contiguous()
+            self.nothing = first(absent[None])
 
     @torch.no_grad()
     def outputs(self, kept: torch.Tensor) -> torch.Tensor:
         """(n, n_outputs) for ``kept`` (d,) bool."""
-        if self.first is None:
+        if self.rest is None:
             return self.model(torch.where(kept, self.X, self.absent))
         if kept.all():
             return self.model(self.X)

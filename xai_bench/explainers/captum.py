@@ -168,7 +168,7 @@ class Captum(LocalExplainer):
 
         core = core_of(self.method)
         found = getattr(captum.attr, core)(model)
-        if hasattr(found, "gradient_func"):
+        if hasattr(found, "gradient_func"):  # captum leaves it to be replaced
             found.gradient_func = gradients_of_sum
         return found if core == self.method else captum.attr.NoiseTunnel(found)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xai_bench.explainers.base import Explainer, Needs, Problem, Selection, Selector, rows_at_once, score_on_valid
-from xai_bench.models.folding import fold_spectral
+from xai_bench.models.folding import first_and_rest, fold_spectral
 from xai_bench.models.training import loss
 
 
@@ -60,9 +60,9 @@ class _OneColumnChanged:
     def __init__(self, model: nn.Module, X: Tensor) -> None:
         self.model, self.stored, self.columns = fold_spectral(model), X, X.T.contiguous()
         self.weight: Tensor | None = None
-        if isinstance(self.model, nn.Sequential) and isinstance(self.model[0], nn.Linear):
-            self.stored, self.weight = self.model[0](X), self.model[0].weight.T.contiguous()
-            self.model[0] = nn.Identity()
+        if (parts := first_and_rest(self.model)) is not None:
+            first, self.model = parts
+            self.stored, self.weight = first(X), first.weight.T.contiguous()
 
     def unchanged(self) -> Tensor:
         """(n, n_outputs)."""

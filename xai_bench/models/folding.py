@@ -27,6 +27,18 @@ def fold_spectral(model: nn.Module) -> nn.Module:
     return model
 
 
+def first_and_rest(model: nn.Module) -> tuple[nn.Linear, nn.Sequential] | None:
+    """The first layer and the rest, with the hooks of ``model``, if it is a plain chain that begins with a Linear."""
+    if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward or not len(model):
+        return None
+    first, *others = model.children()
+    if not isinstance(first, nn.Linear):
+        return None
+    rest = nn.Sequential(*others)
+    rest._forward_hooks.update(model._forward_hooks)  # evaluations are counted by a hook on the model
+    return first, rest
+
+
 def fold_batch_norm(model: nn.Sequential) -> nn.Sequential:
     """Merge every BatchNorm1d (in eval mode) into a neighbouring Linear, and drop Dropout; returns ``model``.
 

@@ -246,6 +246,13 @@ def judge(
     scorer = Scorer(data, draw, settings, models, known, device)
     everything = [chance, *best_first.values(), *least_first.values()]
     scorer.retrain([mask for one in everything for row in one.masks for k, mask in row.items() if k in counts])
+    ceilings: dict[str, float | None] = {}
+
+    def ceiling(mask: Bools) -> float | None:
+        if name(mask) not in ceilings:
+            ceilings[name(mask)] = draw.dataset.component.ceiling(mask)
+        return ceilings[name(mask)]
+
     measurements = {}
     for r in ranked:
         found: list[Measurement] = []
@@ -257,8 +264,8 @@ def judge(
                     found += scores.curve(f"retention_{form}_least", least_first[r.cell])
                     found.append(_gap(f"retention_{form}", found))
         for k in counts:
-            best = [draw.dataset.component.ceiling(row[k]) for row in best_first[r.cell].masks]
-            if best[0] is not None:
+            best = [value for row in best_first[r.cell].masks if (value := ceiling(row[k])) is not None]
+            if best:
                 found.append(Measurement("retention_bayes", float(np.mean(best)), k))
         measurements[r.cell] = tuple(found)
     return Judged(measurements, scorer.new)

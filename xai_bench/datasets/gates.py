@@ -7,6 +7,7 @@ of INVASE: x1 x2 for the product, x3 .. x6 for the squares, x7 .. x10 for the su
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -106,8 +107,15 @@ class Logit(DataSource):
 
     def ceiling(self, mask: Bools) -> float:
         """Bayes accuracy of the kept inputs, E max(q, 1 - q) with q = P(y=0 | kept inputs); error below 5e-4."""
-        chances = self.chances(mask)
-        return float(np.maximum(chances, 1 - chances).mean())
+        return _accuracy(self, tuple(j for j in self.relevant if mask[j]))
+
+
+@functools.lru_cache(maxsize=4096)
+def _accuracy(source: Logit, kept: tuple[int, ...]) -> float:
+    mask = np.zeros(source.d, dtype=bool)
+    mask[list(kept)] = True
+    chances = source.chances(mask)
+    return float(np.maximum(chances, 1 - chances).mean())
 
 
 class SingleGate(Logit):

@@ -15,7 +15,7 @@ from xai_bench.explainers.selectors import information, three_states
 
 OUTSIDE = (("ring_xor", 128), ("ring_xor", 1024), ("ring_xor_sum", 128), ("ring_xor_sum", 1024))
 """Where the published figure of the forest lies outside the range of ten draws of ours."""
-DRAWS = 10
+DRAWS = 4
 
 
 def shared(states: NDArray, y: NDArray) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def leader(frame: pd.DataFrame, dataset: str, metric: str) -> Leader | None:
     if rows.empty:
         return None
     compared = with_interval(rows)
-    ranked = compared if len(compared) else rows
+    ranked = compared if len(compared) > 1 else rows  # one interval alone is compared with nothing
     best = records(ranked)[int(ranked["mean"].argmax())]
     top = ranked[ranked["mean"] >= best["mean"] - 1e-12]
     near = _pairs(compared[compared["near"]]) if len(compared) > 1 else None

@@ -196,14 +196,14 @@ def test_steps_that_lose_many_inputs_are_halved():
 def test_a_step_that_is_taken_back_leaves_no_trace_in_the_weights():
     walk = Walk(rows_of(toy(n=300)), [np.arange(192)], QUICK, 0, torch.float64)
     walk.level(0.0)
-    weights, averages = walk.stack.flat.detach().clone(), walk.adam.state[walk.stack.flat]["exp_avg"].clone()
+    weights, averages = walk.stack.flat.detach().clone(), walk.adam.means.clone()
     start = walk._state()
     walk.level(1.0)
     assert not torch.equal(walk.stack.flat, weights)
     walk._restore(start)
     assert torch.equal(walk.stack.flat, weights)
-    assert torch.equal(walk.adam.state[walk.stack.flat]["exp_avg"], averages)
-    assert int(walk.adam.state[walk.stack.flat]["step"]) == QUICK.first_steps
+    assert torch.equal(walk.adam.means, averages)
+    assert int(walk.adam.steps) == QUICK.first_steps
 
 
 def test_the_sparsest_level_within_one_paired_error_is_chosen():

@@ -22,10 +22,8 @@ from xai_bench.component import Component, sha256, stream_seed
 from xai_bench.datasets.base import Bools, Dataset, Floats
 from xai_bench.models.base import Kind
 from xai_bench.models.mlp import MLP, Activation, MLPFamily, SpectralMLP
-from xai_bench.models.stack import Stack
+from xai_bench.models.stack import Adam, Stack
 from xai_bench.models.training import (
-    ADAM_BETAS,
-    ADAM_EPS,
     RowWeights,
     Streams,
     Task,
@@ -227,11 +225,7 @@ class Walk:
         self.stack = Stack(architecture, len(training), d, rows.n_outputs, dtype, torch.device("cpu"))
         for slot, stream in enumerate(self.streams):
             self.stack.load(slot, architecture.build(d, rows.n_outputs, stream.init))
-        self.stack.flat.requires_grad_(True)
-        self.stack.flat.grad = self.stack.flat_grad
-        self.adam = torch.optim.Adam(
-            [self.stack.flat], lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True
-        )
+        self.adam = Adam(self.stack)
         first = self.stack.states[0]
         name = "lambda_in" if settings.form == "spectral" else "matrix"
         self.penalised, self._gradient = first.value[name], first.grad[name]
@@ -310,7 +304,7 @@ class Walk:
         outputs = self.stack.forward(self.X[index], [None] * len(self.stack.layers))
         self.stack.backward(loss_gradient(outputs, self.y[index], self.kind, self.w[index]))
         before = values.clone()
-        self.adam.step()  # what it does to the penalised values is overwritten
+        self.adam.step(settings.learning_rate)  # what it does to the penalised values is overwritten
         if settings.proximal == "sgd":
             moved = before - settings.proximal_rate * self._gradient
         else:  # a step of Adam is proportional to its rate
@@ -331,13 +325,14 @@ class Walk:
             columns[torch.from_numpy(~support)] = 0.0
         return module.eval()
 
+    def _own(self) -> list[Tensor]:
+        """The weights and what Adam keeps of them."""
+        return [self.stack.flat, self.adam.means, self.adam.squares, self.adam.steps]
+
     def _state(self) -> list[Tensor]:
         """Copies of the weights and of Adam's averages; the streams of batches go on."""
-        with torch.no_grad():
-            return [self.stack.flat.clone(), *(value.clone() for value in self.adam.state[self.stack.flat].values())]
+        return [value.clone() for value in self._own()]
 
     def _restore(self, state: list[Tensor]) -> None:
-        with torch.no_grad():
-            own = [self.stack.flat, *self.adam.state[self.stack.flat].values()]
-            for value, kept in zip(own, state, strict=True):
-                value.copy_(kept)
+        for value, kept in zip(self._own(), state, strict=True):
+            value.copy_(kept)

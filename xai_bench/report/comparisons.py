@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 class Leader(NamedTuple):
     """The highest mean of a score on a dataset, and who cannot be told from it.
 
-    ``row``: of those with an interval where there are any. ``top``: pairs that share this mean. ``compared``: pairs
+    ``row``: of those with an interval where there are two. ``top``: pairs that share this mean. ``compared``: pairs
     with an interval. ``near``: those whose interval overlaps its interval, ``top`` included; None where fewer than two
     are compared. ``left_out``: how many others have a value, of one data seed.
     """

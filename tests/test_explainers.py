@@ -104,6 +104,10 @@ def test_aggregates(how):
     }[how]
     expected = [formula(values[:, j]) for j in range(3)]
     np.testing.assert_allclose(aggregated(values, how), expected, rtol=1e-12)
+    single = values.astype(np.float32)
+    assert np.array_equal(aggregated(single, how), aggregated(single.astype(np.float64), how)), "sums are in float64"
+    extremes = np.array([[-128], [127]], dtype=np.int8)
+    assert np.array_equal(aggregated(extremes, how), aggregated(extremes.astype(np.float64), how))
     p = of_kind("classification")
     found = InputXGradient(aggregate=how).explain(p).relevance
     np.testing.assert_allclose(found, aggregated(attributions(InputXGradient(), p).astype(float), how), rtol=1e-6)

@@ -88,6 +88,16 @@ def test_the_limit_of_a_suite_caps_its_forecast(tiny, tmp_path):
     assert free.seconds - limited.seconds == pytest.approx(explained - limited.bound)
 
 
+def test_what_the_harness_adds_does_not_grow_with_the_inputs():
+    measured = Measured()
+    measured.inputs = {"small": 2, "large": 200, "huge": 2048}
+    measured.add(Work("rest", "mlp", "small"), 9.0)
+    of_huge = Work("rest", "mlp", "huge")
+    assert measured.seconds(of_huge) == 9.0, "the start of a worker, not 9 s times 1024"
+    measured.add(Work("rest", "mlp", "large"), 12.0)
+    assert measured.seconds(of_huge) == 12.0, "the nearest number of inputs"
+
+
 def test_what_is_not_supported_says_nothing_of_other_datasets():
     measured = Measured()
     measured.inputs = {"small": 10, "large": 100, "huge": 1000}

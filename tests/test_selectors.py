@@ -19,7 +19,14 @@ from xai_bench.explainers import base, forests
 from xai_bench.explainers.base import Problem, score_on_valid
 from xai_bench.explainers.forests import Boruta, GradientBoosting, RandomForest, RandomForestPermutation, TreeShap
 from xai_bench.explainers.lassonet import LassoNet, leaving_strengths
-from xai_bench.explainers.selectors import MRMR, FTest, Lasso, MutualInformation, PermutationImportance
+from xai_bench.explainers.selectors import (
+    MRMR,
+    FTest,
+    Lasso,
+    MutualInformation,
+    PermutationImportance,
+    sums_and_squares,
+)
 
 
 def test_permutation_importance_against_its_definition():
@@ -177,6 +184,19 @@ def test_f_test_of_perfect_and_constant_inputs_is_finite():
     relevance = FTest().select(replace(p, X_train=X)).relevance
     assert relevance[0] == pytest.approx(1, abs=1e-6)
     assert relevance[1] == 0
+
+
+@pytest.mark.parametrize("d", [3, 5000, 40_000])
+def test_sums_of_the_f_test_in_blocks_of_rows(d):
+    random = np.random.default_rng(0)
+    X, weights = random.normal(100.0, 1.0, (25, d)).astype(np.float32), random.normal(size=(2, 25))
+    X[0] = -1e4  # the row that the others are compared with is the furthest
+    sums, squares = sums_and_squares(weights, X)
+    moved = X.astype(np.float64) - X[0].astype(np.float64)
+    np.testing.assert_allclose(sums, np.stack([sum(w * row for w, row in zip(o, moved, strict=True)) for o in weights]))
+    np.testing.assert_allclose(squares, sum(row**2 for row in moved))
+    variance = squares - sums_and_squares(np.ones((1, 25)), X)[0][0] ** 2 / 25
+    np.testing.assert_allclose(variance, 25 * X.astype(np.float64).var(0), rtol=1e-12)
 
 
 @BOTH

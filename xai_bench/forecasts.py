@@ -1,9 +1,9 @@
 """How long a run will take: from what was measured in the same store, never from a guess.
 
 The model is as cheap as it can be. A kind of work takes the median of what it took on the same dataset; where it was
-not measured there, what a power of the number of inputs says that was fitted to the others; for an explainer on another
-network, what it took on any. No explanation takes longer than the suite's limit. What was never measured is named, not
-guessed.
+not measured there, what a power of the number of inputs says that was fitted to the others (what the harness adds to a
+block: that of the nearest number of inputs); for an explainer on another network, what it took on any. No explanation
+takes longer than the suite's limit. What was never measured is named, not guessed.
 """
 
 from __future__ import annotations
@@ -126,6 +126,8 @@ class Measured:
             if not seen:
                 continue
             sizes = [(self.inputs[w.dataset], seconds) for w, seconds in seen if self.inputs.get(w.dataset)]
+            if d and sizes and work.what == REST:  # mostly starting and loading, whatever the number of inputs
+                return min(sizes, key=lambda one: abs(math.log(one[0] / d)))[1]
             if d and sizes:
                 return at_size(d, sizes)
             return median(seconds for _, seconds in seen)

@@ -321,7 +321,7 @@ class LocalExplainer(Explainer):
                 parameter.requires_grad_(False)
         n = len(problem.X_valid)
         chosen = torch.from_numpy(np.sort(problem.generator.permutation(n)[: self.rows])).to(problem.device)
-        X, target = problem.X_valid[chosen], None
+        X, target = problem.X_valid.index_select(0, chosen), None
         if problem.kind == "classification":
             target = problem.y_valid[chosen]
             if self.target == "predicted_class":
@@ -331,17 +331,19 @@ class LocalExplainer(Explainer):
         values = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
         if values.shape != tuple(X.shape):
             raise ValueError(f"{self.name}: expected attributions of shape {tuple(X.shape)}, got {values.shape}")
-        return aggregated(values.astype(np.float64), self.aggregate)
+        return aggregated(values, self.aggregate)
 
 
-def aggregated(values: NDArray[np.float64], how: Aggregate) -> NDArray[np.float64]:
-    """(n, d) attributions to (d,) relevances."""
+def aggregated(values: NDArray, how: Aggregate) -> NDArray[np.float64]:
+    """(n, d) attributions, of any real type, to (d,) relevances; sums are taken in float64."""
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
     if how == "mean_abs":
-        return np.abs(values).mean(0)
+        return np.abs(values).mean(0, dtype=np.float64)
     if how == "abs_mean":
-        return np.abs(values.mean(0))
+        return np.abs(values.mean(0, dtype=np.float64))
     if how == "rms":
-        return np.sqrt((values**2).mean(0))
+        return np.sqrt(np.square(values, dtype=np.float64).mean(0))
     raise InputError(f"unknown aggregate {how!r}: expected mean_abs, abs_mean or rms")
 
 

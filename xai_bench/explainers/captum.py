@@ -190,12 +190,12 @@ class Captum(LocalExplainer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # announcements of hooks that are taken away again
             for start in range(0, len(X), chunk):
-                rows = X[start : start + chunk].clone().requires_grad_(True)
+                rows = X[start : start + chunk].detach().requires_grad_(True)
                 classes = 0 if target is None else target[start : start + chunk]
                 values = self.built(model, problem).attribute(rows, target=classes, **keywords)
                 # Some come with their graph, which would keep every batch in memory.
                 found.append(values.detach().reshape(rows.shape))
-        return torch.cat(found)
+        return torch.cat(found) if len(found) > 1 else found[0]
 
     def _baselines(self, X: Tensor, problem: Problem) -> dict[str, Tensor]:
         if "baselines" not in _arguments(self.method):

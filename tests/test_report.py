@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from xai_bench.errors import InputError
 from xai_bench.report import answers, comparisons, pixels, views, wording, write_report
+from xai_bench.report import page as drawn_page
 from xai_bench.report.comparisons import Pair
 from xai_bench.report.tables import Tables
 from xai_bench.statistics import interval
@@ -487,6 +491,31 @@ def test_cells_are_drawn_where_they_are():
         for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\d+z", path):
             drawn[int(y), int(x) : int(x) + int(width)] = palette.index(color)
     assert drawn.tolist() == [[0, 3, 3], [2, 0, 3]]
+
+
+def end_this_process(_tables: Tables) -> None:
+    os._exit(3)
+
+
+@pytest.mark.parametrize("begin", ["_begin", "end_this_process"])
+def test_several_processes_draw_the_same_report(results, tmp_path, monkeypatch, begin):
+    again = results._plan.assign(dataset="other")
+    two = replace(results, _plan=pd.concat([results._plan, again], ignore_index=True))
+    report = write_report(two, tmp_path / "alone").parent
+    monkeypatch.setattr(drawn_page, "FOR_A_PROCESS", 1)
+    if begin != "_begin":  # what processes leave undone is drawn here
+        monkeypatch.setattr(drawn_page, "_begin", end_this_process)
+    else:
+        monkeypatch.setattr(drawn_page, "dataset", None)
+    together = write_report(two, tmp_path / "together", jobs=2).parent
+    for file in report.iterdir():
+        assert (together / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_no_processes_are_an_input_error(results, tmp_path):
+    with pytest.raises(InputError, match="jobs: expected at least 1, got 0"):
+        write_report(results, tmp_path, jobs=0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_strip_keeps_the_largest_of_its_neighbours():

@@ -25,6 +25,8 @@ from xai_bench.explainers.selectors import (
     Lasso,
     MutualInformation,
     PermutationImportance,
+    indicators,
+    information,
     sums_and_squares,
 )
 
@@ -207,6 +209,25 @@ def test_mrmr_against_a_literal_version(kind):
     relevance = MRMR().select(p).relevance
     assert list(np.argsort(-relevance)) == order
     np.testing.assert_allclose(sorted(relevance), np.arange(1, 10) / 9)
+
+
+def test_mutual_information_of_states_is_scikit_learns():
+    from sklearn.metrics import mutual_info_score
+
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, 4, (60, 2)), random.integers(0, 3, (60, 700))
+    second[:, 0], second[:, 1] = first[:, 0] % 3, 1  # one that depends, one that is constant
+    found = information(indicators(first, np.arange(4)), indicators(second, np.arange(3)))
+    expected = [[mutual_info_score(x, y) for y in second.T] for x in first.T]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@BOTH
+def test_mrmr_with_little_memory_looks_at_one_input_at_a_time(kind):
+    p = data_problem(kind, d=30)
+    p.X_train[:, 3] = p.X_train[:, 4]
+    expected = MRMR().explain(p).relevance
+    assert np.array_equal(MRMR().explain(replace(p, memory=1000)).relevance, expected)
 
 
 def test_mrmr_ranks_a_copy_behind_what_says_less_but_something_new():

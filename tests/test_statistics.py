@@ -71,6 +71,12 @@ def test_by_data_seed_averages_model_seeds_and_folds_first():
     np.testing.assert_allclose(result.iloc[1, 1:].astype(float), statistics.interval([110.0, 112.0, 114.0]))
 
 
+def test_intervals_of_no_rows():
+    frame = pd.DataFrame({"method": ["a"], "data_seed": [0], "value": [1.0]})[:0]
+    assert statistics.by_data_seed(frame, "value", ["method"]).empty
+    assert statistics.by_data_seed(frame, "value").n.tolist() == [0]
+
+
 def test_by_data_seed_weighs_data_seeds_equally():
     frame = table().drop(index=[0, 1, 2])  # data seed 0 keeps one row: 110
     assert statistics.by_data_seed(frame, "score").loc[0, "mean"] == pytest.approx((110 + 56 + 57) / 3)

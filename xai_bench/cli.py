@@ -34,9 +34,21 @@ app = typer.Typer(
 data_app = typer.Typer(help="Datasets and their files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a whole number, got {text!r}") from None
+
+
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that receives runs/ and reports/.")]
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Python file with components of your own.")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", parser=_whole, help="Worker processes (default: one for every core)."),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `run` wrote, such as runs/quick.")]
 
@@ -64,13 +76,6 @@ def main() -> NoReturn:
 def _stop(message: str) -> NoReturn:
     typer.echo(f"xai-bench: {message}", err=True)
     sys.exit(INPUT_ERROR)
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"expected a whole number, got {text!r}") from None
 
 
 def _version(asked: bool) -> None:
@@ -101,10 +106,7 @@ def _names(text: str | None) -> list[str]:
 def run(
     suite: Annotated[str, typer.Argument(metavar="SUITE|FILE.toml", help="A shipped suite, or a file of your own.")],
     out: Out = Path(),
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", metavar="N", parser=_whole, help="Worker processes (default: one for every core)."),
-    ] = None,
+    jobs: Jobs = None,
     data_seeds: Annotated[
         int | None,
         typer.Option(
@@ -149,7 +151,7 @@ def run(
     _writable(out)
     with _Display() as display:
         results = matrix.run(suite, **asked, on_progress=display.update)
-    page = write_report(results, out / "reports" / results.suite["name"])
+    page = write_report(results, out / "reports" / results.suite["name"], asked["jobs"])
     code = _summary(results, display.last)
     for question, answer in in_short(results):
         typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))
@@ -255,6 +257,7 @@ def _summary(results: Results, progress: Progress | None) -> int:
 @app.command()
 def report(
     folder: Folder,
+    jobs: Jobs = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write (default: reports/SUITE beside runs/).")
     ] = None,
@@ -265,7 +268,7 @@ def report(
 
     results = read(folder)
     target = out or folder.resolve().parent.parent / "reports" / results.suite["name"]
-    typer.echo(f"report: {write_report(results, target)}")
+    typer.echo(f"report: {write_report(results, target, _cores() if jobs is None else jobs)}")
 
 
 @app.command(name="list")

@@ -92,12 +92,17 @@ def by_data_seed(frame: pd.DataFrame, value: str, by: Sequence[str] = (), level:
             f"expected one row for each of {', '.join(cell)}, got {int(repeated.sum())} more: "
             "group by the columns that tell them apart"
         )
-    rows = []
     # Plain means, and keys that are NULL kept: left alone, pandas drops both missing values and such rows.
-    for key, group in frame.groupby(keys, sort=False, dropna=False, observed=True) if keys else [((), frame)]:
-        seeds = group.groupby("data_seed", sort=False, dropna=False)[value]
-        means = [float(values.to_numpy(np.float64, na_value=np.nan).mean()) for _, values in seeds]
-        rows.append((*key, *interval(means, level)))
+    grouped = frame.groupby(keys, sort=False, dropna=False, observed=True) if keys else None
+    group = np.zeros(len(frame), dtype=np.int64) if grouped is None else grouped.ngroup().to_numpy(np.int64)
+    seed, seeds = pd.factorize(frame["data_seed"], use_na_sentinel=False)
+    numbers = frame[value].to_numpy(np.float64, na_value=np.nan)
+    draws, draw_of = np.unique(group * len(seeds) + seed, return_inverse=True)
+    means = np.bincount(draw_of, numbers) / np.bincount(draw_of)
+    _, first = np.unique(group, return_index=True)
+    found = list(frame[keys].iloc[first].itertuples(index=False, name=None)) if keys else [()]
+    ends = np.searchsorted(draws, np.arange(1, len(found) + 1) * len(seeds))
+    rows = [(*key, *interval(own, level)) for key, own in zip(found, np.split(means, ends), strict=False)]
     return pd.DataFrame(rows, columns=[*keys, *Interval._fields])
 
 

@@ -152,7 +152,7 @@ class MRMR(Selector):
     Next comes the input with the largest I(x_j; y) minus its mean I(x_j; x_s) with those ranked before. Mutual
     information is that of three states, below, within and above mean +- std / 2 (Ding and Peng 2005), of inputs and
     of the target in regression. The relevance is the share of inputs ranked at or behind it: 1, 1 - 1/d, ..., 1/d.
-    The cost grows as d^2.
+    The cost grows as d^2, and so does its memory, up to the half of what it may take.
     """
 
     name: ClassVar[str] = "mrmr"
@@ -165,9 +165,10 @@ class MRMR(Selector):
         n, d = len(problem.X_train), problem.d
         rows = np.sort(problem.generator.permutation(n)[: self.rows])
         X, y = problem.X_train.double().cpu().numpy()[rows], problem.y_train.cpu().numpy()[rows]
-        states = np.stack([three_states(X) == state for state in (-1, 0, 1)]).astype(np.float32)
+        states = indicators(three_states(X), np.arange(-1, 2))
         labels = three_states(y.astype(np.float64)) if problem.kind == "regression" else y
-        criterion = information(np.stack([labels == label for label in np.unique(labels)]), states)
+        criterion = information(indicators(labels[:, None], np.unique(labels)), states)[0]
+        pairs = None if problem.memory is not None and 16 * d**2 > problem.memory else informations(states)
         redundancy, waiting = np.zeros(d), np.ones(d, dtype=bool)
         order = np.empty(d, dtype=np.int64)
         for place in range(d):
@@ -176,7 +177,8 @@ class MRMR(Selector):
             order[place] = problem.generator.choice(np.flatnonzero(value >= value.max() - 1e-9))
             waiting[order[place]] = False
             if place + 1 < d:
-                redundancy += information(states[:, :, order[place]], states)
+                one = order[place]
+                redundancy += information(states[:, one : one + 1], states)[0] if pairs is None else pairs[one]
         relevance = np.empty(d)
         relevance[order] = 1 - np.arange(d) / d
         return Selection(relevance)
@@ -188,16 +190,34 @@ def three_states(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return (values > mean + half).astype(np.int64) - (values < mean - half)
 
 
-def information(one: NDArray, others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(d,) mutual information in nats of one discrete variable with d others.
+def indicators(values: NDArray[np.int64], states: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(states, d, n): 1 where one of d variables, ``values`` (n, d), is in a state, else 0."""
+    return np.stack([state == values.T for state in states]).astype(np.float32)
 
-    ``one`` (a, n) and ``others`` (b, n, d) are indicators of their states.
+
+def informations(variables: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(d, d) mutual information in nats of all pairs of discrete variables, given by ``indicators``."""
+    s, d, _ = variables.shape
+    some = max(2**21 // (s * s * d), 1)
+    parts = [information(variables[:, start : start + some], variables) for start in range(0, d, some)]
+    return np.concatenate(parts)
+
+
+def information(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(m, d) mutual information in nats of m discrete variables with d others, both given by ``indicators``.
+
+    From counts c of rows, as log n + (sum c_ab log c_ab - sum c_a log c_a - sum c_b log c_b) / n.
     """
-    n = one.shape[1]
-    joint = np.einsum("an,bnd->abd", one.astype(np.float32), others, optimize=True).astype(np.float64) / n
-    apart = joint.sum(0, keepdims=True) * joint.sum(1, keepdims=True)
-    ratio = np.divide(joint, apart, out=np.ones_like(joint), where=joint > 0)
-    return np.clip((joint * np.log(ratio)).sum((0, 1)), 0, None)
+    (a, m, n), (b, d, _) = ones.shape, others.shape
+    c_log_c = np.arange(n + 1.0)
+    c_log_c[1:] *= np.log(c_log_c[1:])
+
+    def summed(counts: NDArray[np.float32], axes: int | tuple[int, ...]) -> NDArray[np.float64]:
+        return c_log_c[counts.astype(np.intp)].sum(axes)
+
+    joint = (ones.reshape(a * m, n) @ others.reshape(b * d, n).T).reshape(a, m, b, d)
+    apart = summed(ones.sum(2), 0)[:, None] + summed(others.sum(2), 0)
+    return np.clip(np.log(n) + (summed(joint, (0, 2)) - apart) / n, 0, None)
 
 
 class Lasso(Selector):

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["in_short", "write_report"]
 
 
-def write_report(results: Results, folder: Path | str) -> Path:
+def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
     """Write index.html, summary.md and CSV tables; returns the path of the page.
+
+    ``jobs``: processes that draw, at the most; a script of yours that asks for several needs the usual
+    ``if __name__ == "__main__":``. The bytes are the same for any number.
 
     The page is one file that works offline. Equal results give equal bytes. No file names a host, a user or a
     path. CSV numbers have eight significant digits; ``xai-bench export`` gives all of them.
@@ -24,8 +27,10 @@ def write_report(results: Results, folder: Path | str) -> Path:
     Raises
     ------
     InputError
-        If the folder cannot be written. Each file is replaced whole or not at all.
+        If the folder cannot be written, or ``jobs`` is below 1. Each file is replaced whole or not at all.
     """
+    if jobs < 1:
+        raise InputError(f"jobs: expected at least 1, got {jobs}")
     from xai_bench.report.page import render
     from xai_bench.report.scrutiny import Frames
     from xai_bench.report.tables import Tables
@@ -33,7 +38,7 @@ def write_report(results: Results, folder: Path | str) -> Path:
     target = Path(folder)
     tables = Tables(results)
     frames = Frames(tables)
-    files = render(tables, frames)
+    files = render(tables, frames, jobs)
     files |= {
         name: frame.to_csv(index=False, float_format="%.8g") for name, frame in (tables.csv() | frames.csv()).items()
     }

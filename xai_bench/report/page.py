@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -30,18 +30,21 @@ from xai_bench.report import (
     wording,
 )
 from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables
+from xai_bench.workers import Item, Workers
 
 QUESTIONS = (
     ("recovery", "Does it find the inputs that are truly relevant?"),
     ("cost", "What does it cost?"),
     ("retention", "How accurate is a model that keeps only its top inputs?"),
 )
+FOR_A_PROCESS = 3
+"""Datasets that are worth the start of a process."""
 STATUS = {"failed": "failed", "timed_out": "out of time", "missing": "not run", "unsupported": "not supported"}
 
 
-def render(tables: Tables, frames: scrutiny.Frames) -> dict[str, str]:
-    """File name to text: the page and its summary."""
-    content = context(tables, frames)
+def render(tables: Tables, frames: scrutiny.Frames, jobs: int = 1) -> dict[str, str]:
+    """File name to text: the page and its summary; drawn by up to ``jobs`` processes."""
+    content = context(tables, frames, jobs)
     names = ("index.html", "summary.md")
     return {name: _environment().get_template(f"{name}.j2").render(content) for name in names}
 
@@ -80,7 +83,7 @@ def _markdown(text: str) -> str:
     return str(escape(text)).replace("&#39;", "'").replace("&#34;", '"').replace("|", "\\|").replace("\n", " ")
 
 
-def context(tables: Tables, frames: scrutiny.Frames) -> dict[str, Any]:
+def context(tables: Tables, frames: scrutiny.Frames, jobs: int) -> dict[str, Any]:
     """The variables of the templates."""
     suite = tables.results.suite
     found = {"recovery": answers.recovery(tables), "cost": answers.cost(tables), "retention": answers.retention(tables)}
@@ -103,7 +106,7 @@ def context(tables: Tables, frames: scrutiny.Frames) -> dict[str, Any]:
         ],
         "scrutiny": scrutiny.scrutiny(frames),
         "scrutiny_files": sorted(set(frames.csv()) - {"recovery.csv"}),
-        "datasets": [dataset(tables, label, f"d{i + 1}") for i, label in enumerate(tables.datasets)],
+        "datasets": sections(tables, jobs),
         "published": published.tables_of(tables),
         "problems": problems(tables),
         "runs": runs(tables),
@@ -153,6 +156,39 @@ def part(tables: Tables) -> str:
             places.append(wording.listed(absent, 8))
     where = f"; nothing was run of {' and of '.join(places)}" if places else ""
     return f"{text}: a part of the suite{where}."
+
+
+def sections(tables: Tables, jobs: int) -> list[dict[str, Any]]:
+    """The datasets' sections, in their order. What a process did not finish is drawn here."""
+    labels = tables.datasets
+    found: dict[int, dict[str, Any]] = {}
+    waiting, busy = deque(range(len(labels))), 0
+    processes = min(jobs, len(labels) // FOR_A_PROCESS)
+    if processes > 1:
+        with Workers(processes, None, _begin, (tables,)) as workers:
+            while waiting or busy:
+                while waiting and workers.room():
+                    workers.submit(number := waiting.popleft(), _section, number)
+                    busy += 1
+                for event in workers.wait():
+                    if isinstance(event, Item):
+                        found[event.task] = event.content
+                    else:
+                        busy -= 1
+    return [found[i] if i in found else dataset(tables, label, f"d{i + 1}") for i, label in enumerate(labels)]
+
+
+_given: list[Tables] = []
+"""What a process draws from."""
+
+
+def _begin(tables: Tables) -> None:
+    _given.append(tables)
+
+
+def _section(number: int) -> Iterator[dict[str, Any]]:
+    (tables,) = _given
+    yield dataset(tables, tables.datasets[number], f"d{number + 1}")
 
 
 def dataset(tables: Tables, label: str, key: str) -> dict[str, Any]:

@@ -34,17 +34,15 @@ def runs(tables: Tables, dataset: str) -> dict[Pair, dict[int, list[Floats]]]:
     In the order of ``Tables.pairs``.
     """
     rows = tables.timed
-    rows = rows[rows["dataset"] == dataset]
-    found = {}
-    for model, explainer in tables.pairs:
-        own = rows[(rows["model"] == model) & (rows["explainer"] == explainer)]
-        by_seed = {
+    grouped = dict(iter(rows[rows["dataset"] == dataset].groupby(["model", "explainer"], sort=False)))
+    return {
+        Pair(*pair): {
             int(str(seed)): [tables.results.relevance[cell] for cell in group["cell"]]
-            for seed, group in own.groupby("data_seed")
+            for seed, group in grouped[pair].groupby("data_seed")
         }
-        if by_seed:
-            found[Pair(model, explainer)] = by_seed
-    return found
+        for pair in tables.pairs
+        if pair in grouped
+    }
 
 
 def shares(tables: Tables, dataset: str) -> dict[Pair, Share]:

@@ -38,6 +38,7 @@ from xai_bench.explainers.shap import (
     ShapPermutation,
     deep_values,
     gradient_values,
+    masker_of,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PendingDeprecationWarning")
@@ -213,10 +214,18 @@ def test_the_masker_changes_no_bit(kind, method, monkeypatch):
 
     p = of_kind(kind)
     p.X_valid[1], p.X_valid[2, 0] = p.X_train[3], p.X_train[4, 0]
-    found = attributions(Shap(method=method, samples=3, background=20), p)
-    p.generator.bit_generator.state = np.random.default_rng(0).bit_generator.state
-    monkeypatch.setattr(module, "Masker", shap.maskers.Independent)
-    np.testing.assert_array_equal(attributions(Shap(method=method, samples=3, background=20), p), found)
+    found = []
+    for masker in (Masker, shap.maskers.Independent):
+        p.generator.bit_generator.state = np.random.default_rng(0).bit_generator.state
+        monkeypatch.setattr(module, "masker_of", lambda reference, *_, masker=masker: masker(reference))
+        found.append(attributions(Shap(method=method, samples=3, background=20), p))
+    np.testing.assert_array_equal(*found)
+
+
+def test_rows_that_are_more_than_a_batch_are_not_laid_out():
+    reference = np.zeros((7, D))
+    assert isinstance(masker_of(reference, 10, 69), Masker)
+    assert not isinstance(masker_of(reference, 10, 70), Masker)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ shap's DeepExplainer and GradientExplainer loop over rows in Python. They are ha
 one row of a wider model that adds up what it says of each: same values, far fewer passes.
 
 Its PermutationExplainer and ExactExplainer lay out the rows of all coalitions at once, (2d + 1) x background x d
-numbers. They are handed a masker of this module, whose rows are made batch by batch: same rows, same values.
+numbers. Where these are more than a batch they are handed a masker of this module, whose rows are made batch by batch:
+same rows, same values.
 """
 
 from __future__ import annotations
@@ -154,13 +155,22 @@ class Shap(LocalExplainer):
             masker = shap.maskers.Partition(reference, max_samples=len(reference))
             explainer, evaluations = shap.PartitionExplainer(predict, masker), self.samples * d
         elif self.method == "ExactExplainer":
-            explainer, evaluations = shap.ExactExplainer(predict, Masker(reference)), 2**d
+            explainer, evaluations = shap.ExactExplainer(predict, masker_of(reference, 2**d, at_once)), 2**d
         else:
-            seed = int(problem.generator.integers(2**31))
-            explainer = shap.PermutationExplainer(predict, Masker(reference), seed=seed)
-            evaluations = self.samples * (2 * d + 1)
+            seed, coalitions = int(problem.generator.integers(2**31)), 2 * d + 1
+            explainer = shap.PermutationExplainer(predict, masker_of(reference, coalitions, at_once), seed=seed)
+            evaluations = self.samples * coalitions
         further = {"batch_size": max(at_once // len(reference), 1), **self.parameters}
         return lambda X: explainer(X, max_evals=evaluations, silent=True, **further).values
+
+
+def masker_of(reference: NDArray, coalitions: int, at_once: int) -> Any:
+    """shap's own masker, or one with the same rows where those of all coalitions are more than ``at_once``."""
+    import shap
+
+    if coalitions * len(reference) <= at_once:
+        return shap.maskers.Independent(reference, max_samples=len(reference))
+    return Masker(reference)
 
 
 class Masker:

@@ -14,7 +14,7 @@ from tests.reference import recovery as literal
 from xai_bench import scoring
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
-from xai_bench.metrics import recovery
+from xai_bench.metrics import ranking, recovery
 from xai_bench.metrics.base import Metric
 from xai_bench.metrics.proportion import pearson
 
@@ -158,7 +158,7 @@ def test_auroc_clear_equals_the_literal_version(case):
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=12))
 def test_inversions_equal_the_loop(codes):
-    assert recovery.inversions(np.array([codes, codes[::-1]])).tolist() == [
+    assert ranking.inversions(np.array([codes, codes[::-1]])).tolist() == [
         literal.inversions(codes),
         literal.inversions(codes[::-1]),
     ]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.metrics.base import Metric
-from xai_bench.metrics.recovery import area_under_roc
+from xai_bench.metrics.ranking import area_under_roc
 
 
 def _auroc_windows(relevance: NDArray, truth: GroundTruth) -> float | None:

@@ -29,11 +29,11 @@ def share(vector: Floats) -> Floats:
 
 
 def runs(tables: Tables, dataset: str) -> dict[Pair, dict[int, list[Floats]]]:
-    """The relevances (d,) of every pair that has some, by data seed: one a model seed and fold.
+    """The relevances (d,) of every pair of which some are stored, by data seed: one a model seed and fold.
 
     In the order of ``Tables.pairs``.
     """
-    rows = tables.timed
+    rows = tables.with_relevance
     grouped = dict(iter(rows[rows["dataset"] == dataset].groupby(["model", "explainer"], sort=False)))
     return {
         Pair(*pair): {

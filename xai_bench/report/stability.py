@@ -111,7 +111,7 @@ class Agreement(NamedTuple):
 
 def agreement(tables: Tables) -> Agreement | None:
     """None with fewer than two methods. A method without a network is compared on every network of its draw."""
-    rows = tables.timed
+    rows = tables.with_relevance
     names = list(dict.fromkeys(explainer for _, explainer in tables.pairs if explainer in set(rows["explainer"])))
     if len(names) < 2:
         return None

@@ -199,6 +199,11 @@ class Tables:
             frame[f"end_{clock}"] = frame[f"given_{clock}"] + frame[f"train_{clock}"]
         return frame
 
+    @cached_property
+    def with_relevance(self) -> pd.DataFrame:
+        """The rows of ``timed`` whose relevances are stored."""
+        return self.timed[self.timed["cell"].isin(self.results.relevance.keys())]
+
     def cost(self, by: Sequence[str]) -> pd.DataFrame:
         """Medians over the explanations that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
         values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
@@ -226,10 +231,10 @@ class Tables:
         return sorted(rows, key=lambda row: ("failed", "timed_out", "missing", "unsupported").index(row["status"]))
 
     def csv(self) -> dict[str, pd.DataFrame]:
-        """File name to frame."""
+        """File name to frame. Cells that were not run are counted on the page; listed they would be most of a part."""
         hidden = ["draw", "model_key", "provenance"]
         files = {
-            "cells.csv": self.cells.drop(columns=hidden, errors="ignore"),
+            "cells.csv": self.cells[self.cells["status"] != "missing"].drop(columns=hidden, errors="ignore"),
             "measurements.csv": (self.scores if self.dense else self.measurements).drop(columns=["cell", "draw"]),
             "recovery.csv": self.recovery,
             "cost.csv": self.cost(PAIR),

@@ -134,6 +134,7 @@ def test_a_good_table_runs(tmp_path, capsys):
         (("run", "quick", "--jobs", "0"), "at least 1"),
         (("run", "quick", "--jobs", "two"), "two"),
         (("run", "quick", "--data-seeds", "0"), "at least 1"),
+        (("run", "quick", "--known", "nowhere"), "no results in 'nowhere'"),
         (("run", "quick", "--plugin", "absent.py"), "cannot read the plugin"),
         (("run", "quick", "--seeds", "3"), "--seeds"),
         (("run",), "SUITE"),

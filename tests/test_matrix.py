@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_bench import loop, read, run
+from xai_bench import forecast, loop, read, run
 from xai_bench.errors import InputError
 from xai_bench.store import Costs, Store
 
@@ -88,6 +88,60 @@ def test_a_part_of_a_suite_keeps_the_rest(reference, tiny, tmp_path):
     assert set(done["dataset"]) == {"diabetes"}
     assert set(done["explainer"]) == {"saliency", "random"}
     assert_same(reference, run(tiny, out=tmp_path))
+
+
+def test_parts_that_were_run_elsewhere_are_taken_and_not_computed(reference, tiny, tmp_path, monkeypatch):
+    names = [entry["name"] for entry in tiny["datasets"]]
+    parts = [tmp_path / name / "runs" / "tiny" for name in names]
+    for name in names:
+        run(tiny, out=tmp_path / name, datasets=[name])
+    nothing = forecast(tiny, out=tmp_path / "whole", known=parts)
+    assert (nothing.cells, nothing.trainings, nothing.retentions) == (0, 0, 0)
+    assert not (tmp_path / "whole").exists()
+    monkeypatch.setattr(loop.Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
+    monkeypatch.setattr(loop.Loop, "_store_retention", lambda *_: pytest.fail("retention was judged again"))
+    whole = run(tiny, out=tmp_path / "whole", known=parts)
+    assert_same(reference, whole)
+    assert whole.draws == reference.draws
+    assert whole.models.keys() == reference.models.keys()
+    assert len(whole.provenance) == 3, "one record a part, and that of this run"
+    costs = [read(part).cells.set_index("cell")["explain_cpu"].dropna() for part in parts]
+    pd.testing.assert_series_equal(
+        whole.cells.set_index("cell")["explain_cpu"].dropna().sort_index(), pd.concat(costs).sort_index()
+    )
+    again = run(tiny, out=tmp_path / "whole", known=[*parts, tmp_path / "whole" / "runs" / "tiny"])
+    assert len(again.provenance) == 4, "what is here already is not taken twice"
+
+
+def test_a_part_that_was_run_elsewhere_is_completed(reference, tiny, tmp_path):
+    part = tmp_path / "part" / "runs" / "tiny"
+    run(tiny, out=tmp_path / "part", data_seeds=1, explainers=["saliency", "spectral"])
+    foreseen = forecast(tiny, out=tmp_path / "whole", known=[part])
+    stored = (read(part).cells["status"] != "missing").sum()
+    assert (foreseen.settled, foreseen.cells) == (stored, 52 - stored)
+    assert foreseen.trainings == 4, "the networks of one of two data seeds"
+    assert_same(reference, run(tiny, out=tmp_path / "whole", known=[part]))
+
+
+def test_what_failed_elsewhere_is_not_taken(tiny, tmp_path, plugin_registry):
+    flag = tmp_path / "flag"
+    flag.touch()
+    plugin = tmp_path / "sometimes.py"
+    plugin.write_text(FAILING.format(flag=str(flag)))
+    plugin_registry.load_plugin(plugin)
+    tiny["explainers"] = [{"name": "sometimes"}, {"name": "spectral"}]
+    assert len(run(tiny, out=tmp_path / "there").failed)
+    flag.unlink()
+    assert run(tiny, out=tmp_path / "here", known=[tmp_path / "there" / "runs" / "tiny"]).failed.empty
+
+
+def test_a_folder_without_results_is_not_taken_and_nothing_is_lost(tiny, tmp_path):
+    before = run(tiny, out=tmp_path, datasets=["diabetes"])
+    with pytest.raises(InputError, match="no results in"):
+        run(tiny, out=tmp_path, fresh=True, known=[tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="no results in"):
+        forecast(tiny, out=tmp_path, known=[tmp_path / "nowhere"])
+    assert_same(before, read(tmp_path / "runs" / "tiny"))
 
 
 def test_more_data_seeds_compute_the_new_ones_only(reference, tiny, tmp_path):

@@ -120,6 +120,12 @@ def run(
     device: Annotated[
         str, typer.Option("--device", metavar="cpu|cuda|auto", help="Where networks are trained and explained.")
     ] = "cpu",
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--known", metavar="DIR", help="Copy what another run has of this suite, not compute it again (repeatable)."
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget stored results and start anew.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes; start nothing.")
@@ -143,6 +149,7 @@ def run(
         "explainers": _names(explainers),
         "fresh": fresh,
         "device": device,
+        "known": known or [],
     }
     if dry_run:
         foreseen = matrix.forecast(suite, **asked)

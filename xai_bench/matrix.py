@@ -36,6 +36,7 @@ def run(
     explainers: Sequence[str] = (),
     fresh: bool = False,
     device: str = "cpu",
+    known: Sequence[str | Path] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Results:
     """Run what is missing of a suite and return all its results.
@@ -53,22 +54,26 @@ def run(
         is one). Methods of other libraries that know the CPU only, and the sparse paths, run there. A store holds the
         results of one device: costs differ, and the last bits of scores. On a CUDA device ``peak_memory`` is that of
         the tensors on it, and a suite's limit of memory is not kept.
+    known : folders of other runs, such as ``runs/quick`` of another machine: what they hold of this suite is copied,
+        not computed. Their costs are those of their machines
     on_progress : called after every block
 
     Raises
     ------
     InputError
-        For a bad suite, an unknown label, missing data, an unwritable folder, or a device that is not there or not
-        that of the stored results. Nothing is lost.
+        For a bad suite, an unknown label, missing data, an unwritable folder, a folder in ``known`` without results, or
+        a device that is not there or not that of the stored results. Nothing is lost.
     """
     asked = _asked(suite, jobs, data_seeds, datasets, explainers, device)
     suite, notices = asked.suite, asked.notices
     folder = Path(out) / "runs" / suite.name
+    _check_known(asked, known)
     earlier = _measured_before(folder, asked) if fresh else None
     if fresh and folder.exists():
         shutil.rmtree(folder)
     with Store(folder / "results.sqlite") as store:
         _check_device(store, asked.device)
+        _take(store, asked, known)
         _score_by_new_metrics(store, asked.planned)
         loop = _loop(asked, store, earlier)
         facts, begun = {**provenance(jobs, asked.device), "left_out": notices.copy()}, time.monotonic()
@@ -92,6 +97,7 @@ def forecast(
     explainers: Sequence[str] = (),
     fresh: bool = False,
     device: str = "cpu",
+    known: Sequence[str | Path] = (),
 ) -> Forecast:
     """What ``run`` with the same arguments would do, and how long that would take. Computes and writes nothing.
 
@@ -102,13 +108,16 @@ def forecast(
     """
     asked = _asked(suite, jobs, data_seeds, datasets, explainers, device)
     folder = Path(out) / "runs" / asked.suite.name
-    if fresh or not (folder / "results.sqlite").exists():
-        earlier = _measured_before(folder, asked)
-        with Store(Path(":memory:")) as store:
-            return _loop(asked, store, earlier).forecast(jobs)
-    with Store(folder / "results.sqlite") as store:
-        _check_device(store, asked.device)
-        return _loop(asked, store).forecast(jobs)
+    _check_known(asked, known)
+    stored = (folder / "results.sqlite").exists()
+    if stored and not fresh and not known:
+        with Store(folder / "results.sqlite") as store:
+            _check_device(store, asked.device)
+            return _loop(asked, store).forecast(jobs)
+    earlier = None if known else _measured_before(folder, asked)
+    with Store(Path(":memory:")) as store:
+        _take(store, asked, [folder, *known] if stored and not fresh else known)
+        return _loop(asked, store, earlier).forecast(jobs)
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,19 @@ def _check_device(store: Store, device: str) -> None:
             f"{str(store.path.parent)!r} holds results of the device {others[0]}, and this run would be on {device}: "
             "use that device, --fresh, or another --out"
         )
+
+
+def _check_known(asked: _Asked, known: Sequence[str | Path]) -> None:
+    """Raise InputError if a folder holds no results, or those of another device."""
+    for folder in known:
+        with Store(Path(folder) / "results.sqlite", create=False) as other:
+            _check_device(other, asked.device)
+
+
+def _take(store: Store, asked: _Asked, known: Sequence[str | Path]) -> None:
+    for folder in known:
+        with Store(Path(folder) / "results.sqlite", create=False) as other:
+            store.take(other, _plan_rows(asked.planned), asked.suite.limits.seconds)
 
 
 def _loop(asked: _Asked, store: Store, measured: Measured | None = None) -> Loop:

@@ -47,6 +47,23 @@ CREATE TABLE judgements (
   PRIMARY KEY (judge, mask)) WITHOUT ROWID;
 """
 
+CONTRIBUTING_RUNS = """
+SELECT id, content FROM other.provenance
+WHERE id IN (SELECT provenance FROM other.cells JOIN wanted ON cell = key) ORDER BY id
+"""
+TAKEN = (
+    "INSERT OR REPLACE INTO main.cells SELECT key, status, reason, costs, relevance, new "
+    "FROM other.cells JOIN wanted ON cell = key JOIN runs ON old = provenance",
+    "DELETE FROM main.measurements WHERE cell IN (SELECT cell FROM wanted)",
+    "INSERT INTO main.measurements SELECT * FROM other.measurements WHERE cell IN (SELECT cell FROM wanted)",
+    "INSERT OR REPLACE INTO main.randomised SELECT * FROM other.randomised WHERE cell IN (SELECT cell FROM wanted)",
+    "INSERT OR REPLACE INTO main.retained SELECT * FROM other.retained WHERE cell IN (SELECT cell FROM wanted)",
+    "INSERT OR IGNORE INTO main.draws SELECT * FROM other.draws WHERE key IN (SELECT draw FROM wanted)",
+    "INSERT OR IGNORE INTO main.models SELECT * FROM other.models WHERE key IN (SELECT model FROM wanted)",
+    "INSERT OR IGNORE INTO main.judgements SELECT * FROM other.judgements",
+)
+"""What ``Store.take`` copies of the cells in ``wanted``."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -243,6 +260,34 @@ class Store:
             self._db.execute("UPDATE draws SET content = ? WHERE key = ?", (json.dumps(draw.content), draw.key))
             for cell, measurements in scores.items():
                 self._measure(cell, measurements)
+
+    def take(self, other: Store, plan: Iterable[PlanRow], seconds: float | None = None) -> int:
+        """Copy what another store has settled of these cells and this one has not, with all that belongs to it.
+
+        Networks, facts of draws, retention and the records of the runs come along, each run that measured one of the
+        cells. ``seconds``: the limit of time under which a cell counts as settled (see ``settled``). Returns the number
+        of cells.
+        """
+        here, there = self.settled(seconds), other.settled(seconds)
+        rows = [(row.cell, row.draw, row.model_key) for row in plan if row.cell in there and row.cell not in here]
+        if not rows:
+            return 0
+        self._db.execute("ATTACH DATABASE ? AS other", (str(other.path),))
+        try:
+            with self._db:
+                self._db.execute("CREATE TEMP TABLE wanted (cell TEXT PRIMARY KEY, draw TEXT, model TEXT)")
+                self._db.executemany("INSERT INTO wanted VALUES (?, ?, ?)", rows)
+                self._db.execute("CREATE TEMP TABLE runs (old INTEGER PRIMARY KEY, new INTEGER)")
+                for old, content in self._db.execute(CONTRIBUTING_RUNS).fetchall():
+                    new = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (content,)).lastrowid
+                    self._db.execute("INSERT INTO runs VALUES (?, ?)", (old, new))
+                for statement in TAKEN:
+                    self._db.execute(statement)
+        finally:
+            for table in ("wanted", "runs"):
+                self._db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+            self._db.execute("DETACH DATABASE other")
+        return len(rows)
 
     def _measure(self, cell: str, measurements: Iterable[Measurement]) -> None:
         rows = [(cell, m.metric, m.k, m.value, m.reason) for m in measurements]

@@ -33,6 +33,30 @@ def reference(tmp_path_factory):
     return run(TINY_SUITE, out=tmp_path_factory.mktemp("reference"))
 
 
+FAILING = """
+from xai_bench import Explainer, register
+import os, pathlib
+@register
+class Sometimes(Explainer):
+    name = "sometimes"
+    needs = "data"
+    def relevance(self, problem):
+        if pathlib.Path({flag!r}).exists():
+            raise RuntimeError("no luck")
+        return problem.X_train.var(0)
+"""
+
+
+@pytest.fixture
+def failing(tiny, tmp_path, plugin_registry):
+    """A suite with an explainer that fails, and the file whose removal ends that."""
+    flag, plugin = tmp_path / "flag", tmp_path / "sometimes.py"
+    flag.touch()
+    plugin.write_text(FAILING.format(flag=str(flag)))
+    plugin_registry.load_plugin(plugin)
+    return {**tiny, "explainers": [{"name": "sometimes"}, {"name": "spectral"}]}, flag
+
+
 def test_every_cell_is_done_or_unsupported(reference):
     cells = reference.cells
     assert set(cells["status"]) == {"done", "unsupported"}
@@ -123,16 +147,11 @@ def test_a_part_that_was_run_elsewhere_is_completed(reference, tiny, tmp_path):
     assert_same(reference, run(tiny, out=tmp_path / "whole", known=[part]))
 
 
-def test_what_failed_elsewhere_is_not_taken(tiny, tmp_path, plugin_registry):
-    flag = tmp_path / "flag"
-    flag.touch()
-    plugin = tmp_path / "sometimes.py"
-    plugin.write_text(FAILING.format(flag=str(flag)))
-    plugin_registry.load_plugin(plugin)
-    tiny["explainers"] = [{"name": "sometimes"}, {"name": "spectral"}]
-    assert len(run(tiny, out=tmp_path / "there").failed)
+def test_what_failed_elsewhere_is_not_taken(failing, tmp_path):
+    suite, flag = failing
+    assert len(run(suite, out=tmp_path / "there").failed)
     flag.unlink()
-    assert run(tiny, out=tmp_path / "here", known=[tmp_path / "there" / "runs" / "tiny"]).failed.empty
+    assert run(suite, out=tmp_path / "here", known=[tmp_path / "there" / "runs" / "tiny"]).failed.empty
 
 
 def test_a_folder_without_results_is_not_taken_and_nothing_is_lost(tiny, tmp_path):
@@ -161,32 +180,13 @@ def test_adding_an_explainer_changes_no_other_number(reference, tiny, tmp_path):
     pd.testing.assert_frame_equal(old, new, check_exact=True)
 
 
-FAILING = """
-from xai_bench import Explainer, register
-import os, pathlib
-@register
-class Sometimes(Explainer):
-    name = "sometimes"
-    needs = "data"
-    def relevance(self, problem):
-        if pathlib.Path({flag!r}).exists():
-            raise RuntimeError("no luck")
-        return problem.X_train.var(0)
-"""
-
-
-def test_a_failed_cell_is_tried_again_and_never_a_result(tiny, tmp_path, plugin_registry):
-    flag = tmp_path / "flag"
-    flag.touch()
-    plugin = tmp_path / "sometimes.py"
-    plugin.write_text(FAILING.format(flag=str(flag)))
-    plugin_registry.load_plugin(plugin)
-    tiny["explainers"] = [{"name": "sometimes"}, {"name": "spectral"}]
-    failed = run(tiny, out=tmp_path).failed
+def test_a_failed_cell_is_tried_again_and_never_a_result(failing, tmp_path):
+    suite, flag = failing
+    failed = run(suite, out=tmp_path).failed
     assert set(failed["explainer"]) == {"sometimes"}
     assert failed["reason"].str.contains("RuntimeError: no luck").all()
     flag.unlink()
-    assert run(tiny, out=tmp_path).failed.empty
+    assert run(suite, out=tmp_path).failed.empty
 
 
 def test_a_dataset_that_cannot_be_loaded_is_a_failure_with_a_reason(tiny, tmp_path):

@@ -46,6 +46,8 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that rec
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Python file with components of your own.")
 ]
+FIRST_PART = 0.05
+"""Share of the cells that is done before a run says how long the rest takes: the first ones are the smallest."""
 Jobs = Annotated[
     int | None,
     typer.Option("--jobs", metavar="N", parser=_whole, help="Worker processes (default: one for every core)."),
@@ -200,7 +202,7 @@ class _Display:
         self._bar = Bar(*columns, console=self.console, transient=True)
         self._task = self._bar.add_task("starting the workers", total=None, left="")
         self._said: set[str] = set()
-        self._known = False
+        self._foreseen = False
         self.last: Progress | None = None
 
     def __enter__(self) -> _Display:
@@ -224,9 +226,10 @@ class _Display:
         for notice in progress.notices:
             self._say(f"notice: {notice}")
         known = not progress.unknown
-        if progress.forecast is not None and progress.forecast.unknown and known and not self._known:
-            self._say(f"forecast: about {duration(progress.remaining)} more, by what was measured so far")
-        self._known = known
+        if known and not self._foreseen and progress.finished >= FIRST_PART * progress.total:
+            self._foreseen = True
+            if progress.forecast is not None and progress.forecast.unknown:
+                self._say(f"forecast: about {duration(progress.remaining)} more, by what was measured so far")
         # A draw whose retention is judged weighs as much as a cell: the bar moves until the end.
         self._bar.update(
             self._task,

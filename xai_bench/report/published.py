@@ -49,10 +49,11 @@ NOTES = {
     "give, as means of four draws: 0.97 instead of 0.94 on ring_xor at d = 128 (published 1.00), 0.72 instead of 0.45 "
     "at d = 1024 (0.71), 0.88 instead of 0.82 on ring_xor_sum at d = 128 (0.97), 0.66 instead of 0.56 at d = 1024 "
     "(0.72). The rows explain most of it.",
-    "shapley_sampling": "The networks differ: the authors’ has two layers of 16 leaky units, noise on its inputs and up "
-    "to 1000 epochs. Built after their code it learns ring no better from 1000 rows (accuracy 0.63 at d = 4, ours 0.69 "
-    "to 0.79; 0.53 at d = 8 and 0.5 beyond, as ours), but shapley_sampling on it finds more: 0.32, 0.36 and 0.44 on ring "
-    "on average over d = 4 to 128 on three draws (published 0.44), 0.25, 0.21 and 0.28 on our network without penalty.",
+    "shapley_sampling": "The networks differ: the authors’ has two layers of 16 leaky units, noise on its inputs and "
+    "up to 1000 epochs. Built after their code it learns ring no better from 1000 rows (accuracy 0.63 at d = 4, ours "
+    "0.69 to 0.79; 0.53 at d = 8 and 0.5 beyond, as ours), but shapley_sampling on it finds more: 0.32, 0.36 and 0.44 "
+    "on ring on average over d = 4 to 128 on three draws (published 0.44), 0.25, 0.21 and 0.28 on our network without "
+    "penalty.",
     "tree_shap": "tree_shap explains 100 trees here, fitted on two thirds of the rows, the authors’ code 500, fitted "
     "on five sixths. That gives, on one draw, 1.00 instead of 0.58 on ring at d = 2048 (published 1.00), 0.75 instead "
     "of 0.71 on ring_xor at d = 128 (1.00), 0.38 instead of 0.17 at d = 1024 (0.42), 0.44 instead of 0.33 on "

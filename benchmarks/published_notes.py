@@ -80,17 +80,16 @@ def rows_and_trees_of_tree_shap() -> None:
         source, found = registry.create("datasets", dataset, {"n": 1000, "d": d}), []
         for k in range(6):
             data = source.load(0, Fold(k, 6))
-            own = [(100, data.X_train, data.y_train, data.X_valid)]
             X, y = with_validation(data)
-            all_rows = np.concatenate([X, data.X_test])
-            for trees, rows, classes, explained in [*own, (500, X, y, data.X_valid), (500, X, y, all_rows)]:
-                forest = RandomForestClassifier(trees, random_state=0).fit(rows, classes)
-                values = np.asarray(shap.TreeExplainer(forest).shap_values(explained))[..., 1]
+            few = RandomForestClassifier(100, random_state=0).fit(data.X_train, data.y_train)
+            many = RandomForestClassifier(500, random_state=0).fit(X, y)
+            for forest, rows in ((few, data.X_valid), (many, data.X_valid), (many, np.concatenate([X, data.X_test]))):
+                values = np.asarray(shap.TreeExplainer(forest).shap_values(rows))[..., 1]
                 found.append(at_p(data, np.abs(values).mean(0)))
-        means = np.reshape(found, (6, 3)).mean(0).round(3)
-        print(
-            f"{dataset}, d = {d}: 100 trees {means[0]}, 500 on five sixths {means[1]}, all rows {means[2]}", flush=True
-        )
+        words = ("100 trees", "500 on five sixths", "explained on all rows")
+        means = np.reshape(found, (6, 3)).mean(0)
+        parts = [f"{what} {value:.3f}" for what, value in zip(words, means, strict=True)]
+        print(f"{dataset}, d = {d}: {', '.join(parts)}", flush=True)
 
 
 class Noise(nn.Module):

@@ -147,6 +147,24 @@ def test_a_part_that_was_run_elsewhere_is_completed(reference, tiny, tmp_path):
     assert_same(reference, run(tiny, out=tmp_path / "whole", known=[part]))
 
 
+def test_a_cell_under_two_labels_is_taken_once(tiny, tmp_path):
+    tiny["datasets"] = [{**tiny["datasets"][0], "label": label} for label in ("one", "other")]
+    first = run(tiny, out=tmp_path / "there")
+    assert first.cells["cell"].duplicated().any()
+    second = run(tiny, out=tmp_path / "here", known=[tmp_path / "there" / "runs" / "tiny"])
+    assert_same(first, second)
+    assert len(second.provenance) == 2
+
+
+def test_a_fresh_start_does_not_forget_what_it_is_to_take(tiny, tmp_path):
+    before = run(tiny, out=tmp_path, datasets=["diabetes"])
+    own = tmp_path / "runs" / "tiny"
+    for ask in (run, forecast):
+        with pytest.raises(InputError, match="what a fresh start forgets"):
+            ask(tiny, out=tmp_path, fresh=True, known=[own])
+    assert_same(before, read(own))
+
+
 def test_what_failed_elsewhere_is_not_taken(failing, tmp_path):
     suite, flag = failing
     assert len(run(suite, out=tmp_path / "there").failed)

@@ -67,7 +67,7 @@ def run(
     asked = _asked(suite, jobs, data_seeds, datasets, explainers, device)
     suite, notices = asked.suite, asked.notices
     folder = Path(out) / "runs" / suite.name
-    _check_known(asked, known)
+    _check_known(asked, known, folder if fresh else None)
     earlier = _measured_before(folder, asked) if fresh else None
     if fresh and folder.exists():
         shutil.rmtree(folder)
@@ -108,15 +108,14 @@ def forecast(
     """
     asked = _asked(suite, jobs, data_seeds, datasets, explainers, device)
     folder = Path(out) / "runs" / asked.suite.name
-    _check_known(asked, known)
-    stored = (folder / "results.sqlite").exists()
-    if stored and not fresh and not known:
+    own = [folder] if (folder / "results.sqlite").exists() and not fresh else []
+    _check_known(asked, [*own, *known], folder if fresh else None)
+    if own and not known:
         with Store(folder / "results.sqlite") as store:
-            _check_device(store, asked.device)
             return _loop(asked, store).forecast(jobs)
-    earlier = None if known else _measured_before(folder, asked)
+    earlier = _measured_before(folder, asked) if fresh else None
     with Store(Path(":memory:")) as store:
-        _take(store, asked, [folder, *known] if stored and not fresh else known)
+        _take(store, asked, [*own, *known])
         return _loop(asked, store, earlier).forecast(jobs)
 
 
@@ -176,9 +175,11 @@ def _check_device(store: Store, device: str) -> None:
         )
 
 
-def _check_known(asked: _Asked, known: Sequence[str | Path]) -> None:
-    """Raise InputError if a folder holds no results, or those of another device."""
+def _check_known(asked: _Asked, known: Sequence[str | Path], forgotten: Path | None) -> None:
+    """Raise InputError if a folder holds no results, those of another device, or those that are to be ``forgotten``."""
     for folder in known:
+        if forgotten is not None and Path(folder).resolve() == forgotten.resolve():
+            raise InputError(f"{str(folder)!r} is what a fresh start forgets: name another folder, or do without fresh")
         with Store(Path(folder) / "results.sqlite", create=False) as other:
             _check_device(other, asked.device)
 

@@ -269,7 +269,8 @@ class Store:
         of cells.
         """
         here, there = self.settled(seconds), other.settled(seconds)
-        rows = [(row.cell, row.draw, row.model_key) for row in plan if row.cell in there and row.cell not in here]
+        # A cell may stand under several labels.
+        rows = {(row.cell, row.draw, row.model_key) for row in plan if row.cell in there and row.cell not in here}
         if not rows:
             return 0
         self._db.execute("ATTACH DATABASE ? AS other", (str(other.path),))

@@ -206,7 +206,8 @@ def informations(variables: NDArray[np.float32]) -> NDArray[np.float64]:
 def information(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
     """(m, d) mutual information in nats of m discrete variables with d others, both given by ``indicators``.
 
-    From counts c of rows, as log n + (sum c_ab log c_ab - sum c_a log c_a - sum c_b log c_b) / n.
+    Every row is in one state of each. From counts c of rows, as
+    log n + (sum c_ab log c_ab - sum c_a log c_a - sum c_b log c_b) / n.
     """
     (a, m, n), (b, d, _) = ones.shape, others.shape
     c_log_c = np.arange(n + 1.0)
@@ -216,7 +217,7 @@ def information(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArr
         return c_log_c[counts.astype(np.intp)].sum(axes)
 
     joint = (ones.reshape(a * m, n) @ others.reshape(b * d, n).T).reshape(a, m, b, d)
-    apart = summed(ones.sum(2), 0)[:, None] + summed(others.sum(2), 0)
+    apart = summed(joint[..., 0].sum(2), 0)[:, None] + summed(joint[:, 0].sum(0), 0)
     return np.clip(np.log(n) + (summed(joint, (0, 2)) - apart) / n, 0, None)
 
 

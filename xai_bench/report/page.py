@@ -160,22 +160,23 @@ def part(tables: Tables) -> str:
 
 def sections(tables: Tables, jobs: int) -> list[dict[str, Any]]:
     """The datasets' sections, in their order. What a process did not finish is drawn here."""
-    labels = tables.datasets
+    named = [(label, f"d{i + 1}") for i, label in enumerate(tables.datasets)]
     found: dict[int, dict[str, Any]] = {}
-    waiting, busy = deque(range(len(labels))), 0
-    processes = min(jobs, len(labels) // FOR_A_PROCESS)
+    waiting, busy = deque(range(len(named))), 0
+    processes = min(jobs, len(named) // FOR_A_PROCESS)
     if processes > 1:
         with Workers(processes, None, _begin, (tables,)) as workers:
             while waiting or busy:
                 while waiting and workers.room():
-                    workers.submit(number := waiting.popleft(), _section, number)
+                    number = waiting.popleft()
+                    workers.submit(number, _section, *named[number])
                     busy += 1
                 for event in workers.wait():
                     if isinstance(event, Item):
                         found[event.task] = event.content
                     else:
                         busy -= 1
-    return [found[i] if i in found else dataset(tables, label, f"d{i + 1}") for i, label in enumerate(labels)]
+    return [found[i] if i in found else dataset(tables, *named[i]) for i in range(len(named))]
 
 
 _given: list[Tables] = []
@@ -186,9 +187,9 @@ def _begin(tables: Tables) -> None:
     _given.append(tables)
 
 
-def _section(number: int) -> Iterator[dict[str, Any]]:
+def _section(label: str, key: str) -> Iterator[dict[str, Any]]:
     (tables,) = _given
-    yield dataset(tables, tables.datasets[number], f"d{number + 1}")
+    yield dataset(tables, label, key)
 
 
 def dataset(tables: Tables, label: str, key: str) -> dict[str, Any]:

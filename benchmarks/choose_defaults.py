@@ -24,7 +24,7 @@ from xai_bench.component import stream_seed
 from xai_bench.models.base import Architecture
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
-from xai_bench.retention import JUDGE, kept_counts
+from xai_bench.scoring.retention import JUDGE, kept_counts
 
 SEEDS = (1000, 1001)
 DATASETS = ("gaussian_independent", "gaussian_correlated", "xor", "digits", "breast_cancer", "diabetes", "mnist_01")

@@ -19,10 +19,10 @@ import time
 
 import torch
 
-from xai_bench import suite
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLPFamily
 from xai_bench.models.training import fit_many, row_losses
+from xai_bench.suites import reading
 
 SEEDS = (1000, 1001)
 TRIED: dict[str, tuple[list[float], int, list[float]]] = {
@@ -56,7 +56,7 @@ def main(names: list[str]) -> None:
     """Print one line a training."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    published = suite.load("paper_full")
+    published = reading.load("paper_full")
     for entry in published.datasets:
         if entry.label not in names:
             continue

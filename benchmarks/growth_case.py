@@ -17,9 +17,10 @@ import torch
 
 import xai_bench
 from xai_bench import registry
-from xai_bench.block import peak_memory, problem_of, reset_peak_memory, warm_up
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
+from xai_bench.running.block import problem_of
+from xai_bench.running.process import peak_memory, reset_peak_memory, warm_up
 
 ROUNDS = 3
 ENOUGH = 5.0

@@ -17,12 +17,12 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor, nn
 
 from xai_bench import registry
-from xai_bench.block import problem_of
 from xai_bench.datasets.base import Dataset, Fold
 from xai_bench.explainers.perturbation import ShapleySampling
 from xai_bench.explainers.selectors import indicators, information, three_states
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many
+from xai_bench.running.block import problem_of
 
 OUTSIDE = (("ring_xor", 128), ("ring_xor", 1024), ("ring_xor_sum", 128), ("ring_xor_sum", 1024))
 """Where the published figure of the forest lies outside the range of ten draws of ours."""

@@ -17,8 +17,8 @@ import numpy as np
 from markupsafe import Markup
 from pages import Table, plain_numbers, write
 
-from xai_bench.matrix import provenance
 from xai_bench.report import drawing
+from xai_bench.running.run import provenance
 from xai_bench.statistics import interval
 
 FOLDER = Path(__file__).parents[1] / "reports" / "speed"

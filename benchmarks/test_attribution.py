@@ -11,9 +11,10 @@ import pytest
 import torch
 from documented import documented, one_row_at_a_time
 
-from xai_bench import block, registry
+from xai_bench import registry
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.running import block
 
 SIZES = (20, 64, 784, 4096)
 ROUNDS = 7

@@ -10,8 +10,9 @@ import pytest
 
 from xai_bench.models.mlp import MLPFamily, SpectralMLP
 from xai_bench.models.training import fit_many
-from xai_bench.retention import judge_of
-from xai_bench.suite import Entry, Retention, load
+from xai_bench.scoring.retention import judge_of
+from xai_bench.suites.reading import load
+from xai_bench.suites.suite import Entry, Retention
 
 SUITES = ("quick", "hard_small")
 SEEDS = (0, 1, 2)

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from plain import PlainLoop
 
 from xai_bench import registry
-from xai_bench.block import problem_of, warm_up
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.stack import Adam, Stack
 from xai_bench.models.training import fit_many, loss_gradient
-from xai_bench.plan import Draw
-from xai_bench.retention import Scorer, judge_of, kept_counts, name, top
-from xai_bench.suite import Entry, Retention
+from xai_bench.running.block import problem_of
+from xai_bench.running.process import warm_up
+from xai_bench.scoring.retention import Scorer, judge_of, kept_counts, name, top
+from xai_bench.suites.plan import Draw
+from xai_bench.suites.suite import Entry, Retention
 
 NETWORKS = 32
 METHODS = (

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from xai_bench import registry
-from xai_bench.block import FEW_INPUTS, HISTOGRAM_BINS, views
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many
+from xai_bench.running.describe import FEW_INPUTS, HISTOGRAM_BINS, views
 
 
 def loaded(name: str, **fields: object) -> Dataset:

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_bench import plan, run, suite
-from xai_bench.block import load
+from xai_bench import run
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
 from xai_bench.report import calibration
 from xai_bench.report.tables import Tables
+from xai_bench.running.describe import load
+from xai_bench.suites import plan, reading
 
 CORRELATION = """
 import numpy as np
@@ -49,8 +50,8 @@ def correlation(tmp_path, plugin_registry):
 
 
 def test_null_runs_are_planned_apart_and_change_no_key(correlation):
-    plain = plan.blocks(suite.from_dict({k: v for k, v in SUITE.items() if k != "calibration"}))
-    both = plan.blocks(suite.from_dict(SUITE))
+    plain = plan.blocks(reading.from_dict({k: v for k, v in SUITE.items() if k != "calibration"}))
+    both = plan.blocks(reading.from_dict(SUITE))
     assert both[: len(plain)] == plain
     nulls = both[len(plain) :]
     assert len(nulls) == 2 * 40 * 2  # datasets, permutations, with and without a network
@@ -59,12 +60,12 @@ def test_null_runs_are_planned_apart_and_change_no_key(correlation):
     assert all(cell.explainer is not None for block in nulls for cell in block.cells)
     keys = [cell.key for block in both for cell in block.cells]
     assert len(set(keys)) == len(keys)
-    more = plan.blocks(suite.from_dict({**SUITE, "calibration": {**SUITE["calibration"], "runs": 25}}))
+    more = plan.blocks(reading.from_dict({**SUITE, "calibration": {**SUITE["calibration"], "runs": 25}}))
     assert {cell.key for block in nulls for cell in block.cells} < {cell.key for block in more for cell in block.cells}
 
 
 def test_a_null_draw_is_its_draw_with_permuted_targets(correlation):
-    found = suite.from_dict(SUITE)
+    found = reading.from_dict(SUITE)
     real, null, other = load(plan.draws(found)[0]), *map(load, plan.null_draws(found)[:2])
     for part in ("train", "valid", "test"):
         np.testing.assert_array_equal(getattr(real, f"X_{part}"), getattr(null, f"X_{part}"))
@@ -89,7 +90,7 @@ def test_a_mistake_is_one_clear_line(correlation, table, message):
         if name == "sanity" and "runs" in table:
             continue
         with pytest.raises(InputError, match=rf"^\[{name}\].*{message}"):
-            suite.from_dict({**SUITE, name: table})
+            reading.from_dict({**SUITE, name: table})
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,9 @@ import pytest
 import torch
 
 from xai_bench import registry
-from xai_bench.checks import (
-    CHECKS,
-    CheckFailed,
-    check_explainer,
-    check_name,
-    check_report,
-)
+from xai_bench.conformance.explainers import CHECKS, CheckFailed, check_explainer, check_name, check_report
+from xai_bench.conformance.scenes import SCENES, LinearScene
 from xai_bench.explainers.base import Explainer, LocalExplainer, Selection, Selector
-from xai_bench.scenes import SCENES, LinearScene
 
 # The generic wrappers have no default method. This one of captum's draws from torch's global stream.
 FIELDS = {

@@ -14,12 +14,16 @@ from tests.test_cli import TINY, call
 from tests.test_every_combination import FIELDS
 from tests.test_matrix import assert_same
 from tests.toy import toy
-from xai_bench import block, devices, forecast, plan, registry, retention, run, suite
+from xai_bench import devices, forecast, registry, run
 from xai_bench.errors import InputError
 from xai_bench.explainers import base
 from xai_bench.models import training
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many, fit_one
+from xai_bench.running import block, process
+from xai_bench.scoring import retention
+from xai_bench.suites import plan, reading
+from xai_bench.suites.suite import Retention
 
 CARD = "cuda (a card)"
 gpu = pytest.mark.gpu
@@ -130,14 +134,14 @@ def test_the_device_reaches_everything_that_is_computed(tiny, tmp_path, monkeypa
     found = run(tiny, out=tmp_path, device="cuda", on_progress=lambda p: notices.extend(p.notices))
     names = {"Tensors", "Scorer", "from_weights", "problem_of", "warm_up", "reset_peak_memory", "peak_memory"}
     assert seen == {name: {"cpu:0"} for name in names}
-    assert ("", "cpu:0") in block._warm
+    assert ("", "cpu:0") in process._warm
     assert any("limit of memory is not kept on a CUDA device" in notice for notice in notices)
     assert found.provenance[0]["device"] == "cpu:0 (a card)"
     assert_same(reference, found)
 
 
 def test_keys_do_not_depend_on_the_device(tiny):
-    loaded = suite.from_dict({**tiny, "calibration": {"runs": 20}})
+    loaded = reading.from_dict({**tiny, "calibration": {"runs": 20}})
     here, there = plan.blocks(loaded), plan.blocks(loaded, "cuda")
     assert {b.device for b in there} == {"cuda"}
     assert [(b.model_key, [c.key for c in b.cells]) for b in here] == [
@@ -153,8 +157,8 @@ def test_tensors_are_moved():
     assert {p.device.type for p in (*module.parameters(), *module.buffers())} == {"meta"}
     problem = block.problem_of(data, module, "meta")
     assert {t.device.type for t in (problem.X_train, problem.y_train, problem.X_valid, problem.y_valid)} == {"meta"}
-    draw = plan.draws(suite.load("quick"))[0]
-    scorer = retention.Scorer(data, draw, suite.Retention(), {"m": module}, {}, "meta")
+    draw = plan.draws(reading.load("quick"))[0]
+    scorer = retention.Scorer(data, draw, Retention(), {"m": module}, {}, "meta")
     assert {t.device.type for t in (scorer._X, scorer._y, scorer._absent)} == {"meta"}
 
 

@@ -7,7 +7,8 @@ import gzip
 import numpy as np
 import pytest
 
-from xai_bench import registry, run, scoring
+from xai_bench import registry, run
+from xai_bench.scoring import recovery
 
 NET = {"hidden": [8, 6], "epochs": 0.1, "min_steps": 10, "checkpoints": 1}
 MODELS = [
@@ -105,7 +106,7 @@ def test_done_or_unsupported(name, files, tmp_path):
 
 def assert_controls(results):
     """The oracle scores 1 unless a score is descriptive; the mean of random is within 4 standard errors of chance."""
-    metrics = {metric.name: metric for metric in scoring.metrics() if metric.reads == "ranks"}
+    metrics = {metric.name: metric for metric in recovery.metrics() if metric.reads == "ranks"}
     scores = results.measurements.pivot_table(index=["dataset", "explainer"], columns="metric", values="value")
     chances = {draw: content["chance"] for draw, content in results.draws.items() if content["roles"]}
     labels = dict(results.cells[["draw", "dataset"]].itertuples(index=False))

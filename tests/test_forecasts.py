@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xai_bench import forecast, read, run
-from xai_bench.forecasts import Forecast, Measured, Work, at_size, duration, remaining
+from xai_bench.running.ledger import Forecast, Measured, Work, at_size, duration, remaining
 
 
 def test_nothing_known_is_said_and_nothing_is_written(tiny, tmp_path):

@@ -19,13 +19,17 @@ from torch import nn
 from tests.networks import CLASSES, D, attributions, draw, network, problem
 from tests.test_matrix import assert_same
 from tests.toy import toy
-from xai_bench import loop, plan, registry, retention, run, scoring, suite
-from xai_bench.block import peak_memory, reset_peak_memory
+from xai_bench import registry, run
 from xai_bench.datasets.base import GroundTruth, Window
 from xai_bench.explainers.shap import ShapDeep
 from xai_bench.metrics import recovery
+from xai_bench.running import loop
+from xai_bench.running.process import peak_memory, reset_peak_memory
+from xai_bench.scoring import recovery as scoring
+from xai_bench.scoring import retention
 from xai_bench.statistics import log_area
-from xai_bench.suite import Retention
+from xai_bench.suites import plan, reading
+from xai_bench.suites.suite import Retention
 
 ROOT = Path(__file__).parents[1]
 ROLES = ("relevant", "relevant", "redundant", "suppressor", "noise", "noise", "noise")
@@ -46,7 +50,7 @@ def small(tiny):
 
 def draws(count):
     content = {"name": "t", "datasets": [{"name": "xor"}], "explainers": [{"name": "mutual_information"}]}
-    return plan.draws(suite.from_dict({**content, "data_seeds": list(range(count))}))
+    return plan.draws(reading.from_dict({**content, "data_seeds": list(range(count))}))
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from tests.test_matrix import assert_same
-from xai_bench import plan, read, run, suite
-from xai_bench.block import limits_memory
+from xai_bench import read, run
+from xai_bench.running.process import limits_memory
+from xai_bench.suites import plan, reading
 
 PLUGIN = """
 import os, time
@@ -121,7 +122,7 @@ def test_a_higher_limit_tries_again_and_a_lower_one_does_not(small, tmp_path):
 
 def test_keys_do_not_depend_on_limits(tiny):
     def keys(**change):
-        return [cell.key for block in plan.blocks(suite.from_dict({**tiny, **change})) for cell in block.cells]
+        return [cell.key for block in plan.blocks(reading.from_dict({**tiny, **change})) for cell in block.cells]
 
     assert keys() == keys(limits={"seconds": 1, "memory": "1GiB"})
 

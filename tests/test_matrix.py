@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_bench import forecast, loop, read, run
+from xai_bench import forecast, read, run
 from xai_bench.errors import InputError
-from xai_bench.store import Costs, Store
+from xai_bench.results.records import Costs
+from xai_bench.results.store import Store
+from xai_bench.running import loop
 
 COSTS = [*Costs.__annotations__, "train_cpu", "train_wall"]
 NAMES = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]

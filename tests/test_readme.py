@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from xai_bench import registry, run, suite
-from xai_bench.checks import check_explainer
+from xai_bench import registry, run
+from xai_bench.conformance.explainers import check_explainer
+from xai_bench.suites import reading, shipped
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -43,14 +44,14 @@ def test_the_suite_is_valid(tmp_path, monkeypatch):
     (text,) = blocks("toml")
     (tmp_path / "patients.csv").write_text("a,b,outcome\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40)))
     (tmp_path / "mine.toml").write_text(text)
-    loaded = suite.load("mine.toml")
+    loaded = reading.load("mine.toml")
     assert [entry.label for entry in loaded.datasets][:2] == ["xor (d=16)", "xor (d=64)"]
 
 
 def test_commands_and_names_exist():
     for name in re.findall(r"`(\w+)`", README.split("## What is compared")[1].split("## How it differs")[0]):
         families = (registry.names(family) for family in ("explainers", "models", "datasets"))
-        assert name in {*itertools.chain(*families), *suite.shipped()}, name
+        assert name in {*itertools.chain(*families), *shipped.shipped()}, name
 
 
 def test_the_estimator_ranks_a_table(capsys):

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import recovery as literal
-from xai_bench import scoring
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
 from xai_bench.metrics import ranking, recovery
 from xai_bench.metrics.base import Metric
 from xai_bench.metrics.proportion import pearson
+from xai_bench.scoring import recovery as scoring
 
 METRICS = [
     recovery.auroc,
@@ -258,14 +258,14 @@ def test_the_support_of_a_method_is_where_it_chose_zeros():
     ]:  # fmt: skip
         assert tuple(metric(np.array(relevance, dtype=float), truth) for metric in both) == expected
     relevance = np.array([3, 1, 1, 0, 9.0])
-    names = [m.metric for m in scoring.recovery(relevance, truth, both)]
+    names = [m.metric for m in scoring.scores(relevance, truth, both)]
     assert names == ["support_precision", "support_recall"]
-    assert scoring.recovery(relevance, truth, both, constant=[3]) == ()  # the harness made this zero
+    assert scoring.scores(relevance, truth, both, constant=[3]) == ()  # the harness made this zero
 
 
 def test_a_ranking_has_neither_sizes_nor_a_support():
     truth = TRUTHS["all roles"]
-    names = {m.metric for m in scoring.random(truth, "draw", 5, [*OF_RANKS, *UNRANKED]) if m.metric[-3:] != "_se"}
+    names = {m.metric for m in scoring.of_random(truth, "draw", 5, [*OF_RANKS, *UNRANKED]) if m.metric[-3:] != "_se"}
     assert names == {m.name for m in OF_RANKS}
 
 

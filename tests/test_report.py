@@ -18,8 +18,10 @@ from xai_bench.report import answers, comparisons, pixels, views, wording, write
 from xai_bench.report import page as drawn_page
 from xai_bench.report.comparisons import Pair
 from xai_bench.report.tables import Tables
+from xai_bench.results.frames import Results
+from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelRecord, PlanRow
+from xai_bench.results.store import Store
 from xai_bench.statistics import interval
-from xai_bench.store import CellResult, Costs, DrawRecord, Measurement, ModelRecord, PlanRow, Results, Store
 
 D = 6
 METRICS = ("auroc", "average_precision", "precision_at_p", "somers_d", "spearman")

@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from tests.toy import toy
-from xai_bench import plan, retention, suite
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
-from xai_bench.suite import Retention
+from xai_bench.scoring import retention
+from xai_bench.suites import plan, reading
+from xai_bench.suites.suite import Retention
 
 JUDGE = Retention(judge={"epochs": 0.1, "min_steps": 60, "checkpoints": 3})
 
@@ -22,7 +23,7 @@ JUDGE = Retention(judge={"epochs": 0.1, "min_steps": 60, "checkpoints": 3})
 @pytest.fixture
 def draw():
     content = {"name": "t", "datasets": [{"name": "xor"}], "explainers": [{"name": "mutual_information"}]}
-    return plan.draws(suite.from_dict(content))[0]
+    return plan.draws(reading.from_dict(content))[0]
 
 
 @pytest.mark.parametrize(

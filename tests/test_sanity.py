@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from xai_bench import loop, run, sanity
+from xai_bench import run
 from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.running import loop
+from xai_bench.scoring import sanity
 
 FIELDS = {"hidden": (5, 4), "batch_norm": (True, False), "dropout": (0.1, 0.0)}
 

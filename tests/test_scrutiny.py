@@ -13,8 +13,10 @@ from tests.test_report import build, entry, parsed, rows, section
 from xai_bench.report import heatmap, relative, scrutiny, stability, write_report
 from xai_bench.report.scrutiny import Frames
 from xai_bench.report.tables import Tables
+from xai_bench.results.frames import Results
+from xai_bench.results.records import CellResult, DrawRecord, Measurement, ModelRecord, PlanRow
+from xai_bench.results.store import Store
 from xai_bench.statistics import interval
-from xai_bench.store import CellResult, DrawRecord, Measurement, ModelRecord, PlanRow, Results, Store
 
 D, SEEDS, MODEL_SEEDS = 8, (0, 1, 2), (0, 1, 2)
 METHODS = ("saliency", "twin", "sparse")

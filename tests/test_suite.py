@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from xai_bench import plan, registry, suite
+from xai_bench import registry
 from xai_bench.errors import InputError
+from xai_bench.suites import plan, reading, shipped
 
 
 def test_every_shipped_suite_is_valid():
-    for name in suite.shipped():
-        assert suite.load(name).name == name
+    for name in shipped.shipped():
+        assert reading.load(name).name == name
 
 
 def test_the_paper_on_short_schedules_differs_in_the_schedules_only():
     schedule = ("learning_rate", "batch_size", "epochs", "min_steps", "schedule", "checkpoints")
 
     def rest(name):
-        config = suite.load(name).config()
+        config = reading.load(name).config()
         for model in config["models"]:
             for part in schedule:
                 del model["fields"][part]
@@ -29,7 +30,7 @@ def test_the_paper_on_short_schedules_differs_in_the_schedules_only():
 def test_only_the_grid_is_expanded(tiny):
     tiny["datasets"] = [{"name": "xor", "n": 100, "grid": {"d": [4, 8]}}]
     tiny["models"] = [{"name": "mlp", "hidden": [10, 5]}]
-    loaded = suite.from_dict(tiny)
+    loaded = reading.from_dict(tiny)
     assert [entry.label for entry in loaded.datasets] == ["xor (d=4)", "xor (d=8)"]
     assert [entry.component.d for entry in loaded.datasets] == [4, 8]
     assert loaded.models[0].component.hidden == (10, 5)
@@ -77,7 +78,7 @@ def test_only_the_grid_is_expanded(tiny):
 )
 def test_a_mistake_is_one_clear_line(tiny, change, message):
     with pytest.raises(InputError, match=message) as caught:
-        suite.from_dict({**tiny, **change})
+        reading.from_dict({**tiny, **change})
     assert "\n" not in str(caught.value)
 
 
@@ -86,12 +87,12 @@ def test_files_that_cannot_be_read(tmp_path):
     bad.write_text("name = ")
     for name, message in [(str(bad), "not valid TOML"), (str(tmp_path / "no.toml"), "cannot read"), ("quik", "quick")]:
         with pytest.raises(InputError, match=message):
-            suite.load(name)
+            reading.load(name)
 
 
 def test_keys_depend_on_what_results_depend_on_only(tiny):
     def keys(**change):
-        return [cell.key for block in plan.blocks(suite.from_dict({**tiny, **change})) for cell in block.cells]
+        return [cell.key for block in plan.blocks(reading.from_dict({**tiny, **change})) for cell in block.cells]
 
     reference = keys()
     assert len(set(reference)) == len(reference)
@@ -105,9 +106,9 @@ def test_keys_depend_on_what_results_depend_on_only(tiny):
 
 def test_a_dataset_can_have_its_own_standardisation(tiny):
     tiny["datasets"] = [{"name": "xor"}, {"name": "xor", "standardise": False, "label": "raw"}]
-    loaded = suite.from_dict(tiny)
+    loaded = reading.from_dict(tiny)
     assert [draw.standardise for draw in plan.draws(loaded)] == [True, True, False, False]
-    off = suite.from_dict({**tiny, "datasets": [{"name": "xor"}], "standardise": False})
+    off = reading.from_dict({**tiny, "datasets": [{"name": "xor"}], "standardise": False})
     assert [draw.key for draw in plan.draws(off)] == [draw.key for draw in plan.draws(loaded)][2:]
     assert [entry.get("standardise") for entry in loaded.config()["datasets"]] == [None, False]
 
@@ -118,7 +119,7 @@ def test_models_for_some_datasets_share_a_label(tiny):
         {"name": "mlp", "label": "net", "group_lasso": 0.1, "datasets": ["gaussian_correlated"]},
         {"name": "spectral_mlp"},
     ]
-    loaded = suite.from_dict(tiny)
+    loaded = reading.from_dict(tiny)
     found = {
         (b.draw.dataset.label, b.model.component.fields().get("group_lasso")) for b in plan.blocks(loaded) if b.model
     }
@@ -134,12 +135,12 @@ def test_models_for_some_datasets_share_a_label(tiny):
 
 def test_seeds_that_are_not_crossed(tiny):
     tiny |= {"data_seeds": [3, 4, 5], "model_seeds": [7, 8], "crossed": False}
-    seeds = {(b.draw.data_seed, b.model_seed) for b in plan.blocks(suite.from_dict(tiny)) if b.model}
+    seeds = {(b.draw.data_seed, b.model_seed) for b in plan.blocks(reading.from_dict(tiny)) if b.model}
     assert seeds == {(3, 7), (3, 8), (4, 7), (5, 7)}
 
 
 def test_methods_without_a_model_run_once(tiny):
-    blocks = plan.blocks(suite.from_dict(tiny))
+    blocks = plan.blocks(reading.from_dict(tiny))
     without = [b for b in blocks if b.model is None]
     assert len(without) == 4  # two datasets, two data seeds
     assert all([c.label for c in b.cells] == ["random", "oracle", "mutual_information"] for b in without)

@@ -9,9 +9,10 @@ import torch
 from tests.conftest import TINY_NET
 from tests.test_matrix import assert_same
 from tests.toy import toy
-from xai_bench import Problem, fit_many, plan, read, registry, run, suite, write_report
+from xai_bench import Problem, fit_many, read, registry, run, write_report
 from xai_bench.errors import InputError
-from xai_bench.tuning import Tuned, fit_best
+from xai_bench.running.tuning import Tuned, fit_best
+from xai_bench.suites import plan, reading
 
 SELECTOR = """
 import time
@@ -57,10 +58,10 @@ def test_validation_chooses_and_the_choice_is_stored(tuned, tmp_path):
     assert (power["setup_wall"] > 0.08).all(), "all four tries are set-up"
     assert (power["explain_wall"] < 0.02).all()
     assert cells.loc[cells["explainer"] == "spectral", "chosen"].isna().all()
-    entry = suite.from_dict(tuned).models[0]
+    entry = reading.from_dict(tuned).models[0]
     for key, content in results.models.items():
         row = cells[cells["model_key"] == key].iloc[0]
-        (source,) = [e.component for e in suite.from_dict(tuned).datasets if e.label == row["dataset"]]
+        (source,) = [e.component for e in reading.from_dict(tuned).datasets if e.label == row["dataset"]]
         data = source.load(int(row["data_seed"])).standardised()
         tries = [
             (fit_many(entry.settled(setting).component, data, [0], chunk=1)[0].valid_loss, setting)
@@ -102,7 +103,7 @@ def test_without_a_score_the_cell_fails(tuned, tmp_path):
 
 
 def keys(content):
-    cells = [cell for block in plan.blocks(suite.from_dict(content)) for cell in block.cells]
+    cells = [cell for block in plan.blocks(reading.from_dict(content)) for cell in block.cells]
     return [cell.key for cell in cells if cell.explainer is not None]
 
 
@@ -119,17 +120,17 @@ def test_keys_hold_candidates_and_budget(tuned):
 
 def test_more_settings_than_tries_are_drawn_once(tuned):
     tuned["tuning"] = {"tries": 2}
-    loaded, again = suite.from_dict(tuned), suite.from_dict(tuned)
+    loaded, again = reading.from_dict(tuned), reading.from_dict(tuned)
     assert loaded.models[0].candidates == again.models[0].candidates
     assert [len(entry.candidates) for entry in (*loaded.models, *loaded.explainers)] == [2, 0, 2]
     tuned["tuning"] = {"tries": 4}
-    assert len(suite.from_dict(tuned).models[0].candidates) == 4
+    assert len(reading.from_dict(tuned).models[0].candidates) == 4
 
 
 def test_a_try_that_diverges_is_out():
     rows = {"name": "mlp", **TINY_NET, "min_steps": 60, "tune": {"learning_rate": [1e30, 1e-2]}}
     content = {"name": "t", "datasets": [{"name": "xor"}], "models": [rows], "explainers": [{"name": "saliency"}]}
-    entry = suite.from_dict({**content, **BUDGET}).models[0]
+    entry = reading.from_dict({**content, **BUDGET}).models[0]
     assert fit_best(entry, toy(), 0)[1] == {"learning_rate": 1e-2}
     only = entry.model_copy(update={"candidates": entry.candidates[:1]})
     with pytest.raises(ValueError, match="diverged"):
@@ -158,11 +159,11 @@ def test_a_try_that_diverges_is_out():
 )
 def test_a_mistake_is_one_clear_line(tiny, change, message):
     with pytest.raises(InputError, match=message) as caught:
-        suite.from_dict({**tiny, **BUDGET, **change})
+        reading.from_dict({**tiny, **BUDGET, **change})
     assert "\n" not in str(caught.value)
 
 
 def test_tune_needs_a_budget(tiny):
     tiny["models"] = [{"name": "mlp", "tune": {"epochs": [1, 2]}}]
     with pytest.raises(InputError, match=r"\[tuning\] with tries = N"):
-        suite.from_dict(tiny)
+        reading.from_dict(tiny)

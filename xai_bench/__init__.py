@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xai_bench.checks import check_explainer as check_explainer
+    from xai_bench.conformance.explainers import check_explainer as check_explainer
     from xai_bench.datasets.base import Dataset as Dataset
     from xai_bench.datasets.base import DataSource as DataSource
     from xai_bench.datasets.base import GroundTruth as GroundTruth
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from xai_bench.explainers.base import Explainer as Explainer
     from xai_bench.explainers.base import LocalExplainer as LocalExplainer
     from xai_bench.explainers.base import Problem as Problem
-    from xai_bench.matrix import forecast as forecast
-    from xai_bench.matrix import run as run
     from xai_bench.metrics.base import Metric as Metric
     from xai_bench.models.base import Architecture as Architecture
     from xai_bench.models.path import SparseSettings as SparseSettings
@@ -31,9 +29,11 @@ if TYPE_CHECKING:
     from xai_bench.models.training import fit_many as fit_many
     from xai_bench.registry import register as register
     from xai_bench.report import write_report as write_report
-    from xai_bench.store import Results as Results
-    from xai_bench.store import read as read
-    from xai_bench.suite import Suite as Suite
+    from xai_bench.results.frames import Results as Results
+    from xai_bench.results.store import read as read
+    from xai_bench.running.run import forecast as forecast
+    from xai_bench.running.run import run as run
+    from xai_bench.suites.suite import Suite as Suite
 
 __version__ = "0.1.0"
 
@@ -47,20 +47,20 @@ _HOME = {
     "LocalExplainer": "explainers.base",
     "Metric": "metrics.base",
     "Problem": "explainers.base",
-    "Results": "store",
+    "Results": "results.frames",
     "SparsePath": "models.sparse",
     "SparseSettings": "models.path",
     "SpectralLinear": "models.spectral",
     "SpectralMLPClassifier": "estimators",
     "SpectralMLPRegressor": "estimators",
-    "Suite": "suite",
+    "Suite": "suites.suite",
     "Table": "datasets.base",
-    "check_explainer": "checks",
+    "check_explainer": "conformance.explainers",
     "fit_many": "models.training",
-    "forecast": "matrix",
-    "read": "store",
+    "forecast": "running.run",
+    "read": "results.store",
     "register": "registry",
-    "run": "matrix",
+    "run": "running.run",
     "sparse_path": "models.sparse",
     "write_report": "report",
 }

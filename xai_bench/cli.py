@@ -17,8 +17,8 @@ from xai_bench import __version__, registry
 from xai_bench.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from xai_bench.loop import Progress
-    from xai_bench.store import Results
+    from xai_bench.results.frames import Results
+    from xai_bench.running.under_way import Progress
 
 INPUT_ERROR = 2
 INTERRUPTED = 130
@@ -139,8 +139,8 @@ def run(
     Exit code 0: all done, unsupported, or over the suite's limit of time. 1: some cells failed (they are listed).
     2: bad input.
     """
-    from xai_bench import matrix
     from xai_bench.report import in_short, write_report
+    from xai_bench.running import run as running
 
     _load(plugin)
     asked: dict[str, Any] = {
@@ -154,12 +154,12 @@ def run(
         "known": known or [],
     }
     if dry_run:
-        foreseen = matrix.forecast(suite, **asked)
+        foreseen = running.forecast(suite, **asked)
         typer.echo(f"plan: {foreseen.plan()}\nforecast: {foreseen.text()}")
         return
     _writable(out)
     with _Display() as display:
-        results = matrix.run(suite, **asked, on_progress=display.update)
+        results = running.run(suite, **asked, on_progress=display.update)
     page = write_report(results, out / "reports" / results.suite["name"], asked["jobs"])
     code = _summary(results, display.last)
     for question, answer in in_short(results):
@@ -218,7 +218,7 @@ class _Display:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, progress: Progress) -> None:
-        from xai_bench.forecasts import duration
+        from xai_bench.running.ledger import duration
 
         self.last = progress
         if progress.forecast is not None:
@@ -274,7 +274,7 @@ def report(
 ) -> None:
     """Write the report of stored results again."""
     from xai_bench.report import write_report
-    from xai_bench.store import read
+    from xai_bench.results.store import read
 
     results = read(folder)
     target = out or folder.resolve().parent.parent / "reports" / results.suite["name"]
@@ -315,7 +315,7 @@ def check(
     plugin: Plugins = None,
 ) -> None:
     """Test an explainer against the contract. Exit code 1 if a check fails."""
-    from xai_bench.checks import check_report
+    from xai_bench.conformance.explainers import check_report
 
     _load(plugin)
     rows = check_report(registry.create("explainers", name, {}))
@@ -333,7 +333,7 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
 ) -> None:
     """Write every stored number as one tidy table."""
-    from xai_bench.store import read
+    from xai_bench.results.store import read
 
     if format != "csv":
         raise unknown("format", format, ["csv"])

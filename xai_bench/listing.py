@@ -7,13 +7,16 @@ import functools
 import importlib.util
 from pathlib import Path
 
-from xai_bench import registry, suite
+from xai_bench import registry
+from xai_bench.suites import shipped
 
 
 def listing(family: str) -> list[dict[str, str]]:
     """Name, summary and source of every suite or component of a family."""
     if family == "suites":
-        return [{"name": name, "summary": suite.title(name), "source": "xai_bench.suites"} for name in suite.shipped()]
+        return [
+            {"name": name, "summary": shipped.title(name), "source": "xai_bench.suites"} for name in shipped.shipped()
+        ]
     return [
         {"name": name, "summary": _summary(family, name), "source": registry.source(family, name)}
         for name in registry.names(family)

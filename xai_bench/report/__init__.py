@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xai_bench.errors import InputError
 
 if TYPE_CHECKING:
-    from xai_bench.store import Results
+    from xai_bench.results.frames import Results
 
 __all__ = ["in_short", "write_report"]
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from xai_bench import scoring
 from xai_bench.component import stream_seed
 from xai_bench.metrics.recovery import reduced
 from xai_bench.report.shares import Floats
 from xai_bench.report.tables import NO_MODEL, PAIR, Tables
+from xai_bench.scoring import recovery
 from xai_bench.statistics import (
     Estimate,
     Interval,
@@ -72,9 +72,9 @@ def _of_draw(tables: Tables, part: pd.DataFrame) -> dict[str, Estimate]:
     content = tables.results.draws[part["draw"].iloc[0]]
     undefined = Estimate(math.nan, math.nan)
     found = {"top_p": undefined, "support": undefined, "spearman": mean_rank_correlation(vectors)}
-    if all(scoring.has_support(vector, content["constant"]) for vector in vectors):
+    if all(recovery.has_support(vector, content["constant"]) for vector in vectors):
         found["support"] = selection_stability(vectors > 0)
-    truth = scoring.truth_from_json(content)
+    truth = recovery.truth_from_json(content)
     if truth is not None:
         items = [reduced(vector, truth) for vector in vectors]
         p, a = int(items[0].relevant.sum()), len(items[0].roles)

@@ -17,7 +17,7 @@ from xai_bench.report.wording import without_paths
 from xai_bench.statistics import Interval, by_data_seed
 
 if TYPE_CHECKING:
-    from xai_bench.store import Results
+    from xai_bench.results.frames import Results
 
 CONTROLS = ("random", "oracle")
 DESCRIPTIVE = ("auroc_redundant", "auroc_suppressor")

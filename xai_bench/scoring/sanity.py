@@ -21,8 +21,8 @@ from torch import nn
 from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.models.base import Architecture
+from xai_bench.results.records import Measurement
 from xai_bench.statistics import rank_correlations
-from xai_bench.store import Measurement
 
 VERSION = 1
 """Raise it when the same networks and explainers give other numbers."""

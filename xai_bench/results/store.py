@@ -10,21 +10,19 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from xai_bench.errors import InputError
+from xai_bench.results.frames import Results
+from xai_bench.results.records import SETTLED, CellResult, DrawRecord, Measurement, ModelRecord, PlanRow
 
 SCHEMA_VERSION = 2
-Status = Literal["done", "unsupported", "failed", "timed_out"]
-SETTLED = ("done", "unsupported")
-
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE provenance (id INTEGER PRIMARY KEY, content TEXT NOT NULL);
@@ -63,79 +61,6 @@ TAKEN = (
     "INSERT OR IGNORE INTO main.judgements SELECT * FROM other.judgements",
 )
 """What ``Store.take`` copies of the cells in ``wanted``."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One number of a cell. ``k`` is 0 where the metric has none; a value of None has a reason."""
-
-    metric: str
-    value: float | None
-    k: int = 0
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What one explanation took: CPU and wall seconds, bytes above the start, rows through the model."""
-
-    setup_cpu: float = 0.0
-    setup_wall: float = 0.0
-    explain_cpu: float = 0.0
-    explain_wall: float = 0.0
-    peak_memory: int | None = None
-    forward_rows: int = 0
-    backward_rows: int = 0
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """What became of one cell. ``relevance`` (d,) is in canonical order, None unless ``done``.
-
-    ``chosen``: the setting that validation chose, where there was a choice; it is kept beside the costs.
-    Of a cell that is ``timed_out``, ``costs.explain_wall`` is the limit that it did not keep.
-    """
-
-    key: str
-    status: Status
-    reason: str = ""
-    costs: Costs = field(default_factory=Costs)
-    relevance: NDArray[np.float64] | None = None
-    measurements: tuple[Measurement, ...] = ()
-    chosen: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """A trained network: what it reached (JSON-ready) and its weights (safetensors)."""
-
-    key: str
-    content: dict[str, Any]
-    weights: bytes
-
-
-@dataclass(frozen=True)
-class DrawRecord:
-    """What is known of one draw of a dataset, JSON-ready, columns in canonical order."""
-
-    key: str
-    content: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class PlanRow:
-    """One cell of the suite under the labels of the suite. ``permutation``: the number of a null run, or -1."""
-
-    cell: str
-    draw: str
-    model_key: str
-    dataset: str
-    model: str
-    explainer: str
-    data_seed: int
-    model_seed: int
-    fold: int
-    permutation: int = -1
 
 
 class Store:
@@ -395,100 +320,3 @@ def read(folder: str | Path) -> Results:
     if not results.suite:
         raise InputError(f"no run is stored in {str(folder)!r}: run the suite first")
     return results
-
-
-@dataclass
-class Results:
-    """What a run found, for the cells of its suite.
-
-    Attributes
-    ----------
-    suite : the suite's ``config``
-    relevance : cell key to (d,) relevances in canonical column order
-    draws : draw key to what is known of it (feature names, roles, graded truth, chance levels, ceiling ...)
-    models : model key to what the network reached
-    provenance : one record a run, oldest first: library versions, times
-    folder : where the store lies
-    """
-
-    suite: dict[str, Any]
-    _plan: pd.DataFrame
-    _cells: pd.DataFrame
-    _measurements: pd.DataFrame
-    models: dict[str, dict[str, Any]]
-    draws: dict[str, dict[str, Any]]
-    relevance: dict[str, NDArray[np.float64]]
-    provenance: list[dict[str, Any]]
-    folder: Path
-
-    @cached_property
-    def cells(self) -> pd.DataFrame:
-        """One row a planned cell, in the order of the suite.
-
-        Columns: cell, draw, model_key, dataset, model ("" without one), explainer, data_seed, model_seed,
-        fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, and of the
-        model: train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall.
-        ``chosen`` and ``model_chosen`` (there if a model had a choice) hold settings that validation chose.
-        Null runs are not among them.
-        """
-        everything = self._every_cell
-        return everything[everything["permutation"] < 0].drop(columns="permutation").reset_index(drop=True)
-
-    @cached_property
-    def null_cells(self) -> pd.DataFrame:
-        """The cells of the null runs: as ``cells``, and ``permutation``, the number of the permuted targets."""
-        everything = self._every_cell
-        return everything[everything["permutation"] >= 0].reset_index(drop=True)
-
-    @cached_property
-    def _every_cell(self) -> pd.DataFrame:
-        columns = [*Costs.__annotations__, "chosen"]
-        costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=columns)
-        stored = pd.concat([self._cells.drop(columns="costs"), costs], axis=1)
-        frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
-        frame["status"] = frame["status"].fillna("missing")
-        frame["reason"] = frame["reason"].fillna("")
-        models = pd.DataFrame.from_dict(self.models, orient="index").rename_axis("model_key").reset_index()
-        if len(models):
-            frame = frame.merge(models, how="left", on="model_key")
-        return frame
-
-    @cached_property
-    def measurements(self) -> pd.DataFrame:
-        """One row a number: the columns of ``cells`` that name it, and metric, k (0 if none), value, reason."""
-        names = ["cell", "draw", "dataset", "model", "explainer", "data_seed", "model_seed", "fold"]
-        done = self.cells.loc[self.cells["status"] == "done", names]
-        return done.merge(self._measurements, on="cell", how="inner").sort_values(
-            ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"],
-            kind="stable",
-            ignore_index=True,
-        )
-
-    def table(self) -> pd.DataFrame:
-        """Tidy: one row a number, costs included.
-
-        Columns: dataset, model, explainer, data_seed, model_seed, fold, status, learned, metric, k, value, reason.
-        A cell that is not done has one row without a metric.
-        """
-        names = ["cell", "dataset", "model", "explainer", "data_seed", "model_seed", "fold", "status"]
-        frame = self.cells
-        learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
-        base = frame[names].assign(learned=learned.astype("boolean"))
-        scores = base.merge(self._measurements, on="cell", how="inner")
-        costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
-        costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
-        costs["value"] = costs["value"].astype(float)
-        costs = base.merge(costs, on="cell", how="inner")
-        other = base.assign(reason=frame["reason"], metric="", k=0, value=np.nan)[frame["status"] != "done"]
-        parts = [part for part in (scores, costs, other) if len(part)]
-        columns = [*names[1:], "learned", "metric", "k", "value", "reason"]
-        if not parts:
-            return pd.DataFrame(columns=columns)
-        order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
-        return pd.concat(parts)[columns].sort_values(order, kind="stable", ignore_index=True)
-
-    @property
-    def failed(self) -> pd.DataFrame:
-        """The cells that failed or ran out of time, null runs included, with their reasons."""
-        everything = self._every_cell
-        return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")

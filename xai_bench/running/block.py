@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import functools
-import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,27 +12,29 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from xai_bench import registry, retention, sanity, scoring, tuning
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.errors import reason_of
 from xai_bench.explainers.base import Explainer, Problem
-from xai_bench.metrics.recovery import oracle_relevance, spearman_ceiling
+from xai_bench.metrics.recovery import oracle_relevance
 from xai_bench.models.base import Architecture, FittedModel
-from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
-from xai_bench.plan import Block, Cell, Draw
-from xai_bench.store import CellResult, Costs, DrawRecord, Measurement, ModelRecord
-from xai_bench.suite import Retention
+from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelRecord
+from xai_bench.running import tuning
+from xai_bench.running.describe import constant, describe, load
+from xai_bench.running.process import (
+    WARM_UP,
+    memory_limit,
+    out_of_memory,
+    peak_memory,
+    reset_peak_memory,
+    warm_up,
+    warm_up_training,
+)
+from xai_bench.scoring import recovery, retention, sanity
+from xai_bench.suites.plan import Block, Cell, Draw
+from xai_bench.suites.suite import Retention
 from xai_bench.workers import Started
-
-WARM_UP = 60.0
-"""Seconds more than the limit that imports and compilations may take once a process: they are not the method's."""
-FEW_INPUTS = 40
-"""Inputs whose histograms are kept."""
-HISTOGRAM_BINS = 40
-
-_warm: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,6 @@ class Prepared:
     draw: DrawRecord | None
     model: ModelRecord | None
     notices: tuple[str, ...]
-
-
-def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
-    """One thread and no denormal numbers, which would make times incomparable; the plugins' components."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    for plugin in plugins:
-        registry.activate(plugin)
 
 
 def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared | Started | CellResult]:
@@ -99,80 +88,6 @@ def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu"
         feature_shape=data.feature_shape,
         memory=memory,
     )
-
-
-@functools.lru_cache(maxsize=2)
-def load(draw: Draw) -> Dataset:
-    """A draw's dataset, its targets permuted in a null run, standardised if the suite says so."""
-    data: Dataset = draw.dataset.component.load(draw.data_seed, draw.fold)
-    if draw.permutation is not None:
-        data = data.with_permuted_targets(np.random.default_rng(stream_seed("permutation", draw.key)))
-    return data.standardised() if draw.standardise else data
-
-
-def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
-    """What the store keeps of a dataset, in canonical column order, JSON-ready."""
-    source = draw.dataset.component
-    everything = np.ones(data.d, dtype=bool)
-    order = np.argsort(data.permutation)
-    truth = data.canonical_truth
-    return {
-        "dataset": source.name,
-        "kind": data.kind,
-        "d": data.d,
-        "n_outputs": data.n_outputs,
-        "n_train": len(data.y_train),
-        "n_valid": len(data.y_valid),
-        "n_test": len(data.y_test),
-        "feature_names": [data.feature_names[j] for j in order],
-        "feature_units": [data.feature_units[j] for j in order] if data.feature_units else [],
-        "feature_shape": data.feature_shape,
-        "class_names": list(data.class_names),
-        "target_name": data.target_name,
-        "target_units": data.target_units,
-        "target_std": data.target_std,
-        "constant": constant(data),
-        "content_hash": data.content_hash,
-        "ceiling": source.ceiling(everything),
-        "floor_mae": source.error_floor(),
-        "views": views(data),
-        **(scoring.truth_to_json(truth) if truth else {"roles": None, "graded": None, "resolution": None}),
-        "n_relevant": truth.n_relevant if truth else None,
-        "chance": {m.name: m.chance(truth) for m in scoring.metrics()} if truth else {},
-        "spearman_ceiling": spearman_ceiling(truth) if truth else None,
-        "notices": list(data.notices),
-    }
-
-
-def views(data: Dataset) -> dict[str, Any]:
-    """What a figure of the data needs, JSON-ready: canonical column order, original units, training rows only.
-
-    ``histograms`` of every input by class (few inputs), ``pictures``: one of each class, as bytes, or the ``mean``
-    row (many inputs).
-    """
-    if data.feature_shape is not None:
-        if data.kind == "regression":
-            return {}
-        first = [int(np.flatnonzero(data.y_train == label)[0]) for label in np.unique(data.y_train)]
-        pixels = np.rint(255 * data.canonical(data.X_train[first])).astype(int)
-        names = [data.class_names[data.y_train[i]] if data.class_names else str(data.y_train[i]) for i in first]
-        return {"pictures": [{"class": n, "pixels": p.tolist()} for n, p in zip(names, pixels, strict=True)]}
-    rows = data.canonical(data.in_original_units(data.X_train))
-    if data.d > FEW_INPUTS:
-        return {"mean": rows.mean(0).tolist()}
-    if data.kind == "regression":
-        return {}
-    edges = [np.histogram_bin_edges(column, HISTOGRAM_BINS) for column in rows.T]
-    counts = [
-        [np.histogram(rows[data.y_train == label, j], edges[j])[0].tolist() for j in range(data.d)]
-        for label in range(data.n_outputs)
-    ]
-    return {"histograms": {"edges": [e.tolist() for e in edges], "counts": counts}}
-
-
-def constant(data: Dataset) -> list[int]:
-    """Inputs that are constant on the training rows, whose relevance is set to 0; canonical columns."""
-    return np.flatnonzero(data.canonical((data.X_train == data.X_train[0]).all(0))).tolist()
 
 
 def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn.Module | None, ModelRecord | None]:
@@ -237,7 +152,7 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
     """Scores of a relevance in canonical order."""
     truth = data.canonical_truth
-    return scoring.recovery(relevance, truth, scoring.metrics(), constant(data)) if truth else ()
+    return recovery.scores(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
@@ -250,110 +165,8 @@ def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
         return CellResult(cell.key, "done", relevance=relevance, measurements=_recovery(relevance, data))
     if truth is None:
         return CellResult(cell.key, "done")
-    scores = scoring.random(truth, block.draw.key, block.rankings, scoring.metrics())
+    scores = recovery.of_random(truth, block.draw.key, block.rankings, recovery.metrics())
     return CellResult(cell.key, "done", measurements=scores)
-
-
-def warm_up_training(device: str) -> None:
-    """Once a process, train a tiny network on a CUDA device, untimed: starting it is not the first network's cost."""
-    if device == "cpu" or ("", device) in _warm:
-        return
-    _warm.add(("", device))
-    X, y = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32), np.arange(64) % 2
-    tiny = Dataset(X, X, X, y, y, y, "classification", 2, ("a", "b", "c", "d"), np.arange(4))
-    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=2, checkpoints=1), tiny, [0], chunk=1, device=device)
-
-
-def warm_up(explainer: Explainer, device: str = "cpu") -> None:
-    """Once a process, explain a tiny network, untimed: imports and compilations are not the method's cost."""
-    identity = f"{type(explainer).__module__}.{type(explainer).__qualname__}", device
-    if identity in _warm:
-        return
-    _warm.add(identity)
-    generator = torch.Generator().manual_seed(0)
-    X = torch.randn(40, 4, generator=generator).to(device)
-    architecture: MLP | SpectralMLP
-    architecture = SpectralMLP(hidden=(4,)) if explainer.needs == "spectral" else MLP(hidden=(4,))
-    model = architecture.build(4, 2, generator).to(device).eval()
-    problem = Problem(model, X, (X[:, 0] > 0).long(), X, (X[:, 0] > 0).long(), "classification", 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            if explainer.unsupported(problem) is None:
-                explainer.explain(problem)
-    except Exception:  # The real call will say what is wrong.
-        return
-
-
-def reset_peak_memory(device: str = "cpu") -> int | None:
-    """Set this process's high-water mark to what it holds now; returns that, in bytes (Linux; else None).
-
-    Memory that is free but kept by the allocator is handed back first: a method must not look frugal because
-    the one before it was not. On a CUDA device it is this process's tensors on the device that count, not its
-    resident memory.
-    """
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device)
-    if not sys.platform.startswith("linux"):
-        return None
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return None
-    return peak_memory()
-
-
-def peak_memory(device: str = "cpu") -> int | None:
-    """The high-water mark of this process's resident memory, or of its tensors on a CUDA device, bytes."""
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated(device)
-    return _memory("VmHWM")
-
-
-def _memory(field: str) -> int | None:
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def limits_memory() -> bool:
-    """Whether ``memory_limit`` can refuse memory on this system."""
-    return sys.platform.startswith("linux") and _memory("VmData") is not None
-
-
-@contextlib.contextmanager
-def memory_limit(memory: int | None) -> Iterator[None]:
-    """Inside, this process gets at most ``memory`` bytes above what it holds (Linux; elsewhere nothing is refused).
-
-    Whoever asks for more gets a MemoryError, or what a library makes of it.
-    """
-    held = _memory("VmData")
-    if memory is None or held is None or not limits_memory():
-        yield
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = held + memory
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted if soft < 0 else min(wanted, soft), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether numpy, torch or another library was refused memory."""
-    words = ("can't allocate memory", "bad_alloc", "Cannot allocate memory", "out of memory")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.explainers.base import Problem, Selection, Selector, seeded
 from xai_bench.models.base import Architecture, FittedModel
 from xai_bench.models.training import fit_many
-from xai_bench.suite import Entry
+from xai_bench.suites.suite import Entry
 
 Setting = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""A suite: which datasets, models and explainers are compared, with which seeds. Read from TOML, validated.
+"""From a TOML file or a dict to a validated suite; every mistake is one line.
 
 Only what stands under ``grid`` is expanded; a list elsewhere is one value (``hidden = [100, 100, 50]``).
 """
@@ -9,210 +9,18 @@ import itertools
 import random
 import re
 import tomllib
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from xai_bench import registry
-from xai_bench.component import canonical_json, sha256, stream_seed
+from xai_bench.component import stream_seed
 from xai_bench.errors import InputError, unknown
+from xai_bench.suites.shipped import text_of
+from xai_bench.suites.suite import CONTROLS, UNITS, Calibration, Entry, Limits, Part, Retention, Sanity, Suite, Tuning
 
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
-CONTROLS = ("random", "oracle")
 ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise", "datasets", "tune")
-UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-
-
-class Entry(BaseModel):
-    """One row of an axis: a component and its name in this suite.
-
-    Attributes
-    ----------
-    optional : a dataset whose files are absent is left out with a notice, instead of being an error
-    standardise : of a dataset; None for what the suite says
-    datasets : labels of the datasets that a model is trained on; () for all
-    candidates : settings of fields, one of which is chosen by validation for every draw; () if there is no choice
-    tries : the budget that the candidates come from
-    """
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    label: str
-    component: Any
-    optional: bool = False
-    standardise: bool | None = None
-    datasets: tuple[str, ...] = ()
-    candidates: tuple[dict[str, Any], ...] = ()
-    tries: int = 0
-
-    def identity(self) -> dict[str, Any]:
-        """All that results depend on: the component's identity, and what may be chosen."""
-        identity: dict[str, Any] = self.component.identity()
-        if self.candidates:
-            identity |= {"candidates": list(self.candidates), "tries": self.tries}
-        return identity
-
-    def settled(self, setting: dict[str, Any]) -> Entry:
-        """The entry once a setting is chosen."""
-        component = type(self.component)(**{**self.component.fields(), **setting})
-        return self.model_copy(update={"component": component, "candidates": ()})
-
-    def is_for(self, dataset: str) -> bool:
-        """Is it used on the dataset with that label?"""
-        return not self.datasets or dataset in self.datasets
-
-
-class Limits(BaseModel):
-    """What one explanation may take. No key depends on it.
-
-    An explanation over its time ends as ``timed_out``. It is tried again only by a run whose limit is higher, or that
-    has none. One over its memory is a failure.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seconds: Annotated[float, Field(gt=0)] | None = None
-    """Wall seconds of a cell; training, loading and retention are not counted."""
-    memory: str | None = None
-    """A number and KiB, MiB, GiB or TiB, above what the process holds when the explanation begins. Below 2 GiB batches
-    are smaller: methods that draw anew for every batch then draw others."""
-
-    @property
-    def bytes(self) -> int | None:
-        """``memory`` in bytes."""
-        if self.memory is None:
-            return None
-        number, unit = self.memory[:-3], self.memory[-3:]
-        return int(float(number) * UNITS[unit])
-
-
-class Tuning(BaseModel):
-    """The budget that everything with a ``tune`` table has, for every draw: the same for all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    tries: Annotated[int, Field(ge=1)]
-    """Settings that are tried at the most; drawn once for the suite, if there are more."""
-
-
-class Retention(BaseModel):
-    """How retention is judged. The judge is a plain ``mlp`` that is retrained on the kept inputs only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    orders: Annotated[int, Field(ge=10)] = 10
-    """Random orders that the curve of chance is the mean of."""
-    ks: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Numbers of inputs that are kept (those below d, and d); () for 1, 2, 3, 5, 8, 12, 18 ... up to the largest of
-    p, d / 10 and 3."""
-    masked_to: Annotated[int, Field(ge=0)] = 0
-    """The masked form also at every k from 1 to this."""
-    least_first: bool = False
-    """Also keep the k least relevant inputs."""
-    every_model_seed: bool = True
-    """Judge the rankings of every model seed; false: of the first one only."""
-    rows: Annotated[int, Field(ge=20)] = 5000
-    """Training rows of the judge at the most."""
-    seeds: Seeds = (0,)
-    """Seeds of the judge; scores are averaged over them."""
-    judge: dict[str, Any] = {}
-    """Fields of the judge that differ from the default judge."""
-
-
-class Part(BaseModel):
-    """A part of a suite, by labels; an empty axis stands for all of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    datasets: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    explainers: tuple[str, ...] = ()
-
-    def covers(self, axis: str, label: str) -> bool:
-        """Whether the entry of that label is meant."""
-        chosen = getattr(self, axis)
-        return not chosen or label in chosen
-
-
-class Calibration(Part):
-    """Null runs: what a method finds where the targets are permuted, on the suite's first data seed."""
-
-    runs: Annotated[int, Field(ge=20)] = 20
-    """Permutations that set the thresholds; as many again judge them."""
-
-
-class Sanity(Part):
-    """Relevance after the network is initialised anew, layer by layer (Adebayo et al. 2018, NeurIPS)."""
-
-
-class Suite(BaseModel):
-    """A validated suite. Build one with ``load`` or ``from_dict``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    title: str = ""
-    data_seeds: Seeds = (0, 1, 2)
-    model_seeds: Seeds = (0,)
-    folds: Annotated[int, Field(ge=0)] = 0
-    crossed: bool = True
-    """Every model seed on every data seed; false: model seeds after the first on the first data seed only."""
-    standardise: bool = True
-    rankings: Annotated[int, Field(ge=2)] = 200
-    """Random rankings of the control ``random``."""
-    datasets: Annotated[tuple[Entry, ...], Field(min_length=1)]
-    models: tuple[Entry, ...] = ()
-    explainers: Annotated[tuple[Entry, ...], Field(min_length=1)]
-    retention: Retention | None = None
-    limits: Limits = Limits()
-    tuning: Tuning | None = None
-    calibration: Calibration | None = None
-    sanity: Sanity | None = None
-
-    def config(self) -> dict[str, Any]:
-        """JSON-ready: what the results depend on, and the labels."""
-        axes = {
-            axis: [_described(entry) for entry in getattr(self, axis)] for axis in ("datasets", "models", "explainers")
-        }
-        plain = self.model_dump(mode="json", exclude={"datasets", "models", "explainers"})
-        return {**plain, **axes}
-
-    def key(self) -> str:
-        return sha256(canonical_json(self.config()))
-
-    def models_on(self, dataset: str) -> list[Entry]:
-        """The models that are trained on the dataset with that label."""
-        return [entry for entry in self.models if entry.is_for(dataset)]
-
-    def plain_model(self, dataset: str) -> Entry | None:
-        """The model that masks are tried on for explainers without one: the first unpenalised ``mlp``, or the first."""
-        plain = [entry for entry in self.models_on(dataset) if entry.component.name == "mlp"]
-        unpenalised = [entry for entry in plain if entry.component.group_lasso == 0]
-        return next(iter(unpenalised + plain), None)
-
-
-def _described(entry: Entry) -> dict[str, Any]:
-    """Label and identity of an entry, and what of it differs from the suite."""
-    own: dict[str, Any] = {} if entry.standardise is None else {"standardise": entry.standardise}
-    if entry.datasets:
-        own["datasets"] = list(entry.datasets)
-    return {"label": entry.label, **entry.identity(), **own}
-
-
-def shipped() -> list[str]:
-    """Names of the suites that come with the package."""
-    return sorted(path.name.removesuffix(".toml") for path in _folder() if path.name.endswith(".toml"))
-
-
-def title(name: str) -> str:
-    """The title of a shipped suite."""
-    return str(tomllib.loads(_text(name)[0]).get("title", ""))
-
-
-def _folder() -> list[Any]:
-    return list(files("xai_bench.suites").iterdir())
 
 
 def load(name_or_path: str | Path) -> Suite:
@@ -223,26 +31,13 @@ def load(name_or_path: str | Path) -> Suite:
     InputError
         In one line: unknown suite, unreadable file, TOML error (with its line), unknown or wrong field.
     """
-    text, where = _text(str(name_or_path))
+    text, where = text_of(str(name_or_path))
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where}: not valid TOML: {error}") from None
     content.setdefault("name", Path(where).name.removesuffix(".toml"))
     return from_dict(content)
-
-
-def _text(name: str) -> tuple[str, str]:
-    for path in _folder():
-        if path.name == f"{name}.toml":
-            return path.read_text(encoding="utf-8"), path.name
-    if not name.endswith(".toml"):
-        raise InputError(f"{unknown('suite', name, shipped())}; or give the path of a .toml file")
-    try:
-        return Path(name).read_text(encoding="utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a UTF-8 text"
-        raise InputError(f"cannot read the suite {name!r}: {reason}") from None
 
 
 def from_dict(content: dict[str, Any]) -> Suite:

@@ -6,22 +6,21 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from xai_bench import plan, registry, retention, sanity
-from xai_bench.block import (
-    Prepared,
+from xai_bench import registry
+from xai_bench.component import canonical_json, sha256
+from xai_bench.results.records import CellResult, Costs, Measurement, Status
+from xai_bench.results.store import Store
+from xai_bench.running.block import (
     RetentionTask,
     SanityFound,
     SanityTask,
-    limits_memory,
     run_block,
     run_retention,
     run_sanity,
-    set_up_worker,
 )
-from xai_bench.component import canonical_json, sha256
-from xai_bench.forecasts import (
+from xai_bench.running.ledger import (
     EXPLAINING,
     REST,
     RETENTION,
@@ -33,40 +32,15 @@ from xai_bench.forecasts import (
     remaining,
     work_of,
 )
-from xai_bench.store import CellResult, Costs, Measurement, Status, Store
-from xai_bench.suite import Entry, Suite
-from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, Started, ThisProcess, Workers
+from xai_bench.running.process import limits_memory, set_up_worker
+from xai_bench.running.under_way import OpenBlock, OpenRetention, OpenSanity, Progress
+from xai_bench.scoring import retention, sanity
+from xai_bench.suites import plan
+from xai_bench.suites.suite import Entry, Suite
+from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, ThisProcess, Workers
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at how long the rest takes."""
-
-
-@dataclass
-class Progress:
-    """How far a run is; given to ``on_progress`` after every block."""
-
-    total: int
-    """Cells to compute in this run."""
-    done: int = 0
-    unsupported: int = 0
-    failed: int = 0
-    timed_out: int = 0
-    retained: int = 0
-    """Draws whose retention is judged."""
-    to_retain: int = 0
-    notices: list[str] = field(default_factory=list)
-    retention_failures: list[str] = field(default_factory=list)
-    last: str = ""
-    forecast: Forecast | None = None
-    """Of the whole run, by what was known before it."""
-    remaining: float = 0.0
-    """Wall seconds that the rest takes, as far as it is known."""
-    unknown: tuple[str, ...] = ()
-    """What of the rest nothing was measured of."""
-
-    @property
-    def finished(self) -> int:
-        return self.done + self.unsupported + self.failed + self.timed_out
 
 
 @contextmanager
@@ -85,56 +59,6 @@ def executor(jobs: int | None, seconds: float | None) -> Iterator[Executor]:
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
-
-
-@dataclass
-class _OpenBlock:
-    """A block under way, and what has come of it."""
-
-    block: plan.Block
-    begun: float
-    prepared: Prepared | None = None
-    cells: list[CellResult] = field(default_factory=list)
-    running: str | None = None
-    """Key of the cell that is being explained."""
-
-    def take(self, content: Prepared | Started | CellResult) -> None:
-        if isinstance(content, Prepared):
-            self.prepared = content
-        elif isinstance(content, Started):
-            self.running = content.name
-        else:
-            self.cells.append(content)
-            self.running = None
-
-    def rest(self) -> tuple[plan.Cell, ...]:
-        """The cells without a result."""
-        known = {cell.key for cell in self.cells}
-        return tuple(cell for cell in self.block.cells if cell.key not in known)
-
-
-@dataclass
-class _OpenRetention:
-    """The retention of one draw under way."""
-
-    task: RetentionTask
-    begun: float
-    judged: retention.Judged | None = None
-
-    def take(self, content: retention.Judged) -> None:
-        self.judged = content
-
-
-@dataclass
-class _OpenSanity:
-    """The sanity of one network's relevances under way."""
-
-    task: SanityTask
-    begun: float
-    found: SanityFound | None = None
-
-    def take(self, content: SanityFound) -> None:
-        self.found = content
 
 
 Waiting = plan.Block | RetentionTask | SanityTask
@@ -174,7 +98,7 @@ class Loop:
         self.left.update(_sanity_of(task.block) for task in unfollowed)
         self.left.update(_sanity_of(block) for block in todo if self._is_followed(block))
         self.waiting: deque[Waiting] = deque([*unjudged, *unfollowed, *plan.in_rounds(todo)])
-        self.running: dict[int, _OpenBlock | _OpenRetention | _OpenSanity] = {}
+        self.running: dict[int, OpenBlock | OpenRetention | OpenSanity] = {}
         self._submitted = 0
         self._looked = 0.0
 
@@ -246,16 +170,16 @@ class Loop:
     def _submit(self, workers: Executor, work: Waiting) -> None:
         self._submitted += 1
         if isinstance(work, plan.Block):
-            self.running[self._submitted] = _OpenBlock(work, time.monotonic())
+            self.running[self._submitted] = OpenBlock(work, time.monotonic())
             weights = self.store.weights(work.model_key)
             if weights is not None and work.model is not None:
                 work = replace(work, model=self._as_trained(work.model, work.model_key))
             workers.submit(self._submitted, run_block, work, weights)
         elif isinstance(work, SanityTask):
-            self.running[self._submitted] = _OpenSanity(work, time.monotonic())
+            self.running[self._submitted] = OpenSanity(work, time.monotonic())
             workers.submit(self._submitted, run_sanity, work)
         else:
-            self.running[self._submitted] = _OpenRetention(work, time.monotonic())
+            self.running[self._submitted] = OpenRetention(work, time.monotonic())
             workers.submit(self._submitted, run_retention, work)
 
     def _handle(self, event: Event) -> bool:
@@ -265,13 +189,13 @@ class Loop:
             return False
         work = self.running.pop(event.task)
         took = time.monotonic() - work.begun
-        if isinstance(work, _OpenRetention):
+        if isinstance(work, OpenRetention):
             kind = Work(RETENTION, "", work.task.draw.dataset.label)
             self.left[kind] -= 1
             if work.judged is not None:
                 self._charge(kind, took)
             self._store_retention(work.task, work.judged, _what(event))
-        elif isinstance(work, _OpenSanity):
+        elif isinstance(work, OpenSanity):
             self.left[_sanity_of(work.task.block)] -= 1
             if work.found is not None:
                 self._charge(_sanity_of(work.task.block), took)
@@ -284,7 +208,7 @@ class Loop:
             self._closed(work.block)
         return True
 
-    def _cut(self, work: _OpenBlock, event: Event) -> None:
+    def _cut(self, work: OpenBlock, event: Event) -> None:
         """Store what a block came to before its end, and hand out its rest again."""
         seconds = self.suite.limits.seconds
         if isinstance(event, OverTime):
@@ -304,7 +228,7 @@ class Loop:
         else:
             self._closed(work.block)
 
-    def _store_block(self, work: _OpenBlock) -> None:
+    def _store_block(self, work: OpenBlock) -> None:
         prepared = work.prepared
         if prepared is None:
             self.store.add(work.cells, self.number)
@@ -317,7 +241,7 @@ class Loop:
             setattr(self.progress, cell.status, getattr(self.progress, cell.status) + 1)
         self.progress.last = " · ".join(filter(None, (work.block.draw.dataset.label, work.block.model_label)))
 
-    def _measure(self, work: _OpenBlock) -> None:
+    def _measure(self, work: OpenBlock) -> None:
         """Charge what the cells and the training took; they are no longer to be done."""
         dataset, model = work.block.draw.dataset.label, work.block.model_label
         if work.prepared is not None:
@@ -338,7 +262,7 @@ class Loop:
         self.measured.add(work, seconds)
         self.spent[work.kind] += seconds
 
-    def _measure_rest(self, work: _OpenBlock, took: float) -> None:
+    def _measure_rest(self, work: OpenBlock, took: float) -> None:
         """What a block took beside its training and its explanations."""
         prepared = work.prepared
         trained = prepared.model.content["train_wall"] if prepared is not None and prepared.model is not None else 0.0

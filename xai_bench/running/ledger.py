@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import linear_regression, mean, median
 from typing import NamedTuple
 
-from xai_bench.plan import Block
+from xai_bench.suites.plan import Block
 
 TRAINING, RETENTION, SANITY, REST = "training", "retention", "sanity", "rest"
 EXPLAINING = "explaining"

@@ -13,15 +13,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_bench import plan, registry
-from xai_bench import suite as suites
+from xai_bench import registry
 from xai_bench.errors import InputError
-from xai_bench.forecasts import TRAINING, Forecast, Measured, Work
-from xai_bench.store import DrawRecord, Measurement, PlanRow, Results, Store
-from xai_bench.suite import Suite
+from xai_bench.results.frames import Results
+from xai_bench.results.records import DrawRecord, Measurement, PlanRow
+from xai_bench.results.store import Store
+from xai_bench.running.ledger import TRAINING, Forecast, Measured, Work
+from xai_bench.suites import plan, reading
+from xai_bench.suites.suite import Suite
 
 if TYPE_CHECKING:
-    from xai_bench.loop import Loop, Progress
+    from xai_bench.running.loop import Loop
+    from xai_bench.running.under_way import Progress
 
 LIBRARIES = ("torch", "captum", "shap", "numpy", "scipy", "scikit-learn", "pandas", "xai-bench")
 
@@ -145,7 +148,7 @@ def _asked(
 
     device = devices.resolve(device)
     if not isinstance(suite, Suite):
-        suite = suites.from_dict(suite) if isinstance(suite, dict) else suites.load(suite)
+        suite = reading.from_dict(suite) if isinstance(suite, dict) else reading.load(suite)
     if data_seeds is not None:
         if data_seeds < 1:
             raise InputError(f"data_seeds: expected at least 1, got {data_seeds}")
@@ -153,7 +156,7 @@ def _asked(
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs: expected at least 1, got {jobs}")
     wanted = {
-        axis: suites.narrowed(suite, axis, list(labels))
+        axis: reading.narrowed(suite, axis, list(labels))
         for axis, labels in (("datasets", datasets), ("explainers", explainers))
     }
     suite, notices = _available(suite)
@@ -191,7 +194,7 @@ def _take(store: Store, asked: _Asked, known: Sequence[str | Path]) -> None:
 
 
 def _loop(asked: _Asked, store: Store, measured: Measured | None = None) -> Loop:
-    from xai_bench.loop import Loop
+    from xai_bench.running.loop import Loop
 
     todo = plan.missing(_chosen(asked.planned, asked.wanted), store.settled(asked.suite.limits.seconds))
     measured = measured or _measured(store, asked.planned)
@@ -254,19 +257,19 @@ def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
         content = store.draw_content(key)
         if content is None or content["roles"] is None or names <= set(content["chance"]):
             continue
-        from xai_bench import scoring
+        from xai_bench.scoring import recovery
 
-        truth = scoring.truth_from_json(content)
+        truth = recovery.truth_from_json(content)
         assert truth is not None
-        new = [metric for metric in scoring.metrics() if metric.name not in content["chance"]]
+        new = [metric for metric in recovery.metrics() if metric.name not in content["chance"]]
         constant = content["constant"]
         scores: dict[str, tuple[Measurement, ...]] = {}
         for block in draw_blocks:
             relevances = store.relevances(cell.key for cell in block.cells)
-            scores |= {cell: scoring.recovery(values, truth, new, constant) for cell, values in relevances.items()}
+            scores |= {cell: recovery.scores(values, truth, new, constant) for cell, values in relevances.items()}
             for cell in block.cells:
                 if cell.label == "random" and cell.key in settled:
-                    scores[cell.key] = scoring.random(truth, key, block.rankings, new)
+                    scores[cell.key] = recovery.of_random(truth, key, block.rankings, new)
         content["chance"] |= {metric.name: metric.chance(truth) for metric in new}
         store.add_scores(DrawRecord(key, content), scores)
 

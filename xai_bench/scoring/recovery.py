@@ -14,7 +14,7 @@ from xai_bench.component import stream_seed
 from xai_bench.datasets.base import GroundTruth, Window
 from xai_bench.metrics.base import Metric
 from xai_bench.metrics.recovery import random_scores
-from xai_bench.store import Measurement
+from xai_bench.results.records import Measurement
 
 
 def metrics() -> list[Metric]:
@@ -22,7 +22,7 @@ def metrics() -> list[Metric]:
     return [registry.get("metrics", name) for name in registry.names("metrics")]
 
 
-def recovery(
+def scores(
     relevance: NDArray, truth: GroundTruth, chosen: Iterable[Metric], constant: Sequence[int] = ()
 ) -> tuple[Measurement, ...]:
     """The scores of a relevance (d,) in the column order of ``truth``; without those that are not defined.
@@ -41,7 +41,7 @@ def has_support(relevance: NDArray, constant: Sequence[int] = ()) -> bool:
     return bool(zero.any())
 
 
-def random(truth: GroundTruth, draw_key: str, rankings: int, chosen: Iterable[Metric]) -> tuple[Measurement, ...]:
+def of_random(truth: GroundTruth, draw_key: str, rankings: int, chosen: Iterable[Metric]) -> tuple[Measurement, ...]:
     """Mean over random rankings, and its standard error as ``METRIC_se``: the same for every model of a draw.
 
     A ranking has neither sizes nor zeros: metrics that read these have no value.

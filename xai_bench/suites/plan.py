@@ -8,7 +8,7 @@ from typing import Any
 
 from xai_bench.component import canonical_json, sha256
 from xai_bench.datasets.base import Fold
-from xai_bench.suite import CONTROLS, Entry, Suite
+from xai_bench.suites.suite import CONTROLS, Entry, Suite
 
 
 @dataclass(frozen=True)

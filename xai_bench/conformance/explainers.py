@@ -31,9 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xai_bench.component import canonical_json
-from xai_bench.explainers.base import Explainer, Needs, Problem, Selector, seeded
-from xai_bench.models.spectral import SpectralLinear
-from xai_bench.scenes import (
+from xai_bench.conformance.scenes import (
     ALL_SPECTRAL,
     ANY_MODEL,
     BATCH_NORM,
@@ -51,6 +49,8 @@ from xai_bench.scenes import (
     Recipe,
     Scene,
 )
+from xai_bench.explainers.base import Explainer, Needs, Problem, Selector, seeded
+from xai_bench.models.spectral import SpectralLinear
 
 Check = Callable[[Explainer], None]
 Outcome = Literal["passed", "failed", "skipped"]

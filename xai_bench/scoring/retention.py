@@ -22,10 +22,10 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.models.folding import first_and_rest, fold_spectral
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many, score
-from xai_bench.plan import Draw
+from xai_bench.results.records import Measurement
 from xai_bench.statistics import log_area
-from xai_bench.store import Measurement
-from xai_bench.suite import Retention
+from xai_bench.suites.plan import Draw
+from xai_bench.suites.suite import Retention
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -1,0 +1,112 @@
+"""Results: what a run found, as tidy tables and relevance vectors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xai_bench.results.records import Costs
+
+
+@dataclass
+class Results:
+    """What a run found, for the cells of its suite.
+
+    Attributes
+    ----------
+    suite : the suite's ``config``
+    relevance : cell key to (d,) relevances in canonical column order
+    draws : draw key to what is known of it (feature names, roles, graded truth, chance levels, ceiling ...)
+    models : model key to what the network reached
+    provenance : one record a run, oldest first: library versions, times
+    folder : where the store lies
+    """
+
+    suite: dict[str, Any]
+    _plan: pd.DataFrame
+    _cells: pd.DataFrame
+    _measurements: pd.DataFrame
+    models: dict[str, dict[str, Any]]
+    draws: dict[str, dict[str, Any]]
+    relevance: dict[str, NDArray[np.float64]]
+    provenance: list[dict[str, Any]]
+    folder: Path
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a planned cell, in the order of the suite.
+
+        Columns: cell, draw, model_key, dataset, model ("" without one), explainer, data_seed, model_seed,
+        fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, and of the
+        model: train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall.
+        ``chosen`` and ``model_chosen`` (there if a model had a choice) hold settings that validation chose.
+        Null runs are not among them.
+        """
+        everything = self._every_cell
+        return everything[everything["permutation"] < 0].drop(columns="permutation").reset_index(drop=True)
+
+    @cached_property
+    def null_cells(self) -> pd.DataFrame:
+        """The cells of the null runs: as ``cells``, and ``permutation``, the number of the permuted targets."""
+        everything = self._every_cell
+        return everything[everything["permutation"] >= 0].reset_index(drop=True)
+
+    @cached_property
+    def _every_cell(self) -> pd.DataFrame:
+        columns = [*Costs.__annotations__, "chosen"]
+        costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=columns)
+        stored = pd.concat([self._cells.drop(columns="costs"), costs], axis=1)
+        frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
+        frame["status"] = frame["status"].fillna("missing")
+        frame["reason"] = frame["reason"].fillna("")
+        models = pd.DataFrame.from_dict(self.models, orient="index").rename_axis("model_key").reset_index()
+        if len(models):
+            frame = frame.merge(models, how="left", on="model_key")
+        return frame
+
+    @cached_property
+    def measurements(self) -> pd.DataFrame:
+        """One row a number: the columns of ``cells`` that name it, and metric, k (0 if none), value, reason."""
+        names = ["cell", "draw", "dataset", "model", "explainer", "data_seed", "model_seed", "fold"]
+        done = self.cells.loc[self.cells["status"] == "done", names]
+        return done.merge(self._measurements, on="cell", how="inner").sort_values(
+            ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"],
+            kind="stable",
+            ignore_index=True,
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Tidy: one row a number, costs included.
+
+        Columns: dataset, model, explainer, data_seed, model_seed, fold, status, learned, metric, k, value, reason.
+        A cell that is not done has one row without a metric.
+        """
+        names = ["cell", "dataset", "model", "explainer", "data_seed", "model_seed", "fold", "status"]
+        frame = self.cells
+        learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
+        base = frame[names].assign(learned=learned.astype("boolean"))
+        scores = base.merge(self._measurements, on="cell", how="inner")
+        costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
+        costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
+        costs["value"] = costs["value"].astype(float)
+        costs = base.merge(costs, on="cell", how="inner")
+        other = base.assign(reason=frame["reason"], metric="", k=0, value=np.nan)[frame["status"] != "done"]
+        parts = [part for part in (scores, costs, other) if len(part)]
+        columns = [*names[1:], "learned", "metric", "k", "value", "reason"]
+        if not parts:
+            return pd.DataFrame(columns=columns)
+        order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
+        return pd.concat(parts)[columns].sort_values(order, kind="stable", ignore_index=True)
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The cells that failed or ran out of time, null runs included, with their reasons."""
+        everything = self._every_cell
+        return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")

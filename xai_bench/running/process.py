@@ -1,0 +1,133 @@
+"""What is done to the process around an explanation: its settings, warming up, and its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from xai_bench import registry
+from xai_bench.datasets.base import Dataset
+from xai_bench.explainers.base import Explainer, Problem
+from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.models.training import fit_many
+
+WARM_UP = 60.0
+"""Seconds more than the limit that imports and compilations may take once a process: they are not the method's."""
+_warm: set[tuple[str, str]] = set()
+
+
+def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
+    """One thread and no denormal numbers, which would make times incomparable; the plugins' components."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    for plugin in plugins:
+        registry.activate(plugin)
+
+
+def warm_up_training(device: str) -> None:
+    """Once a process, train a tiny network on a CUDA device, untimed: starting it is not the first network's cost."""
+    if device == "cpu" or ("", device) in _warm:
+        return
+    _warm.add(("", device))
+    X, y = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32), np.arange(64) % 2
+    tiny = Dataset(X, X, X, y, y, y, "classification", 2, ("a", "b", "c", "d"), np.arange(4))
+    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=2, checkpoints=1), tiny, [0], chunk=1, device=device)
+
+
+def warm_up(explainer: Explainer, device: str = "cpu") -> None:
+    """Once a process, explain a tiny network, untimed: imports and compilations are not the method's cost."""
+    identity = f"{type(explainer).__module__}.{type(explainer).__qualname__}", device
+    if identity in _warm:
+        return
+    _warm.add(identity)
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(40, 4, generator=generator).to(device)
+    architecture: MLP | SpectralMLP
+    architecture = SpectralMLP(hidden=(4,)) if explainer.needs == "spectral" else MLP(hidden=(4,))
+    model = architecture.build(4, 2, generator).to(device).eval()
+    problem = Problem(model, X, (X[:, 0] > 0).long(), X, (X[:, 0] > 0).long(), "classification", 2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            if explainer.unsupported(problem) is None:
+                explainer.explain(problem)
+    except Exception:  # The real call will say what is wrong.
+        return
+
+
+def reset_peak_memory(device: str = "cpu") -> int | None:
+    """Set this process's high-water mark to what it holds now; returns that, in bytes (Linux; else None).
+
+    Memory that is free but kept by the allocator is handed back first: a method must not look frugal because
+    the one before it was not. On a CUDA device it is this process's tensors on the device that count, not its
+    resident memory.
+    """
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    if not sys.platform.startswith("linux"):
+        return None
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return peak_memory()
+
+
+def peak_memory(device: str = "cpu") -> int | None:
+    """The high-water mark of this process's resident memory, or of its tensors on a CUDA device, bytes."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device)
+    return _memory("VmHWM")
+
+
+def _memory(field: str) -> int | None:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def limits_memory() -> bool:
+    """Whether ``memory_limit`` can refuse memory on this system."""
+    return sys.platform.startswith("linux") and _memory("VmData") is not None
+
+
+@contextlib.contextmanager
+def memory_limit(memory: int | None) -> Iterator[None]:
+    """Inside, this process gets at most ``memory`` bytes above what it holds (Linux; elsewhere nothing is refused).
+
+    Whoever asks for more gets a MemoryError, or what a library makes of it.
+    """
+    held = _memory("VmData")
+    if memory is None or held is None or not limits_memory():
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = held + memory
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if soft < 0 else min(wanted, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether numpy, torch or another library was refused memory."""
+    words = ("can't allocate memory", "bad_alloc", "Cannot allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

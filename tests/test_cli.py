@@ -78,7 +78,7 @@ def test_a_dry_run_says_what_a_run_would_take(tmp_path, capsys):
     suite.write_text(TINY + "[limits]\nseconds = 60\n")
     code, out, _ = call("run", suite, "--out", tmp_path / "out", "--jobs", 1, "--dry-run", capsys=capsys)
     assert code == 0
-    assert "plan: 6 cells to compute (0 are stored), 2 blocks, 1 training, retention of 0 draws" in out
+    assert "plan: 6 cells to compute (0 are stored), 2 blocks, 1 training\n" in out
     assert "forecast: not known yet: nothing was measured here of " in out
     assert "at most 2 minutes, by [limits]" in out
     assert not (tmp_path / "out").exists()

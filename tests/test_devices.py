@@ -12,7 +12,7 @@ import torch
 
 from tests.test_cli import TINY, call
 from tests.test_every_combination import FIELDS
-from tests.test_matrix import assert_same
+from tests.test_run import assert_same
 from tests.toy import toy
 from xai_bench import devices, forecast, registry, run
 from xai_bench.errors import InputError

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from tests.networks import CLASSES, D, attributions, draw, network, problem
-from tests.test_matrix import assert_same
+from tests.test_run import assert_same
 from tests.toy import toy
 from xai_bench import registry, run
 from xai_bench.datasets.base import GroundTruth, Window
@@ -184,7 +184,7 @@ def test_every_hidden_pixel_is_hidden(a_draw):
 
 def test_another_order_computes_nothing(tiny, tmp_path, monkeypatch):
     first = run(tiny, out=tmp_path)
-    for name in ("_store_block", "_store_retention"):
+    for name in ("_store_block", "_store_followup"):
         monkeypatch.setattr(loop.Loop, name, lambda *_: pytest.fail("it was computed again"))
     turned = {key: [dict(reversed(entry.items())) for entry in reversed(tiny[key])]
               for key in ("datasets", "models", "explainers")}  # fmt: skip

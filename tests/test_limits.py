@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.test_matrix import assert_same
+from tests.test_run import assert_same
 from xai_bench import read, run
 from xai_bench.running.process import limits_memory
 from xai_bench.suites import plan, reading

@@ -113,7 +113,7 @@ def test_it_is_computed_once_kept_and_extended(results, tmp_path, monkeypatch):
     part = run({**SUITE, "sanity": {**SUITE["sanity"], "explainers": ["saliency"]}}, out=tmp_path)
     assert set(followed(part)["explainer"]) == {"saliency"}
     pd.testing.assert_frame_equal(followed(run(SUITE, out=tmp_path)), followed(results), check_exact=True)
-    monkeypatch.setattr(loop.Loop, "_store_sanity", lambda *_: pytest.fail("it was computed again"))
+    monkeypatch.setattr(loop.Loop, "_store_followup", lambda *_: pytest.fail("it was computed again"))
     run(SUITE, out=tmp_path)
 
 

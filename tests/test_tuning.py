@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import TINY_NET
-from tests.test_matrix import assert_same
+from tests.test_run import assert_same
 from tests.toy import toy
 from xai_bench import Problem, fit_many, read, registry, run, write_report
 from xai_bench.errors import InputError

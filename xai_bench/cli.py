@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -116,6 +117,7 @@ def run(
         ),
     ] = None,
     datasets: Annotated[str | None, typer.Option(metavar="A,B", help="Run these datasets of the suite only.")] = None,
+    models: Annotated[str | None, typer.Option(metavar="A,B", help="Run these models of the suite only.")] = None,
     explainers: Annotated[
         str | None, typer.Option(metavar="A,B", help="Run these explainers of the suite only.")
     ] = None,
@@ -140,27 +142,30 @@ def run(
     2: bad input.
     """
     from xai_bench.report import in_short, write_report
-    from xai_bench.running import run as running
+    from xai_bench.running.request import Request
+    from xai_bench.running.run import compute, foresee
 
     _load(plugin)
-    asked: dict[str, Any] = {
-        "out": out,
-        "jobs": _cores() if jobs is None else jobs,
-        "data_seeds": data_seeds,
-        "datasets": _names(datasets),
-        "explainers": _names(explainers),
-        "fresh": fresh,
-        "device": device,
-        "known": known or [],
-    }
+    request = Request(
+        suite,
+        out=out,
+        jobs=_cores() if jobs is None else jobs,
+        data_seeds=data_seeds,
+        datasets=_names(datasets),
+        models=_names(models),
+        explainers=_names(explainers),
+        fresh=fresh,
+        device=device,
+        known=known or [],
+    )
     if dry_run:
-        foreseen = running.forecast(suite, **asked)
+        foreseen = foresee(request)
         typer.echo(f"plan: {foreseen.plan()}\nforecast: {foreseen.text()}")
         return
     _writable(out)
     with _Display() as display:
-        results = running.run(suite, **asked, on_progress=display.update)
-    page = write_report(results, out / "reports" / results.suite["name"], asked["jobs"])
+        results = compute(replace(request, on_progress=display.update))
+    page = write_report(results, out / "reports" / results.suite["name"], request.jobs or 1)
     code = _summary(results, display.last)
     for question, answer in in_short(results):
         typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))
@@ -230,11 +235,11 @@ class _Display:
             self._foreseen = True
             if progress.forecast is not None and progress.forecast.unknown:
                 self._say(f"forecast: about {duration(progress.remaining)} more, by what was measured so far")
-        # A draw whose retention is judged weighs as much as a cell: the bar moves until the end.
+        # A follow-up weighs as much as a cell: the bar moves until the end.
         self._bar.update(
             self._task,
-            total=progress.total + progress.to_retain,
-            completed=progress.finished + progress.retained,
+            total=progress.total + progress.followups,
+            completed=progress.finished + progress.followed,
             description=progress.last,
             left=f"{'' if known else 'at least '}{duration(progress.remaining)} left" if progress.remaining else "",
         )
@@ -256,7 +261,7 @@ def _summary(results: Results, progress: Progress | None) -> int:
         f"{r['dataset']}, {r['model'] or 'no model'}, {r['explainer']}, data seed {r['data_seed']}: {r['reason']}"
         for r in results.failed.query("status == 'failed'").to_dict("records")
     ]
-    failures += progress.retention_failures if progress else []
+    failures += progress.followup_failures if progress else []
     for line in failures[:20]:
         typer.echo(f"failed: {line}", err=True)
     if len(failures) > 20:

@@ -62,6 +62,9 @@ TAKEN = (
 )
 """What ``Store.take`` copies of the cells in ``wanted``."""
 
+FOLLOWED = {"retention": ("retained", "retention"), "sanity": ("randomised", "sanity")}
+"""Follow-up to the table, and its column of keys, that say which cells it is stored of."""
+
 
 class Store:
     """Open (and create) the SQLite file of a run; use it as a context manager.
@@ -152,32 +155,26 @@ class Store:
                 self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row_)
                 self._measure(cell.key, cell.measurements)
 
-    def add_retention(
-        self,
-        retention: str,
-        judge: str,
-        measurements: Mapping[str, Iterable[Measurement]],
-        judgements: Mapping[str, tuple[float, float]],
+    def add_followup(
+        self, name: str, key: str, metrics: str, measurements: Mapping[str, Iterable[Measurement]]
     ) -> None:
-        """Store the retention of the cells of one draw under its key, and what the judge reached on every mask."""
+        """Store what a follow-up measured of cells, in place of all their metrics that begin with ``metrics``.
+
+        ``key``: what the numbers depend on; "" for what failed, which counts as not followed.
+        """
+        table, column = FOLLOWED[name]
+        with self._db:
+            for cell, values in measurements.items():
+                query = "DELETE FROM measurements WHERE cell = ? AND substr(metric, 1, ?) = ?"
+                self._db.execute(query, (cell, len(metrics), metrics))
+                self._measure(cell, values)
+                self._db.execute(f"INSERT OR REPLACE INTO {table} (cell, {column}) VALUES (?, ?)", (cell, key))
+
+    def add_judgements(self, judge: str, judgements: Mapping[str, tuple[float, float]]) -> None:
+        """Store the (score, standard error) that one judge on one draw reached on every mask."""
         with self._db:
             rows = [(judge, mask, value, error) for mask, (value, error) in judgements.items()]
             self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?)", rows)
-            for cell, values in measurements.items():
-                self._db.execute("DELETE FROM measurements WHERE cell = ? AND metric LIKE 'retention%'", (cell,))
-                self._measure(cell, values)
-                self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (cell, retention))
-
-    def add_sanity(self, sanity: str, found: Mapping[str, Iterable[Measurement] | str]) -> None:
-        """Store what became of relevances as layers were initialised anew, under its key; a reason under none."""
-        with self._db:
-            for cell, values in found.items():
-                self._db.execute("DELETE FROM measurements WHERE cell = ? AND metric LIKE 'sanity%'", (cell,))
-                if isinstance(values, str):
-                    self._measure(cell, [Measurement("sanity_top", None, 1, values)])
-                else:
-                    self._measure(cell, values)
-                    self._db.execute("INSERT OR REPLACE INTO randomised VALUES (?, ?)", (cell, sanity))
 
     def add_scores(self, draw: DrawRecord, scores: Mapping[str, Iterable[Measurement]]) -> None:
         """Store further scores of cells of one draw."""
@@ -283,13 +280,10 @@ class Store:
         rows = self._db.execute("SELECT mask, value, error FROM judgements WHERE judge = ?", (judge,))
         return {mask: (value, error) for mask, value, error in rows}
 
-    def retained(self, retention: str) -> set[str]:
-        """Keys of the cells whose retention is known under this key."""
-        return {row[0] for row in self._db.execute("SELECT cell FROM retained WHERE retention = ?", (retention,))}
-
-    def randomised(self, sanity: str) -> set[str]:
-        """Keys of the cells whose relevance was followed under this key."""
-        return {row[0] for row in self._db.execute("SELECT cell FROM randomised WHERE sanity = ?", (sanity,))}
+    def followed(self, name: str, key: str) -> set[str]:
+        """Keys of the cells whose follow-up of that name is stored under a key."""
+        table, column = FOLLOWED[name]
+        return {row[0] for row in self._db.execute(f"SELECT cell FROM {table} WHERE {column} = ?", (key,))}
 
     def results(self) -> Results:
         """All that is stored for the current plan."""

@@ -1,9 +1,9 @@
-"""What a worker computes: one block of cells, or the retention of one draw. No store, no shared disk."""
+"""What a worker computes of one block: load, fit, explain, score. No store, no shared disk."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,8 @@ from xai_bench.running.process import (
     warm_up,
     warm_up_training,
 )
-from xai_bench.scoring import recovery, retention, sanity
-from xai_bench.suites.plan import Block, Cell, Draw
-from xai_bench.suites.suite import Retention
+from xai_bench.scoring import recovery
+from xai_bench.suites.plan import Block, Cell
 from xai_bench.workers import Started
 
 
@@ -167,62 +166,3 @@ def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
         return CellResult(cell.key, "done")
     scores = recovery.of_random(truth, block.draw.key, block.rankings, recovery.metrics())
     return CellResult(cell.key, "done", measurements=scores)
-
-
-@dataclass(frozen=True)
-class RetentionTask:
-    """The rankings of one draw that are to be judged, and the networks they are masked on.
-
-    ``models``: key to (architecture, weights). ``known``: masks that the judge has scored before. ``device``: where
-    judges are trained and masks are scored.
-    """
-
-    key: str
-    judge: str
-    draw: Draw
-    settings: Retention
-    ranked: tuple[retention.Ranked, ...]
-    models: Mapping[str, tuple[Architecture, bytes]]
-    known: Mapping[str, tuple[float, float]]
-    device: str = "cpu"
-
-
-def run_retention(task: RetentionTask) -> Iterator[retention.Judged]:
-    """Judge every ranking of one draw; yields one thing."""
-    data = load(task.draw)
-    models = {key: from_weights(architecture, data, w, task.device) for key, (architecture, w) in task.models.items()}
-    yield retention.judge(data, task.draw, task.settings, task.ranked, models, task.known, task.device)
-
-
-SanityFound = dict[str, tuple[Measurement, ...] | str]
-
-
-@dataclass(frozen=True)
-class SanityTask:
-    """The relevances of one network that are to be followed while its layers are initialised anew.
-
-    ``block`` holds the cells in question; ``relevances``: cell key to (d,) relevances in canonical order.
-    """
-
-    block: Block
-    weights: bytes
-    relevances: Mapping[str, NDArray]
-
-
-def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
-    """Cell key to its measurements, or to the reason why there are none; yields one thing."""
-    assert task.block.model is not None
-    architecture: Architecture = task.block.model.component
-    data = load(task.block.draw)
-    device = task.block.device
-    model = from_weights(architecture, data, task.weights, device)
-    found: SanityFound = {}
-    for cell in task.block.cells:
-        assert cell.explainer is not None
-        original, seed = data.shuffled(task.relevances[cell.key]), stream_seed("explainer", cell.key)
-        problem = problem_of(data, model, device, task.block.memory)
-        try:
-            found[cell.key] = sanity.curves(cell.explainer, architecture, problem, original, task.block.model_key, seed)
-        except Exception as error:
-            found[cell.key] = reason_of(error)
-    yield found

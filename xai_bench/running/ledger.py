@@ -1,39 +1,56 @@
-"""How long a run will take: from what was measured in the same store, never from a guess.
+"""All accounts of time: what every kind of work took, what a run has spent, and how long the rest will take.
 
-The model is as cheap as it can be. A kind of work takes the median of what it took on the same dataset; where it was
-not measured there, what a power of the number of inputs says that was fitted to the others (what the harness adds to a
-block: that of the nearest number of inputs); for an explainer on another network, what it took on any. No explanation
-takes longer than the suite's limit. What was never measured is named, not guessed.
+A forecast comes from what was measured in the same store, never from a guess. The cost of a kind of work is the median
+of what it took on the same dataset. Where it was not measured there, it comes from the other datasets, by a power of
+the number of inputs that is fitted to them (the overhead of a block: from the dataset with the nearest number of
+inputs). An explainer that was not measured on a network costs what it took on any network. No explanation takes longer
+than the limit of the suite. Work of which nothing was measured is named as unknown.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import linear_regression, mean, median
 from typing import NamedTuple
 
+from xai_bench.results.records import CellResult, DrawRecord, ModelRecord
+from xai_bench.results.store import Store
 from xai_bench.suites.plan import Block
 
-TRAINING, RETENTION, SANITY, REST = "training", "retention", "sanity", "rest"
-EXPLAINING = "explaining"
-"""Kinds of work; ``explaining`` stands for all explainers, by whose label a piece of work is named. ``rest``: starting
-a worker, loading, warming up, controls and scores of a block."""
+TRAINING, EXPLAINING, REST = "training", "explaining", "rest"
+"""Kinds of work; every follow-up is a further one, by its name. ``rest``: starting a worker, loading, warming up,
+controls and scores of a block."""
 
 
 class Work(NamedTuple):
-    """A kind of work: what (the label of an explainer, ``training`` ...), on which network and dataset, by label."""
+    """One kind of work on one network and dataset, by label ("" where there is none).
 
-    what: str
+    ``explainer``: the label of the explainer, if the kind is ``explaining``.
+    """
+
+    kind: str
     model: str
     dataset: str
+    explainer: str = ""
 
-    @property
-    def kind(self) -> str:
-        """One of the kinds beside explainers, or ``explaining``."""
-        return self.what if self.what in (TRAINING, RETENTION, SANITY, REST) else EXPLAINING
+    @classmethod
+    def on(cls, kind: str, block: Block, explainer: str = "") -> Work:
+        """Work of a block."""
+        return cls(kind, block.model_label, block.draw.dataset.label, explainer)
+
+    def __str__(self) -> str:
+        return self.explainer or (f"{self.kind} of {self.model}" if self.kind == TRAINING else self.kind)
+
+
+class FollowUpCount(NamedTuple):
+    """How many tasks of one follow-up there are: one for every draw, network or suite (``scope``)."""
+
+    name: str
+    scope: str
+    tasks: int
 
 
 @dataclass(frozen=True)
@@ -43,18 +60,19 @@ class Forecast:
     Attributes
     ----------
     cells, settled : cells to compute, and cells of the suite that are stored
-    blocks, trainings, retentions : blocks to compute, networks to train, draws whose retention is to be judged
-    jobs : how many work at the same time
+    blocks, trainings : blocks to compute, and networks to train
+    followups : tasks of every follow-up that the suite asks for
+    jobs : how many workers there are
     seconds : wall seconds of the work whose cost is known
-    unknown : what nothing was measured of
-    bound : wall seconds that explaining takes at the most by the suite's limit; None without one
+    unknown : kinds of work whose cost is not known yet
+    bound : wall seconds that explaining takes at most, by the limit of the suite; None without one
     """
 
     cells: int
     settled: int
     blocks: int
     trainings: int
-    retentions: int
+    followups: tuple[FollowUpCount, ...]
     jobs: int
     seconds: float
     unknown: tuple[str, ...]
@@ -66,7 +84,7 @@ class Forecast:
             f"{_plural(self.cells, 'cell')} to compute ({self.settled:,} are stored)",
             _plural(self.blocks, "block"),
             _plural(self.trainings, "training"),
-            f"retention of {_plural(self.retentions, 'draw')}",
+            *(f"{name} of {_plural(tasks, scope)}" for name, scope, tasks in self.followups),
         ]
         return ", ".join(counts)
 
@@ -94,7 +112,7 @@ def duration(seconds: float) -> str:
 
 
 class Measured:
-    """Seconds that every kind of work took. ``inputs``: dataset to its number of inputs, where it is known."""
+    """Seconds that every kind of work took. ``inputs``: dataset to its number of inputs, where that is known."""
 
     def __init__(self) -> None:
         self.inputs: dict[str, int] = {}
@@ -106,11 +124,12 @@ class Measured:
         self._known.clear()
 
     def summary(self) -> list[tuple[str, str, str, float]]:
-        """Work and median seconds of what no cell and no network records: retention, sanity, the rest of the blocks."""
-        return [(*work, median(v)) for work, v in self._seconds.items() if work.what in (RETENTION, SANITY, REST)]
+        """(kind, model, dataset, median seconds) of what no cell and no network records: follow-ups, and the rest."""
+        recorded = (TRAINING, EXPLAINING)
+        return [(*work[:3], median(v)) for work, v in self._seconds.items() if work.kind not in recorded]
 
     def seconds(self, work: Work) -> float | None:
-        """What one piece of this work is expected to take; None if nothing is known."""
+        """What one piece of this work is expected to take; None if its cost is not known."""
         if work not in self._known:
             self._known[work] = self._expected(work)
         return self._known[work]
@@ -119,14 +138,15 @@ class Measured:
         if work in self._seconds:
             return median(self._seconds[work])
         d = self.inputs.get(work.dataset, 0)
-        same = [(w, median(values)) for w, values in self._seconds.items() if w.what == work.what]
-        # What is not supported on one dataset takes no time there, which says nothing of the others.
+        alike = [w for w in self._seconds if (w.kind, w.explainer) == (work.kind, work.explainer)]
+        same = [(w, median(self._seconds[w])) for w in alike]
+        # A method that is not supported on one dataset takes no time there; that says nothing of the others.
         same = [pair for pair in same if pair[1] > 0] or same
         for seen in ([pair for pair in same if pair[0].model == work.model], same):
             if not seen:
                 continue
             sizes = [(self.inputs[w.dataset], seconds) for w, seconds in seen if self.inputs.get(w.dataset)]
-            if d and sizes and work.what == REST:  # mostly starting and loading, whatever the number of inputs
+            if d and sizes and work.kind == REST:  # mostly starting and loading, whatever the number of inputs
                 return min(sizes, key=lambda one: abs(math.log(one[0] / d)))[1]
             if d and sizes:
                 return at_size(d, sizes)
@@ -147,30 +167,115 @@ def at_size(d: int, measured: Collection[tuple[int, float]]) -> float:
     return math.exp(mean(y) + power * (near - mean(x)) + (math.log(d) - near))
 
 
+class Ledger:
+    """The accounts of one run.
+
+    Attributes
+    ----------
+    measured : seconds that every kind of work took, before and in this run
+    left : how often every kind of work is still to be done
+    spent : wall seconds of all workers together, by kind of work
+    """
+
+    def __init__(self, measured: Measured, left: Mapping[Work, int], limit: float | None = None) -> None:
+        """``limit``: seconds that one explanation takes at most."""
+        self.measured, self.limit = measured, limit
+        self.left = Counter(left)
+        self.spent: defaultdict[str, float] = defaultdict(float)
+
+    def count(self, kind: str) -> int:
+        """Pieces of one kind of work that are left."""
+        return sum(number for work, number in self.left.items() if work.kind == kind)
+
+    def remaining(self, jobs: int) -> tuple[float, tuple[str, ...]]:
+        """As the function ``remaining``, of what is left."""
+        return remaining(self.left, self.measured, jobs, self.limit)
+
+    def bound(self, jobs: int) -> float | None:
+        """Wall seconds that explaining takes at most, by the limit; None without one."""
+        return None if self.limit is None else self.count(EXPLAINING) * self.limit / jobs
+
+    def charge(self, work: Work, seconds: float) -> None:
+        """Enter what one piece of work took."""
+        self.measured.add(work, seconds)
+        self.spent[work.kind] += seconds
+
+    def settle(self, work: Work) -> None:
+        """One piece of work is no longer to be done."""
+        self.left[work] -= 1
+
+    def enter_cells(
+        self, block: Block, cells: Iterable[CellResult], draw: DrawRecord | None, model: ModelRecord | None
+    ) -> None:
+        """Enter the cells of a block that have a result, and its training."""
+        if draw is not None:
+            self.measured.inputs[block.draw.dataset.label] = draw.content["d"]
+        if model is not None:
+            self.charge(Work.on(TRAINING, block), model.content["train_wall"])
+            self.settle(Work.on(TRAINING, block))
+        labels = {cell.key: cell.label for cell in block.cells if cell.explainer is not None}
+        for cell in cells:
+            if cell.key in labels:
+                work = Work.on(EXPLAINING, block, labels[cell.key])
+                self.settle(work)
+                if cell.status != "failed":
+                    self.charge(work, _explained(cell))
+
+    def enter_rest(self, block: Block, took: float, cells: Iterable[CellResult], model: ModelRecord | None) -> None:
+        """Enter what a whole block took beside its training and its explanations."""
+        trained = 0.0 if model is None else model.content["train_wall"]
+        self.charge(Work.on(REST, block), max(took - trained - sum(map(_explained, cells)), 0.0))
+
+
+def _explained(cell: CellResult) -> float:
+    return cell.costs.setup_wall + cell.costs.explain_wall
+
+
+def recorded(store: Store, planned: Sequence[Block]) -> Measured:
+    """What everything of a plan took that is stored."""
+    measured = Measured()
+    explained, trained = store.explain_seconds(), store.train_seconds()
+    for block in planned:
+        dataset = block.draw.dataset.label
+        if dataset not in measured.inputs:
+            content = store.draw_content(block.draw.key)
+            d = content["d"] if content else getattr(block.draw.dataset.component, "d", None)
+            if d is not None:
+                measured.inputs[dataset] = d
+        if block.model_key in trained:
+            measured.add(Work.on(TRAINING, block), trained[block.model_key])
+        for cell in block.cells:
+            if cell.explainer is not None and cell.key in explained:
+                measured.add(Work.on(EXPLAINING, block, cell.label), explained[cell.key])
+    for record in store.provenance():
+        for kind, model, dataset, seconds in record.get("seconds", []):
+            measured.add(Work(kind, model, dataset), seconds)
+    return measured
+
+
 def work_of(todo: Iterable[Block], trained: Collection[str]) -> Counter[Work]:
     """How often each kind of work is to be done; ``trained``: keys of the networks that are stored."""
     work: Counter[Work] = Counter()
     for block in todo:
-        dataset, model = block.draw.dataset.label, block.model_label
-        work[Work(REST, model, dataset)] += 1
-        work[Work(TRAINING, model, dataset)] += bool(block.model) and block.model_key not in trained
-        work.update(Work(cell.label, model, dataset) for cell in block.cells if cell.explainer is not None)
+        work[Work.on(REST, block)] += 1
+        work[Work.on(TRAINING, block)] += bool(block.model) and block.model_key not in trained
+        work.update(Work.on(EXPLAINING, block, cell.label) for cell in block.cells if cell.explainer is not None)
     return +work
 
 
 def remaining(
-    work: Counter[Work], measured: Measured, jobs: int, limit: float | None = None
+    left: Mapping[Work, int], measured: Measured, jobs: int, limit: float | None = None
 ) -> tuple[float, tuple[str, ...]]:
-    """Wall seconds of the work whose cost is known, and the names of what is not known.
+    """Wall seconds of the work whose cost is known, and the names of the kinds whose cost is not known.
 
-    ``limit``: seconds that one explanation takes at the most.
+    ``limit``: seconds that one explanation takes at most.
     """
     total = 0.0
     unknown: dict[str, None] = {}
-    for kind, count in work.items():
-        seconds = measured.seconds(kind) if count > 0 else 0.0
+    for work, count in left.items():
+        seconds = measured.seconds(work) if count > 0 else 0.0
         if seconds is not None:
-            total += count * (seconds if limit is None or kind.kind != EXPLAINING else min(seconds, limit))
-        elif kind.what != REST:
-            unknown[f"{kind.what} of {kind.model}" if kind.what == TRAINING else kind.what] = None
+            total += count * (seconds if limit is None or work.kind != EXPLAINING else min(seconds, limit))
+        elif work.kind != REST:
+            unknown[str(work)] = None
     return total / jobs, tuple(unknown)

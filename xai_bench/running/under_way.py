@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from xai_bench.results.records import CellResult
-from xai_bench.running.block import (
-    Prepared,
-    RetentionTask,
-    SanityFound,
-    SanityTask,
-)
-from xai_bench.running.ledger import (
-    Forecast,
-)
-from xai_bench.scoring import retention
-from xai_bench.suites import plan
+from xai_bench.running.agenda import Due
+from xai_bench.running.block import Prepared
+from xai_bench.running.ledger import Forecast
+from xai_bench.suites.plan import Block, Cell
 from xai_bench.workers import Started
 
 
 @dataclass
 class Progress:
-    """How far a run is; given to ``on_progress`` after every block."""
+    """How far a run is; given to ``on_progress`` after every block and every follow-up."""
 
     total: int
     """Cells to compute in this run."""
@@ -29,29 +23,32 @@ class Progress:
     unsupported: int = 0
     failed: int = 0
     timed_out: int = 0
-    retained: int = 0
-    """Draws whose retention is judged."""
-    to_retain: int = 0
+    followups: int = 0
+    """Follow-ups of this run, such as the retention of one draw."""
+    followed: int = 0
+    """Follow-ups that have come to an end."""
     notices: list[str] = field(default_factory=list)
-    retention_failures: list[str] = field(default_factory=list)
+    followup_failures: list[str] = field(default_factory=list)
+    """What failed as a whole, and why, one line each."""
     last: str = ""
     forecast: Forecast | None = None
-    """Of the whole run, by what was known before it."""
+    """Of the whole run, made before it began."""
     remaining: float = 0.0
-    """Wall seconds that the rest takes, as far as it is known."""
+    """Wall seconds that the remaining work takes, as far as its cost is known."""
     unknown: tuple[str, ...] = ()
-    """What of the rest nothing was measured of."""
+    """Kinds of work whose cost is not known yet."""
 
     @property
     def finished(self) -> int:
+        """Cells that have a result."""
         return self.done + self.unsupported + self.failed + self.timed_out
 
 
 @dataclass
 class OpenBlock:
-    """A block under way, and what has come of it."""
+    """A block under way, and what has come of it. ``begun``: by the monotonic clock, seconds."""
 
-    block: plan.Block
+    block: Block
     begun: float
     prepared: Prepared | None = None
     cells: list[CellResult] = field(default_factory=list)
@@ -59,6 +56,7 @@ class OpenBlock:
     """Key of the cell that is being explained."""
 
     def take(self, content: Prepared | Started | CellResult) -> None:
+        """Keep what the worker has sent."""
         if isinstance(content, Prepared):
             self.prepared = content
         elif isinstance(content, Started):
@@ -67,31 +65,21 @@ class OpenBlock:
             self.cells.append(content)
             self.running = None
 
-    def rest(self) -> tuple[plan.Cell, ...]:
+    def rest(self) -> tuple[Cell, ...]:
         """The cells without a result."""
         known = {cell.key for cell in self.cells}
         return tuple(cell for cell in self.block.cells if cell.key not in known)
 
 
 @dataclass
-class OpenRetention:
-    """The retention of one draw under way."""
+class OpenFollowUp:
+    """The task of a follow-up under way, and what it has yielded. ``begun``: by the monotonic clock, seconds."""
 
-    task: RetentionTask
+    due: Due
     begun: float
-    judged: retention.Judged | None = None
+    results: list[Any] = field(default_factory=list)
 
-    def take(self, content: retention.Judged) -> None:
-        self.judged = content
-
-
-@dataclass
-class OpenSanity:
-    """The sanity of one network's relevances under way."""
-
-    task: SanityTask
-    begun: float
-    found: SanityFound | None = None
-
-    def take(self, content: SanityFound) -> None:
-        self.found = content
+    def take(self, content: Any) -> None:
+        """Keep what the worker has sent."""
+        if not isinstance(content, Started):
+            self.results.append(content)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from xai_bench import forecast, read, run
-from xai_bench.running.ledger import Forecast, Measured, Work, at_size, duration, remaining
+from xai_bench.running.ledger import FollowUpCount, Forecast, Measured, Work, at_size, duration, remaining
+
+
+def explaining(explainer, model, dataset):
+    return Work("explaining", model, dataset, explainer)
 
 
 def test_nothing_known_is_said_and_nothing_is_written(tiny, tmp_path):
     found = forecast({**tiny, "limits": {"seconds": 30}}, out=tmp_path, jobs=2)
     assert found.cells == 52
-    assert (found.settled, found.blocks, found.trainings, found.retentions) == (0, 12, 8, 4)
+    assert (found.settled, found.blocks, found.trainings) == (0, 12, 8)
+    assert found.followups == (("retention", "draw", 4),)
     explained = 2 * 2 * (2 * 3 + 1)
     assert found.bound == explained * 30 / 2
     assert found.seconds == 0
@@ -26,7 +31,8 @@ def test_the_stored_costs_are_the_forecast(tiny, tmp_path):
     assert seen[0][1]
     assert not seen[-1][1]
     found = forecast(tiny, out=tmp_path)
-    assert (found.cells, found.settled, found.trainings, found.retentions) == (26, 26, 4, 2)
+    assert (found.cells, found.settled, found.trainings) == (26, 26, 4)
+    assert found.followups == (("retention", "draw", 2),)
     assert found.unknown == ()
     cells = results.cells
     explained = (cells["setup_wall"] + cells["explain_wall"]).sum()
@@ -70,9 +76,13 @@ def test_a_power_counts_as_far_as_it_was_measured():
 def test_no_explanation_takes_longer_than_the_limit():
     measured = Measured()
     measured.inputs = {"small": 2, "large": 2048}
-    measured.add(Work("lassonet", "", "small"), 12.0)
+    measured.add(explaining("lassonet", "", "small"), 12.0)
     measured.add(Work("training", "mlp", "small"), 12.0)
-    work = {Work("lassonet", "", "small"): 1, Work("lassonet", "", "large"): 10, Work("training", "mlp", "large"): 1}
+    work = {
+        explaining("lassonet", "", "small"): 1,
+        explaining("lassonet", "", "large"): 10,
+        Work("training", "mlp", "large"): 1,
+    }
     trained = 12.0 * 1024
     assert remaining(work, measured, 1) == (pytest.approx(12.0 * (1 + 10 * 1024) + trained), ())
     assert remaining(work, measured, 2, limit=60.0) == (pytest.approx((12.0 + 10 * 60.0 + trained) / 2), ())
@@ -101,25 +111,31 @@ def test_what_the_harness_adds_does_not_grow_with_the_inputs():
 def test_what_is_not_supported_says_nothing_of_other_datasets():
     measured = Measured()
     measured.inputs = {"small": 10, "large": 100, "huge": 1000}
-    measured.add(Work("shapley", "mlp", "huge"), 0.0)
-    assert measured.seconds(Work("shapley", "mlp", "large")) == pytest.approx(0.0, abs=1e-5)
-    measured.add(Work("shapley", "mlp", "small"), 3.0)
-    assert measured.seconds(Work("shapley", "mlp", "large")) == pytest.approx(30.0)
-    assert measured.seconds(Work("shapley", "mlp", "huge")) == 0.0
+    measured.add(explaining("shapley", "mlp", "huge"), 0.0)
+    assert measured.seconds(explaining("shapley", "mlp", "large")) == pytest.approx(0.0, abs=1e-5)
+    measured.add(explaining("shapley", "mlp", "small"), 3.0)
+    assert measured.seconds(explaining("shapley", "mlp", "large")) == pytest.approx(30.0)
+    assert measured.seconds(explaining("shapley", "mlp", "huge")) == 0.0
 
 
 def test_other_datasets_and_networks_count_by_the_number_of_inputs():
     measured = Measured()
     measured.inputs = {"small": 10, "large": 100, "huge": 1000}
     for seconds in (1.0, 2.0, 9.0):
-        measured.add(Work("lrp", "mlp", "small"), seconds)
-    measured.add(Work("lrp", "mlp", "large"), 40.0)
-    assert measured.seconds(Work("lrp", "mlp", "small")) == 2.0
-    assert measured.seconds(Work("lrp", "mlp", "huge")) == pytest.approx(40 * 20), "20 times at 10 times the inputs"
-    assert measured.seconds(Work("lrp", "spectral_mlp", "small")) == pytest.approx(2.0)
-    assert measured.seconds(Work("lrp", "mlp", "unseen")) == 21.0
-    assert measured.seconds(Work("lime", "mlp", "small")) is None
-    work = {Work("lrp", "mlp", "small"): 3, Work("lime", "mlp", "small"): 1, Work("training", "mlp", "small"): 1}
+        measured.add(explaining("lrp", "mlp", "small"), seconds)
+    measured.add(explaining("lrp", "mlp", "large"), 40.0)
+    assert measured.seconds(explaining("lrp", "mlp", "small")) == 2.0
+    assert measured.seconds(explaining("lrp", "mlp", "huge")) == pytest.approx(40 * 20), (
+        "20 times at 10 times the inputs"
+    )
+    assert measured.seconds(explaining("lrp", "spectral_mlp", "small")) == pytest.approx(2.0)
+    assert measured.seconds(explaining("lrp", "mlp", "unseen")) == 21.0
+    assert measured.seconds(explaining("lime", "mlp", "small")) is None
+    work = {
+        explaining("lrp", "mlp", "small"): 3,
+        explaining("lime", "mlp", "small"): 1,
+        Work("training", "mlp", "small"): 1,
+    }
     assert remaining(work, measured, 2) == (3.0, ("lime", "training of mlp"))
 
 
@@ -130,7 +146,7 @@ def test_durations_in_words():
 
 
 def test_words_of_a_forecast():
-    partly = Forecast(5, 0, 1, 1, 0, 2, 60.0, ("a", "b", "c", "d", "e"), None)
+    partly = Forecast(5, 0, 1, 1, (FollowUpCount("sanity", "network", 1),), 2, 60.0, ("a", "b", "c", "d", "e"), None)
     known = "; the rest takes about 60 seconds on 2 workers"
     assert partly.text() == f"not known yet: nothing was measured here of a, b, c, d and 1 more{known}"
-    assert partly.plan() == "5 cells to compute (0 are stored), 1 block, 1 training, retention of 0 draws"
+    assert partly.plan() == "5 cells to compute (0 are stored), 1 block, 1 training, sanity of 1 network"

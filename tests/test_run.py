@@ -11,6 +11,7 @@ from xai_bench.errors import InputError
 from xai_bench.results.records import Costs
 from xai_bench.results.store import Store
 from xai_bench.running import loop
+from xai_bench.running.followups.retention import RetentionTask
 
 COSTS = [*Costs.__annotations__, "train_cpu", "train_wall"]
 NAMES = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
@@ -102,7 +103,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(reference, tiny, tm
 def test_a_second_run_computes_nothing(tiny, tmp_path, monkeypatch):
     first = run(tiny, out=tmp_path)
     monkeypatch.setattr(loop.Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
-    monkeypatch.setattr(loop.Loop, "_store_retention", lambda *_: pytest.fail("retention was judged again"))
+    monkeypatch.setattr(loop.Loop, "_store_followup", lambda *_: pytest.fail("a follow-up was computed again"))
     again = run(tiny, out=tmp_path)
     assert_same(first, again)
     pd.testing.assert_frame_equal(first.cells, again.cells)
@@ -122,10 +123,11 @@ def test_parts_that_were_run_elsewhere_are_taken_and_not_computed(reference, tin
     for name in names:
         run(tiny, out=tmp_path / name, datasets=[name])
     nothing = forecast(tiny, out=tmp_path / "whole", known=parts)
-    assert (nothing.cells, nothing.trainings, nothing.retentions) == (0, 0, 0)
+    assert (nothing.cells, nothing.trainings) == (0, 0)
+    assert nothing.followups == (("retention", "draw", 0),)
     assert not (tmp_path / "whole").exists()
     monkeypatch.setattr(loop.Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
-    monkeypatch.setattr(loop.Loop, "_store_retention", lambda *_: pytest.fail("retention was judged again"))
+    monkeypatch.setattr(loop.Loop, "_store_followup", lambda *_: pytest.fail("a follow-up was computed again"))
     whole = run(tiny, out=tmp_path / "whole", known=parts)
     assert_same(reference, whole)
     assert whole.draws == reference.draws
@@ -255,9 +257,9 @@ def test_retention_that_fails_is_a_reason_and_judged_again(reference, tiny, tmp_
     def broken(_task):
         raise MemoryError("too much")
 
-    monkeypatch.setattr(loop, "run_retention", broken)
+    monkeypatch.setattr(RetentionTask, "run", broken)
     seen = []
-    failed = run(tiny, out=tmp_path, on_progress=lambda p: seen.append(list(p.retention_failures)))
+    failed = run(tiny, out=tmp_path, on_progress=lambda p: seen.append(list(p.followup_failures)))
     areas = failed.measurements[failed.measurements["metric"] == "retention_retrained_area"]
     assert areas["reason"].str.contains("MemoryError: too much").all()
     assert len(seen[-1]) == 4  # two datasets, two data seeds

@@ -1,0 +1,130 @@
+"""Retention as a follow-up: when all relevances of a draw are stored, every distinct mask is judged once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from xai_bench.component import canonical_json, sha256
+from xai_bench.models.base import Architecture
+from xai_bench.results.store import Store
+from xai_bench.running import block as computed
+from xai_bench.running.describe import load
+from xai_bench.running.followups.base import Facts, FollowUp, Rows, Scope, as_trained
+from xai_bench.scoring import retention
+from xai_bench.suites.plan import Block, Draw
+from xai_bench.suites.suite import Retention, Suite
+
+
+@dataclass(frozen=True)
+class RetentionTask:
+    """The rankings of one draw that are to be judged, and the networks they are masked on.
+
+    ``judge``: key of the judge on this draw. ``models``: key to (architecture, weights). ``known``: masks that the
+    judge has scored before. ``device``: where judges are trained and masks are scored.
+    """
+
+    key: str
+    judge: str
+    draw: Draw
+    settings: Retention
+    ranked: tuple[retention.Ranked, ...]
+    models: Mapping[str, tuple[Architecture, bytes]]
+    known: Mapping[str, tuple[float, float]]
+    device: str = "cpu"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        return tuple(ranked.cell for ranked in self.ranked)
+
+    def run(self) -> Iterator[retention.Judged]:
+        """Judge every ranking; yields one thing."""
+        data = load(self.draw)
+        models = {
+            key: computed.from_weights(architecture, data, weights, self.device)
+            for key, (architecture, weights) in self.models.items()
+        }
+        yield retention.judge(data, self.draw, self.settings, self.ranked, models, self.known, self.device)
+
+
+@dataclass(frozen=True)
+class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
+    """The retention of all rankings of one draw, as ``settings`` say."""
+
+    name: ClassVar[str] = "retention"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = "draw"
+    reason_at: ClassVar[tuple[str, int]] = ("retention_retrained_area", 0)
+
+    suite: Suite
+    settings: Retention
+
+    @classmethod
+    def of(cls, suite: Suite) -> Self | None:
+        return None if suite.retention is None else cls(suite, suite.retention)
+
+    def covers(self, blocks: Sequence[Block]) -> bool:
+        return blocks[0].draw.permutation is None
+
+    def due(self, blocks: Sequence[Block], facts: Facts) -> RetentionTask | None:
+        draw, plain = blocks[0].draw, self._plain_networks(blocks)
+        key = self.key(draw, plain.values())
+        followed, settled = facts.followed(self.name, key), facts.settled()
+        ranked: dict[str, retention.Ranked] = {}
+        for block in blocks:
+            if not self.settings.every_model_seed and block.model_seed != self.suite.model_seeds[0]:
+                continue
+            waiting = [cell for cell in block.cells if cell.key not in followed]
+            relevances = facts.relevances(cell.key for cell in waiting)
+            network = block.model_key or plain.get(block.model_seed, "")
+            if facts.weights(network) is None:
+                network = ""
+            for cell in waiting:
+                if cell.key in relevances or (cell.label == "random" and cell.key in settled):
+                    ranked[cell.key] = retention.Ranked(cell.key, relevances.get(cell.key), network)
+        if not ranked:
+            return None
+        models = _networks(blocks, {one.model_key for one in ranked.values()}, facts)
+        judge = retention.judge_key(draw, self.settings)
+        return RetentionTask(
+            key=key,
+            judge=judge,
+            draw=draw,
+            settings=self.settings,
+            ranked=tuple(ranked.values()),
+            models=models,
+            known=facts.judgements(judge),
+            device=blocks[0].device,
+        )
+
+    def key(self, draw: Draw, plain_networks: Iterable[str]) -> str:
+        """What the retention of a draw's rankings depends on. ``plain_networks``: keys of those that mask."""
+        settings = self.settings.model_dump(mode="json")
+        content = [retention.judge_key(draw, self.settings), settings, sorted(plain_networks)]
+        # Results of version 1 are stored under keys without it.
+        return sha256(canonical_json(content if self.version == 1 else [self.version, *content]))
+
+    def rows(self, task: RetentionTask, result: retention.Judged) -> Rows:
+        return result.measurements
+
+    def store(self, store: Store, task: RetentionTask, results: Sequence[retention.Judged], reason: str) -> None:
+        for judged in results:
+            store.add_judgements(task.judge, judged.judgements)
+        super().store(store, task, results, reason)
+
+    def _plain_networks(self, blocks: Sequence[Block]) -> dict[int, str]:
+        """Model seed to the key of the suite's plain network of that seed."""
+        entry = self.suite.plain_model(blocks[0].draw.dataset.label)
+        return {b.model_seed: b.model_key for b in blocks if b.model and entry and b.model.label == entry.label}
+
+
+def _networks(blocks: Sequence[Block], keys: set[str], facts: Facts) -> dict[str, tuple[Architecture, bytes]]:
+    """The trained networks of these keys."""
+    models = {block.model_key: block.model for block in blocks if block.model is not None}
+    weights = {key: facts.weights(key) for key in sorted(keys - {""})}
+    return {
+        key: (as_trained(models[key], key, facts).component, stored)
+        for key, stored in weights.items()
+        if stored is not None
+    }

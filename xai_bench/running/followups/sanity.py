@@ -1,0 +1,99 @@
+"""Sanity as a follow-up: the relevances of one network are computed again while its layers are initialised anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+from numpy.typing import NDArray
+
+from xai_bench.component import stream_seed
+from xai_bench.errors import reason_of
+from xai_bench.models.base import Architecture
+from xai_bench.running import block as computed
+from xai_bench.running.describe import load
+from xai_bench.running.followups.base import Facts, FollowUp, Rows, Scope, as_trained
+from xai_bench.scoring import sanity
+from xai_bench.suites.plan import Block
+from xai_bench.suites.suite import Sanity, Suite
+
+
+@dataclass(frozen=True)
+class SanityTask:
+    """The relevances of one network that are to be compared.
+
+    ``block`` holds the cells in question; ``relevances``: cell key to (d,) relevances in canonical order.
+    """
+
+    key: str
+    block: Block
+    weights: bytes
+    relevances: Mapping[str, NDArray]
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        return tuple(self.relevances)
+
+    def run(self) -> Iterator[Rows]:
+        """Compare the relevance of one cell after the other; a method that fails costs the others nothing."""
+        block = self.block
+        assert block.model is not None
+        architecture: Architecture = block.model.component
+        data = load(block.draw)
+        model = computed.from_weights(architecture, data, self.weights, block.device)
+        for cell in block.cells:
+            assert cell.explainer is not None
+            original, seed = data.shuffled(self.relevances[cell.key]), stream_seed("explainer", cell.key)
+            problem = computed.problem_of(data, model, block.device, block.memory)
+            try:
+                curves = sanity.curves(cell.explainer, architecture, problem, original, block.model_key, seed)
+            except Exception as error:
+                yield {cell.key: reason_of(error)}
+            else:
+                yield {cell.key: curves}
+
+
+@dataclass(frozen=True)
+class SanityFollowUp(FollowUp[SanityTask, Rows]):
+    """The sanity of the relevances of one network, in the part of the suite that ``part`` names."""
+
+    name: ClassVar[str] = "sanity"
+    version: ClassVar[int] = sanity.VERSION
+    scope: ClassVar[Scope] = "network"
+    reason_at: ClassVar[tuple[str, int]] = ("sanity_top", 1)
+
+    part: Sanity
+
+    @classmethod
+    def of(cls, suite: Suite) -> Self | None:
+        return None if suite.sanity is None else cls(suite.sanity)
+
+    def covers(self, blocks: Sequence[Block]) -> bool:
+        return any(self._covers(block) for block in blocks)
+
+    def _covers(self, block: Block) -> bool:
+        if block.model is None or block.draw.permutation is not None:
+            return False
+        return self.part.covers("datasets", block.draw.dataset.label) and self.part.covers("models", block.model.label)
+
+    def due(self, blocks: Sequence[Block], facts: Facts) -> SanityTask | None:
+        covered = [block for block in blocks if self._covers(block)]
+        block, followed = covered[0], facts.followed(self.name, sanity.key())
+        weights = facts.weights(block.model_key)
+        waiting = {
+            cell.key: cell
+            for one in covered
+            for cell in one.cells
+            if cell.explainer is not None and cell.key not in followed and self.part.covers("explainers", cell.label)
+        }
+        relevances = facts.relevances(waiting)
+        if not relevances or weights is None:
+            return None
+        assert block.model is not None
+        model = as_trained(block.model, block.model_key, facts)
+        cells = tuple(cell for cell in waiting.values() if cell.key in relevances)
+        return SanityTask(sanity.key(), replace(block, model=model, cells=cells), weights, relevances)
+
+    def rows(self, task: SanityTask, result: Rows) -> Rows:
+        return result

@@ -1,0 +1,162 @@
+"""What is asked of a run: its arguments, and what they come to once the suite is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xai_bench.errors import InputError
+from xai_bench.results.records import PlanRow
+from xai_bench.suites import plan, reading
+from xai_bench.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from xai_bench.running.under_way import Progress
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of ``run`` and ``forecast``.
+
+    Parameters
+    ----------
+    suite : a Suite, the name of a shipped one, the path of a .toml file, or the content of one as a dict
+    out : folder below which ``runs/SUITE/results.sqlite`` is kept
+    jobs : worker processes; None computes in this process. The scores are the same, bit for bit. A suite's limit of
+        time is exact with workers, which are killed; in this process it is soft (see ``workers.ThisProcess``).
+    data_seeds : use the data seeds 0 .. data_seeds-1 instead of the suite's
+    datasets, models, explainers : labels; compute nothing else. What is stored of the rest stays. Methods that use no
+        network are computed unless ``models`` are named.
+    fresh : forget the results that are stored
+    device : where networks are trained and explained: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (``cuda`` where there
+        is one). Methods of other libraries that know the CPU only, and the sparse paths, run there. A store holds the
+        results of one device: costs differ, and the last bits of scores. On a CUDA device ``peak_memory`` is that of
+        the tensors on it, and a suite's limit of memory is not kept.
+    known : folders of other runs, such as ``runs/quick`` of another machine: what they hold of this suite is copied,
+        not computed. Their costs are those of their machines
+    on_progress : called after every block and every follow-up of a run
+    """
+
+    suite: Suite | str | Path | dict[str, Any]
+    _: KW_ONLY
+    out: str | Path = "."
+    jobs: int | None = None
+    data_seeds: int | None = None
+    datasets: Sequence[str] = ()
+    models: Sequence[str] = ()
+    explainers: Sequence[str] = ()
+    fresh: bool = False
+    device: str = "cpu"
+    known: Sequence[str | Path] = ()
+    on_progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request comes to.
+
+    Attributes
+    ----------
+    suite : without the datasets that are not available; ``notices`` say which
+    planned : all blocks of the suite
+    chosen : those blocks, and those cells of them, that are to have a result
+    folder : where the results are kept
+    device : as it is recorded, with its name
+    """
+
+    request: Request
+    suite: Suite
+    notices: tuple[str, ...]
+    planned: list[plan.Block]
+    chosen: list[plan.Block]
+    device: str
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.request.out) / "runs" / self.suite.name
+
+    def rows(self) -> Iterator[PlanRow]:
+        """The plan, as it is stored."""
+        for block in self.planned:
+            for cell in block.cells:
+                yield PlanRow(
+                    cell=cell.key,
+                    draw=block.draw.key,
+                    model_key=block.model_key,
+                    dataset=block.draw.dataset.label,
+                    model=block.model_label,
+                    explainer=cell.label,
+                    data_seed=block.draw.data_seed,
+                    model_seed=block.model_seed,
+                    fold=block.draw.fold.number if block.draw.fold else -1,
+                    permutation=-1 if block.draw.permutation is None else block.draw.permutation,
+                )
+
+
+def read(request: Request) -> Asked:
+    """Read the suite of a request, and plan it.
+
+    Raises
+    ------
+    InputError
+        For a bad suite, an unknown label, labels that do not occur together, missing data, a number below 1, or a
+        device that is not there.
+    """
+    from xai_bench import devices
+
+    device, suite = devices.resolve(request.device), request.suite
+    if not isinstance(suite, Suite):
+        suite = reading.from_dict(suite) if isinstance(suite, dict) else reading.load(suite)
+    for name in ("data_seeds", "jobs"):
+        number = getattr(request, name)
+        if number is not None and number < 1:
+            raise InputError(f"{name}: expected at least 1, got {number}")
+    if request.data_seeds is not None:
+        suite = suite.model_copy(update={"data_seeds": tuple(range(request.data_seeds))})
+    wanted = {axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")}
+    suite, notices = _available(suite)
+    planned = plan.blocks(suite, device)
+    return Asked(request, suite, tuple(notices), planned, _chosen(suite, planned, wanted), devices.described(device))
+
+
+def _wanted(request: Request, suite: Suite, axis: str) -> set[str]:
+    labels: Sequence[str] = getattr(request, axis)
+    return reading.narrowed(suite, axis, [labels] if isinstance(labels, str) else list(labels))
+
+
+def _available(suite: Suite) -> tuple[Suite, list[str]]:
+    """The suite without optional datasets whose files are absent; files that are there are read once."""
+    kept, notices = [], []
+    for entry in suite.datasets:
+        absent = entry.component.missing()
+        if absent and not entry.optional:
+            raise InputError(absent)
+        if absent:
+            notices.append(f"{entry.label} is left out: {absent}")
+        else:
+            if entry.component.reads_files:
+                entry.component.load(suite.data_seeds[0])
+            kept.append(entry)
+    if not kept:
+        raise InputError(f"no dataset of the suite {suite.name!r} is available: {'; '.join(notices)}")
+    return suite.model_copy(update={"datasets": tuple(kept)}), notices
+
+
+def _chosen(suite: Suite, planned: list[plan.Block], wanted: dict[str, set[str]]) -> list[plan.Block]:
+    """The blocks and cells under the labels that are ``wanted``, by axis (none: all); controls come with any block."""
+    datasets, models, explainers = (wanted[axis] for axis in ("datasets", "models", "explainers"))
+    chosen = []
+    for block in planned:
+        if (datasets and block.draw.dataset.label not in datasets) or (models and block.model_label not in models):
+            continue
+        cells = tuple(c for c in block.cells if not explainers or c.explainer is None or c.label in explainers)
+        if any(cell.explainer is not None for cell in cells):
+            chosen.append(replace(block, cells=cells))
+    if not chosen:
+        named = "; ".join(f"{axis} {', '.join(sorted(labels))}" for axis, labels in wanted.items() if labels)
+        raise InputError(
+            f"expected labels that occur together in the suite {suite.name!r}, got {named}: name fewer of them"
+        )
+    return chosen

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from xai_bench import forecast, read, run
-from xai_bench.running.ledger import FollowUpCount, Forecast, Measured, Work, at_size, duration, remaining
+from xai_bench.running.ledger import FollowUpCount, Forecast, Measured, Work, at_size, duration, remaining, work_of
+from xai_bench.suites import plan, reading
 
 
 def explaining(explainer, model, dataset):
@@ -137,6 +140,16 @@ def test_other_datasets_and_networks_count_by_the_number_of_inputs():
         Work("training", "mlp", "small"): 1,
     }
     assert remaining(work, measured, 2) == (3.0, ("lime", "training of mlp"))
+
+
+def test_a_method_that_is_named_like_a_kind_of_work_is_a_method(tiny):
+    labels = ["training", "retention", "rest", "sanity"]
+    tiny["explainers"] = [{"name": "saliency", "label": label, "rows": 5 + i} for i, label in enumerate(labels)]
+    blocks = plan.blocks(reading.from_dict({**tiny, "retention": None}))
+    found = Counter()
+    for work, count in work_of(blocks, ()).items():
+        found[work.kind] += count
+    assert found == {"rest": 8, "training": 8, "explaining": 8 * 4}
 
 
 def test_durations_in_words():

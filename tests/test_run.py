@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +15,7 @@ from xai_bench.results.records import Costs
 from xai_bench.results.store import Store
 from xai_bench.running import loop
 from xai_bench.running.followups.retention import RetentionTask
+from xai_bench.running.request import Request
 
 COSTS = [*Costs.__annotations__, "train_cpu", "train_wall"]
 NAMES = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
@@ -115,6 +119,41 @@ def test_a_part_of_a_suite_keeps_the_rest(reference, tiny, tmp_path):
     assert set(done["dataset"]) == {"diabetes"}
     assert set(done["explainer"]) == {"saliency", "random"}
     assert_same(reference, run(tiny, out=tmp_path))
+
+
+def test_models_narrow_a_suite_as_datasets_and_explainers_do(reference, tiny, tmp_path):
+    foreseen = forecast(tiny, out=tmp_path, models=["mlp"], datasets=["diabetes"])
+    part = run(tiny, out=tmp_path, models=["mlp"], datasets="diabetes", explainers=["saliency", "spectral"])
+    computed = part.cells[part.cells["status"] != "missing"]
+    assert set(zip(computed["dataset"], computed["model"], strict=True)) == {("diabetes", "mlp")}
+    assert set(computed["explainer"]) == {"saliency", "spectral", "random", "oracle"}
+    assert (foreseen.cells, foreseen.trainings, len(computed)) == (2 * (2 + 3), 2, 2 * (2 + 2))
+    assert_same(reference, run(tiny, out=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"models": ["mlp"], "explainers": ["mutual_information"]},
+        {"models": ["spectral_mlp"], "datasets": ["diabetes"]},
+    ],
+)
+@pytest.mark.parametrize("ask", [run, forecast])
+def test_labels_that_never_occur_together(tiny, tmp_path, ask, labels):
+    tiny["models"] = [{**tiny["models"][0], "datasets": ["gaussian_correlated"]}, tiny["models"][1]]
+    with pytest.raises(InputError, match=r"expected labels that occur together in the suite 'tiny', got .*models"):
+        ask(tiny, out=tmp_path, **labels)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ask", [run, forecast])
+def test_arguments_are_those_of_a_request(tiny, ask):
+    assert list(inspect.signature(ask).parameters) == [f.name for f in fields(Request)]
+    assert all(f"{f.name}" in ask.__doc__ for f in fields(Request))
+    with pytest.raises(TypeError, match="dataset"):
+        ask(tiny, dataset=["diabetes"])
+    with pytest.raises(TypeError, match="positional"):
+        ask(tiny, "folder")
 
 
 def test_parts_that_were_run_elsewhere_are_taken_and_not_computed(reference, tiny, tmp_path, monkeypatch):
@@ -245,6 +284,7 @@ def test_the_table_is_tidy(reference):
         ({"jobs": 0}, "jobs"),
         ({"data_seeds": 0}, "data_seeds"),
         ({"datasets": ["diabets"]}, "did you mean diabetes"),
+        ({"models": ["mpl"]}, "did you mean mlp"),
         ({"explainers": ["spectrl"]}, "did you mean spectral"),
     ],
 )

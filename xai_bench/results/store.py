@@ -280,10 +280,11 @@ class Store:
         rows = self._db.execute("SELECT mask, value, error FROM judgements WHERE judge = ?", (judge,))
         return {mask: (value, error) for mask, value, error in rows}
 
-    def followed(self, name: str, key: str) -> set[str]:
-        """Keys of the cells whose follow-up of that name is stored under a key."""
+    def followed(self, name: str, key: str, among: Iterable[str]) -> set[str]:
+        """Those cells, of the keys ``among``, whose follow-up of that name is stored under ``key``."""
         table, column = FOLLOWED[name]
-        return {row[0] for row in self._db.execute(f"SELECT cell FROM {table} WHERE {column} = ?", (key,))}
+        query = f"SELECT 1 FROM {table} WHERE cell = ? AND {column} = ?"
+        return {cell for cell in among if self._db.execute(query, (cell, key)).fetchone()}
 
     def results(self) -> Results:
         """All that is stored for the current plan."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xai_bench.running import followups
-from xai_bench.running.followups.base import Facts, FollowUp, FollowUpTask, Scope
+from xai_bench.running.followups.base import FollowUp, FollowUpTask, Scope, Stored
 from xai_bench.suites.plan import Block
 from xai_bench.suites.suite import Suite
 
@@ -31,11 +31,11 @@ class Agenda:
     Parameters
     ----------
     planned, todo : all blocks of the suite, and those that the run computes
-    facts : what is stored
+    stored : the store
     """
 
-    def __init__(self, suite: Suite, planned: Iterable[Block], todo: Iterable[Block], facts: Facts) -> None:
-        self.asked, self._facts = followups.asked_by(suite), facts
+    def __init__(self, suite: Suite, planned: Iterable[Block], todo: Iterable[Block], stored: Stored) -> None:
+        self.asked, self._stored = followups.asked_by(suite), stored
         self._planned: defaultdict[Place, list[Block]] = defaultdict(list)
         self._open: Counter[Place] = Counter()
         for scope in dict.fromkeys(followup.scope for followup in self.asked):
@@ -70,7 +70,7 @@ class Agenda:
                     yield followup, place, blocks
 
     def _due(self, followup: FollowUp[Any, Any], blocks: Sequence[Block]) -> Due:
-        return Due(followup, blocks, followup.due(blocks, self._facts))
+        return Due(followup, blocks, followup.due(blocks, self._stored))
 
 
 def _place(scope: Scope, block: Block) -> Place:

@@ -24,7 +24,7 @@ Rows = Mapping[str, Sequence[Measurement] | str]
 """Cell key to its measurements, or to the reason why it has none."""
 
 
-class Facts(Protocol):
+class Stored(Protocol):
     """What a follow-up may ask of the store; nothing here writes."""
 
     def settled(self, seconds: float | None = None) -> set[str]:
@@ -39,8 +39,8 @@ class Facts(Protocol):
     def model_choice(self, key: str) -> dict[str, Any] | None:
         """The setting that validation chose for a trained network, or None if there was no choice."""
 
-    def followed(self, name: str, key: str) -> set[str]:
-        """Keys of the cells whose follow-up of that name is stored under a key."""
+    def followed(self, name: str, key: str, among: Iterable[str]) -> set[str]:
+        """Those cells, of the keys ``among``, whose follow-up of that name is stored under ``key``."""
 
     def judgements(self, judge: str) -> dict[str, tuple[float, float]]:
         """Mask to (score, standard error) of one judge on one draw."""
@@ -98,7 +98,7 @@ class FollowUp(ABC, Generic[Task, Result]):
         """Whether the suite asks for it on these blocks."""
 
     @abstractmethod
-    def due(self, blocks: Sequence[Block], facts: Facts) -> Task | None:
+    def due(self, blocks: Sequence[Block], stored: Stored) -> Task | None:
         """The task of computing what is missing of these blocks; None if nothing is. They are covered."""
 
     @abstractmethod
@@ -137,7 +137,7 @@ class FollowUp(ABC, Generic[Task, Result]):
         return f"{self.name} of {'the suite' if self.scope == 'suite' else ', '.join(where)}"
 
 
-def as_trained(model: Entry, key: str, facts: Facts) -> Entry:
+def as_trained(model: Entry, key: str, stored: Stored) -> Entry:
     """The model with the setting that was chosen when the network of that key was trained."""
-    chosen = facts.model_choice(key)
+    chosen = stored.model_choice(key)
     return model if chosen is None else model.settled(chosen)

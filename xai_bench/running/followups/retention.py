@@ -11,7 +11,7 @@ from xai_bench.models.base import Architecture
 from xai_bench.results.store import Store
 from xai_bench.running import block as computed
 from xai_bench.running.describe import load
-from xai_bench.running.followups.base import Facts, FollowUp, Rows, Scope, as_trained
+from xai_bench.running.followups.base import FollowUp, Rows, Scope, Stored, as_trained
 from xai_bench.scoring import retention
 from xai_bench.suites.plan import Block, Draw
 from xai_bench.suites.suite import Retention, Suite
@@ -67,36 +67,28 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
     def covers(self, blocks: Sequence[Block]) -> bool:
         return blocks[0].draw.permutation is None
 
-    def due(self, blocks: Sequence[Block], facts: Facts) -> RetentionTask | None:
+    def due(self, blocks: Sequence[Block], stored: Stored) -> RetentionTask | None:
         draw, plain = blocks[0].draw, self._plain_networks(blocks)
-        key = self.key(draw, plain.values())
-        followed, settled = facts.followed(self.name, key), facts.settled()
+        key, judge = self.key(draw, plain.values()), retention.judge_key(draw, self.settings)
+        followed = stored.followed(self.name, key, [cell.key for block in blocks for cell in block.cells])
+        settled = stored.settled()
         ranked: dict[str, retention.Ranked] = {}
+        networks: dict[str, tuple[Architecture, bytes]] = {}
         for block in blocks:
             if not self.settings.every_model_seed and block.model_seed != self.suite.model_seeds[0]:
                 continue
             waiting = [cell for cell in block.cells if cell.key not in followed]
-            relevances = facts.relevances(cell.key for cell in waiting)
+            relevances = stored.relevances(cell.key for cell in waiting)
+            judged = [c.key for c in waiting if c.key in relevances or (c.label == "random" and c.key in settled)]
             network = block.model_key or plain.get(block.model_seed, "")
-            if facts.weights(network) is None:
-                network = ""
-            for cell in waiting:
-                if cell.key in relevances or (cell.label == "random" and cell.key in settled):
-                    ranked[cell.key] = retention.Ranked(cell.key, relevances.get(cell.key), network)
+            if judged and network not in networks and (found := _network(blocks, network, stored)) is not None:
+                networks[network] = found
+            masked_on = network if network in networks else ""
+            ranked |= {cell: retention.Ranked(cell, relevances.get(cell), masked_on) for cell in judged}
         if not ranked:
             return None
-        models = _networks(blocks, {one.model_key for one in ranked.values()}, facts)
-        judge = retention.judge_key(draw, self.settings)
-        return RetentionTask(
-            key=key,
-            judge=judge,
-            draw=draw,
-            settings=self.settings,
-            ranked=tuple(ranked.values()),
-            models=models,
-            known=facts.judgements(judge),
-            device=blocks[0].device,
-        )
+        rankings, known = tuple(ranked.values()), stored.judgements(judge)
+        return RetentionTask(key, judge, draw, self.settings, rankings, networks, known, blocks[0].device)
 
     def key(self, draw: Draw, plain_networks: Iterable[str]) -> str:
         """What the retention of a draw's rankings depends on. ``plain_networks``: keys of those that mask."""
@@ -119,12 +111,8 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
         return {b.model_seed: b.model_key for b in blocks if b.model and entry and b.model.label == entry.label}
 
 
-def _networks(blocks: Sequence[Block], keys: set[str], facts: Facts) -> dict[str, tuple[Architecture, bytes]]:
-    """The trained networks of these keys."""
-    models = {block.model_key: block.model for block in blocks if block.model is not None}
-    weights = {key: facts.weights(key) for key in sorted(keys - {""})}
-    return {
-        key: (as_trained(models[key], key, facts).component, stored)
-        for key, stored in weights.items()
-        if stored is not None
-    }
+def _network(blocks: Sequence[Block], key: str, stored: Stored) -> tuple[Architecture, bytes] | None:
+    """The architecture, as it was chosen, and the weights of the network of that key; None if it is not stored."""
+    weights = stored.weights(key)
+    model = next((block.model for block in blocks if block.model_key == key), None)
+    return None if weights is None or model is None else (as_trained(model, key, stored).component, weights)

@@ -13,7 +13,7 @@ from xai_bench.errors import reason_of
 from xai_bench.models.base import Architecture
 from xai_bench.running import block as computed
 from xai_bench.running.describe import load
-from xai_bench.running.followups.base import Facts, FollowUp, Rows, Scope, as_trained
+from xai_bench.running.followups.base import FollowUp, Rows, Scope, Stored, as_trained
 from xai_bench.scoring import sanity
 from xai_bench.suites.plan import Block
 from xai_bench.suites.suite import Sanity, Suite
@@ -77,23 +77,24 @@ class SanityFollowUp(FollowUp[SanityTask, Rows]):
             return False
         return self.part.covers("datasets", block.draw.dataset.label) and self.part.covers("models", block.model.label)
 
-    def due(self, blocks: Sequence[Block], facts: Facts) -> SanityTask | None:
+    def due(self, blocks: Sequence[Block], stored: Stored) -> SanityTask | None:
         covered = [block for block in blocks if self._covers(block)]
-        block, followed = covered[0], facts.followed(self.name, sanity.key())
-        weights = facts.weights(block.model_key)
-        waiting = {
+        block = covered[0]
+        cells = {
             cell.key: cell
             for one in covered
             for cell in one.cells
-            if cell.explainer is not None and cell.key not in followed and self.part.covers("explainers", cell.label)
+            if cell.explainer is not None and self.part.covers("explainers", cell.label)
         }
-        relevances = facts.relevances(waiting)
+        waiting = cells.keys() - stored.followed(self.name, sanity.key(), cells)
+        weights = stored.weights(block.model_key)
+        relevances = stored.relevances(key for key in cells if key in waiting)
         if not relevances or weights is None:
             return None
         assert block.model is not None
-        model = as_trained(block.model, block.model_key, facts)
-        cells = tuple(cell for cell in waiting.values() if cell.key in relevances)
-        return SanityTask(sanity.key(), replace(block, model=model, cells=cells), weights, relevances)
+        model = as_trained(block.model, block.model_key, stored)
+        block = replace(block, model=model, cells=tuple(cells[key] for key in relevances))
+        return SanityTask(sanity.key(), block, weights, relevances)
 
     def rows(self, task: SanityTask, result: Rows) -> Rows:
         return result

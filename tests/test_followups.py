@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ class Spread(FollowUp[SpreadTask, tuple[str, float]]):
         cells = [cell.key for block in blocks for cell in block.cells]
         key = f"spread {self.version}"
         relevances = stored.relevances(sorted(set(cells) - stored.followed(self.name, key, cells)))
-        return SpreadTask(key, relevances, self.ends) if relevances else None
+        # As a worker process receives it.
+        return pickle.loads(pickle.dumps(SpreadTask(key, relevances, self.ends))) if relevances else None
 
     def rows(self, task, result) -> Rows:
         cell, value = result
@@ -99,7 +101,7 @@ def test_a_new_follow_up_is_one_class(small, tmp_path, monkeypatch):
     assert foreseen.followups == (("retention", "draw", 1), ("spread", "suite", 1))
     assert "spread of 1 suite" in foreseen.plan()
     assert "spread" in foreseen.unknown
-    results = run(small, out=tmp_path, jobs=1)
+    results = run(small, out=tmp_path)
     rows = spreads(results)
     assert len(rows) == 5, "four methods and the oracle"
     assert rows["value"].to_dict() == {cell: np.ptp(values) for cell, values in results.relevance.items()}
@@ -109,11 +111,7 @@ def test_a_new_follow_up_is_one_class(small, tmp_path, monkeypatch):
         patched.setattr(loop.Loop, "_store_followup", lambda *_: pytest.fail("it was computed again"))
         run(small, out=tmp_path)
     monkeypatch.setattr(Spread, "version", 2)
-    assert dict(forecast(small, out=tmp_path).followups[1]._asdict()) == {
-        "name": "spread",
-        "scope": "suite",
-        "tasks": 1,
-    }
+    assert forecast(small, out=tmp_path).followups[1].tasks == 1, "of another version"
 
 
 @pytest.mark.usefixtures("spread")
@@ -126,10 +124,11 @@ def test_what_was_finished_is_kept_and_the_rest_is_tried_again(small, tmp_path, 
         patched.setattr(Spread, "ends", ends)
         limits = {"limits": {"seconds": 0.5}} if ends == "over time" else {}
         results = run({**small, **limits}, out=tmp_path, on_progress=lambda p: failures.append(p.followup_failures))
-    assert failures[-1] == [f"spread of the suite: {reason}"]
+    (failure,) = failures[-1]
+    assert failure.startswith(f"spread of the suite: {reason}")
     rows = spreads(results)
     assert rows["value"].notna().sum() == 2
-    assert set(rows.loc[rows["value"].isna(), "reason"]) == {reason}
+    assert rows.loc[rows["value"].isna(), "reason"].str.startswith(reason).tolist() == [True] * 3
     computed = []
     due = Spread.due
     monkeypatch.setattr(Spread, "due", lambda *arguments: computed.append(due(*arguments)) or computed[-1])

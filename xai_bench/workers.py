@@ -1,8 +1,8 @@
 """Where tasks are computed: in worker processes that can be killed, or in this process.
 
-A task is a function that returns an iterable, as a generator function does; what it yields arrives in the parent one
-by one. Every worker has a pipe of its own: when one is killed or dies, nothing that it sent before is lost, no other
-worker notices, and the parent knows what it was doing.
+A task is one call of a function that returns an iterable, as a generator function does; what it yields arrives in the
+parent one by one. Its number is chosen by whoever submits it. Every worker has a pipe of its own: when one is killed or
+dies, nothing that it sent before is lost, no other worker notices, and the parent knows what it was doing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from xai_bench.errors import reason_of
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-Task = Callable[..., Iterable[Any]]
+Function = Callable[..., Iterable[Any]]
 GRACE = 10.0
 """Seconds that a worker has to end by itself once nothing is left for it."""
 
@@ -40,7 +40,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened to a task."""
+    """Something happened to the task of that number."""
 
     task: int
 
@@ -82,8 +82,8 @@ class Executor(Protocol):
     def room(self) -> bool:
         """Whether it can begin another task now."""
 
-    def submit(self, task: int, function: Task, *arguments: Any) -> None:
-        """Begin a task, if there is room. ``task`` is any number of the caller's choice."""
+    def submit(self, task: int, function: Function, *arguments: Any) -> None:
+        """Begin a task, if there is room, under the number ``task``: the events about it bear that number."""
 
     def wait(self) -> list[Event]:
         """What has happened; blocks until something has. Needs a task that is under way."""
@@ -99,7 +99,7 @@ class ThisProcess:
 
     def __init__(self, seconds: float | None = None) -> None:
         self.seconds = seconds
-        self._waiting: deque[tuple[int, Task, tuple[Any, ...]]] = deque()
+        self._waiting: deque[tuple[int, Function, tuple[Any, ...]]] = deque()
 
     @staticmethod
     def can_stop() -> bool:
@@ -108,7 +108,7 @@ class ThisProcess:
     def room(self) -> bool:
         return not self._waiting
 
-    def submit(self, task: int, function: Task, *arguments: Any) -> None:
+    def submit(self, task: int, function: Function, *arguments: Any) -> None:
         self._waiting.append((task, function, arguments))
 
     def wait(self) -> list[Event]:
@@ -217,7 +217,7 @@ class Workers:
     def room(self) -> bool:
         return sum(worker.task is not None for worker in self._workers) < self.jobs
 
-    def submit(self, task: int, function: Task, *arguments: Any) -> None:
+    def submit(self, task: int, function: Function, *arguments: Any) -> None:
         for worker in [w for w in self._workers if w.task is None]:
             if not worker.process.is_alive():
                 self._forget(worker)

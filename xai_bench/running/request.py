@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from xai_bench.errors import InputError
 from xai_bench.results.records import PlanRow
@@ -62,7 +62,6 @@ class Asked:
     suite : without the datasets that are not available; ``notices`` say which
     planned : all blocks of the suite
     chosen : those blocks, and those cells of them, that are to have a result
-    folder : where the results are kept
     device : as it is recorded, with its name
     """
 
@@ -73,8 +72,35 @@ class Asked:
     chosen: list[plan.Block]
     device: str
 
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Read the suite of a request, and plan it.
+
+        Raises
+        ------
+        InputError
+            For a bad suite, an unknown label, labels that do not occur together, missing data, a number below 1, or a
+            device that is not there.
+        """
+        from xai_bench import devices
+
+        device, suite = devices.resolve(request.device), request.suite
+        if not isinstance(suite, Suite):
+            suite = reading.from_dict(suite) if isinstance(suite, dict) else reading.load(suite)
+        for name in ("data_seeds", "jobs"):
+            number = getattr(request, name)
+            if number is not None and number < 1:
+                raise InputError(f"{name}: expected at least 1, got {number}")
+        if request.data_seeds is not None:
+            suite = suite.model_copy(update={"data_seeds": tuple(range(request.data_seeds))})
+        wanted = {axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")}
+        suite, notices = _available(suite)
+        planned = plan.blocks(suite, device)
+        return cls(request, suite, notices, planned, _chosen(suite, planned, wanted), devices.described(device))
+
     @property
     def folder(self) -> Path:
+        """Where the results are kept."""
         return Path(self.request.out) / "runs" / self.suite.name
 
     def rows(self) -> Iterator[PlanRow]:
@@ -95,38 +121,12 @@ class Asked:
                 )
 
 
-def read(request: Request) -> Asked:
-    """Read the suite of a request, and plan it.
-
-    Raises
-    ------
-    InputError
-        For a bad suite, an unknown label, labels that do not occur together, missing data, a number below 1, or a
-        device that is not there.
-    """
-    from xai_bench import devices
-
-    device, suite = devices.resolve(request.device), request.suite
-    if not isinstance(suite, Suite):
-        suite = reading.from_dict(suite) if isinstance(suite, dict) else reading.load(suite)
-    for name in ("data_seeds", "jobs"):
-        number = getattr(request, name)
-        if number is not None and number < 1:
-            raise InputError(f"{name}: expected at least 1, got {number}")
-    if request.data_seeds is not None:
-        suite = suite.model_copy(update={"data_seeds": tuple(range(request.data_seeds))})
-    wanted = {axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")}
-    suite, notices = _available(suite)
-    planned = plan.blocks(suite, device)
-    return Asked(request, suite, tuple(notices), planned, _chosen(suite, planned, wanted), devices.described(device))
-
-
 def _wanted(request: Request, suite: Suite, axis: str) -> set[str]:
     labels: Sequence[str] = getattr(request, axis)
     return reading.narrowed(suite, axis, [labels] if isinstance(labels, str) else list(labels))
 
 
-def _available(suite: Suite) -> tuple[Suite, list[str]]:
+def _available(suite: Suite) -> tuple[Suite, tuple[str, ...]]:
     """The suite without optional datasets whose files are absent; files that are there are read once."""
     kept, notices = [], []
     for entry in suite.datasets:
@@ -141,7 +141,7 @@ def _available(suite: Suite) -> tuple[Suite, list[str]]:
             kept.append(entry)
     if not kept:
         raise InputError(f"no dataset of the suite {suite.name!r} is available: {'; '.join(notices)}")
-    return suite.model_copy(update={"datasets": tuple(kept)}), notices
+    return suite.model_copy(update={"datasets": tuple(kept)}), tuple(notices)
 
 
 def _chosen(suite: Suite, planned: list[plan.Block], wanted: dict[str, set[str]]) -> list[plan.Block]:

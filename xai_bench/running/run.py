@@ -19,12 +19,14 @@ from xai_bench.results.frames import Results
 from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
 from xai_bench.running.ledger import Forecast, Measured, recorded
-from xai_bench.running.request import Asked, Request, read
+from xai_bench.running.request import Asked, Request
 from xai_bench.suites import plan
 
 if TYPE_CHECKING:
     from xai_bench.running.loop import Loop
 
+P = ParamSpec("P")
+R = TypeVar("R")
 LIBRARIES = ("torch", "captum", "shap", "numpy", "scipy", "scikit-learn", "pandas", "xai-bench")
 
 
@@ -37,7 +39,7 @@ def compute(request: Request) -> Results:
         For a bad suite, an unknown label, missing data, an unwritable folder, a folder in ``known`` without results, or
         a device that is not there or not that of the stored results. Nothing is lost.
     """
-    asked = read(request)
+    asked = Asked.of(request)
     folder, jobs = asked.folder, request.jobs
     _check_known(asked, request.known, folder if request.fresh else None)
     earlier = _measured_before(asked) if request.fresh else None
@@ -67,7 +69,7 @@ def foresee(request: Request) -> Forecast:
     InputError
         As ``run``.
     """
-    asked = read(request)
+    asked = Asked.of(request)
     folder, known = asked.folder, request.known
     own = [folder] if (folder / "results.sqlite").exists() and not request.fresh else []
     _check_known(asked, [*own, *known], folder if request.fresh else None)
@@ -78,10 +80,6 @@ def foresee(request: Request) -> Forecast:
     with Store(Path(":memory:")) as store:
         _take(store, asked, [*own, *known])
         return _loop(asked, store, earlier).forecast(request.jobs)
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def _with_arguments(build: Callable[P, Request], of: Callable[[Request], R], name: str) -> Callable[P, R]:

@@ -84,6 +84,24 @@ def test_a_dry_run_says_what_a_run_would_take(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_is_narrowed_to_models(tmp_path, capsys):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY + '[[models]]\nname = "mlp"\nhidden = [8]\n')
+    plans = {}
+    for models in ("mlp", "spectral_mlp,mlp", None):
+        named = ("--models", models) if models else ()
+        code, out, _ = call("run", suite, *named, "--out", tmp_path, "--dry-run", capsys=capsys)
+        assert code == 0
+        plans[models] = out.splitlines()[0]
+    assert plans["mlp"] == "plan: 3 cells to compute (0 are stored), 1 block, 1 training"
+    assert plans["spectral_mlp,mlp"] == "plan: 6 cells to compute (0 are stored), 2 blocks, 2 trainings"
+    assert plans[None] == "plan: 9 cells to compute (0 are stored), 3 blocks, 2 trainings"
+    code, _, err = call("run", suite, "--models", "mpl", "--out", tmp_path, capsys=capsys)
+    assert code == 2
+    assert "did you mean mlp" in err
+    assert len(err.splitlines()) == 1
+
+
 def csv_suite(tmp_path: Path, content: str | None, *lines: str) -> Path:
     table = tmp_path / "table.csv"
     if content is not None:

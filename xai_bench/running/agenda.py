@@ -45,8 +45,8 @@ class Agenda:
 
     def at_once(self) -> list[Due]:
         """The tasks of what no block of the run belongs to; nothing is listed of what is complete."""
-        found = [self._due(f, blocks) for f, place, blocks in self._covered() if not self._open[place]]
-        return [due for due in found if due.task is not None]
+        complete = [self._due(f, blocks) for f, place, blocks in self._covered() if not self._open[place]]
+        return [due for due in complete if due.task is not None]
 
     def later(self) -> list[tuple[FollowUp[Any, Any], Sequence[Block]]]:
         """The follow-ups, with the planned blocks they are about, that blocks of the run have to be closed for."""

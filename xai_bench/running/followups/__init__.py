@@ -14,4 +14,4 @@ FOLLOW_UPS: tuple[type[FollowUp[Any, Any]], ...] = (RetentionFollowUp, SanityFol
 
 def asked_by(suite: Suite) -> list[FollowUp[Any, Any]]:
     """The follow-ups of a suite, with its settings."""
-    return [found for kind in FOLLOW_UPS if (found := kind.of(suite)) is not None]
+    return [followup for kind in FOLLOW_UPS if (followup := kind.of(suite)) is not None]

@@ -110,13 +110,17 @@ class FollowUp(ABC, Generic[Task, Result]):
 
         What failed is stored under no key: the next run tries it again.
         """
-        rows = {cell: of for result in results for cell, of in self.rows(task, result).items()}
-        reasons = {cell: reason for cell in task.cells if cell not in rows}
-        reasons |= {cell: of for cell, of in rows.items() if isinstance(of, str)}
+        rows: dict[str, Sequence[Measurement] | str] = dict.fromkeys(task.cells, reason or "no result")
+        for result in results:
+            rows |= self.rows(task, result)
         metric, k = self.reason_at
-        numbers = {cell: of for cell, of in rows.items() if not isinstance(of, str)}
+        numbers, without = {}, {}
+        for cell, content in rows.items():
+            if isinstance(content, str):
+                without[cell] = (Measurement(metric, None, k, content),)
+            else:
+                numbers[cell] = content
         store.add_followup(self.name, task.key, f"{self.name}_", numbers)
-        without = {cell: (Measurement(metric, None, k, why),) for cell, why in reasons.items()}
         store.add_followup(self.name, "", f"{self.name}_", without)
 
     def work(self, blocks: Sequence[Block]) -> Work:

@@ -90,7 +90,7 @@ class Loop:
         self.spent: defaultdict[str, float] = defaultdict(float)
         """Wall seconds of all workers together, by kind of work; all explainers are one kind."""
         unjudged, unfollowed = self._unjudged(), self._unfollowed(todo)
-        self.left = work_of(todo, store.train_seconds())
+        self.left = work_of(todo, store.trained())
         for draw in [draw_blocks[0].draw for draw_blocks in plan.by_draw(todo).values()] if suite.retention else []:
             if draw.permutation is None:
                 self.left[Work(RETENTION, "", draw.dataset.label)] += 1
@@ -231,9 +231,9 @@ class Loop:
     def _store_block(self, work: OpenBlock) -> None:
         prepared = work.prepared
         if prepared is None:
-            self.store.add(work.cells, self.number)
+            work.cells = self.store.add(work.cells, self.number)
         else:
-            self.store.add(work.cells, self.number, prepared.draw, prepared.model)
+            work.cells = self.store.add(work.cells, self.number, prepared.draw, prepared.model)
             new = [notice for notice in prepared.notices if notice not in self.progress.notices]
             self.progress.notices.extend(new)
         self._measure(work)
@@ -246,9 +246,9 @@ class Loop:
         dataset, model = work.block.draw.dataset.label, work.block.model_label
         if work.prepared is not None:
             if work.prepared.draw is not None:
-                self.measured.inputs[dataset] = work.prepared.draw.content["d"]
+                self.measured.inputs[dataset] = work.prepared.draw.facts.d
             if work.prepared.model is not None:
-                self._charge(Work(TRAINING, model, dataset), work.prepared.model.content["train_wall"])
+                self._charge(Work(TRAINING, model, dataset), work.prepared.model.facts.train_wall)
                 self.left[Work(TRAINING, model, dataset)] -= 1
         labels = {cell.key: cell.label for cell in work.block.cells if cell.explainer is not None}
         for cell in work.cells:
@@ -265,7 +265,7 @@ class Loop:
     def _measure_rest(self, work: OpenBlock, took: float) -> None:
         """What a block took beside its training and its explanations."""
         prepared = work.prepared
-        trained = prepared.model.content["train_wall"] if prepared is not None and prepared.model is not None else 0.0
+        trained = prepared.model.facts.train_wall if prepared is not None and prepared.model is not None else 0.0
         explained = sum(cell.costs.setup_wall + cell.costs.explain_wall for cell in work.cells)
         kind = Work(REST, work.block.model_label, work.block.draw.dataset.label)
         self._charge(kind, max(took - trained - explained, 0.0))
@@ -296,7 +296,8 @@ class Loop:
         judge = retention.judge_key(draw, settings)
         plain = self._plain_models(draw_blocks)
         key = sha256(canonical_json([judge, settings.model_dump(mode="json"), sorted(plain.values())]))
-        retained, settled = self.store.retained(key), self.store.settled()
+        retained = self.store.retained(key)
+        settled = self.store.settled(among=[cell.key for block in draw_blocks for cell in block.cells])
         ranked, model_keys = [], set()
         for block in draw_blocks:
             if not settings.every_model_seed and block.model_seed != self.suite.model_seeds[0]:
@@ -351,7 +352,7 @@ class Loop:
         table, block = self.suite.sanity, self.whole[draw_key, model_key]
         if table is None or not self._is_followed(block):
             return None
-        followed = self.store.randomised(sanity.key())
+        followed = self.store.randomised(sanity.key(), [cell.key for cell in block.cells])
         waiting = [cell for cell in block.cells if cell.explainer is not None and cell.key not in followed]
         waiting = [cell for cell in waiting if table.covers("explainers", cell.label)]
         relevances = self.store.relevances(cell.key for cell in waiting)

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xai_bench import registry
 from xai_bench.errors import InputError
 from xai_bench.results.frames import Results
+from xai_bench.results.opening import FILE, locate
 from xai_bench.results.records import DrawRecord, Measurement, PlanRow
 from xai_bench.results.store import Store
 from xai_bench.running.ledger import TRAINING, Forecast, Measured, Work
@@ -50,15 +51,17 @@ def run(
     out : folder below which ``runs/SUITE/results.sqlite`` is kept
     jobs : worker processes; None computes in this process. The scores are the same, bit for bit. A suite's limit of
         time is exact with workers, which are killed; in this process it is soft (see ``workers.ThisProcess``).
-    data_seeds : use the data seeds 0 .. data_seeds-1 instead of the suite's
+    data_seeds : compute the data seeds 0 .. data_seeds-1 instead of the suite's. Further data seeds that the stored
+        plan has stay in it, with their results
     datasets, explainers : labels; compute nothing else. What is stored of the rest stays.
-    fresh : forget the results that are stored
+    fresh : forget the results that are stored; with ``datasets``, ``explainers`` or ``data_seeds`` what these name
     device : where networks are trained and explained: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (``cuda`` where there
         is one). Methods of other libraries that know the CPU only, and the sparse paths, run there. A store holds the
         results of one device: costs differ, and the last bits of scores. On a CUDA device ``peak_memory`` is that of
         the tensors on it, and a suite's limit of memory is not kept.
-    known : folders of other runs, such as ``runs/quick`` of another machine: what they hold of this suite is copied,
-        not computed. Their costs are those of their machines
+    known : folders of other runs, such as ``runs/quick`` of another machine, or packs: what they hold of this suite is
+        copied, not computed. Their costs are those of their machines. A pack has no weights and relevances in single
+        precision: what is scored or retained later of its cells is so by these
     on_progress : called after every block
 
     Raises
@@ -67,20 +70,24 @@ def run(
         For a bad suite, an unknown label, missing data, an unwritable folder, a folder in ``known`` without results, or
         a device that is not there or not that of the stored results. Nothing is lost.
     """
-    asked = _asked(suite, jobs, data_seeds, datasets, explainers, device)
+    asked = _with_stored(_asked(suite, jobs, data_seeds, datasets, explainers, device), out, data_seeds)
+    from xai_bench.scoring import recovery
+
     suite, notices = asked.suite, asked.notices
     folder = Path(out) / "runs" / suite.name
     _check_known(asked, known, folder if fresh else None)
     earlier = _measured_before(folder, asked) if fresh else None
-    if fresh and folder.exists():
+    if fresh and not asked.is_part and folder.exists():
         shutil.rmtree(folder)
-    with Store(folder / "results.sqlite") as store:
+    with Store(folder / FILE) as store:
         _check_device(store, asked.device)
+        if fresh and asked.is_part:
+            store.forget(_named(store, asked))
         _take(store, asked, known)
         _score_by_new_metrics(store, asked.planned)
         loop = _loop(asked, store, earlier)
         facts, begun = {**provenance(jobs, asked.device), "left_out": notices.copy()}, time.monotonic()
-        number = store.begin(suite.config(), _plan_rows(asked.planned), facts)
+        number = store.begin(suite.config(), _plan_rows(asked.planned), facts, recovery.declared())
         try:
             loop.run(jobs, number, on_progress)
             facts |= {"finished": _now(), "cells": loop.progress.finished}
@@ -109,16 +116,21 @@ def forecast(
     InputError
         As ``run``.
     """
-    asked = _asked(suite, jobs, data_seeds, datasets, explainers, device)
+    asked = _with_stored(_asked(suite, jobs, data_seeds, datasets, explainers, device), out, data_seeds)
     folder = Path(out) / "runs" / asked.suite.name
-    own = [folder] if (folder / "results.sqlite").exists() and not fresh else []
-    _check_known(asked, [*own, *known], folder if fresh else None)
-    if own and not known:
-        with Store(folder / "results.sqlite") as store:
+    own = [folder] if _is_stored(folder) and (asked.is_part or not fresh) else []
+    _check_known(asked, known, folder if fresh else None)
+    _check_known(asked, own, None)
+    if own and not known and not fresh:
+        with Store.reading(folder) as store:
             return _loop(asked, store).forecast(jobs)
     earlier = _measured_before(folder, asked) if fresh else None
-    with Store(Path(":memory:")) as store:
-        _take(store, asked, [*own, *known])
+    with Store.in_memory() as store:
+        _take(store, asked, own)
+        if own and fresh:
+            with Store.reading(folder) as stored:
+                store.forget(_named(stored, asked))
+        _take(store, asked, known)
         return _loop(asked, store, earlier).forecast(jobs)
 
 
@@ -126,7 +138,7 @@ def forecast(
 class _Asked:
     """A suite without what is not available, its plan, and the labels that were asked for ({} for all).
 
-    ``device``: as it is recorded, with its name.
+    ``device``: as it is recorded, with its name. ``data_seeds``: those that were asked for; () for those of the suite.
     """
 
     suite: Suite
@@ -134,6 +146,39 @@ class _Asked:
     planned: list[plan.Block]
     wanted: dict[str, set[str]]
     device: str
+    data_seeds: tuple[int, ...] = ()
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a part of the suite was asked for."""
+        return bool(self.data_seeds or any(self.wanted.values()))
+
+
+def _is_stored(folder: Path) -> bool:
+    return (folder / FILE).is_file() and (folder / FILE).stat().st_size > 0
+
+
+def _with_stored(asked: _Asked, out: str | Path, data_seeds: int | None) -> _Asked:
+    """What was asked, and the further data seeds of the stored plan if some are asked for: a part replaces no whole."""
+    folder = Path(out) / "runs" / asked.suite.name
+    if data_seeds is None:
+        return asked
+    chosen = asked.suite.data_seeds
+    stored: tuple[int, ...] = ()
+    if _is_stored(folder):
+        with Store.reading(folder) as store:
+            stored = tuple(store.suite().get("data_seeds", ()))
+    # The first data seed of the plan stays the first: null runs and further trainings belong to it.
+    suite = asked.suite.model_copy(update={"data_seeds": tuple(dict.fromkeys((*stored, *chosen)))})
+    planned = plan.blocks(suite, asked.planned[0].device if asked.planned else "cpu")
+    return replace(asked, suite=suite, planned=planned, data_seeds=chosen)
+
+
+def _named(store: Store, asked: _Asked) -> set[str]:
+    """Keys of the cells that a fresh start of a part forgets: those so named in the stored plan, and in this one."""
+    labels = asked.wanted["explainers"]
+    planned = [cell for block in _chosen(asked) for cell in block.cells if not labels or cell.label in labels]
+    return store.named({**asked.wanted, "data_seeds": asked.data_seeds}) | {cell.key for cell in planned}
 
 
 def _asked(
@@ -174,38 +219,38 @@ def _check_device(store: Store, device: str) -> None:
     if others:
         raise InputError(
             f"{str(store.path.parent)!r} holds results of the device {others[0]}, and this run would be on {device}: "
-            "use that device, --fresh, or another --out"
+            "use that device, --fresh for the whole suite, or another --out"
         )
 
 
 def _check_known(asked: _Asked, known: Sequence[str | Path], forgotten: Path | None) -> None:
     """Raise InputError if a folder holds no results, those of another device, or those that are to be ``forgotten``."""
     for folder in known:
-        if forgotten is not None and Path(folder).resolve() == forgotten.resolve():
+        if forgotten is not None and locate(folder).resolve() == (forgotten / FILE).resolve():
             raise InputError(f"{str(folder)!r} is what a fresh start forgets: name another folder, or do without fresh")
-        with Store(Path(folder) / "results.sqlite", create=False) as other:
+        with Store.reading(folder) as other:
             _check_device(other, asked.device)
 
 
 def _take(store: Store, asked: _Asked, known: Sequence[str | Path]) -> None:
     for folder in known:
-        with Store(Path(folder) / "results.sqlite", create=False) as other:
+        with Store.reading(folder) as other:
             store.take(other, _plan_rows(asked.planned), asked.suite.limits.seconds)
 
 
 def _loop(asked: _Asked, store: Store, measured: Measured | None = None) -> Loop:
     from xai_bench.running.loop import Loop
 
-    todo = plan.missing(_chosen(asked.planned, asked.wanted), store.settled(asked.suite.limits.seconds))
+    todo = plan.missing(_chosen(asked), store.settled(asked.suite.limits.seconds))
     measured = measured or _measured(store, asked.planned)
     return Loop(asked.suite, store, asked.planned, todo, measured, asked.notices)
 
 
 def _measured_before(folder: Path, asked: _Asked) -> Measured:
     """What the runs took whose results are to be forgotten; nothing if they were on another device."""
-    if not (folder / "results.sqlite").exists():
+    if not _is_stored(folder):
         return Measured()
-    with Store(folder / "results.sqlite") as store:
+    with Store.reading(folder) as store:
         return _measured(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
 
 
@@ -216,8 +261,8 @@ def _measured(store: Store, planned: list[plan.Block]) -> Measured:
     for block in planned:
         dataset, model = block.draw.dataset.label, block.model_label
         if dataset not in measured.inputs:
-            content = store.draw_content(block.draw.key)
-            d = content["d"] if content else getattr(block.draw.dataset.component, "d", None)
+            facts = store.draw_facts(block.draw.key)
+            d = facts.d if facts else getattr(block.draw.dataset.component, "d", None)
             if d is not None:
                 measured.inputs[dataset] = d
         if block.model_key in trained:
@@ -251,32 +296,33 @@ def _available(suite: Suite) -> tuple[Suite, list[str]]:
 
 def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
     """Score what is stored by the metrics that have come since; relevances are kept, so nothing is explained again."""
+    from xai_bench.scoring import recovery
+
     names = set(registry.names("metrics"))
     settled = store.settled()
     for key, draw_blocks in plan.by_draw(planned).items():
-        content = store.draw_content(key)
-        if content is None or content["roles"] is None or names <= set(content["chance"]):
+        facts = store.draw_facts(key)
+        truth = recovery.truth_of(facts) if facts else None
+        if facts is None or truth is None or names <= set(facts.chance):
             continue
-        from xai_bench.scoring import recovery
-
-        truth = recovery.truth_from_json(content)
-        assert truth is not None
-        new = [metric for metric in recovery.metrics() if metric.name not in content["chance"]]
-        constant = content["constant"]
+        new = [metric for metric in recovery.metrics() if metric.name not in facts.chance]
         scores: dict[str, tuple[Measurement, ...]] = {}
         for block in draw_blocks:
             relevances = store.relevances(cell.key for cell in block.cells)
-            scores |= {cell: recovery.scores(values, truth, new, constant) for cell, values in relevances.items()}
+            scores |= {cell: recovery.scores(values, truth, new, facts.constant) for cell, values in relevances.items()}
             for cell in block.cells:
                 if cell.label == "random" and cell.key in settled:
                     scores[cell.key] = recovery.of_random(truth, key, block.rankings, new)
-        content["chance"] |= {metric.name: metric.chance(truth) for metric in new}
-        store.add_scores(DrawRecord(key, content), scores)
+        chance = {**facts.chance, **{metric.name: metric.chance(truth) for metric in new}}
+        store.add_scores(DrawRecord(key, replace(facts, chance=chance)), scores)
 
 
-def _chosen(planned: list[plan.Block], wanted: Mapping[str, set[str]]) -> list[plan.Block]:
-    result = []
-    for block in planned:
+def _chosen(asked: _Asked) -> list[plan.Block]:
+    """The blocks that were asked for; controls are asked for with every explainer."""
+    wanted, result = asked.wanted, []
+    for block in asked.planned:
+        if asked.data_seeds and block.draw.data_seed not in asked.data_seeds:
+            continue
         if wanted["datasets"] and block.draw.dataset.label not in wanted["datasets"]:
             continue
         if wanted["explainers"]:

@@ -1,27 +1,24 @@
 """The gate in front of everything that is stored: types, finite numbers, clean texts.
 
-A number that is not finite becomes None with a reason. What cannot be stored at all raises ``Refused``; a cell that holds
-it becomes a failed cell with that reason (``cell``), so that no value of a plugin stops a run.
+A number that is not finite becomes None with a reason. What cannot be stored at all raises ``Refused``; a cell that
+holds it becomes a failed cell with that reason (``cell``), so that no value of a plugin stops a run.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import asdict, fields, replace
-from itertools import islice
 from numbers import Integral, Real
 from typing import Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_bench.errors import one_line as text
 from xai_bench.results.records import CellResult, Costs, Facts, Measurement, Status
 
-LONGEST_TEXT = 2000
-"""Letters of one text that are kept."""
 DEEPEST = 20
 """Levels of lists and dicts in one another at the most."""
 LARGEST = 2**63 - 1
@@ -33,27 +30,6 @@ F = TypeVar("F", bound=Facts)
 
 class Refused(ValueError):
     """A value that cannot be stored; its text is the reason, in one line."""
-
-
-def text(value: object, longest: int = LONGEST_TEXT) -> str:
-    """``value`` as one line of text that UTF-8 can hold, cut to ``longest`` letters.
-
-    Lone surrogates become the replacement character, control characters and line ends a space. What cannot be written
-    as a text is named by its type.
-    """
-    try:
-        raw = value if isinstance(value, str) else str(value)
-        letters = "".join(map(_letter, islice(raw, longest + 1)))
-    except Exception:
-        return f"a {_type(value)}"
-    return letters if len(letters) <= longest else letters[: longest - 1] + "…"
-
-
-def _letter(letter: str) -> str:
-    category = unicodedata.category(letter)
-    if category == "Cs":
-        return "\ufffd"
-    return " " if category in ("Cc", "Zl", "Zp") else letter
 
 
 def _type(value: object) -> str:

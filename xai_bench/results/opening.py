@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from xai_bench.errors import InputError
+from xai_bench.errors import InputError, one_line
 from xai_bench.results import schema
 
 FILE = "results.sqlite"
@@ -60,9 +60,14 @@ def in_words(error: sqlite3.Error, path: Path) -> InputError | None:
         return InputError(f"cannot open {place!r}: {told}; choose another --out")
     if any(words in told for words in ("readonly", "full", "disk I/O")):
         return InputError(f"cannot write results to {str(path.parent)!r}: {told}; choose another --out")
-    if "malformed" in told or "no such" in told or "corrupt" in told:
-        return InputError(f"{place!r} is damaged ({told}): move it away, or run with --fresh")
+    if "malformed" in told or "no such" in told or "decode" in told:
+        return damaged(path, error)
     return None
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """The error for a file whose content cannot be."""
+    return InputError(f"{str(path)!r} is damaged ({one_line(error, 200)}): move it away, or run with --fresh")
 
 
 def for_writing(path: Path) -> sqlite3.Connection:

@@ -44,9 +44,8 @@ QUERIES = {
 }
 """What of every table is packed, in an order that does not depend on when it was stored."""
 RELEVANCES = f"SELECT key, relevance FROM cells WHERE key IN ({PLANNED}) AND relevance IS NOT NULL ORDER BY key"
-AS_JSON = {("meta", "value"), ("cells", "costs")} | {
-    (t, "content") for t in ("metrics", "provenance", "draws", "models")
-}
+RECORDS = ("metrics", "provenance", "draws", "models")
+AS_JSON = {("meta", "value"), ("cells", "costs"), *((table, "content") for table in RECORDS)}
 """(table, column) of texts that are JSON, which is written in one canonical form."""
 SMALLEST = 0x0080_0000
 """The bits of the smallest positive number of single precision that processors never take for 0."""
@@ -135,9 +134,10 @@ def _ascending(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def double(values: NDArray[np.float32], exponent: int) -> NDArray[np.float64]:
-    """What ``single`` stands for, in double precision."""
+    """What ``single`` stands for, in double precision; what was rounded beyond it is the largest number."""
     half = exponent // 2
-    return np.ldexp(np.ldexp(values.astype(np.float64), half), exponent - half)
+    with np.errstate(over="ignore"):
+        return np.nan_to_num(np.ldexp(np.ldexp(values.astype(np.float64), half), exponent - half))
 
 
 def _columns(table: str, rows: sqlite3.Cursor) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator
@@ -163,9 +162,9 @@ def _finite(content: str) -> str:
 def _number(value: object) -> tuple[float | None, str]:
     """A value that an earlier version stored as it came: numpy's single precision as four bytes."""
     if isinstance(value, bytes) and len(value) == 4:
-        (value,) = struct.unpack("<f", value)
-        if isinstance(value, float) and 0 < abs(value) < 2**-126:  # These were the bytes of a whole number.
-            value = math.nan
+        bits = int.from_bytes(value, "little") & 0x7FFF_FFFF
+        if bits == 0 or bits >= 0x0080_0000:  # Below are the bytes of a whole number, or next to nothing.
+            (value,) = struct.unpack("<f", value)
     if isinstance(value, int | float) or value is None:
         return gate.number(value)
     return None, "an earlier version stored a value that is not a number"

@@ -26,6 +26,7 @@ from xai_bench.results.records import (
     CellResult,
     DrawFacts,
     DrawRecord,
+    Facts,
     Measurement,
     MetricFacts,
     ModelFacts,
@@ -303,10 +304,6 @@ class Store:
 
     def results(self) -> Results:
         """All that is stored for the current plan."""
-        read = pd.read_sql_query
-        plan = read("SELECT * FROM plan ORDER BY position", self._db)
-        cells = read("SELECT key, status, reason, costs, provenance FROM cells", self._db)
-        measurements = read("SELECT * FROM measurements", self._db)
         relevance = {
             key: np.frombuffer(blob, "<f8").copy()
             for key, blob in self._db.execute("SELECT key, relevance FROM cells WHERE relevance IS NOT NULL")
@@ -317,9 +314,9 @@ class Store:
         }
         return Results(
             suite=self.suite(),
-            _plan=plan,
-            _cells=cells,
-            _measurements=measurements,
+            _plan=self._frame("SELECT * FROM plan ORDER BY position"),
+            _cells=self._frame("SELECT key, status, reason, costs, provenance FROM cells"),
+            _measurements=self._frame("SELECT * FROM measurements"),
             models={key: ModelFacts.from_json(content) for key, content in records["models"].items()},
             draws={key: DrawFacts.from_json(content) for key, content in records["draws"].items()},
             metrics={key: MetricFacts.from_json(content) for key, content in records["metrics"].items()},
@@ -328,8 +325,13 @@ class Store:
             folder=self.path.parent,
         )
 
+    def _frame(self, query: str) -> pd.DataFrame:
+        rows = self._db.execute(query)
+        columns = [column[0] for column in rows.description]
+        return pd.DataFrame.from_records(rows.fetchall(), columns=columns, coerce_float=True)
 
-def _json(facts: Any) -> str:
+
+def _json(facts: Facts) -> str:
     return json.dumps(facts.to_json(), allow_nan=False)
 
 
@@ -344,7 +346,10 @@ def read(place: str | Path) -> Results:
         If there are none, or they cannot be read.
     """
     with Store.reading(place) as store:
-        results = store.results()
+        try:
+            results = store.results()
+        except (ValueError, TypeError) as error:  # SQLite knows of no damage inside of a text.
+            raise opening.damaged(store.path, error) from None
     if not results.suite:
         raise InputError(f"no run is stored in {str(place)!r}: run the suite first")
     return results

@@ -63,7 +63,7 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         reason = reason_of(error)
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         return
-    yield Prepared(record, trained, data.notices)
+    yield Prepared(record, trained, tuple(gate.text(notice) for notice in data.notices))
     for cell in block.cells:
         if cell.explainer is None:
             yield gate.cell(_control(cell, block, data))

@@ -1,4 +1,4 @@
-"""A part of a suite: run, begun anew, forgotten; results of plugins that the store could not hold; packs that are known."""
+"""A part of a suite: run, begun anew, forgotten; what plugins return that no store holds; packs that are known."""
 
 from __future__ import annotations
 
@@ -85,9 +85,8 @@ def test_more_data_seeds_are_added_to_those_of_the_plan(whole, again):
     found, computed = totals(run, {**PART, "data_seeds": [1]}, out=again, data_seeds=3, explainers=["f_test"])
     assert found.suite["data_seeds"] == [0, 1, 2]
     assert computed == 2 * 3, "f_test and its controls on the third data seed of two datasets"
-    old = found.cells[found.cells["data_seed"] < 2].reset_index(drop=True)
-    pd.testing.assert_frame_equal(old[["cell", "status"]].sort_values("cell", ignore_index=True),
-                                  whole[0].cells[["cell", "status"]].sort_values("cell", ignore_index=True))  # fmt: skip
+    old = found.cells[found.cells["data_seed"] < 2].set_index("cell")["status"]
+    pd.testing.assert_series_equal(old.sort_index(), whole[0].cells.set_index("cell")["status"].sort_index())
 
 
 def test_what_was_forgotten_is_computed_again(whole, again, capsys):
@@ -126,7 +125,7 @@ def test_pack_report_and_export_read_one_another(whole, again, tmp_path, capsys)
     path = tmp_path / "p" / "part.xaipack"
     tables = [call("export", place, capsys=capsys)[1] for place in (again, again / "runs" / "part", path)]
     assert tables[0] == tables[1] == tables[2]
-    assert call("report", path, capsys=capsys)[0] == 0
+    assert call("report", path, "--jobs", 1, capsys=capsys)[0] == 0
     assert (tmp_path / "p" / "reports" / "part" / "index.html").exists()
     for command in (("export", tmp_path / "nowhere"), ("pack", tmp_path / "nowhere"), ("report", tmp_path / "p")):
         code, _, err = call(*command, capsys=capsys)
@@ -213,7 +212,7 @@ def test_what_plugins_return_stops_no_run_and_no_later_one(tmp_path, plugin_regi
     plugin_registry.load_plugin(tmp_path / "bad.py")
     bad = [{"name": "bad", "label": how, "how": how} for how in ("surrogate", "no_text")]
     suite = {**SMALL, "explainers": [*SMALL["explainers"], *bad]}
-    for _ in range(2):  # what failed is tried again
+    for _ in range(2 if jobs is None else 1):  # what failed is tried again
         results = run(suite, out=tmp_path, jobs=jobs)
         reasons = results.failed.set_index("explainer")["reason"]
         assert set(reasons.index) == {"surrogate", "no_text"}
@@ -233,9 +232,9 @@ def test_what_plugins_return_stops_no_run_and_no_later_one(tmp_path, plugin_regi
 def test_a_score_that_is_no_number_makes_a_failed_cell(tmp_path, plugin_registry):
     (tmp_path / "complex.py").write_text(COMPLEX)
     plugin_registry.load_plugin(tmp_path / "complex.py")
-    failed = run(SMALL, out=tmp_path).failed
-    assert "f_test" in set(failed["explainer"])
-    assert failed["reason"].str.contains("imaginary: expected a number, got a complex").all()
+    failed = run(SMALL, out=tmp_path).failed.set_index("explainer")["reason"]
+    assert failed["f_test"].endswith("imaginary: expected a number, got a complex")
+    assert "complex" in failed["random"]
 
 
 def test_a_new_metric_that_is_no_number_stops_nothing(tmp_path, plugin_registry):

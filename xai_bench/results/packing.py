@@ -107,9 +107,8 @@ def single(relevance: NDArray[np.float64]) -> tuple[NDArray[np.float32], int]:
     values, place = np.unique(relevance + 0.0, return_inverse=True)
     exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
     rounded = _rounded(values, exponent)
-    while (
-        np.abs(rounded).max(initial=0.0) >= 1
-    ):  # The largest was rounded up: what is read again gets the same exponent.
+    # Where the largest was rounded up to 1, what is read again has the next exponent.
+    while 1 <= np.abs(rounded).max(initial=0.0) < np.inf:
         exponent += 1
         rounded = _rounded(values, exponent)
     return rounded[place].reshape(relevance.shape), exponent

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -66,14 +67,22 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
     yield Prepared(record, trained, tuple(gate.text(notice) for notice in data.notices))
     for cell in block.cells:
         if cell.explainer is None:
-            yield gate.cell(_control(cell, block, data))
+            yield _stored(_control, cell, block, data)
             continue
         yield Started(cell.key, WARM_UP)
         warm_up(cell.explainer, block.device)
         yield Started(cell.key)
         explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
         problem = problem_of(data, model, block.device, block.memory)
-        yield gate.cell(_explain(cell, explainer, problem, data, block))
+        yield _stored(_explain, cell, block, data, explainer, problem)
+
+
+def _stored(compute: Callable[..., CellResult], cell: Cell, *arguments: Any) -> CellResult:
+    """A cell's result as it can be stored: what a metric raises or returns is the failure of this cell only."""
+    try:
+        return gate.cell(compute(cell, *arguments))
+    except Exception as error:
+        return CellResult(cell.key, "failed", reason_of(error))
 
 
 def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:
@@ -122,7 +131,7 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes, devi
     return module.to(device).eval()
 
 
-def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, block: Block) -> CellResult:
+def _explain(cell: Cell, block: Block, data: Dataset, explainer: Explainer, problem: Problem) -> CellResult:
     memory = block.memory if block.device == "cpu" else None
     try:
         reason = explainer.unsupported(problem)

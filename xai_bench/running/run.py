@@ -6,15 +6,17 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xai_bench import registry
-from xai_bench.errors import InputError
+from xai_bench.errors import InputError, reason_of
+from xai_bench.results import gate
 from xai_bench.results.frames import Results
 from xai_bench.results.opening import FILE, locate
 from xai_bench.results.records import DrawRecord, Measurement, PlanRow
@@ -24,6 +26,8 @@ from xai_bench.suites import plan, reading
 from xai_bench.suites.suite import Suite
 
 if TYPE_CHECKING:
+    from xai_bench.datasets.base import GroundTruth
+    from xai_bench.metrics.base import Metric
     from xai_bench.running.loop import Loop
     from xai_bench.running.under_way import Progress
 
@@ -128,6 +132,7 @@ def forecast(
     with Store.in_memory() as store:
         _take(store, asked, own)
         if own and fresh:
+            store.begin(asked.suite.config(), _plan_rows(asked.planned), {})
             with Store.reading(folder) as stored:
                 store.forget(_named(stored, asked))
         _take(store, asked, known)
@@ -309,12 +314,34 @@ def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
         scores: dict[str, tuple[Measurement, ...]] = {}
         for block in draw_blocks:
             relevances = store.relevances(cell.key for cell in block.cells)
-            scores |= {cell: recovery.scores(values, truth, new, facts.constant) for cell, values in relevances.items()}
+            for cell_key, values in relevances.items():
+                scores[cell_key] = _of_each(new, partial(recovery.scores, values, truth, constant=facts.constant))
             for cell in block.cells:
                 if cell.label == "random" and cell.key in settled:
-                    scores[cell.key] = recovery.of_random(truth, key, block.rankings, new)
-        chance = {**facts.chance, **{metric.name: metric.chance(truth) for metric in new}}
+                    scores[cell.key] = _of_each(new, partial(recovery.of_random, truth, key, block.rankings))
+        chance = {**facts.chance, **{metric.name: _chance(metric, truth) for metric in new}}
         store.add_scores(DrawRecord(key, replace(facts, chance=chance)), scores)
+
+
+def _of_each(
+    metrics: Iterable[Metric], score: Callable[[list[Metric]], tuple[Measurement, ...]]
+) -> tuple[Measurement, ...]:
+    """``score([metric])`` of every metric; None with a reason by one that raises."""
+    found: list[Measurement] = []
+    for metric in metrics:
+        try:
+            found += score([metric])
+        except Exception as error:
+            found.append(Measurement(metric.name, None, reason=reason_of(error)))
+    return tuple(found)
+
+
+def _chance(metric: Metric, truth: GroundTruth) -> float | None:
+    """The expected score of a random ranking; None if the metric does not say a number."""
+    try:
+        return gate.number(metric.chance(truth))[0]
+    except Exception:
+        return None
 
 
 def _chosen(asked: _Asked) -> list[plan.Block]:

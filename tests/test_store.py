@@ -142,6 +142,9 @@ def test_a_store_that_is_read_only_is_read(locked, number):
             with pytest.raises(PermissionError):
                 (path.parent / "x").touch()
         assert_same(before, read(path.parent))
+        with pytest.raises(InputError, match="cannot write") as raised:
+            forget(path.parent, explainers=["random"])
+        assert "\n" not in str(raised.value)
     assert traces(path.parent) == files
 
 

@@ -16,6 +16,8 @@ from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
 
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
+SCORES = ("train_score", "valid_score", "test_score", "test_mae", "chance", "ceiling", "p_value", "valid_loss")
+"""The numbers of a network that may be missing."""
 
 
 @dataclass
@@ -76,6 +78,8 @@ class Results:
         frame["traits"] = [", ".join(self.draws[key].traits) if key in self.draws else "" for key in frame["draw"]]
         rows = {key: _of_model(facts) for key, facts in self.models.items()}
         models = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model_key").reset_index()
+        numbers = [name for name in SCORES if name in models]
+        models[numbers] = models[numbers].astype(float)  # None is NaN
         if len(models):
             frame = frame.merge(models, how="left", on="model_key")
         return frame

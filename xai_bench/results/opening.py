@@ -44,9 +44,26 @@ def locate(place: str | Path) -> Path:
     raise InputError(f"no results in {str(place)!r}: expected a folder that `xai-bench run` wrote, or a pack")
 
 
-def no_results(path: Path) -> InputError:
-    """The error for a file that is empty."""
-    return InputError(f"no results in {str(path)!r}, which is empty: run the suite first")
+class Empty(InputError):
+    """There is a file, and nothing in it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no results in {str(path)!r}, which is empty: run the suite first")
+
+
+def is_empty(path: Path) -> bool:
+    """Whether nothing was ever stored in a file.
+
+    Raises
+    ------
+    InputError
+        As ``for_reading``.
+    """
+    try:
+        for_reading(path).close()
+    except Empty:
+        return True
+    return False
 
 
 def in_words(error: sqlite3.Error, path: Path) -> InputError | None:
@@ -145,12 +162,12 @@ def for_reading(path: Path) -> sqlite3.Connection:
     """
     try:
         if not path.stat().st_size:
-            raise no_results(path)
+            raise Empty(path)
         db = _unchanged(path)
         try:
             found = schema.version(db, str(path))
             if found is None:
-                raise no_results(path)
+                raise Empty(path)
             if found != schema.VERSION:
                 db = _copied(db)
                 schema.bring_up_to_date(db, str(path))

@@ -18,7 +18,7 @@ from xai_bench import registry
 from xai_bench.errors import InputError, reason_of
 from xai_bench.results import gate
 from xai_bench.results.frames import Results
-from xai_bench.results.opening import FILE, locate
+from xai_bench.results.opening import FILE, is_empty, locate
 from xai_bench.results.records import DrawRecord, Measurement, PlanRow
 from xai_bench.results.store import Store
 from xai_bench.running.ledger import TRAINING, Forecast, Measured, Work
@@ -74,9 +74,9 @@ def run(
         For a bad suite, an unknown label, missing data, an unwritable folder, a folder in ``known`` without results, or
         a device that is not there or not that of the stored results. Nothing is lost.
     """
-    asked = _with_stored(_asked(suite, jobs, data_seeds, datasets, explainers, device), out, data_seeds)
     from xai_bench.scoring import recovery
 
+    asked = _with_stored(_asked(suite, jobs, data_seeds, datasets, explainers, device), out, data_seeds)
     suite, notices = asked.suite, asked.notices
     folder = Path(out) / "runs" / suite.name
     _check_known(asked, known, folder if fresh else None)
@@ -160,7 +160,7 @@ class _Asked:
 
 
 def _is_stored(folder: Path) -> bool:
-    return (folder / FILE).is_file() and (folder / FILE).stat().st_size > 0
+    return (folder / FILE).is_file() and not is_empty(folder / FILE)
 
 
 def _with_stored(asked: _Asked, out: str | Path, data_seeds: int | None) -> _Asked:

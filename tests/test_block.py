@@ -10,6 +10,7 @@ from xai_bench import registry
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many
+from xai_bench.results.records import Views
 from xai_bench.running.describe import FEW_INPUTS, HISTOGRAM_BINS, views
 
 
@@ -49,7 +50,7 @@ def test_pictures_are_training_rows_of_every_class():
 
 
 def test_a_regression_of_few_inputs_has_no_view():
-    assert views(loaded("diabetes").standardised()) == {}
+    assert views(loaded("diabetes").standardised()) == Views()
 
 
 def test_mean_absolute_error_is_in_the_units_of_the_target():

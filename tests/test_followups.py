@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from xai_bench import forecast, run
 from xai_bench.component import canonical_json, sha256
-from xai_bench.results import store as stores
 from xai_bench.results.records import CellResult, Measurement
 from xai_bench.results.store import Store
 from xai_bench.running import followups, loop
@@ -82,9 +81,8 @@ class Spread(FollowUp[SpreadTask, tuple[str, float]]):
 
 @pytest.fixture
 def spread(monkeypatch):
-    """The follow-up above is one that suites ask for, in a place of the store that no other one uses here."""
+    """The follow-up above is one that suites ask for."""
     monkeypatch.setattr(followups, "FOLLOW_UPS", (*followups.FOLLOW_UPS, Spread))
-    monkeypatch.setitem(stores.FOLLOWED, "spread", stores.FOLLOWED["sanity"])
 
 
 def spreads(results):

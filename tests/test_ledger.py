@@ -53,9 +53,8 @@ def test_the_stored_costs_are_the_forecast(tiny, tmp_path):
     assert again.cells == 52
     assert again.seconds == pytest.approx(2 * found.seconds)
     assert "missing" not in set(read(tmp_path / "runs" / "tiny").cells["status"]), "nothing was forgotten"
-    after = run(tiny, out=tmp_path, data_seeds=1, fresh=True, on_progress=lambda p: seen.append(p.forecast))
+    run(tiny, out=tmp_path, data_seeds=1, fresh=True, on_progress=lambda p: seen.append(p.forecast))
     assert seen[-1].unknown == ()
-    assert len(after.provenance) == 1
 
 
 def test_the_power_of_the_inputs_is_fitted():

@@ -19,7 +19,16 @@ from xai_bench.report import page as drawn_page
 from xai_bench.report.comparisons import Pair
 from xai_bench.report.tables import Tables
 from xai_bench.results.frames import Results
-from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelRecord, PlanRow
+from xai_bench.results.records import (
+    CellResult,
+    Costs,
+    DrawFacts,
+    DrawRecord,
+    Measurement,
+    ModelFacts,
+    ModelRecord,
+    PlanRow,
+)
 from xai_bench.results.store import Store
 from xai_bench.statistics import interval
 
@@ -96,7 +105,7 @@ def build(
             "resolution": None, "n_relevant": 2 if truth else None, "spearman_ceiling": 0.9 if truth else None,
             "chance": dict.fromkeys(METRICS, 0.5) if truth else {}, "notices": [],
         }  # fmt: skip
-        draw = DrawRecord(f"draw{seed}", known | (facts or {}))
+        draw = DrawRecord(f"draw{seed}", DrawFacts.from_json(known | (facts or {})))
         repeated = range(trainings if seed == seeds[0] else 1)
         for model, names, again in [(m, n, t) for m, n in explainers.items() for t in repeated if m or t == 0]:
             key = f"{model}{seed}.{again}" if model else ""
@@ -105,7 +114,7 @@ def build(
                 "chance": 0.5, "p_value": 1e-9 if learned else 0.4, "learned": learned, "valid_loss": 0.1,
                 "train_cpu": 1.5, "train_wall": 1.6, "ceiling": 0.99, "parameters": 100,
             }  # fmt: skip
-            record = ModelRecord(key, reached | (content or {}), b"") if model else None
+            record = ModelRecord(key, ModelFacts.from_json(reached | (content or {})), b"") if model else None
             for explainer in ("random", "oracle", *names):
                 cell = f"{seed}-{model}-{explainer}-{again}"
                 plan.append(PlanRow(cell, draw.key, key, dataset, model, explainer, seed, again, -1))

@@ -12,7 +12,6 @@ import pytest
 from xai_bench import forecast, read, run
 from xai_bench.errors import InputError
 from xai_bench.results.records import Costs
-from xai_bench.results.store import Store
 from xai_bench.running import loop
 from xai_bench.running.followups.retention import RetentionTask
 from xai_bench.running.request import Request
@@ -256,18 +255,6 @@ def test_a_dataset_that_cannot_be_loaded_is_a_failure_with_a_reason(tiny, tmp_pa
     tiny["datasets"] = [{"name": f"csv:{table}", "target": "y", "kind": "classification"}, *tiny["datasets"]]
     with pytest.raises(InputError, match="one class"):
         run(tiny, out=tmp_path)
-
-
-def test_stores_that_cannot_be_used(tmp_path):
-    (tmp_path / "results.sqlite").write_text("this is not a database, and long enough to be seen as none")
-    with pytest.raises(InputError, match="not a store"):
-        Store(tmp_path / "results.sqlite")
-    with Store(tmp_path / "old" / "results.sqlite") as store, store._db:
-        store.set_meta("schema_version", "0")
-    with pytest.raises(InputError, match="schema version 0"):
-        Store(tmp_path / "old" / "results.sqlite")
-    with pytest.raises(InputError, match="no results"):
-        read(tmp_path / "nowhere")
 
 
 def test_the_table_is_tidy(reference):

@@ -14,7 +14,15 @@ from xai_bench.report import heatmap, relative, scrutiny, stability, write_repor
 from xai_bench.report.scrutiny import Frames
 from xai_bench.report.tables import Tables
 from xai_bench.results.frames import Results
-from xai_bench.results.records import CellResult, DrawRecord, Measurement, ModelRecord, PlanRow
+from xai_bench.results.records import (
+    CellResult,
+    DrawFacts,
+    DrawRecord,
+    Measurement,
+    ModelFacts,
+    ModelRecord,
+    PlanRow,
+)
 from xai_bench.results.store import Store
 from xai_bench.statistics import interval
 
@@ -65,7 +73,7 @@ def results(tmp_path_factory) -> Results:
             "blocks": [], "windows": [], "resolution": None, "n_relevant": 2, "spearman_ceiling": None,
             "chance": CHANCE, "notices": [],
         }  # fmt: skip
-        draw = DrawRecord(f"draw{seed}", facts)
+        draw = DrawRecord(f"draw{seed}", DrawFacts.from_json(facts))
         for number in MODEL_SEEDS:
             key = f"net{seed}{number}"
             content = {
@@ -80,7 +88,7 @@ def results(tmp_path_factory) -> Results:
                 for k in (1, 2, 3):
                     scores += [Measurement(f"sanity_{way}", 1 - 0.3 * k, k) for way in ("top", "bottom")]
                 result = CellResult(cell, "done", "", relevance=relevance(method, seed, number), measurements=scores)
-                found.append((result, draw, ModelRecord(key, content, b"")))
+                found.append((result, draw, ModelRecord(key, ModelFacts.from_json(content), b"")))
     for number in range(40):
         for method in ("saliency", "sparse"):
             cell = f"null-{number}-{method}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tests import stores
 from tests.reference import more_datasets as literal
 from xai_bench import registry
 from xai_bench.datasets import stellar
@@ -16,7 +18,7 @@ from xai_bench.datasets.miles import MILES
 from xai_bench.datasets.stellar import LINES, WAVELENGTHS, StellarSynthetic, flux, line_windows, mean_slope, pixel_roles
 from xai_bench.errors import InputError
 from xai_bench.metrics.windows import auroc_windows
-from xai_bench.scoring.recovery import truth_from_json, truth_to_json
+from xai_bench.scoring.recovery import facts_of, truth_of
 
 ROLES = np.array(pixel_roles())
 
@@ -202,7 +204,8 @@ class TestLines:
 
     def test_windows_are_kept_with_the_truth(self):
         truth = StellarSynthetic().draw(rng()).truth
-        assert truth_from_json(truth_to_json(truth)).windows == truth.windows
+        facts = replace(stores.draw().facts, **facts_of(truth))
+        assert truth_of(facts).windows == truth.windows
 
     def test_no_windows_no_score(self):
         truth = GroundTruth(("relevant", "noise"))

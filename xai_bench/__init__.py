@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from xai_bench.registry import register as register
     from xai_bench.report import write_report as write_report
     from xai_bench.results.frames import Results as Results
+    from xai_bench.results.store import forget as forget
+    from xai_bench.results.store import pack as pack
     from xai_bench.results.store import read as read
     from xai_bench.running.run import forecast as forecast
     from xai_bench.running.run import run as run
@@ -58,6 +60,8 @@ _HOME = {
     "check_explainer": "conformance.explainers",
     "fit_many": "models.training",
     "forecast": "running.run",
+    "forget": "results.store",
+    "pack": "results.store",
     "read": "results.store",
     "register": "registry",
     "run": "running.run",

@@ -53,7 +53,10 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", metavar="N", parser=_whole, help="Worker processes (default: one for every core)."),
 ]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `run` wrote, such as runs/quick.")]
+Folder = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Results: a folder that `run` wrote, such as runs/quick, its file, or a pack."),
+]
 
 
 def main() -> NoReturn:
@@ -113,7 +116,7 @@ def run(
     data_seeds: Annotated[
         int | None,
         typer.Option(
-            "--data-seeds", metavar="N", parser=_whole, help="Use data seeds 0 .. N-1 instead of the suite's."
+            "--data-seeds", metavar="N", parser=_whole, help="Run data seeds 0 .. N-1 instead of the suite's."
         ),
     ] = None,
     datasets: Annotated[str | None, typer.Option(metavar="A,B", help="Run these datasets of the suite only.")] = None,
@@ -127,10 +130,12 @@ def run(
     known: Annotated[
         list[Path] | None,
         typer.Option(
-            "--known", metavar="DIR", help="Copy what another run has of this suite, not compute it again (repeatable)."
+            "--known",
+            metavar="DIR",
+            help="Copy what another run or a pack has of this suite (repeatable).",
         ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget stored results and start anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is stored, or what filters name of it.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes; start nothing.")
     ] = False,
@@ -282,7 +287,7 @@ def report(
     from xai_bench.results.store import read
 
     results = read(folder)
-    target = out or folder.resolve().parent.parent / "reports" / results.suite["name"]
+    target = out or results.report_folder
     typer.echo(f"report: {write_report(results, target, _cores() if jobs is None else jobs)}")
 
 
@@ -355,6 +360,34 @@ def _write(path: Path | None, text: str) -> None:
     except OSError as error:
         raise InputError(f"cannot write {str(path)!r}: {error.strerror}; choose another --out") from None
     typer.echo(f"written: {path}")
+
+
+@app.command()
+def pack(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: SUITE.xaipack).")
+    ] = None,
+) -> None:
+    """Write results as one small file without weights, which report, export and --known read like a folder."""
+    from xai_bench.results.store import pack
+
+    path = pack(folder, out)
+    typer.echo(f"written: {path} ({path.stat().st_size:,} bytes)")
+
+
+@app.command()
+def forget(
+    folder: Folder,
+    explainers: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of explainers.")] = None,
+    datasets: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of datasets.")] = None,
+    models: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of models.")] = None,
+) -> None:
+    """Remove the stored cells that all options name, and all that belongs to them. The next run computes them again."""
+    from xai_bench.results.store import forget
+
+    found = forget(folder, explainers=_names(explainers), datasets=_names(datasets), models=_names(models))
+    typer.echo(f"forgotten: {found}")
 
 
 @data_app.command(name="list")

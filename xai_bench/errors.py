@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import traceback
+import unicodedata
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 LISTED = 30
 """Names in one error at the most."""
+LONGEST = 2000
+"""Letters of one text at the most."""
 
 
 class InputError(ValueError):
@@ -24,12 +28,36 @@ def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
     return InputError(f"unknown {what} {got!r}: {hint}")
 
 
+def one_line(text: object, longest: int = LONGEST) -> str:
+    """``text`` as one line that UTF-8 can hold, cut to ``longest`` letters.
+
+    Lone surrogates become the replacement character, control characters and line ends a space. What cannot be written
+    as a text is named by its type.
+    """
+    try:
+        raw = text if isinstance(text, str) else str(text)
+        letters = "".join(map(_letter, islice(raw, longest + 1)))
+    except Exception:
+        return f"a {one_line(type(text).__name__, 100)}"
+    return letters if len(letters) <= longest else letters[: longest - 1] + "…"
+
+
+def _letter(letter: str) -> str:
+    category = unicodedata.category(letter)
+    if category == "Cs":
+        return "\ufffd"
+    return " " if category in ("Cc", "Zl", "Zp") else letter
+
+
 def reason_of(error: BaseException) -> str:
     """An exception in one line, with the place in this process's code that raised it."""
-    lines = str(error).strip().splitlines()
-    text = lines[0] if lines else ""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # An exception of a plugin may not even have a text.
+        lines = []
+    text = one_line(lines[0]) if lines else ""
     if isinstance(error, InputError):
         return text
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{place}"
+    place = f" ({one_line(Path(frames[-1].filename).name)}:{frames[-1].lineno})" if frames else ""
+    return f"{one_line(type(error).__name__)}: {text}{place}"

@@ -75,7 +75,7 @@ def _truth(tables: Tables, dataset: str, data_seed: int) -> GroundTruth | None:
     cells = tables.cells
     keys = cells.loc[(cells["dataset"] == dataset) & (cells["data_seed"] == data_seed), "draw"]
     content = next((tables.results.draws[key] for key in keys if key in tables.results.draws), None)
-    return None if content is None else recovery.truth_from_json(content)
+    return None if content is None else recovery.truth_of(content)
 
 
 def _reason(group: pd.DataFrame, done: int, runs: int) -> str:
@@ -91,7 +91,7 @@ def _selection(tables: Tables, key: Sequence[Hashable], level: float) -> dict[st
         rows = rows[rows[name] == value]
     found = []
     for cell in rows.to_dict("records"):
-        truth = recovery.truth_from_json(tables.results.draws[cell["draw"]])
+        truth = recovery.truth_of(tables.results.draws[cell["draw"]])
         if truth is not None:
             seeds = {name: cell[name] for name in ("data_seed", "model_seed", "fold")}
             found.append({**seeds, **selected(tables.results.relevance[cell["cell"]], truth, level)})

@@ -74,7 +74,7 @@ def _of_draw(tables: Tables, part: pd.DataFrame) -> dict[str, Estimate]:
     found = {"top_p": undefined, "support": undefined, "spearman": mean_rank_correlation(vectors)}
     if all(recovery.has_support(vector, content["constant"]) for vector in vectors):
         found["support"] = selection_stability(vectors > 0)
-    truth = recovery.truth_from_json(content)
+    truth = recovery.truth_of(content)
     if truth is not None:
         items = [reduced(vector, truth) for vector in vectors]
         p, a = int(items[0].relevant.sum()), len(items[0].roles)

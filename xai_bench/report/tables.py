@@ -113,7 +113,10 @@ class Tables:
     def _draws(self) -> dict[str, list[dict[str, Any]]]:
         known = self.cells[self.cells["draw"].isin(self.results.draws.keys())]
         ordered = known[["dataset", "data_seed", "fold", "draw"]].drop_duplicates().sort_values(["data_seed", "fold"])
-        return {str(d): [self.results.draws[key] for key in rows["draw"]] for d, rows in ordered.groupby("dataset")}
+        return {
+            str(d): [self.results.draws[key].to_json() for key in rows["draw"]]
+            for d, rows in ordered.groupby("dataset")
+        }
 
     @cached_property
     def metrics(self) -> list[str]:

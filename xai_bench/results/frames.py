@@ -12,7 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.results.records import Costs
+from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
+
+KIND = ["family", "traits"]
+"""What kind of dataset a row is about."""
+SCORES = ("train_score", "valid_score", "test_score", "test_mae", "chance", "ceiling", "p_value", "valid_loss")
+"""The numbers of a network that may be missing."""
 
 
 @dataclass
@@ -25,16 +30,18 @@ class Results:
     relevance : cell key to (d,) relevances in canonical column order
     draws : draw key to what is known of it (feature names, roles, graded truth, chance levels, ceiling ...)
     models : model key to what the network reached
+    metrics : name of a metric to what it declared when it last scored here
     provenance : one record a run, oldest first: library versions, times
-    folder : where the store lies
+    folder : where the store or the pack lies
     """
 
     suite: dict[str, Any]
     _plan: pd.DataFrame
     _cells: pd.DataFrame
     _measurements: pd.DataFrame
-    models: dict[str, dict[str, Any]]
-    draws: dict[str, dict[str, Any]]
+    models: dict[str, ModelFacts]
+    draws: dict[str, DrawFacts]
+    metrics: dict[str, MetricFacts]
     relevance: dict[str, NDArray[np.float64]]
     provenance: list[dict[str, Any]]
     folder: Path
@@ -44,10 +51,11 @@ class Results:
         """One row a planned cell, in the order of the suite.
 
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, data_seed, model_seed,
-        fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, and of the
-        model: train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall.
-        ``chosen`` and ``model_chosen`` (there if a model had a choice) hold settings that validation chose.
-        Null runs are not among them.
+        fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, family and traits
+        of the dataset ("" until the draw is known; traits are joined by commas), and of the model: train_score,
+        valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``chosen`` and
+        ``model_chosen`` (there if a model had a choice) hold settings that validation chose. ``model_reason`` (there if
+        a score of a model is missing) says why. Null runs are not among them.
         """
         everything = self._every_cell
         return everything[everything["permutation"] < 0].drop(columns="permutation").reset_index(drop=True)
@@ -66,7 +74,12 @@ class Results:
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
         frame["status"] = frame["status"].fillna("missing")
         frame["reason"] = frame["reason"].fillna("")
-        models = pd.DataFrame.from_dict(self.models, orient="index").rename_axis("model_key").reset_index()
+        frame["family"] = [self.draws[key].family if key in self.draws else "" for key in frame["draw"]]
+        frame["traits"] = [", ".join(self.draws[key].traits) if key in self.draws else "" for key in frame["draw"]]
+        rows = {key: _of_model(facts) for key, facts in self.models.items()}
+        models = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model_key").reset_index()
+        numbers = [name for name in SCORES if name in models]
+        models[numbers] = models[numbers].astype(float)  # None is NaN
         if len(models):
             frame = frame.merge(models, how="left", on="model_key")
         return frame
@@ -74,7 +87,7 @@ class Results:
     @cached_property
     def measurements(self) -> pd.DataFrame:
         """One row a number: the columns of ``cells`` that name it, and metric, k (0 if none), value, reason."""
-        names = ["cell", "draw", "dataset", "model", "explainer", "data_seed", "model_seed", "fold"]
+        names = ["cell", "draw", "dataset", "model", "explainer", "data_seed", "model_seed", "fold", *KIND]
         done = self.cells.loc[self.cells["status"] == "done", names]
         return done.merge(self._measurements, on="cell", how="inner").sort_values(
             ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"],
@@ -85,10 +98,10 @@ class Results:
     def table(self) -> pd.DataFrame:
         """Tidy: one row a number, costs included.
 
-        Columns: dataset, model, explainer, data_seed, model_seed, fold, status, learned, metric, k, value, reason.
-        A cell that is not done has one row without a metric.
+        Columns: dataset, model, explainer, data_seed, model_seed, fold, family, traits, status, learned, metric, k,
+        value, reason. A cell that is not done has one row without a metric.
         """
-        names = ["cell", "dataset", "model", "explainer", "data_seed", "model_seed", "fold", "status"]
+        names = ["cell", "dataset", "model", "explainer", "data_seed", "model_seed", "fold", *KIND, "status"]
         frame = self.cells
         learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
         base = frame[names].assign(learned=learned.astype("boolean"))
@@ -96,6 +109,7 @@ class Results:
         costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
         costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
         costs["value"] = costs["value"].astype(float)
+        costs = costs[costs["value"].notna() | (costs["metric"] != "rows_explained")]
         costs = base.merge(costs, on="cell", how="inner")
         other = base.assign(reason=frame["reason"], metric="", k=0, value=np.nan)[frame["status"] != "done"]
         parts = [part for part in (scores, costs, other) if len(part)]
@@ -106,7 +120,26 @@ class Results:
         return pd.concat(parts)[columns].sort_values(order, kind="stable", ignore_index=True)
 
     @property
+    def report_folder(self) -> Path:
+        """Where the report is written if no other place is named: ``reports/SUITE``.
+
+        It lies beside ``runs`` for a run, in the folder of the file otherwise. A pack in such a folder has its report
+        there.
+        """
+        folder, name = self.folder.resolve(), self.suite["name"]
+        if folder.parent.name == "reports" and folder.name == name:
+            return folder
+        return (folder.parent.parent if folder.parent.name == "runs" else folder) / "reports" / name
+
+    @property
     def failed(self) -> pd.DataFrame:
         """The cells that failed or ran out of time, null runs included, with their reasons."""
         everything = self._every_cell
         return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")
+
+
+def _of_model(facts: ModelFacts) -> dict[str, Any]:
+    """The columns of a model."""
+    row = facts.to_json()
+    reasons = row.pop("reasons", {})
+    return row | ({"model_reason": "; ".join(f"{name}: {why}" for name, why in reasons.items())} if reasons else {})

@@ -1,15 +1,240 @@
-"""What is stored: typed facts of cells, networks and draws, and the rows of a plan."""
+"""What is stored: typed facts of draws, networks and cells, and the rows of a plan."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 Status = Literal["done", "unsupported", "failed", "timed_out"]
 SETTLED = ("done", "unsupported")
+
+
+class Facts(Mapping[str, Any]):
+    """A frozen record that is also read as the JSON object that the store keeps of it.
+
+    An attribute has the type of its field (``facts.roles`` is a tuple); ``facts["roles"]``, ``get``, ``in`` and
+    ``items`` read the JSON form (lists and dicts, not to be changed). ``from_json(facts.to_json()) == facts``.
+
+    Attributes
+    ----------
+    reasons : name of a fact to the reason why it is None where a number was due
+    other : facts in a store that this version does not know; they are kept
+    """
+
+    parts: ClassVar[Mapping[str, type[Facts]]] = {}
+    """Fields that hold other facts, or a tuple of them."""
+    aliases: ClassVar[Mapping[str, str]] = {}
+    """Field to its name in JSON, where that is another one."""
+    optional: ClassVar[frozenset[str]] = frozenset({"reasons"})
+    """Fields that the JSON form leaves out where they are empty."""
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """From the JSON form; what is missing takes its default.
+
+        Raises
+        ------
+        TypeError
+            If a field without a default is missing.
+        """
+        names = {cls.aliases.get(f.name, f.name): f.name for f in fields(cls) if f.name != "other"}  # type: ignore[arg-type]
+        known = {field: cls._part(field, content[name]) for name, field in names.items() if name in content}
+        other = {name: value for name, value in content.items() if name not in names}
+        return cls(**known, **({"other": other} if other else {}))
+
+    @classmethod
+    def _part(cls, name: str, value: Any) -> Any:
+        part = cls.parts.get(name)
+        if part is not None and isinstance(value, list | tuple):
+            return tuple(item if isinstance(item, part) else part.from_json(item) for item in value)
+        if part is not None and isinstance(value, Mapping):
+            return value if isinstance(value, part) else part.from_json(value)
+        return _frozen(value)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form: lists for tuples, dicts for facts in facts."""
+        return dict(self._json)
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for one in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, one.name)
+            if one.name != "other" and not (one.name in self.optional and not value):
+                found[self.aliases.get(one.name, one.name)] = _thawed(value)
+        return found | _thawed(getattr(self, "other", {}))
+
+    def __getitem__(self, name: str) -> Any:
+        return self._json[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._json)
+
+    def __len__(self) -> int:
+        return len(self._json)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_json"}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, Facts):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {name: _thawed(item) for name, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class Histograms(Facts):
+    """Of every input (d), by class: ``edges`` (d, bins + 1) in original units, ``counts`` (classes, d, bins)."""
+
+    edges: tuple[tuple[float, ...], ...]
+    counts: tuple[tuple[tuple[int, ...], ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture(Facts):
+    """One row of a class, of pixels (d,) from 0 to 255. In JSON the label is ``class``."""
+
+    aliases = {"label": "class"}
+
+    label: str
+    pixels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Views(Facts):
+    """What a figure of the data needs: canonical column order, training rows only. ``mean``: the mean row (d,)."""
+
+    parts = {"histograms": Histograms, "pictures": Picture}
+    optional = frozenset({"histograms", "pictures", "mean"})
+
+    histograms: Histograms | None = None
+    pictures: tuple[Picture, ...] = ()
+    mean: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class WindowFacts(Facts):
+    """Neighbouring inputs that make one line of a spectrum; ``columns`` are canonical."""
+
+    name: str
+    kind: str
+    role: str
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DrawFacts(Facts):
+    """What is known of one draw of a dataset; columns in canonical order.
+
+    Attributes
+    ----------
+    dataset, family, traits : name of the component, its family, what is particular of it
+    kind, d, n_outputs, n_train, n_valid, n_test : classification or regression, inputs, outputs, rows
+    feature_names, feature_units, feature_shape : of the d inputs; the shape of a picture, or None
+    class_names, target_name, target_units, target_std : of the target
+    constant : inputs that are constant on the training rows
+    content_hash : of the data
+    ceiling : the best score that can be reached with all inputs, None if it is not known
+    floor_mae : the smallest mean absolute error that can be reached, or None
+    views : what figures of the data need
+    roles, graded, groups, blocks, resolution, windows : the truth (see ``GroundTruth``); ``roles`` is None without one
+    n_relevant : relevant inputs
+    chance : metric to the expected score of a random ranking, None where it is not defined
+    spearman_ceiling : the highest Spearman correlation that ties in the truth allow
+    notices : for the user
+    """
+
+    parts = {"views": Views, "windows": WindowFacts}
+    optional = Facts.optional | {"family", "traits"}
+
+    dataset: str
+    kind: str
+    d: int
+    n_outputs: int
+    n_train: int
+    n_valid: int
+    n_test: int
+    feature_names: tuple[str, ...]
+    family: str = ""
+    traits: tuple[str, ...] = ()
+    feature_units: tuple[str, ...] = ()
+    feature_shape: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] = ()
+    target_name: str = ""
+    target_units: str = ""
+    target_std: float | None = None
+    constant: tuple[int, ...] = ()
+    content_hash: str = ""
+    ceiling: float | None = None
+    floor_mae: float | None = None
+    views: Views = field(default_factory=Views)
+    roles: tuple[str, ...] | None = None
+    graded: tuple[float, ...] | None = None
+    groups: tuple[tuple[int, ...], ...] = ()
+    blocks: tuple[tuple[int, ...], ...] = ()
+    resolution: float | None = None
+    windows: tuple[WindowFacts, ...] = ()
+    n_relevant: int | None = None
+    chance: Mapping[str, float | None] = field(default_factory=dict)
+    spearman_ceiling: float | None = None
+    notices: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelFacts(Facts):
+    """What a trained network reached and what its training cost (see ``FittedModel``).
+
+    A score that is None has its reason in ``reasons``. ``ceiling``: the best score that can be reached, or None.
+    ``model_chosen``: the setting that validation chose, None where there was no choice.
+    """
+
+    optional = Facts.optional | {"model_chosen"}
+
+    kind: str
+    train_score: float | None
+    valid_score: float | None
+    test_score: float | None
+    chance: float | None
+    p_value: float | None
+    learned: bool
+    train_cpu: float
+    train_wall: float
+    valid_loss: float | None = None
+    test_mae: float | None = None
+    ceiling: float | None = None
+    parameters: int | None = None
+    model_chosen: Mapping[str, JSON] | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MetricFacts(Facts):
+    """What a Metric declares of itself (see ``metrics.base.Metric``), as the run that scored with it knew it."""
+
+    name: str
+    title: str
+    lower: float | None
+    upper: float | None
+    reads: str = "ranks"
+    descriptive: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -24,7 +249,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Costs:
-    """What one explanation took: CPU and wall seconds, bytes above the start, rows through the model."""
+    """What one explanation took: CPU and wall seconds, bytes above the start, rows through the model.
+
+    ``rows_explained``: rows that were explained, None for a method that explains none.
+    """
 
     setup_cpu: float = 0.0
     setup_wall: float = 0.0
@@ -33,6 +261,7 @@ class Costs:
     peak_memory: int | None = None
     forward_rows: int = 0
     backward_rows: int = 0
+    rows_explained: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,24 +278,24 @@ class CellResult:
     costs: Costs = field(default_factory=Costs)
     relevance: NDArray[np.float64] | None = None
     measurements: tuple[Measurement, ...] = ()
-    chosen: dict[str, Any] | None = None
+    chosen: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A trained network: what it reached (JSON-ready) and its weights (safetensors)."""
+    """A trained network: what it reached and its weights (safetensors)."""
 
     key: str
-    content: dict[str, Any]
+    facts: ModelFacts
     weights: bytes
 
 
 @dataclass(frozen=True)
 class DrawRecord:
-    """What is known of one draw of a dataset, JSON-ready, columns in canonical order."""
+    """What is known of one draw of a dataset."""
 
     key: str
-    content: dict[str, Any]
+    facts: DrawFacts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,120 +19,109 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xai_bench.errors import InputError
+from xai_bench.results import gate, opening, packing, taking
 from xai_bench.results.frames import Results
-from xai_bench.results.records import SETTLED, CellResult, DrawRecord, Measurement, ModelRecord, PlanRow
-
-SCHEMA_VERSION = 2
-SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE provenance (id INTEGER PRIMARY KEY, content TEXT NOT NULL);
-CREATE TABLE plan (
-  position INTEGER PRIMARY KEY, cell TEXT NOT NULL, draw TEXT NOT NULL, model_key TEXT NOT NULL,
-  dataset TEXT NOT NULL, model TEXT NOT NULL, explainer TEXT NOT NULL,
-  data_seed INTEGER NOT NULL, model_seed INTEGER NOT NULL, fold INTEGER NOT NULL, permutation INTEGER NOT NULL);
-CREATE TABLE draws (key TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE models (key TEXT PRIMARY KEY, content TEXT NOT NULL, weights BLOB NOT NULL);
-CREATE TABLE cells (
-  key TEXT PRIMARY KEY, status TEXT NOT NULL, reason TEXT NOT NULL, costs TEXT NOT NULL,
-  relevance BLOB, provenance INTEGER NOT NULL);
-CREATE TABLE measurements (
-  cell TEXT NOT NULL, metric TEXT NOT NULL, k INTEGER NOT NULL, value REAL, reason TEXT NOT NULL,
-  PRIMARY KEY (cell, metric, k)) WITHOUT ROWID;
-CREATE TABLE randomised (cell TEXT PRIMARY KEY, sanity TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE retained (cell TEXT PRIMARY KEY, retention TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE judgements (
-  judge TEXT NOT NULL, mask TEXT NOT NULL, value REAL NOT NULL, error REAL NOT NULL,
-  PRIMARY KEY (judge, mask)) WITHOUT ROWID;
-"""
-
-CONTRIBUTING_RUNS = """
-SELECT id, content FROM other.provenance
-WHERE id IN (SELECT provenance FROM other.cells JOIN wanted ON cell = key) ORDER BY id
-"""
-TAKEN = (
-    "INSERT OR REPLACE INTO main.cells SELECT key, status, reason, costs, relevance, new "
-    "FROM other.cells JOIN wanted ON cell = key JOIN runs ON old = provenance",
-    "DELETE FROM main.measurements WHERE cell IN (SELECT cell FROM wanted)",
-    "INSERT INTO main.measurements SELECT * FROM other.measurements WHERE cell IN (SELECT cell FROM wanted)",
-    "INSERT OR REPLACE INTO main.randomised SELECT * FROM other.randomised WHERE cell IN (SELECT cell FROM wanted)",
-    "INSERT OR REPLACE INTO main.retained SELECT * FROM other.retained WHERE cell IN (SELECT cell FROM wanted)",
-    "INSERT OR IGNORE INTO main.draws SELECT * FROM other.draws WHERE key IN (SELECT draw FROM wanted)",
-    "INSERT OR IGNORE INTO main.models SELECT * FROM other.models WHERE key IN (SELECT model FROM wanted)",
-    "INSERT OR IGNORE INTO main.judgements SELECT * FROM other.judgements",
+from xai_bench.results.records import (
+    SETTLED,
+    CellResult,
+    DrawFacts,
+    DrawRecord,
+    Facts,
+    Measurement,
+    MetricFacts,
+    ModelFacts,
+    ModelRecord,
+    PlanRow,
 )
-"""What ``Store.take`` copies of the cells in ``wanted``."""
+from xai_bench.results.schema import transaction
+from xai_bench.results.taking import Forgotten
 
-FOLLOWED = {"retention": ("retained", "retention"), "sanity": ("randomised", "sanity")}
-"""Follow-up to the table, and its column of keys, that say which cells it is stored of."""
+MODEL = (
+    "INSERT INTO models VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
+    "SET content = excluded.content, weights = excluded.weights WHERE length(models.weights) = 0"
+)
+"""A network is stored once; one that is known without its weights gets them when it is trained here."""
 
 
 class Store:
-    """Open (and create) the SQLite file of a run; use it as a context manager.
+    """The store at ``path``, made if it is not there, brought up to date if it is of an earlier schema.
+
+    Use it as a context manager. Everything that is stored passes the gate. ``Store.reading`` changes nothing.
 
     Raises
     ------
     InputError
-        If the place cannot be written, the file is not a store, or it has another schema version.
+        If the place cannot be written, or the file is not a store, is damaged, or has a newer schema.
     """
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        if not create and not path.is_file():
-            raise InputError(f"no results in {str(path.parent)!r}: expected a folder that `xai-bench run` wrote")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=60)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-        except (OSError, sqlite3.OperationalError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise InputError(f"cannot write results to {str(path.parent)!r}: {reason}; choose another --out") from None
-        except sqlite3.DatabaseError:
-            raise InputError(
-                f"{str(path)!r} is not a store of results: move it away, or choose another --out"
-            ) from None
-        self._prepare()
+        self._db = opening.for_writing(path)
+        self._close: Callable[[sqlite3.Connection], None] = opening.finish
 
-    def _prepare(self) -> None:
-        tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables:
-            with self._db:
-                self._db.executescript(SCHEMA)
-                self.set_meta("schema_version", str(SCHEMA_VERSION))
-            return
-        found = self.meta("schema_version") if "meta" in tables else None
-        if found != str(SCHEMA_VERSION):
-            raise InputError(
-                f"{str(self.path)!r} has schema version {found}, this program writes {SCHEMA_VERSION}: "
-                "use --fresh, or another --out"
-            )
+    @classmethod
+    def reading(cls, place: str | Path) -> Store:
+        """The results in a folder, a file or a pack; no file is changed.
+
+        Raises
+        ------
+        InputError
+            If there are none, or they cannot be read.
+        """
+        path = opening.locate(place)
+        return cls._of(packing.unpacked(path) if packing.is_pack(path) else opening.for_reading(path), path)
+
+    @classmethod
+    def in_memory(cls) -> Store:
+        """A new store that no file holds."""
+        return cls._of(opening.in_memory(), Path(":memory:"))
+
+    @classmethod
+    def _of(cls, db: sqlite3.Connection, path: Path) -> Store:
+        store = cls.__new__(cls)
+        store.path, store._db, store._close = path, db, sqlite3.Connection.close
+        return store
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._close(self._db)
+        told = opening.in_words(error, self.path) if isinstance(error, sqlite3.Error) else None
+        if told is not None:
+            raise told from None
 
     # -- writing -----------------------------------------------------------------------------------
 
     def set_meta(self, name: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    def begin(self, suite: Mapping[str, Any], plan: Iterable[PlanRow], provenance: Mapping[str, Any]) -> int:
-        """Store the suite and its plan (in place of earlier ones) and a new provenance; returns its id."""
-        with self._db:
-            self.set_meta("suite", json.dumps(suite))
+    def begin(
+        self,
+        suite: Mapping[str, Any],
+        plan: Iterable[PlanRow],
+        provenance: Mapping[str, Any],
+        metrics: Iterable[MetricFacts] = (),
+    ) -> int:
+        """Store the suite, its plan and what its metrics declare (in place of earlier ones), and a new provenance.
+
+        Returns the number of the provenance.
+        """
+        with transaction(self._db):
+            self.set_meta("suite", gate.json_text(suite))
             self._db.execute("DELETE FROM plan")
             rows = [(i, *asdict(row).values()) for i, row in enumerate(plan)]
             self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            cursor = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (json.dumps(provenance),))
+            for facts in map(gate.facts, metrics):
+                self._db.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?)", (facts.name, _json(facts)))
+            content = gate.json_text(provenance)
+            cursor = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (content,))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
     def end(self, provenance_id: int, provenance: Mapping[str, Any]) -> None:
         """Complete a run's provenance."""
-        with self._db:
-            self._db.execute("UPDATE provenance SET content = ? WHERE id = ?", (json.dumps(provenance), provenance_id))
+        self._db.execute("UPDATE provenance SET content = ? WHERE id = ?", (gate.json_text(provenance), provenance_id))
 
     def add(
         self,
@@ -140,46 +129,53 @@ class Store:
         provenance_id: int,
         draw: DrawRecord | None = None,
         model: ModelRecord | None = None,
-    ) -> None:
-        """Store one block in one transaction. A failed cell takes the place of nothing but a failed cell."""
-        with self._db:
+    ) -> list[CellResult]:
+        """Store one block in one transaction; returns the cells as they are stored.
+
+        A result that the gate refuses is a failed cell. A failed cell takes the place of nothing but a failed cell.
+        """
+        passed = [gate.cell(cell) for cell in cells]
+        with transaction(self._db):
             if draw is not None:
-                self._db.execute("INSERT OR REPLACE INTO draws VALUES (?, ?)", (draw.key, json.dumps(draw.content)))
+                row = (draw.key, _json(gate.facts(draw.facts)))
+                self._db.execute("INSERT OR REPLACE INTO draws VALUES (?, ?)", row)
             if model is not None:
-                row = (model.key, json.dumps(model.content), model.weights)
-                self._db.execute("INSERT OR IGNORE INTO models VALUES (?, ?, ?)", row)
-            for cell in cells:
+                self._db.execute(MODEL, (model.key, _json(gate.facts(model.facts)), model.weights))
+            for cell in passed:
                 blob = None if cell.relevance is None else np.asarray(cell.relevance, "<f8").tobytes()
-                costs = asdict(cell.costs) | ({} if cell.chosen is None else {"chosen": cell.chosen})
-                row_ = (cell.key, cell.status, cell.reason, json.dumps(costs), blob, provenance_id)
+                row_ = (cell.key, cell.status, cell.reason, gate.costs_json(cell), blob, provenance_id)
                 self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row_)
+                self._db.execute("DELETE FROM measurements WHERE cell = ?", (cell.key,))
                 self._measure(cell.key, cell.measurements)
+        return passed
 
     def add_followup(
-        self, name: str, key: str, metrics: str, measurements: Mapping[str, Iterable[Measurement]]
+        self, name: str, key: str, metrics: str, measurements: Mapping[str, Iterable[Measurement]], judge: str = ""
     ) -> None:
         """Store what a follow-up measured of cells, in place of all their metrics that begin with ``metrics``.
 
-        ``key``: what the numbers depend on; "" for what failed, which counts as not followed.
+        ``key``: what the numbers depend on; "" for what failed, which counts as not followed. ``judge``: whose
+        judgements are theirs, and are forgotten with the last of them.
         """
-        table, column = FOLLOWED[name]
-        with self._db:
+        with transaction(self._db):
             for cell, values in measurements.items():
                 query = "DELETE FROM measurements WHERE cell = ? AND substr(metric, 1, ?) = ?"
                 self._db.execute(query, (cell, len(metrics), metrics))
                 self._measure(cell, values)
-                self._db.execute(f"INSERT OR REPLACE INTO {table} (cell, {column}) VALUES (?, ?)", (cell, key))
+                self._db.execute("INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?)", (cell, name, key, judge))
 
     def add_judgements(self, judge: str, judgements: Mapping[str, tuple[float, float]]) -> None:
-        """Store the (score, standard error) that one judge on one draw reached on every mask."""
-        with self._db:
-            rows = [(judge, mask, value, error) for mask, (value, error) in judgements.items()]
+        """Store the (score, standard error) that one judge on one draw reached on every mask, if they are finite."""
+        numbers = [(mask, [gate.number(one)[0] for one in found]) for mask, found in judgements.items()]
+        rows = [(judge, mask, *found) for mask, found in numbers if None not in found]
+        with transaction(self._db):
             self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?)", rows)
 
     def add_scores(self, draw: DrawRecord, scores: Mapping[str, Iterable[Measurement]]) -> None:
-        """Store further scores of cells of one draw."""
-        with self._db:
-            self._db.execute("UPDATE draws SET content = ? WHERE key = ?", (json.dumps(draw.content), draw.key))
+        """Store further scores of cells of one draw; one that is no number is None with a reason."""
+        with transaction(self._db):
+            row = (_json(gate.facts(draw.facts)), draw.key)
+            self._db.execute("UPDATE draws SET content = ? WHERE key = ?", row)
             for cell, measurements in scores.items():
                 self._measure(cell, measurements)
 
@@ -191,29 +187,24 @@ class Store:
         of cells.
         """
         here, there = self.settled(seconds), other.settled(seconds)
-        # A cell may stand under several labels.
-        rows = {(row.cell, row.draw, row.model_key) for row in plan if row.cell in there and row.cell not in here}
-        if not rows:
-            return 0
-        self._db.execute("ATTACH DATABASE ? AS other", (str(other.path),))
-        try:
-            with self._db:
-                self._db.execute("CREATE TEMP TABLE wanted (cell TEXT PRIMARY KEY, draw TEXT, model TEXT)")
-                self._db.executemany("INSERT INTO wanted VALUES (?, ?, ?)", rows)
-                self._db.execute("CREATE TEMP TABLE runs (old INTEGER PRIMARY KEY, new INTEGER)")
-                for old, content in self._db.execute(CONTRIBUTING_RUNS).fetchall():
-                    new = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (content,)).lastrowid
-                    self._db.execute("INSERT INTO runs VALUES (?, ?)", (old, new))
-                for statement in TAKEN:
-                    self._db.execute(statement)
-        finally:
-            for table in ("wanted", "runs"):
-                self._db.execute(f"DROP TABLE IF EXISTS temp.{table}")
-            self._db.execute("DETACH DATABASE other")
-        return len(rows)
+        return taking.take(self._db, other._db, [row for row in plan if row.cell in there and row.cell not in here])
+
+    def named(self, part: Mapping[str, Collection[Any]]) -> set[str]:
+        """Keys of the cells of a part of the plan: labels of datasets, models, explainers; data_seeds.
+
+        A cell is meant if every axis that is given names it.
+        """
+        return taking.named(self._db, part)
+
+    def forget(self, cells: Collection[str]) -> Forgotten:
+        """Remove cells with all that belongs to them; what was removed.
+
+        Networks, draws and judgements go with the last planned cell that uses them. The plan stays.
+        """
+        return taking.remove(self._db, cells)
 
     def _measure(self, cell: str, measurements: Iterable[Measurement]) -> None:
-        rows = [(cell, m.metric, m.k, m.value, m.reason) for m in measurements]
+        rows = [(cell, m.metric, m.k, m.value, m.reason) for m in gate.measurements(measurements)]
         self._db.executemany("INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?)", rows)
 
     # -- looking up --------------------------------------------------------------------------------
@@ -222,17 +213,26 @@ class Store:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
-    def settled(self, seconds: float | None = None) -> set[str]:
+    def suite(self) -> dict[str, Any]:
+        """The suite of the plan, as its ``config``; {} if no run has begun."""
+        return json.loads(self.meta("suite") or "{}")
+
+    def settled(self, seconds: float | None = None, among: Collection[str] | None = None) -> set[str]:
         """Keys of the cells that need not be computed again under a limit of so many seconds (None: no limit).
 
-        A cell that ran out of time has that limit as its ``explain_wall``: it is settled up to there.
+        A cell that ran out of time has that limit as its ``explain_wall``: it is settled up to there. ``among``: look
+        at these keys only.
         """
         marks = ",".join("?" * len(SETTLED))
         query = (
-            f"SELECT key FROM cells WHERE status IN ({marks}) "
-            "OR (status = 'timed_out' AND json_extract(costs, '$.explain_wall') >= ?)"
+            f"SELECT key FROM cells WHERE (status IN ({marks}) "
+            "OR (status = 'timed_out' AND json_extract(costs, '$.explain_wall') >= ?))"
         )
-        return {row[0] for row in self._db.execute(query, (*SETTLED, math.inf if seconds is None else seconds))}
+        values = (*SETTLED, math.inf if seconds is None else seconds)
+        if among is None:
+            return {row[0] for row in self._db.execute(query, values)}
+        query += " AND key = ?"
+        return {key for key in among if self._db.execute(query, (*values, key)).fetchone()}
 
     def explain_seconds(self) -> dict[str, float]:
         """Cell key to the wall seconds of set-up and explanation; 0 for what is not supported, failures left out."""
@@ -245,6 +245,10 @@ class Store:
     def train_seconds(self) -> dict[str, float]:
         """Key of every trained network to its wall seconds."""
         return dict(self._db.execute("SELECT key, json_extract(content, '$.train_wall') FROM models"))
+
+    def trained(self) -> set[str]:
+        """Keys of the networks whose weights are stored."""
+        return {row[0] for row in self._db.execute("SELECT key FROM models WHERE length(weights) > 0")}
 
     def provenance(self) -> list[dict[str, Any]]:
         """One record a run, oldest first."""
@@ -259,15 +263,15 @@ class Store:
                 found[key] = np.frombuffer(row[0], "<f8").copy()
         return found
 
-    def draw_content(self, key: str) -> dict[str, Any] | None:
+    def draw_facts(self, key: str) -> DrawFacts | None:
         """What is known of a draw."""
         row = self._db.execute("SELECT content FROM draws WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return DrawFacts.from_json(json.loads(row[0])) if row else None
 
     def weights(self, key: str) -> bytes | None:
-        """A trained network's weights."""
+        """A trained network's weights; None if they are not there."""
         row = self._db.execute("SELECT weights FROM models WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else None
+        return (row[0] or None) if row else None
 
     def model_choice(self, key: str) -> dict[str, Any] | None:
         """The setting that validation chose for a trained network, or None if there was no choice."""
@@ -282,36 +286,113 @@ class Store:
 
     def followed(self, name: str, key: str, among: Iterable[str]) -> set[str]:
         """Those cells, of the keys ``among``, whose follow-up of that name is stored under ``key``."""
-        table, column = FOLLOWED[name]
-        query = f"SELECT 1 FROM {table} WHERE cell = ? AND {column} = ?"
-        return {cell for cell in among if self._db.execute(query, (cell, key)).fetchone()}
+        query = "SELECT 1 FROM followed WHERE cell = ? AND name = ? AND key = ?"
+        return {cell for cell in among if self._db.execute(query, (cell, name, key)).fetchone()}
 
     def results(self) -> Results:
         """All that is stored for the current plan."""
-        read = pd.read_sql_query
-        plan = read("SELECT * FROM plan ORDER BY position", self._db)
-        cells = read("SELECT key, status, reason, costs, provenance FROM cells", self._db)
-        measurements = read("SELECT * FROM measurements", self._db)
         relevance = {
             key: np.frombuffer(blob, "<f8").copy()
             for key, blob in self._db.execute("SELECT key, relevance FROM cells WHERE relevance IS NOT NULL")
         }
-        models = {key: json.loads(c) for key, c in self._db.execute("SELECT key, content FROM models")}
-        draws = {key: json.loads(c) for key, c in self._db.execute("SELECT key, content FROM draws")}
-        suite = json.loads(self.meta("suite") or "{}")
-        return Results(suite, plan, cells, measurements, models, draws, relevance, self.provenance(), self.path.parent)
+        records = {
+            table: {key: json.loads(c) for key, c in self._db.execute(f"SELECT {name}, content FROM {table}")}
+            for table, name in (("models", "key"), ("draws", "key"), ("metrics", "name"))
+        }
+        return Results(
+            suite=self.suite(),
+            _plan=self._frame("SELECT * FROM plan ORDER BY position"),
+            _cells=self._frame("SELECT key, status, reason, costs, provenance FROM cells"),
+            _measurements=self._frame("SELECT * FROM measurements"),
+            models={key: ModelFacts.from_json(content) for key, content in records["models"].items()},
+            draws={key: DrawFacts.from_json(content) for key, content in records["draws"].items()},
+            metrics={key: MetricFacts.from_json(content) for key, content in records["metrics"].items()},
+            relevance=relevance,
+            provenance=self.provenance(),
+            folder=self.path.parent,
+        )
+
+    def _frame(self, query: str) -> pd.DataFrame:
+        rows = self._db.execute(query)
+        columns = [column[0] for column in rows.description]
+        return pd.DataFrame.from_records(rows.fetchall(), columns=columns, coerce_float=True)
 
 
-def read(folder: str | Path) -> Results:
-    """The results in a folder that ``xai-bench run`` wrote.
+def _json(facts: Facts) -> str:
+    return json.dumps(facts.to_json(), allow_nan=False)
+
+
+def read(place: str | Path) -> Results:
+    """The results in a folder that ``xai-bench run`` wrote, in the folder above its ``runs``, in a file or in a pack.
+
+    No file is changed. A store of an earlier version is read as it is.
 
     Raises
     ------
     InputError
-        If there are none.
+        If there are none, or they cannot be read.
     """
-    with Store(Path(folder) / "results.sqlite", create=False) as store:
-        results = store.results()
+    with Store.reading(place) as store:
+        try:
+            results = store.results()
+        except (ValueError, TypeError) as error:  # SQLite knows of no damage inside of a text.
+            raise opening.damaged(store.path, error) from None
     if not results.suite:
-        raise InputError(f"no run is stored in {str(folder)!r}: run the suite first")
+        raise InputError(f"no run is stored in {str(place)!r}: run the suite first")
     return results
+
+
+def forget(
+    place: str | Path,
+    *,
+    datasets: Collection[str] = (),
+    models: Collection[str] = (),
+    explainers: Collection[str] = (),
+) -> Forgotten:
+    """Remove stored cells, by the labels of their suite, with all that belongs to them; says what was removed.
+
+    A cell is removed if every axis that is given names it. Networks and draws go with the last cell that uses them. The
+    plan stays: the next run computes these cells again.
+
+    Raises
+    ------
+    InputError
+        If no axis is given, a label is unknown, there are no results, or they lie in a pack.
+    """
+    part = {"datasets": list(datasets), "models": list(models), "explainers": list(explainers)}
+    if not any(part.values()):
+        raise InputError("expected labels of explainers, datasets or models, got none: name what is to be forgotten")
+    path = opening.locate(place)
+    if packing.is_pack(path):
+        raise InputError(f"{str(place)!r} is a pack, which is never changed: name the folder of a run")
+    with Store.reading(path) as store:
+        taking.check_labels(store._db, part)
+    with Store(path) as store:
+        return store.forget(store.named(part))
+
+
+def pack(place: str | Path, out: str | Path | None = None) -> Path:
+    """Write stored results as one compressed file without weights, which is read like a store; returns its path.
+
+    The same results give the same bytes. Relevances are kept in single precision, with their exact order and ties.
+
+    Parameters
+    ----------
+    out : the file; SUITE.xaipack in the current folder by default
+
+    Raises
+    ------
+    InputError
+        If there are no results, or the file cannot be written.
+    """
+    with Store.reading(place) as store:
+        suite = store.suite()
+        if not suite:
+            raise InputError(f"no run is stored in {str(place)!r}: run the suite first")
+        content = packing.packed(store._db)
+    path = Path(f"{suite['name']}{packing.SUFFIX}") if out is None else Path(out)
+    try:
+        packing.write(path, content)
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error.strerror}; choose another --out") from None
+    return path

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.metrics.recovery import oracle_relevance
 from xai_bench.models.base import Architecture, FittedModel
 from xai_bench.models.training import fit_many
-from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelRecord
+from xai_bench.results import gate
+from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelFacts, ModelRecord
 from xai_bench.running import tuning
 from xai_bench.running.describe import constant, describe, load
 from xai_bench.running.process import (
@@ -56,22 +57,31 @@ def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared |
         data = load(block.draw)
         record = None
         if block.draw.permutation is None:
-            record = DrawRecord(block.draw.key, describe(data, block.draw))
+            record = DrawRecord(block.draw.key, gate.facts(describe(data, block.draw)))
         model, trained = _model(block, data, weights)
     except Exception as error:
         reason = reason_of(error)
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         return
-    yield Prepared(record, trained, data.notices)
+    yield Prepared(record, trained, tuple(gate.text(notice) for notice in data.notices))
     for cell in block.cells:
         if cell.explainer is None:
-            yield _control(cell, block, data)
+            yield _stored(_control, cell, block, data)
             continue
         yield Started(cell.key, WARM_UP)
         warm_up(cell.explainer, block.device)
         yield Started(cell.key)
         explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
-        yield _explain(cell, explainer, problem_of(data, model, block.device, block.memory), data, block)
+        problem = problem_of(data, model, block.device, block.memory)
+        yield _stored(_explain, cell, block, data, explainer, problem)
+
+
+def _stored(compute: Callable[..., CellResult], cell: Cell, *arguments: Any) -> CellResult:
+    """A cell's result as it can be stored: what a metric raises or returns is the failure of this cell only."""
+    try:
+        return gate.cell(compute(cell, *arguments))
+    except Exception as error:
+        return CellResult(cell.key, "failed", reason_of(error))
 
 
 def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:
@@ -101,13 +111,14 @@ def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn
         (fitted,), chosen = fit_many(architecture, data, [block.model_seed], chunk=1, device=block.device), None
     ceiling = block.draw.dataset.component.ceiling(np.ones(data.d, dtype=bool))
     state = {name: value.cpu().contiguous() for name, value in fitted.module.state_dict().items()}
-    facts = _facts(fitted, ceiling) | ({} if chosen is None else {"model_chosen": chosen})
+    facts = gate.facts(replace(_facts(fitted, ceiling), model_chosen=chosen))
     return fitted.module, ModelRecord(block.model_key, facts, safetensors.torch.save(state))
 
 
-def _facts(fitted: FittedModel, ceiling: float | None) -> dict[str, Any]:
-    facts = {name: getattr(fitted, name) for name in FittedModel.__annotations__ if name != "module"}
-    return {**facts, "ceiling": ceiling, "parameters": sum(p.numel() for p in fitted.module.parameters())}
+def _facts(fitted: FittedModel, ceiling: float | None) -> ModelFacts:
+    reached = {name: getattr(fitted, name) for name in FittedModel.__annotations__ if name != "module"}
+    parameters = sum(p.numel() for p in fitted.module.parameters())
+    return ModelFacts.from_json({**reached, "ceiling": ceiling, "parameters": parameters})
 
 
 def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str = "cpu") -> torch.nn.Module:
@@ -119,7 +130,7 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes, devi
     return module.to(device).eval()
 
 
-def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, block: Block) -> CellResult:
+def _explain(cell: Cell, block: Block, data: Dataset, explainer: Explainer, problem: Problem) -> CellResult:
     memory = block.memory if block.device == "cpu" else None
     try:
         reason = explainer.unsupported(problem)
@@ -136,7 +147,7 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, 
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
         return CellResult(cell.key, "failed", over + reason_of(error))
     relevance = data.canonical(found.relevance)
-    costs = {name: getattr(found, name) for name in Costs.__annotations__ if name != "peak_memory"}
+    costs = {name: getattr(found, name) for name in Costs.__annotations__ if hasattr(found, name)}
     grown = None if start is None or peak is None else max(peak - start, 0)
     return CellResult(
         cell.key,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.metrics.recovery import spearman_ceiling
+from xai_bench.results.records import DrawFacts, Histograms, Picture, Views
 from xai_bench.scoring import recovery
 from xai_bench.suites.plan import Draw
 
@@ -27,64 +28,69 @@ def load(draw: Draw) -> Dataset:
     return data.standardised() if draw.standardise else data
 
 
-def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
-    """What the store keeps of a dataset, in canonical column order, JSON-ready."""
+def describe(data: Dataset, draw: Draw) -> DrawFacts:
+    """What the store keeps of a dataset, in canonical column order."""
     source = draw.dataset.component
     everything = np.ones(data.d, dtype=bool)
     order = np.argsort(data.permutation)
     truth = data.canonical_truth
-    return {
-        "dataset": source.name,
-        "kind": data.kind,
-        "d": data.d,
-        "n_outputs": data.n_outputs,
-        "n_train": len(data.y_train),
-        "n_valid": len(data.y_valid),
-        "n_test": len(data.y_test),
-        "feature_names": [data.feature_names[j] for j in order],
-        "feature_units": [data.feature_units[j] for j in order] if data.feature_units else [],
-        "feature_shape": data.feature_shape,
-        "class_names": list(data.class_names),
-        "target_name": data.target_name,
-        "target_units": data.target_units,
-        "target_std": data.target_std,
-        "constant": constant(data),
-        "content_hash": data.content_hash,
-        "ceiling": source.ceiling(everything),
-        "floor_mae": source.error_floor(),
-        "views": views(data),
-        **(recovery.truth_to_json(truth) if truth else {"roles": None, "graded": None, "resolution": None}),
-        "n_relevant": truth.n_relevant if truth else None,
-        "chance": {m.name: m.chance(truth) for m in recovery.metrics()} if truth else {},
-        "spearman_ceiling": spearman_ceiling(truth) if truth else None,
-        "notices": list(data.notices),
-    }
+    facts = DrawFacts(
+        dataset=source.name,
+        kind=data.kind,
+        d=data.d,
+        n_outputs=data.n_outputs,
+        n_train=len(data.y_train),
+        n_valid=len(data.y_valid),
+        n_test=len(data.y_test),
+        feature_names=tuple(data.feature_names[j] for j in order),
+        feature_units=tuple(data.feature_units[j] for j in order) if data.feature_units else (),
+        feature_shape=data.feature_shape,
+        class_names=tuple(data.class_names),
+        target_name=data.target_name,
+        target_units=data.target_units,
+        target_std=data.target_std,
+        constant=tuple(constant(data)),
+        content_hash=data.content_hash,
+        ceiling=source.ceiling(everything),
+        floor_mae=source.error_floor(),
+        views=views(data),
+        notices=tuple(data.notices),
+    )
+    if truth is None:
+        return facts
+    return replace(
+        facts,
+        **recovery.facts_of(truth),
+        n_relevant=truth.n_relevant,
+        chance={m.name: m.chance(truth) for m in recovery.metrics()},
+        spearman_ceiling=spearman_ceiling(truth),
+    )
 
 
-def views(data: Dataset) -> dict[str, Any]:
-    """What a figure of the data needs, JSON-ready: canonical column order, original units, training rows only.
+def views(data: Dataset) -> Views:
+    """What a figure of the data needs: canonical column order, original units, training rows only.
 
     ``histograms`` of every input by class (few inputs), ``pictures``: one of each class, as bytes, or the ``mean``
     row (many inputs).
     """
     if data.feature_shape is not None:
         if data.kind == "regression":
-            return {}
+            return Views()
         first = [int(np.flatnonzero(data.y_train == label)[0]) for label in np.unique(data.y_train)]
         pixels = np.rint(255 * data.canonical(data.X_train[first])).astype(int)
         names = [data.class_names[data.y_train[i]] if data.class_names else str(data.y_train[i]) for i in first]
-        return {"pictures": [{"class": n, "pixels": p.tolist()} for n, p in zip(names, pixels, strict=True)]}
+        return Views(pictures=tuple(Picture(n, tuple(p.tolist())) for n, p in zip(names, pixels, strict=True)))
     rows = data.canonical(data.in_original_units(data.X_train))
     if data.d > FEW_INPUTS:
-        return {"mean": rows.mean(0).tolist()}
+        return Views(mean=tuple(rows.mean(0).tolist()))
     if data.kind == "regression":
-        return {}
+        return Views()
     edges = [np.histogram_bin_edges(column, HISTOGRAM_BINS) for column in rows.T]
     counts = [
-        [np.histogram(rows[data.y_train == label, j], edges[j])[0].tolist() for j in range(data.d)]
+        tuple(tuple(np.histogram(rows[data.y_train == label, j], edges[j])[0].tolist()) for j in range(data.d))
         for label in range(data.n_outputs)
     ]
-    return {"histograms": {"edges": [e.tolist() for e in edges], "counts": counts}}
+    return Views(Histograms(tuple(tuple(e.tolist()) for e in edges), tuple(counts)))
 
 
 def constant(data: Dataset) -> list[int]:

@@ -209,9 +209,9 @@ class Ledger:
     ) -> None:
         """Enter the cells of a block that have a result, and its training."""
         if draw is not None:
-            self.measured.inputs[block.draw.dataset.label] = draw.content["d"]
+            self.measured.inputs[block.draw.dataset.label] = draw.facts.d
         if model is not None:
-            self.charge(Work.on(TRAINING, block), model.content["train_wall"])
+            self.charge(Work.on(TRAINING, block), model.facts.train_wall)
             self.settle(Work.on(TRAINING, block))
         labels = {cell.key: cell.label for cell in block.cells if cell.explainer is not None}
         for cell in cells:
@@ -223,7 +223,7 @@ class Ledger:
 
     def enter_rest(self, block: Block, took: float, cells: Iterable[CellResult], model: ModelRecord | None) -> None:
         """Enter what a whole block took beside its training and its explanations."""
-        trained = 0.0 if model is None else model.content["train_wall"]
+        trained = 0.0 if model is None else model.facts.train_wall
         self.charge(Work.on(REST, block), max(took - trained - sum(map(_explained, cells)), 0.0))
 
 
@@ -238,8 +238,8 @@ def recorded(store: Store, planned: Sequence[Block]) -> Measured:
     for block in planned:
         dataset = block.draw.dataset.label
         if dataset not in measured.inputs:
-            content = store.draw_content(block.draw.key)
-            d = content["d"] if content else getattr(block.draw.dataset.component, "d", None)
+            facts = store.draw_facts(block.draw.key)
+            d = facts.d if facts else getattr(block.draw.dataset.component, "d", None)
             if d is not None:
                 measured.inputs[dataset] = d
         if block.model_key in trained:

@@ -43,7 +43,7 @@ class Loop:
     ) -> None:
         self.suite, self.store, self.planned = suite, store, planned
         self.agenda = Agenda(suite, planned, todo, store)
-        self.ledger = Ledger(measured, work_of(todo, store.train_seconds()), suite.limits.seconds)
+        self.ledger = Ledger(measured, work_of(todo, store.trained()), suite.limits.seconds)
         at_once, later = self.agenda.at_once(), self.agenda.later()
         self.ledger.left.update(due.followup.work(due.blocks) for due in at_once)
         self.ledger.left.update(followup.work(blocks) for followup, blocks in later)
@@ -160,7 +160,7 @@ class Loop:
             draw, model = work.prepared.draw, work.prepared.model
             new = [notice for notice in work.prepared.notices if notice not in self.progress.notices]
             self.progress.notices.extend(new)
-        self.store.add(work.cells, self._number, draw, model)
+        work.cells = self.store.add(work.cells, self._number, draw, model)
         self.ledger.enter_cells(work.block, work.cells, draw, model)
         for cell in work.cells:
             setattr(self.progress, cell.status, getattr(self.progress, cell.status) + 1)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from xai_bench.errors import InputError
+from xai_bench.results.opening import FILE, is_empty
 from xai_bench.results.records import PlanRow
+from xai_bench.results.store import Store
 from xai_bench.suites import plan, reading
 from xai_bench.suites.suite import Suite
 
@@ -26,16 +28,19 @@ class Request:
     out : folder below which ``runs/SUITE/results.sqlite`` is kept
     jobs : worker processes; None computes in this process. The scores are the same, bit for bit. A suite's limit of
         time is exact with workers, which are killed; in this process it is soft (see ``workers.ThisProcess``).
-    data_seeds : use the data seeds 0 .. data_seeds-1 instead of the suite's
+    data_seeds : compute the data seeds 0 .. data_seeds-1 instead of the suite's. Further data seeds that the stored
+        plan has stay in it, with their results
     datasets, models, explainers : labels; compute nothing else. What is stored of the rest stays. Methods that use no
         network are computed unless ``models`` are named.
-    fresh : forget the results that are stored
+    fresh : forget the results that are stored; with ``datasets``, ``models``, ``explainers`` or ``data_seeds`` those
+        that these name
     device : where networks are trained and explained: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (``cuda`` where there
         is one). Methods of other libraries that know the CPU only, and the sparse paths, run there. A store holds the
         results of one device: costs differ, and the last bits of scores. On a CUDA device ``peak_memory`` is that of
         the tensors on it, and a suite's limit of memory is not kept.
-    known : folders of other runs, such as ``runs/quick`` of another machine: what they hold of this suite is copied,
-        not computed. Their costs are those of their machines
+    known : folders of other runs, such as ``runs/quick`` of another machine, or packs: what they hold of this suite is
+        copied, not computed. Their costs are those of their machines. A pack has no weights and relevances in single
+        precision: what is scored or retained later of its cells is so by these
     on_progress : called after every block and every follow-up of a run
     """
 
@@ -62,6 +67,7 @@ class Asked:
     suite : without the datasets that are not available; ``notices`` say which
     planned : all blocks of the suite
     chosen : those blocks, and those cells of them, that are to have a result
+    wanted : labels that were asked for, by axis, and ``data_seeds``; empty for all
     device : as it is recorded, with its name
     """
 
@@ -70,6 +76,7 @@ class Asked:
     notices: tuple[str, ...]
     planned: list[plan.Block]
     chosen: list[plan.Block]
+    wanted: dict[str, set[Any]]
     device: str
 
     @classmethod
@@ -91,17 +98,26 @@ class Asked:
             number = getattr(request, name)
             if number is not None and number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
+        wanted: dict[str, set[Any]] = {
+            axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")
+        }
+        wanted["data_seeds"] = set(range(request.data_seeds or 0))
         if request.data_seeds is not None:
-            suite = suite.model_copy(update={"data_seeds": tuple(range(request.data_seeds))})
-        wanted = {axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")}
+            suite = _with_data_seeds(suite, request)
         suite, notices = _available(suite)
         planned = plan.blocks(suite, device)
-        return cls(request, suite, notices, planned, _chosen(suite, planned, wanted), devices.described(device))
+        chosen = _chosen(suite, planned, wanted)
+        return cls(request, suite, notices, planned, chosen, wanted, devices.described(device))
 
     @property
     def folder(self) -> Path:
         """Where the results are kept."""
-        return Path(self.request.out) / "runs" / self.suite.name
+        return folder_of(self.request, self.suite)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a part of the suite was asked for."""
+        return any(self.wanted.values())
 
     def rows(self) -> Iterator[PlanRow]:
         """The plan, as it is stored."""
@@ -119,6 +135,28 @@ class Asked:
                     fold=block.draw.fold.number if block.draw.fold else -1,
                     permutation=-1 if block.draw.permutation is None else block.draw.permutation,
                 )
+
+
+def folder_of(request: Request, suite: Suite) -> Path:
+    """Where the results of a suite are kept."""
+    return Path(request.out) / "runs" / suite.name
+
+
+def is_stored(folder: Path) -> bool:
+    """Whether a run has begun there."""
+    return (folder / FILE).is_file() and not is_empty(folder / FILE)
+
+
+def _with_data_seeds(suite: Suite, request: Request) -> Suite:
+    """The data seeds that are asked for, behind those of the stored plan: a part replaces no whole."""
+    assert request.data_seeds is not None
+    folder, stored = folder_of(request, suite), ()
+    if is_stored(folder):
+        with Store.reading(folder) as store:
+            stored = tuple(store.suite().get("data_seeds", ()))
+    # The first data seed of the plan stays the first: null runs and further trainings belong to it.
+    seeds = tuple(dict.fromkeys((*stored, *range(request.data_seeds))))
+    return suite.model_copy(update={"data_seeds": seeds})
 
 
 def _wanted(request: Request, suite: Suite, axis: str) -> set[str]:
@@ -144,18 +182,20 @@ def _available(suite: Suite) -> tuple[Suite, tuple[str, ...]]:
     return suite.model_copy(update={"datasets": tuple(kept)}), tuple(notices)
 
 
-def _chosen(suite: Suite, planned: list[plan.Block], wanted: dict[str, set[str]]) -> list[plan.Block]:
-    """The blocks and cells under the labels that are ``wanted``, by axis (none: all); controls come with any block."""
-    datasets, models, explainers = (wanted[axis] for axis in ("datasets", "models", "explainers"))
+def _chosen(suite: Suite, planned: list[plan.Block], wanted: dict[str, set[Any]]) -> list[plan.Block]:
+    """The blocks and cells that are ``wanted``, by axis (none: all); controls come with any block."""
+    datasets, models, explainers, seeds = (wanted[axis] for axis in ("datasets", "models", "explainers", "data_seeds"))
     chosen = []
     for block in planned:
+        if seeds and block.draw.data_seed not in seeds:
+            continue
         if (datasets and block.draw.dataset.label not in datasets) or (models and block.model_label not in models):
             continue
         cells = tuple(c for c in block.cells if not explainers or c.explainer is None or c.label in explainers)
         if any(cell.explainer is not None for cell in cells):
             chosen.append(replace(block, cells=cells))
     if not chosen:
-        named = "; ".join(f"{axis} {', '.join(sorted(labels))}" for axis, labels in wanted.items() if labels)
+        named = "; ".join(f"{axis} {', '.join(map(str, sorted(names)))}" for axis, names in wanted.items() if names)
         raise InputError(
             f"expected labels that occur together in the suite {suite.name!r}, got {named}: name fewer of them"
         )

@@ -7,22 +7,28 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from xai_bench import registry
-from xai_bench.errors import InputError
+from xai_bench.errors import InputError, reason_of
+from xai_bench.results import gate
 from xai_bench.results.frames import Results
+from xai_bench.results.opening import FILE, locate
 from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
 from xai_bench.running.ledger import Forecast, Measured, recorded
-from xai_bench.running.request import Asked, Request
+from xai_bench.running.request import Asked, Request, is_stored
 from xai_bench.suites import plan
 
 if TYPE_CHECKING:
+    from xai_bench.datasets.base import GroundTruth
+    from xai_bench.metrics.base import Metric
     from xai_bench.running.loop import Loop
 
 P = ParamSpec("P")
@@ -39,19 +45,23 @@ def compute(request: Request) -> Results:
         For a bad suite, an unknown label, missing data, an unwritable folder, a folder in ``known`` without results, or
         a device that is not there or not that of the stored results. Nothing is lost.
     """
+    from xai_bench.scoring import recovery
+
     asked = Asked.of(request)
     folder, jobs = asked.folder, request.jobs
     _check_known(asked, request.known, folder if request.fresh else None)
     earlier = _measured_before(asked) if request.fresh else None
-    if request.fresh and folder.exists():
+    if request.fresh and not asked.is_part and folder.exists():
         shutil.rmtree(folder)
-    with Store(folder / "results.sqlite") as store:
+    with Store(folder / FILE) as store:
         _check_device(store, asked.device)
+        if request.fresh and asked.is_part:
+            store.forget(_named(store, asked))
         _take(store, asked, request.known)
         _score_by_new_metrics(store, asked.planned)
         loop = _loop(asked, store, earlier)
         facts, begun = {**provenance(jobs, asked.device), "left_out": list(asked.notices)}, time.monotonic()
-        number = store.begin(asked.suite.config(), asked.rows(), facts)
+        number = store.begin(asked.suite.config(), asked.rows(), facts, recovery.declared())
         try:
             loop.run(jobs, number, request.on_progress)
             facts |= {"finished": _now(), "cells": loop.progress.finished}
@@ -71,15 +81,28 @@ def foresee(request: Request) -> Forecast:
     """
     asked = Asked.of(request)
     folder, known = asked.folder, request.known
-    own = [folder] if (folder / "results.sqlite").exists() and not request.fresh else []
-    _check_known(asked, [*own, *known], folder if request.fresh else None)
-    if own and not known:
-        with Store(folder / "results.sqlite") as store:
+    own = [folder] if is_stored(folder) and (asked.is_part or not request.fresh) else []
+    _check_known(asked, known, folder if request.fresh else None)
+    _check_known(asked, own, None)
+    if own and not known and not request.fresh:
+        with Store.reading(folder) as store:
             return _loop(asked, store).forecast(request.jobs)
     earlier = _measured_before(asked) if request.fresh else None
-    with Store(Path(":memory:")) as store:
-        _take(store, asked, [*own, *known])
+    with Store.in_memory() as store:
+        _take(store, asked, own)
+        if own and request.fresh:
+            store.begin(asked.suite.config(), asked.rows(), {})
+            with Store.reading(folder) as stored:
+                store.forget(_named(stored, asked))
+        _take(store, asked, known)
         return _loop(asked, store, earlier).forecast(request.jobs)
+
+
+def _named(store: Store, asked: Asked) -> set[str]:
+    """Keys of the cells that a fresh start of a part forgets: those so named in the stored plan, and in this one."""
+    labels = asked.wanted["explainers"]
+    planned = [cell for block in asked.chosen for cell in block.cells if not labels or cell.label in labels]
+    return store.named(asked.wanted) | {cell.key for cell in planned}
 
 
 def _with_arguments(build: Callable[P, Request], of: Callable[[Request], R], name: str) -> Callable[P, R]:
@@ -111,22 +134,22 @@ def _check_device(store: Store, device: str) -> None:
     if others:
         raise InputError(
             f"{str(store.path.parent)!r} holds results of the device {others[0]}, and this run would be on {device}: "
-            "use that device, --fresh, or another --out"
+            "use that device, --fresh for the whole suite, or another --out"
         )
 
 
 def _check_known(asked: Asked, known: Sequence[str | Path], forgotten: Path | None) -> None:
     """Raise InputError if a folder holds no results, those of another device, or those that are to be ``forgotten``."""
     for folder in known:
-        if forgotten is not None and Path(folder).resolve() == forgotten.resolve():
+        if forgotten is not None and locate(folder).resolve() == (forgotten / FILE).resolve():
             raise InputError(f"{str(folder)!r} is what a fresh start forgets: name another folder, or do without fresh")
-        with Store(Path(folder) / "results.sqlite", create=False) as other:
+        with Store.reading(folder) as other:
             _check_device(other, asked.device)
 
 
 def _take(store: Store, asked: Asked, known: Sequence[str | Path]) -> None:
     for folder in known:
-        with Store(Path(folder) / "results.sqlite", create=False) as other:
+        with Store.reading(folder) as other:
             store.take(other, asked.rows(), asked.suite.limits.seconds)
 
 
@@ -140,35 +163,55 @@ def _loop(asked: Asked, store: Store, measured: Measured | None = None) -> Loop:
 
 def _measured_before(asked: Asked) -> Measured:
     """What the runs took whose results are to be forgotten; nothing if they were on another device."""
-    if not (asked.folder / "results.sqlite").exists():
+    if not is_stored(asked.folder):
         return Measured()
-    with Store(asked.folder / "results.sqlite") as store:
+    with Store.reading(asked.folder) as store:
         return recorded(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
 
 
 def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
     """Score what is stored by the metrics that have come since; relevances are kept, so nothing is explained again."""
+    from xai_bench.scoring import recovery
+
     names = set(registry.names("metrics"))
     settled = store.settled()
     for key, draw_blocks in plan.by_draw(planned).items():
-        content = store.draw_content(key)
-        if content is None or content["roles"] is None or names <= set(content["chance"]):
+        facts = store.draw_facts(key)
+        truth = recovery.truth_of(facts) if facts else None
+        if facts is None or truth is None or names <= set(facts.chance):
             continue
-        from xai_bench.scoring import recovery
-
-        truth = recovery.truth_from_json(content)
-        assert truth is not None
-        new = [metric for metric in recovery.metrics() if metric.name not in content["chance"]]
-        constant = content["constant"]
+        new = [metric for metric in recovery.metrics() if metric.name not in facts.chance]
         scores: dict[str, tuple[Measurement, ...]] = {}
         for block in draw_blocks:
             relevances = store.relevances(cell.key for cell in block.cells)
-            scores |= {cell: recovery.scores(values, truth, new, constant) for cell, values in relevances.items()}
+            for cell_key, values in relevances.items():
+                scores[cell_key] = _of_each(new, partial(recovery.scores, values, truth, constant=facts.constant))
             for cell in block.cells:
                 if cell.label == "random" and cell.key in settled:
-                    scores[cell.key] = recovery.of_random(truth, key, block.rankings, new)
-        content["chance"] |= {metric.name: metric.chance(truth) for metric in new}
-        store.add_scores(DrawRecord(key, content), scores)
+                    scores[cell.key] = _of_each(new, partial(recovery.of_random, truth, key, block.rankings))
+        chance = {**facts.chance, **{metric.name: _chance(metric, truth) for metric in new}}
+        store.add_scores(DrawRecord(key, replace(facts, chance=chance)), scores)
+
+
+def _of_each(
+    metrics: Iterable[Metric], score: Callable[[list[Metric]], tuple[Measurement, ...]]
+) -> tuple[Measurement, ...]:
+    """``score([metric])`` of every metric; None with a reason by one that raises."""
+    found: list[Measurement] = []
+    for metric in metrics:
+        try:
+            found += score([metric])
+        except Exception as error:
+            found.append(Measurement(metric.name, None, reason=reason_of(error)))
+    return tuple(found)
+
+
+def _chance(metric: Metric, truth: GroundTruth) -> float | None:
+    """The expected score of a random ranking; None if the metric does not say a number."""
+    try:
+        return gate.number(metric.chance(truth))[0]
+    except Exception:
+        return None
 
 
 def provenance(jobs: int | None, device: str = "cpu") -> dict[str, Any]:

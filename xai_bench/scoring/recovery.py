@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from xai_bench.component import stream_seed
 from xai_bench.datasets.base import GroundTruth, Window
 from xai_bench.metrics.base import Metric
 from xai_bench.metrics.recovery import random_scores
-from xai_bench.results.records import Measurement
+from xai_bench.results.records import DrawFacts, Measurement, MetricFacts, WindowFacts
 
 
 def metrics() -> list[Metric]:
@@ -59,27 +59,32 @@ def of_random(truth: GroundTruth, draw_key: str, rankings: int, chosen: Iterable
     return tuple(found)
 
 
-def truth_to_json(truth: GroundTruth) -> dict[str, Any]:
-    """A truth as the store keeps it, columns in canonical order."""
+def facts_of(truth: GroundTruth) -> dict[str, Any]:
+    """The fields of ``DrawFacts`` that hold a truth, columns in canonical order."""
     return {
-        "roles": list(truth.roles),
-        "graded": None if truth.relevance is None else truth.relevance.tolist(),
-        "groups": truth.groups,
-        "blocks": truth.blocks,
+        "roles": tuple(truth.roles),
+        "graded": None if truth.relevance is None else tuple(truth.relevance.tolist()),
+        "groups": tuple(map(tuple, truth.groups)),
+        "blocks": tuple(map(tuple, truth.blocks)),
         "resolution": truth.resolution,
-        "windows": [window._asdict() for window in truth.windows],
+        "windows": tuple(WindowFacts(w.name, w.kind, w.role, tuple(w.columns)) for w in truth.windows),
     }
 
 
-def truth_from_json(content: dict[str, Any]) -> GroundTruth | None:
-    """The truth in a stored draw, or None."""
-    if content["roles"] is None:
+def truth_of(facts: DrawFacts) -> GroundTruth | None:
+    """The truth in the facts of a draw, or None."""
+    if facts.roles is None:
         return None
     return GroundTruth(
-        roles=tuple(content["roles"]),
-        relevance=None if content["graded"] is None else np.array(content["graded"]),
-        groups=tuple(map(tuple, content["groups"])),
-        blocks=tuple(map(tuple, content["blocks"])),
-        resolution=content["resolution"],
-        windows=tuple(Window(w["name"], w["kind"], w["role"], tuple(w["columns"])) for w in content["windows"]),
+        roles=cast(Any, facts.roles),
+        relevance=None if facts.graded is None else np.array(facts.graded),
+        groups=facts.groups,
+        blocks=facts.blocks,
+        resolution=facts.resolution,
+        windows=tuple(Window(w.name, w.kind, cast(Any, w.role), w.columns) for w in facts.windows),
     )
+
+
+def declared() -> list[MetricFacts]:
+    """What every known metric declares, as the store keeps it."""
+    return [MetricFacts(m.name, m.title, m.lower, m.upper, m.reads, m.descriptive) for m in metrics()]

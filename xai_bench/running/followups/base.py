@@ -27,8 +27,8 @@ Rows = Mapping[str, Sequence[Measurement] | str]
 class Stored(Protocol):
     """What a follow-up may ask of the store; nothing here writes."""
 
-    def settled(self, seconds: float | None = None) -> set[str]:
-        """Keys of the cells that are ``done`` or ``unsupported``."""
+    def settled(self, seconds: float | None = None, among: Collection[str] | None = None) -> set[str]:
+        """Keys of the cells, of those ``among``, that are ``done`` or ``unsupported``."""
 
     def relevances(self, keys: Iterable[str]) -> dict[str, NDArray[np.float64]]:
         """Cell key to relevance (d,), canonical order, where there is one."""
@@ -105,10 +105,11 @@ class FollowUp(ABC, Generic[Task, Result]):
     def rows(self, task: Task, result: Result) -> Rows:
         """What one result means for the cells that it is about."""
 
-    def store(self, store: Store, task: Task, results: Sequence[Result], reason: str) -> None:
+    def store(self, store: Store, task: Task, results: Sequence[Result], reason: str, judge: str = "") -> None:
         """Store all that a task has yielded; its other cells have the ``reason`` why there is nothing of them.
 
-        What failed is stored under no key: the next run tries it again.
+        What failed is stored under no key: the next run tries it again. ``judge``: key of the judgements that the
+        numbers come from.
         """
         rows: dict[str, Sequence[Measurement] | str] = dict.fromkeys(task.cells, reason or "no result")
         for result in results:
@@ -120,7 +121,7 @@ class FollowUp(ABC, Generic[Task, Result]):
                 without[cell] = (Measurement(metric, None, k, content),)
             else:
                 numbers[cell] = content
-        store.add_followup(self.name, task.key, f"{self.name}_", numbers)
+        store.add_followup(self.name, task.key, f"{self.name}_", numbers, judge)
         store.add_followup(self.name, "", f"{self.name}_", without)
 
     def work(self, blocks: Sequence[Block]) -> Work:

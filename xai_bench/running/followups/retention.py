@@ -71,7 +71,7 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
         draw, plain = blocks[0].draw, self._plain_networks(blocks)
         key, judge = self.key(draw, plain.values()), retention.judge_key(draw, self.settings)
         followed = stored.followed(self.name, key, [cell.key for block in blocks for cell in block.cells])
-        settled = stored.settled()
+        settled = stored.settled(among=[cell.key for block in blocks for cell in block.cells])
         ranked: dict[str, retention.Ranked] = {}
         networks: dict[str, tuple[Architecture, bytes]] = {}
         for block in blocks:
@@ -100,10 +100,12 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
     def rows(self, task: RetentionTask, result: retention.Judged) -> Rows:
         return result.measurements
 
-    def store(self, store: Store, task: RetentionTask, results: Sequence[retention.Judged], reason: str) -> None:
+    def store(
+        self, store: Store, task: RetentionTask, results: Sequence[retention.Judged], reason: str, judge: str = ""
+    ) -> None:
         for judged in results:
             store.add_judgements(task.judge, judged.judgements)
-        super().store(store, task, results, reason)
+        super().store(store, task, results, reason, judge or task.judge)
 
     def _plain_networks(self, blocks: Sequence[Block]) -> dict[int, str]:
         """Model seed to the key of the suite's plain network of that seed."""

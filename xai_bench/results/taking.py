@@ -1,0 +1,133 @@
+"""Cells with all that belongs to them: copied from one store to another, or forgotten."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xai_bench.errors import unknown
+from xai_bench.results.records import PlanRow
+from xai_bench.results.schema import transaction
+
+AXES = ("datasets", "models", "explainers", "data_seeds")
+COLUMNS = ("dataset", "model", "explainer", "data_seed")
+"""What a part of a plan is named by, and the columns that say so."""
+AT_ONCE = 500
+"""Keys in one query."""
+
+
+def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
+    ordered = sorted(set(keys))
+    for start in range(0, len(ordered), AT_ONCE):
+        yield ordered[start : start + AT_ONCE]
+
+
+def _rows(db: sqlite3.Connection, table: str, column: str, keys: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table whose ``column`` is one of ``keys``."""
+    for chunk in _chunks(keys):
+        yield from db.execute(f"SELECT * FROM {table} WHERE {column} IN ({_marks(chunk)})", chunk)
+
+
+def _delete(db: sqlite3.Connection, table: str, column: str, keys: Iterable[Any]) -> int:
+    """Delete those rows; returns their number."""
+    return sum(
+        db.execute(f"DELETE FROM {table} WHERE {column} IN ({_marks(chunk)})", chunk).rowcount
+        for chunk in _chunks(keys)
+    )
+
+
+def _marks(values: Collection[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _insert(db: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]], *, replace: bool = True) -> None:
+    for row in rows:
+        db.execute(f"INSERT OR {'REPLACE' if replace else 'IGNORE'} INTO {table} VALUES ({_marks(row)})", row)
+
+
+def take(here: sqlite3.Connection, there: sqlite3.Connection, wanted: Collection[PlanRow]) -> int:
+    """Copy cells with their scores, networks, draws, judgements and the records of the runs that measured them.
+
+    ``wanted`` : rows of the plan whose cells are there and not here; a cell may stand in several.
+    Returns the number of cells.
+    """
+    cells = {row.cell for row in wanted}
+    if not cells:
+        return 0
+    with transaction(here):
+        found = list(_rows(there, "cells", "key", cells))
+        runs: dict[int, int | None] = {}
+        for number, content in sorted(_rows(there, "provenance", "id", {row[-1] for row in found})):
+            runs[number] = here.execute("INSERT INTO provenance (content) VALUES (?)", (content,)).lastrowid
+        _insert(here, "cells", ((*row[:-1], runs[row[-1]]) for row in found))
+        _delete(here, "measurements", "cell", cells)
+        for table in ("measurements", "followed"):
+            _insert(here, table, _rows(there, table, "cell", cells))
+        _insert(here, "draws", _rows(there, "draws", "key", {row.draw for row in wanted}), replace=False)
+        _insert_networks(here, _rows(there, "models", "key", {row.model_key for row in wanted}))
+        _insert(here, "metrics", there.execute("SELECT * FROM metrics"), replace=False)
+        _insert(here, "judgements", there.execute("SELECT * FROM judgements"), replace=False)
+    return len(cells)
+
+
+def _insert_networks(here: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """One that is here stays, unless it is here without its weights."""
+    for row in rows:
+        here.execute("DELETE FROM models WHERE key = ? AND length(weights) = 0", row[:1])
+        here.execute("INSERT OR IGNORE INTO models VALUES (?, ?, ?)", row)
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """How much was forgotten. ``labels``: (dataset, model, explainer) of the cells that were stored."""
+
+    cells: int = 0
+    measurements: int = 0
+    networks: int = 0
+    draws: int = 0
+    labels: tuple[tuple[str, str, str], ...] = ()
+
+    def __str__(self) -> str:
+        if not self.cells:
+            return "nothing that is named is stored"
+        counts = ((self.cells, "cell"), (self.measurements, "score"), (self.networks, "network"), (self.draws, "draw"))
+        found = ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
+        axes = ((2, "explainers"), (1, "models"), (0, "datasets"))
+        names = [(sorted({label[at] for label in self.labels} - {""}), axis) for at, axis in axes]
+        return "; ".join([found, *(f"{axis} {', '.join(labels)}" for labels, axis in names if labels)])
+
+
+def named(db: sqlite3.Connection, part: Mapping[str, Collection[Any]]) -> set[str]:
+    """Keys of the planned cells of a part of the plan, by its ``AXES``; an empty axis stands for all of it."""
+    wanted = [(column, list(part.get(axis, ()))) for axis, column in zip(AXES, COLUMNS, strict=True)]
+    tests = [f"{column} IN ({_marks(values)})" for column, values in wanted if values]
+    values = [value for _, values in wanted for value in values]
+    query = f"SELECT DISTINCT cell FROM plan WHERE {' AND '.join(tests) or '1'}"
+    return {row[0] for row in db.execute(query, values)}
+
+
+def remove(db: sqlite3.Connection, cells: Collection[str]) -> Forgotten:
+    """Forget cells with their scores, and the networks, draws and judgements that no other planned cell uses."""
+    with transaction(db):
+        stored = {row[0] for row in _rows(db, "cells", "key", cells)}
+        planned = [row[1:7] for row in _rows(db, "plan", "cell", stored)]
+        judges = {row[3] for row in _rows(db, "followed", "cell", stored)}
+        removed = _delete(db, "cells", "key", stored)
+        scores = _delete(db, "measurements", "cell", stored)
+        _delete(db, "followed", "cell", stored)
+        _delete(db, "judgements", "judge", judges - {row[0] for row in db.execute("SELECT judge FROM followed")})
+        used = db.execute("SELECT draw, model_key FROM plan JOIN cells ON plan.cell = cells.key").fetchall()
+        networks = _delete(db, "models", "key", {row[2] for row in planned} - {model for _, model in used})
+        draws = _delete(db, "draws", "key", {row[1] for row in planned} - {draw for draw, _ in used})
+    return Forgotten(removed, scores, networks, draws, tuple(sorted({row[3:6] for row in planned})))
+
+
+def check_labels(db: sqlite3.Connection, part: Mapping[str, Collection[str]]) -> None:
+    """Raise InputError for a label that the plan does not have."""
+    for axis, column in zip(AXES, COLUMNS, strict=True):
+        known = {row[0] for row in db.execute(f"SELECT DISTINCT {column} FROM plan")} - {""}
+        for label in part.get(axis, ()):
+            if label not in known:
+                raise unknown(column, label, known)

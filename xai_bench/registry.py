@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,6 +124,12 @@ def get(family: str, name: str) -> Any:
     return component
 
 
+def is_foreign(family: str, name: str) -> bool:
+    """Whether the component of that name is from outside the package."""
+    point = _entry_points(family).get(name)
+    return point is None or point.module.partition(".")[0] != "xai_bench"
+
+
 def code_of(component: Any) -> str | None:
     """The hash of the code of a component from outside the package, with the files that it ``depends_on``.
 
@@ -159,7 +166,7 @@ def _code(family: str, name: str, component: Any) -> str | None:
 
 def _installed(point: EntryPoint, component: Any) -> tuple[str | None, Path]:
     """The hash of what an entry point offers: distribution, version, and the modules of its package that it imports."""
-    if point.module.partition(".")[0] == "xai_bench":
+    if not is_foreign(point.group.removeprefix("xai_bench."), point.name):
         return None, Path()
     name = component.__module__ if isinstance(component, type) else point.module
     module, top = sys.modules[name], name.partition(".")[0]
@@ -190,7 +197,7 @@ def codes() -> dict[Named, str | None]:
     return {("metrics", name): code_of(metric) for name, metric in _registered["metrics"].items()}
 
 
-def take_codes(given: dict[Named, str | None]) -> None:
+def take_codes(given: Mapping[Named, str | None]) -> None:
     """In a worker: the hashes as the parent made them."""
     _known_codes.update(given)
 

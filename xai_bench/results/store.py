@@ -38,6 +38,7 @@ CREATE TABLE cells (
 CREATE TABLE measurements (
   cell TEXT NOT NULL, metric TEXT NOT NULL, k INTEGER NOT NULL, value REAL, reason TEXT NOT NULL,
   PRIMARY KEY (cell, metric, k)) WITHOUT ROWID;
+CREATE TABLE scored (cell TEXT PRIMARY KEY, metrics TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE randomised (cell TEXT PRIMARY KEY, sanity TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE retained (cell TEXT PRIMARY KEY, retention TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE judgements (
@@ -54,6 +55,7 @@ TAKEN = (
     "FROM other.cells JOIN wanted ON cell = key JOIN runs ON old = provenance",
     "DELETE FROM main.measurements WHERE cell IN (SELECT cell FROM wanted)",
     "INSERT INTO main.measurements SELECT * FROM other.measurements WHERE cell IN (SELECT cell FROM wanted)",
+    "INSERT OR REPLACE INTO main.scored SELECT * FROM other.scored WHERE cell IN (SELECT cell FROM wanted)",
     "INSERT OR REPLACE INTO main.randomised SELECT * FROM other.randomised WHERE cell IN (SELECT cell FROM wanted)",
     "INSERT OR REPLACE INTO main.retained SELECT * FROM other.retained WHERE cell IN (SELECT cell FROM wanted)",
     "INSERT OR IGNORE INTO main.draws SELECT * FROM other.draws WHERE key IN (SELECT draw FROM wanted)",
@@ -98,6 +100,8 @@ class Store:
                 self.set_meta("schema_version", str(SCHEMA_VERSION))
             return
         found = self.meta("schema_version") if "meta" in tables else None
+        if "scored" not in tables:
+            self._db.execute("CREATE TABLE scored (cell TEXT PRIMARY KEY, metrics TEXT NOT NULL) WITHOUT ROWID")
         if found != str(SCHEMA_VERSION):
             raise InputError(
                 f"{str(self.path)!r} has schema version {found}, this program writes {SCHEMA_VERSION}: "
@@ -151,6 +155,8 @@ class Store:
                 row_ = (cell.key, cell.status, cell.reason, json.dumps(costs), blob, provenance_id)
                 self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row_)
                 self._measure(cell.key, cell.measurements)
+                if draw is not None and cell.status in SETTLED:
+                    self._mark(cell.key, draw.content.get("metrics", {}))
 
     def add_retention(
         self,
@@ -179,12 +185,23 @@ class Store:
                     self._measure(cell, values)
                     self._db.execute("INSERT OR REPLACE INTO randomised VALUES (?, ?)", (cell, sanity))
 
-    def add_scores(self, draw: DrawRecord, scores: Mapping[str, Iterable[Measurement]]) -> None:
-        """Store further scores of cells of one draw."""
+    def add_scores(
+        self,
+        draw: DrawRecord,
+        metrics: Mapping[str, Mapping[str, str]],
+        scores: Mapping[str, Iterable[Measurement]],
+    ) -> None:
+        """Store scores of cells of one draw, in place of those by the same ``metrics``.
+
+        ``metrics``: cell to the names and identities of the metrics that scored it now.
+        """
         with self._db:
             self._db.execute("UPDATE draws SET content = ? WHERE key = ?", (json.dumps(draw.content), draw.key))
-            for cell, measurements in scores.items():
-                self._measure(cell, measurements)
+            for cell, identities in metrics.items():
+                rows = [(cell, name) for metric in identities for name in (metric, f"{metric}_se")]
+                self._db.executemany("DELETE FROM measurements WHERE cell = ? AND metric = ?", rows)
+                self._measure(cell, scores.get(cell, ()))
+                self._mark(cell, {**self._identities(cell), **identities})
 
     def take(self, other: Store, plan: Iterable[PlanRow], seconds: float | None = None) -> int:
         """Copy what another store has settled of these cells and this one has not, with all that belongs to it.
@@ -214,6 +231,14 @@ class Store:
                 self._db.execute(f"DROP TABLE IF EXISTS temp.{table}")
             self._db.execute("DETACH DATABASE other")
         return len(rows)
+
+    def _mark(self, cell: str, identities: Mapping[str, str]) -> None:
+        row = (cell, json.dumps(dict(sorted(identities.items()))))
+        self._db.execute("INSERT OR REPLACE INTO scored VALUES (?, ?)", row)
+
+    def _identities(self, cell: str) -> dict[str, str]:
+        row = self._db.execute("SELECT metrics FROM scored WHERE cell = ?", (cell,)).fetchone()
+        return json.loads(row[0]) if row else {}
 
     def _measure(self, cell: str, measurements: Iterable[Measurement]) -> None:
         rows = [(cell, m.metric, m.k, m.value, m.reason) for m in measurements]
@@ -282,6 +307,12 @@ class Store:
         """Mask to (score, standard error) for one judge on one draw."""
         rows = self._db.execute("SELECT mask, value, error FROM judgements WHERE judge = ?", (judge,))
         return {mask: (value, error) for mask, value, error in rows}
+
+    def scored(self) -> dict[str, dict[str, str]]:
+        """Cell to the names and identities of the metrics that its scores are by."""
+        rows = self._db.execute("SELECT cell, metrics FROM scored").fetchall()
+        known = {text: json.loads(text) for text in {text for _, text in rows}}
+        return {cell: known[text] for cell, text in rows}
 
     def retained(self, retention: str) -> set[str]:
         """Keys of the cells whose retention is known under this key."""

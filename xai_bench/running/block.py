@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from xai_bench.metrics.recovery import oracle_relevance
 from xai_bench.models.base import Architecture, FittedModel
 from xai_bench.models.training import fit_many
 from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelRecord
-from xai_bench.running import tuning
-from xai_bench.running.describe import constant, describe, load
+from xai_bench.running import scores, tuning
+from xai_bench.running.describe import constant, describe, load_checked
 from xai_bench.running.process import (
     WARM_UP,
     memory_limit,
@@ -31,48 +32,69 @@ from xai_bench.running.process import (
     warm_up,
     warm_up_training,
 )
+from xai_bench.running.state import NotRestored, guarded
 from xai_bench.scoring import recovery, retention, sanity
 from xai_bench.suites.plan import Block, Cell, Draw
 from xai_bench.suites.suite import Retention
-from xai_bench.workers import Started
+from xai_bench.workers import Spent, Started
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a block's cells share. ``draw`` is None in a null run, ``model`` if it was not trained here."""
+    """What a block's cells share. ``draw`` is None in a null run, ``model`` if it was not trained here.
+
+    ``content_hash``: of the data that this process has.
+    """
 
     draw: DrawRecord | None
     model: ModelRecord | None
     notices: tuple[str, ...]
+    content_hash: str = ""
 
 
-def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared | Started | CellResult]:
+def run_block(
+    block: Block, weights: bytes | None = None, content_hash: str | None = None
+) -> Iterator[Prepared | Started | CellResult]:
     """Load, fit (unless ``weights`` are given: then the block's model is the one that was chosen), explain and score.
 
     Yields what the cells share once it is there, ``Started`` when an explainer begins, and every cell's result when
-    it is finished. Never raises: a failure is a result.
+    it is finished. A failure is a result. ``content_hash``: what the data must be, if that is known.
+
+    Raises
+    ------
+    Spent
+        If this process cannot go on; the cells without a result are to be computed in another one.
     """
     try:
         warm_up_training(block.device)
-        data = load(block.draw)
+        data = load_checked(block.draw, content_hash)
         record = None
         if block.draw.permutation is None:
-            record = DrawRecord(block.draw.key, describe(data, block.draw))
-        model, trained = _model(block, data, weights)
+            with guarded():
+                record = DrawRecord(block.draw.key, describe(data, block.draw))
+        with guarded():
+            model, trained = _model(block, data, weights)
     except Exception as error:
         reason = reason_of(error)
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
+        if isinstance(error, NotRestored):
+            raise Spent(reason) from None
         return
-    yield Prepared(record, trained, data.notices)
+    yield Prepared(record, trained, data.notices, data.content_hash)
     for cell in block.cells:
         if cell.explainer is None:
             yield _control(cell, block, data)
             continue
         yield Started(cell.key, WARM_UP)
-        warm_up(cell.explainer, block.device)
-        yield Started(cell.key)
-        explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
-        yield _explain(cell, explainer, problem_of(data, model, block.device, block.memory), data, block)
+        try:
+            warm_up(cell.explainer, block.device)
+            yield Started(cell.key)
+            with guarded():
+                result = _explain(cell, block, data, model)
+        except NotRestored as lost:
+            yield CellResult(cell.key, "failed", str(lost))
+            raise Spent(str(lost)) from None
+        yield _scored(result, block, data)
 
 
 def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:
@@ -120,10 +142,23 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes, devi
     return module.to(device).eval()
 
 
-def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, block: Block) -> CellResult:
+def _asked(problem: Problem) -> Problem:
+    """What ``unsupported`` may see: copies, since it is asked before ``explain`` makes its own."""
+    rows = {name: getattr(problem, name).clone() for name in ("X_train", "y_train", "X_valid", "y_valid")}
+    return replace(problem, model=copy.deepcopy(problem.model), **rows)
+
+
+def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | None) -> CellResult:
+    """A cell's relevance and costs, not scored yet."""
     memory = block.memory if block.device == "cpu" else None
     try:
-        reason = explainer.unsupported(problem)
+        assert cell.explainer is not None
+        explainer: Explainer = cell.explainer
+        if cell.candidates:
+            explainer = tuning.Tuned.of(cell.explainer, cell.candidates)
+        problem = problem_of(data, model, block.device, block.memory)
+        with guarded():
+            reason = explainer.unsupported(_asked(problem))
         if reason is not None:
             return CellResult(cell.key, "unsupported", reason)
         start = reset_peak_memory(block.device)
@@ -133,6 +168,8 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, 
             # The stream depends on the cell only: companions change nothing.
             found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
         peak = peak_memory(block.device)
+    except NotRestored:
+        raise
     except Exception as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
         return CellResult(cell.key, "failed", over + reason_of(error))
@@ -144,15 +181,20 @@ def _explain(cell: Cell, explainer: Explainer, problem: Problem, data: Dataset, 
         "done",
         costs=Costs(**costs, peak_memory=grown),
         relevance=relevance,
-        measurements=() if block.draw.permutation is not None else _recovery(relevance, data),
         chosen=explainer.chosen if isinstance(explainer, tuning.Tuned) else None,
     )
+
+
+def _scored(result: CellResult, block: Block, data: Dataset) -> CellResult:
+    if result.relevance is None or block.draw.permutation is not None:
+        return result
+    return replace(result, measurements=_recovery(result.relevance, data))
 
 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
     """Scores of a relevance in canonical order."""
     truth = data.canonical_truth
-    return recovery.scores(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
+    return scores.of_relevance(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
@@ -165,8 +207,8 @@ def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
         return CellResult(cell.key, "done", relevance=relevance, measurements=_recovery(relevance, data))
     if truth is None:
         return CellResult(cell.key, "done")
-    scores = recovery.of_random(truth, block.draw.key, block.rankings, recovery.metrics())
-    return CellResult(cell.key, "done", measurements=scores)
+    found = scores.of_random(truth, block.draw.key, block.rankings, recovery.metrics())
+    return CellResult(cell.key, "done", measurements=found)
 
 
 @dataclass(frozen=True)
@@ -174,7 +216,7 @@ class RetentionTask:
     """The rankings of one draw that are to be judged, and the networks they are masked on.
 
     ``models``: key to (architecture, weights). ``known``: masks that the judge has scored before. ``device``: where
-    judges are trained and masks are scored.
+    judges are trained and masks are scored. ``content_hash``: what the data must be, if that is known.
     """
 
     key: str
@@ -185,13 +227,18 @@ class RetentionTask:
     models: Mapping[str, tuple[Architecture, bytes]]
     known: Mapping[str, tuple[float, float]]
     device: str = "cpu"
+    content_hash: str | None = None
 
 
 def run_retention(task: RetentionTask) -> Iterator[retention.Judged]:
     """Judge every ranking of one draw; yields one thing."""
-    data = load(task.draw)
-    models = {key: from_weights(architecture, data, w, task.device) for key, (architecture, w) in task.models.items()}
-    yield retention.judge(data, task.draw, task.settings, task.ranked, models, task.known, task.device)
+    data, models = load_checked(task.draw, task.content_hash), {}
+    for key, (architecture, weights) in task.models.items():
+        with guarded():
+            models[key] = from_weights(architecture, data, weights, task.device)
+    with guarded():
+        judged = retention.judge(data, task.draw, task.settings, task.ranked, models, task.known, task.device)
+    yield judged
 
 
 SanityFound = dict[str, tuple[Measurement, ...] | str]
@@ -202,27 +249,32 @@ class SanityTask:
     """The relevances of one network that are to be followed while its layers are initialised anew.
 
     ``block`` holds the cells in question; ``relevances``: cell key to (d,) relevances in canonical order.
+    ``content_hash``: what the data must be, if that is known.
     """
 
     block: Block
     weights: bytes
     relevances: Mapping[str, NDArray]
+    content_hash: str | None = None
 
 
 def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
     """Cell key to its measurements, or to the reason why there are none; yields one thing."""
     assert task.block.model is not None
     architecture: Architecture = task.block.model.component
-    data = load(task.block.draw)
+    data = load_checked(task.block.draw, task.content_hash)
     device = task.block.device
-    model = from_weights(architecture, data, task.weights, device)
+    with guarded():
+        model = from_weights(architecture, data, task.weights, device)
     found: SanityFound = {}
     for cell in task.block.cells:
         assert cell.explainer is not None
         original, seed = data.shuffled(task.relevances[cell.key]), stream_seed("explainer", cell.key)
         problem = problem_of(data, model, device, task.block.memory)
         try:
-            found[cell.key] = sanity.curves(cell.explainer, architecture, problem, original, task.block.model_key, seed)
+            with guarded():
+                curves = sanity.curves(cell.explainer, architecture, problem, original, task.block.model_key, seed)
+            found[cell.key] = curves
         except Exception as error:
             found[cell.key] = reason_of(error)
     yield found

@@ -20,6 +20,7 @@ from xai_bench.running.block import (
     run_retention,
     run_sanity,
 )
+from xai_bench.running.describe import other_data
 from xai_bench.running.ledger import (
     EXPLAINING,
     REST,
@@ -33,11 +34,12 @@ from xai_bench.running.ledger import (
     work_of,
 )
 from xai_bench.running.process import limits_memory, set_up_worker
+from xai_bench.running.state import standard
 from xai_bench.running.under_way import OpenBlock, OpenRetention, OpenSanity, Progress
 from xai_bench.scoring import retention, sanity
 from xai_bench.suites import plan
 from xai_bench.suites.suite import Entry, Suite
-from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, ThisProcess, Workers
+from xai_bench.workers import Died, Event, Executor, Item, OverTime, Raised, Replaced, ThisProcess, Workers
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at how long the rest takes."""
@@ -47,18 +49,11 @@ LOOK_EVERY = 0.5
 def executor(jobs: int | None, seconds: float | None) -> Iterator[Executor]:
     """``jobs`` worker processes, or this process (None), with a limit of time for every cell."""
     if jobs is not None:
-        with Workers(jobs, seconds, set_up_worker, (registry.plugins(),)) as workers:
+        with Workers(jobs, seconds, set_up_worker, (registry.plugins(), registry.codes())) as workers:
             yield workers
         return
-    import torch
-
-    threads = torch.get_num_threads()
-    set_up_worker(())
-    try:
+    with standard():
         yield ThisProcess(seconds)
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)
 
 
 Waiting = plan.Block | RetentionTask | SanityTask
@@ -87,6 +82,7 @@ class Loop:
         self.progress = Progress(sum(len(block.cells) for block in todo), notices=notices)
         self.on_progress: Callable[[Progress], None] = lambda _: None
         self.number = 0
+        self._hashes: dict[tuple[str, int], str] = {}
         self.spent: defaultdict[str, float] = defaultdict(float)
         """Wall seconds of all workers together, by kind of work; all explainers are one kind."""
         unjudged, unfollowed = self._unjudged(), self._unfollowed(todo)
@@ -174,12 +170,14 @@ class Loop:
             weights = self.store.weights(work.model_key)
             if weights is not None and work.model is not None:
                 work = replace(work, model=self._as_trained(work.model, work.model_key))
-            workers.submit(self._submitted, run_block, work, weights)
+            workers.submit(self._submitted, run_block, work, weights, self._content_hash(work.draw))
         elif isinstance(work, SanityTask):
             self.running[self._submitted] = OpenSanity(work, time.monotonic())
+            work = replace(work, content_hash=self._content_hash(work.block.draw))
             workers.submit(self._submitted, run_sanity, work)
         else:
             self.running[self._submitted] = OpenRetention(work, time.monotonic())
+            work = replace(work, content_hash=self._content_hash(work.draw))
             workers.submit(self._submitted, run_retention, work)
 
     def _handle(self, event: Event) -> bool:
@@ -200,13 +198,34 @@ class Loop:
             if work.found is not None:
                 self._charge(_sanity_of(work.task.block), took)
             self._store_sanity(work.task, work.found, _what(event))
-        elif isinstance(event, Died | OverTime | Raised):
+        elif isinstance(event, Died | OverTime | Raised | Replaced):
             self._cut(work, event)
         else:
             self._store_block(work)
             self._measure_rest(work, took)
             self._closed(work.block)
         return True
+
+    def _content_hash(self, draw: plan.Draw) -> str | None:
+        """Of the data of a draw, as they were first seen under its key; None if they were not."""
+        place = _place(draw)
+        if place not in self._hashes:
+            same = [d for d in (blocks[0].draw for blocks in self.planned.values()) if _place(d) == place]
+            stored = (content for d in same if (content := self.store.draw_content(d.key)) is not None)
+            if (content := next(stored, None)) is not None:
+                self._hashes[place] = content["content_hash"]
+        return self._hashes.get(place)
+
+    def _refuse_other_data(self, work: OpenBlock) -> None:
+        """Nothing of a block is kept whose data differ from what another worker had under the same key."""
+        if work.prepared is None:
+            return
+        draw, found = work.block.draw, work.prepared.content_hash
+        if self._content_hash(draw) in (None, found):
+            self._hashes[_place(draw)] = found
+            return
+        work.prepared = None
+        work.cells = [CellResult(cell.key, "failed", other_data(draw)) for cell in work.cells]
 
     def _cut(self, work: OpenBlock, event: Event) -> None:
         """Store what a block came to before its end, and hand out its rest again."""
@@ -218,7 +237,7 @@ class Loop:
             status, reason, costs = "failed", _what(event), Costs()
         guilty: list[str | None] = [work.running]
         if work.running is None and status == "failed":  # It was not an explainer: nothing of the block can be had.
-            guilty = [cell.key for cell in work.rest()]
+            guilty = [] if isinstance(event, Replaced) else [cell.key for cell in work.rest()]
             reason += "" if work.prepared else ", loading or training"
         work.cells += [CellResult(key, status, reason, costs) for key in guilty if key is not None]
         self._store_block(work)
@@ -229,6 +248,7 @@ class Loop:
             self._closed(work.block)
 
     def _store_block(self, work: OpenBlock) -> None:
+        self._refuse_other_data(work)
         prepared = work.prepared
         if prepared is None:
             self.store.add(work.cells, self.number)
@@ -295,7 +315,9 @@ class Loop:
         draw = draw_blocks[0].draw
         judge = retention.judge_key(draw, settings)
         plain = self._plain_models(draw_blocks)
-        key = sha256(canonical_json([judge, settings.model_dump(mode="json"), sorted(plain.values())]))
+        key = sha256(
+            canonical_json([retention.VERSION, judge, settings.model_dump(mode="json"), sorted(plain.values())])
+        )
         retained, settled = self.store.retained(key), self.store.settled()
         ranked, model_keys = [], set()
         for block in draw_blocks:
@@ -369,12 +391,17 @@ class Loop:
         self.progress.last = f"{task.block.draw.dataset.label} · {task.block.model_label} · sanity"
 
 
+def _place(draw: plan.Draw) -> tuple[str, int]:
+    """What draws have in common whose data are the same before they are split, standardised or permuted."""
+    return draw.dataset.label, draw.data_seed
+
+
 def _sanity_of(block: plan.Block) -> Work:
     return Work(SANITY, block.model_label, block.draw.dataset.label)
 
 
 def _what(event: Event) -> str:
     """Why a task ended early, in words."""
-    if isinstance(event, Raised):
+    if isinstance(event, Raised | Replaced):
         return event.reason
     return f"the worker died, exit code {event.exit_code}" if isinstance(event, Died) else ""

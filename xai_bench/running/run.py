@@ -77,7 +77,7 @@ def run(
     with Store(folder / "results.sqlite") as store:
         _check_device(store, asked.device)
         _take(store, asked, known)
-        _score_by_new_metrics(store, asked.planned)
+        _score_anew(store, asked.planned)
         loop = _loop(asked, store, earlier)
         facts, begun = {**provenance(jobs, asked.device), "left_out": notices.copy()}, time.monotonic()
         number = store.begin(suite.config(), _plan_rows(asked.planned), facts)
@@ -249,29 +249,52 @@ def _available(suite: Suite) -> tuple[Suite, list[str]]:
     return suite.model_copy(update={"datasets": tuple(kept)}), notices
 
 
-def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
-    """Score what is stored by the metrics that have come since; relevances are kept, so nothing is explained again."""
-    names = set(registry.names("metrics"))
-    settled = store.settled()
+def _score_anew(store: Store, planned: list[plan.Block]) -> None:
+    """Score what is stored by metrics that came or changed since; relevances are kept: nothing is explained again."""
+    from xai_bench.scoring import recovery
+
+    current = recovery.identities()
+    settled, scored = store.settled(), store.scored()
     for key, draw_blocks in plan.by_draw(planned).items():
         content = store.draw_content(key)
-        if content is None or content["roles"] is None or names <= set(content["chance"]):
+        if content is None or content["roles"] is None:
             continue
-        from xai_bench.scoring import recovery
+        cells = {cell.key: cell for block in draw_blocks for cell in block.cells if cell.key in settled}
+        behind = {
+            cell: {name: identity for name, identity in current.items() if scored.get(cell, {}).get(name) != identity}
+            for cell in cells
+        }
+        behind = {cell: metrics for cell, metrics in behind.items() if metrics}
+        if behind or not current.items() <= content.get("metrics", {}).items():
+            random = {cell for cell in cells if cells[cell].label == "random"}
+            _score_draw(store, DrawRecord(key, content), current, behind, random, draw_blocks[0].rankings)
 
-        truth = recovery.truth_from_json(content)
-        assert truth is not None
-        new = [metric for metric in recovery.metrics() if metric.name not in content["chance"]]
-        constant = content["constant"]
-        scores: dict[str, tuple[Measurement, ...]] = {}
-        for block in draw_blocks:
-            relevances = store.relevances(cell.key for cell in block.cells)
-            scores |= {cell: recovery.scores(values, truth, new, constant) for cell, values in relevances.items()}
-            for cell in block.cells:
-                if cell.label == "random" and cell.key in settled:
-                    scores[cell.key] = recovery.of_random(truth, key, block.rankings, new)
-        content["chance"] |= {metric.name: metric.chance(truth) for metric in new}
-        store.add_scores(DrawRecord(key, content), scores)
+
+def _score_draw(
+    store: Store,
+    draw: DrawRecord,
+    current: dict[str, str],
+    behind: dict[str, dict[str, str]],
+    random: set[str],
+    rankings: int,
+) -> None:
+    """Score cells of one draw by the metrics they are ``behind`` in; ``random``: those that are that control."""
+    from xai_bench.running import scores
+    from xai_bench.scoring import recovery
+
+    content, truth = draw.content, recovery.truth_from_json(draw.content)
+    assert truth is not None
+    metrics = {metric.name: metric for metric in recovery.metrics()}
+    found: dict[str, tuple[Measurement, ...]] = {}
+    for cell, relevance in store.relevances(behind).items():
+        chosen = [metrics[name] for name in behind[cell]]
+        found[cell] = scores.of_relevance(relevance, truth, chosen, content["constant"])
+    for cell in random & behind.keys():
+        found[cell] = scores.of_random(truth, draw.key, rankings, [metrics[name] for name in behind[cell]])
+    changed = [metric for name, metric in metrics.items() if content.get("metrics", {}).get(name) != current[name]]
+    content["chance"] |= scores.chances(truth, changed)
+    content["metrics"] = {**content.get("metrics", {}), **current}
+    store.add_scores(draw, behind, found)
 
 
 def _chosen(planned: list[plan.Block], wanted: Mapping[str, set[str]]) -> list[plan.Block]:

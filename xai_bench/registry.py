@@ -230,8 +230,11 @@ def load_plugin(path: str | Path) -> Plugin:
         If the file is missing or does not run.
     """
     plugin = files.read(Path(path))
+    if plugin.module in _plugins:  # What it found by changing sys.path may have changed.
+        plugin = files.complete(plugin)
     activate(plugin)
-    return _plugins[plugin.module]
+    plugin = _plugins[plugin.module] = files.complete(plugin)
+    return plugin
 
 
 def activate(plugin: Plugin) -> None:
@@ -240,17 +243,19 @@ def activate(plugin: Plugin) -> None:
     What an earlier text of the same file has registered is forgotten.
     """
     global _loading
-    if plugin.module in _plugins:
+    known = _plugins.get(plugin.module)
+    if known is not None and known.sha256 == plugin.sha256:
         return
     before = _state()
     for earlier in [p for p in _plugins.values() if p.folder and p.path == plugin.path]:
         _forget_plugin(earlier)
-    known = _state()
+    _plugins[plugin.module] = plugin
+    without = _state()
     outer, _loading = _loading, plugin
     cause: Exception | None = None
     try:
         files.execute(plugin)
-        trouble = "registers nothing: put @register on its classes" if _state() == known else ""
+        trouble = "registers nothing: put @register on its classes" if _state() == without else ""
     except Exception as error:
         line = str(error).splitlines()[0] if str(error) else ""
         cause, trouble = error, f"failed: {type(error).__name__}: {line}"
@@ -261,7 +266,6 @@ def activate(plugin: Plugin) -> None:
             held.clear()  # type: ignore[attr-defined]
             held.update(content)  # type: ignore[attr-defined]
         raise InputError(f"the plugin {plugin.filename!r} {trouble}") from cause
-    _plugins[plugin.module] = files.complete(plugin)
 
 
 def _state() -> tuple[dict[str, dict[str, Any]], dict[Named, str | Place], dict[str, Plugin]]:

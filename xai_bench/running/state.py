@@ -21,6 +21,7 @@ from torch.nn.modules import module as modules
 
 HOOKS = tuple(name for name in sorted(vars(modules)) if name.startswith("_global_") and "hook" in name)
 """torch's tables of hooks that every module calls."""
+FLOATING = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 SKLEARN = {"assume_finite": False, "transform_output": "default", "array_api_dispatch": False}
 """What of scikit-learn's settings numbers depend on, as they are at first."""
 
@@ -39,8 +40,11 @@ class Part:
     standard: Any = None
 
 
+AUTOCAST = (("cpu", False, torch.bfloat16), ("cuda", False, torch.float16))
+
+
 def _autocast() -> tuple[Any, ...]:
-    kinds = ("cpu", "cuda") if hasattr(torch, "get_autocast_dtype") else ()
+    kinds = [kind for kind, *_ in AUTOCAST]
     return tuple((kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in kinds)
 
 
@@ -87,9 +91,11 @@ def _backends() -> tuple[Any, ...]:
         torch.backends.mkldnn.enabled,
         torch.get_float32_matmul_precision(),
         (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
     )
+
+
+def _deterministic() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 def _set_backends(value: tuple[Any, ...]) -> None:
@@ -97,7 +103,6 @@ def _set_backends(value: tuple[Any, ...]) -> None:
     torch.set_float32_matmul_precision(value[1])
     cudnn = torch.backends.cudnn
     cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = value[2]
-    torch.use_deterministic_algorithms(value[3], warn_only=value[4])
 
 
 def _set_filters(value: list[Any]) -> None:
@@ -153,18 +158,24 @@ PARTS = (
     Part("modes of torch", _modes, _pop_modes, (0, 0)),
     Part("inference mode", torch.is_inference_mode_enabled, lambda value: _keep(torch.inference_mode(value)), False),
     Part("gradient mode", torch.is_grad_enabled, torch.set_grad_enabled, True),
-    Part("autocast", _autocast, _set_autocast),
-    Part("backends", _backends, _set_backends),
+    Part("autocast", _autocast, _set_autocast, AUTOCAST),
+    Part("backends", _backends, _set_backends, (True, "highest", (True, False, False, True))),
+    Part(
+        "deterministic algorithms",
+        _deterministic,
+        lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
+        (False, False),
+    ),
     Part("anomaly mode", torch.is_anomaly_enabled, torch.set_anomaly_enabled, False),
     Part("threads", torch.get_num_threads, torch.set_num_threads, 1),
     Part("denormal numbers", _flushes, torch.set_flush_denormal, True),
     Part("hooks", _hooks, _set_hooks, tuple({} if isinstance(vars(modules)[name], dict) else None for name in HOOKS)),
-    Part("floating-point errors", np.geterr, lambda value: np.seterr(**value)),
+    Part("floating-point errors", np.geterr, lambda value: np.seterr(**value), FLOATING),
     Part("filters of warnings", lambda: list(warnings.filters), _set_filters),
     Part("environment", _environment, _set_environment),
     Part("working directory", _folder, _set_folder),
     Part("locale", lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)),
-    Part("settings of scikit-learn", _sklearn, _set_sklearn),
+    Part("settings of scikit-learn", _sklearn, _set_sklearn, SKLEARN),
 )
 _entered: list[Any] = []
 _spare: list[np.random.MT19937] = []
@@ -187,7 +198,7 @@ def guarded() -> Iterator[None]:
     NotRestored
         If it cannot be set back.
     """
-    before = [part.read() for part in PARTS]
+    before = _read()
     try:
         with _generators():
             yield
@@ -195,12 +206,20 @@ def guarded() -> Iterator[None]:
         _restore(before)
 
 
+def _read() -> list[Any]:
+    with torch._C.DisableTorchFunction():  # A mode that somebody entered would intercept the reading.
+        return [part.read() for part in PARTS]
+
+
 def _restore(before: list[Any]) -> None:
-    changed = [(part, value) for part, value in zip(PARTS, before, strict=True) if part.read() != value]
-    for part, value in changed:
-        with contextlib.suppress(Exception):  # What is read below decides.
-            part.write(value)
-    lost = [part.name for part, value in changed if part.read() != value]
+    changed = [(part, value) for part, value, now in zip(PARTS, before, _read(), strict=True) if now != value]
+    if not changed:
+        return
+    with torch._C.DisableTorchFunction():
+        for part, value in changed:
+            with contextlib.suppress(Exception):  # What is read below decides.
+                part.write(value)
+    lost = [part.name for part, value, now in zip(PARTS, before, _read(), strict=True) if now != value]
     if lost:
         raise NotRestored(f"code of a component changed what cannot be set back: {', '.join(lost)}")
 

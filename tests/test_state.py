@@ -25,7 +25,7 @@ HOSTILE = {
     "autocast": "torch.set_autocast_enabled('cpu', True); torch.set_autocast_dtype('cpu', torch.float16)",
     "autocast_entered": "kept.append(torch.autocast('cpu', dtype=torch.bfloat16)); kept[-1].__enter__()",
     "function_mode": "kept.append(torch.overrides.BaseTorchFunctionMode()); kept[-1].__enter__()",
-    "deterministic": "torch.use_deterministic_algorithms(True)",
+    "deterministic": "torch._C._set_deterministic_algorithms(True)",
     "precision": "torch.set_float32_matmul_precision('medium')",
     "mkldnn": "torch.backends.mkldnn.set_flags(False)",
     "threads": "torch.set_num_threads(2)",

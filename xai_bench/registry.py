@@ -240,15 +240,16 @@ def load_plugin(path: str | Path) -> Plugin:
 def activate(plugin: Plugin) -> None:
     """Run a plugin's text once in this process; its ``@register`` calls make its components known.
 
-    What an earlier text of the same file has registered is forgotten.
+    What an earlier text of the same file, or the same text elsewhere, has registered is forgotten.
     """
     global _loading
     known = _plugins.get(plugin.module)
     if known is not None and known.sha256 == plugin.sha256:
         return
     before = _state()
-    for earlier in [p for p in _plugins.values() if p.folder and p.path == plugin.path]:
-        _forget_plugin(earlier)
+    for earlier in list(_plugins.values()):
+        if plugin.path == earlier.path or plugin.sha256 == earlier.sha256:
+            _forget_plugin(earlier)
     _plugins[plugin.module] = plugin
     without = _state()
     outer, _loading = _loading, plugin

@@ -163,7 +163,7 @@ PARTS = (
     Part(
         "deterministic algorithms",
         _deterministic,
-        lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
+        lambda value: torch._C._set_deterministic_algorithms(value[0], warn_only=value[1]),
         (False, False),
     ),
     Part("anomaly mode", torch.is_anomaly_enabled, torch.set_anomaly_enabled, False),

@@ -23,23 +23,22 @@ def load_plugins(names: Any, folder: Path | None) -> None:
         registry.load_plugin(_found(name, folder, "plugins"))
 
 
-def located(row: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """A [[datasets]] table with the place of its file, if it is a ``csv`` whose path is relative."""
-    short, colon, path = row["name"].partition(":") if isinstance(row.get("name"), str) else ("", "", "")
-    if folder is None or short != "csv":
-        return row
-    wanted = not row.get("optional")
+def located(
+    name: str, fields: dict[str, Any], folder: Path | None, *, optional: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """Name and fields of a dataset, with the place of its file, if it is a ``csv`` whose path is relative.
 
-    def place(value: Any) -> Any:
-        return str(_found(value, folder, "csv", wanted)) if isinstance(value, str) and value else value
-
-    if colon:
-        return {**row, "name": f"csv:{place(path)}"}
-    row = {**row, "path": place(row["path"])} if "path" in row else row
-    grid = row.get("grid")
-    if isinstance(grid, dict) and isinstance(grid.get("path"), list):
-        row = {**row, "grid": {**grid, "path": [place(value) for value in grid["path"]]}}
-    return row
+    Raises
+    ------
+    InputError
+        If the file is not there, unless the dataset is ``optional``.
+    """
+    short, colon, path = name.partition(":")
+    value = path if colon else fields.get("path")
+    if folder is None or short != "csv" or not isinstance(value, str) or not value:
+        return name, fields
+    place = str(_found(value, folder, "csv", not optional))
+    return (f"csv:{place}", fields) if colon else (name, {**fields, "path": place})
 
 
 def _found(name: str, folder: Path | None, what: str, wanted: bool = True) -> Path:

@@ -62,9 +62,8 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
         rows = fields.get(axis, [])
         if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
             raise InputError(f"suite: expected [[{axis}]] tables with a name, got {rows!r}")
-        rows = [paths.located(row, folder) for row in rows] if axis == "datasets" else rows
         fields[axis] = tuple(
-            _tuned(axis, entry, row, fields.get("tuning")) for row in rows for entry in _expand(axis, row)
+            _tuned(axis, entry, row, fields.get("tuning")) for row in rows for entry in _expand(axis, row, folder)
         )
         _check_labels(axis, fields[axis])
     for axis, what in (("datasets", "[[datasets]]"), ("explainers", "[[explainers]]")):
@@ -142,7 +141,7 @@ def _validated(kind: Any, fields: dict[str, Any], where: str) -> Any:
         ) from None
 
 
-def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
+def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
     if not isinstance(row.get("name"), str):
         raise InputError(f"suite: every [[{axis}]] table needs a name; known: {', '.join(registry.names(axis))}")
     if "optional" in row and (axis != "datasets" or not isinstance(row["optional"], bool)):
@@ -169,9 +168,12 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
     if both:
         raise InputError(f"suite: {row['name']}: {min(both)!r} stands both as a field and under grid")
     entries = []
-    for values in itertools.product(*grid.values()):
-        point = dict(zip(grid, values, strict=True))
-        component = registry.create(axis, row["name"], {**fields, **point})
+    for chosen in itertools.product(*grid.values()):
+        point = dict(zip(grid, chosen, strict=True))
+        name, values = row["name"], {**fields, **point}
+        if axis == "datasets":
+            name, values = paths.located(name, values, folder, optional=row.get("optional", False))
+        component = registry.create(axis, name, values)
         suffix = ", ".join(f"{key}={value}" for key, value in point.items())
         base = label or getattr(component, "label", row["name"])
         entries.append(

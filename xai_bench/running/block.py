@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
+from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.errors import reason_of
@@ -143,7 +144,7 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes, devi
 
 
 def _asked(problem: Problem) -> Problem:
-    """What ``unsupported`` may see: copies, since it is asked before ``explain`` makes its own."""
+    """What somebody's ``unsupported`` may see: copies, since it is asked before ``explain`` makes its own."""
     rows = {name: getattr(problem, name).clone() for name in ("X_train", "y_train", "X_valid", "y_valid")}
     return replace(problem, model=copy.deepcopy(problem.model), **rows)
 
@@ -157,8 +158,9 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
         if cell.candidates:
             explainer = tuning.Tuned.of(cell.explainer, cell.candidates)
         problem = problem_of(data, model, block.device, block.memory)
+        foreign = registry.is_foreign("explainers", cell.explainer.name)
         with guarded():
-            reason = explainer.unsupported(_asked(problem))
+            reason = explainer.unsupported(_asked(problem) if foreign else problem)
         if reason is not None:
             return CellResult(cell.key, "unsupported", reason)
         start = reset_peak_memory(block.device)

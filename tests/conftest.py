@@ -31,8 +31,10 @@ def tiny() -> dict:
 def plugin_registry():
     """Whatever a test registers is forgotten afterwards."""
     before = {family: dict(known) for family, known in registry._registered.items()}
-    plugins = dict(registry._plugins)
+    origins, plugins = dict(registry._origins), dict(registry._plugins)
     yield registry
     registry._registered.update(before)
+    registry._origins.clear()
+    registry._origins.update(origins)
     registry._plugins.clear()
     registry._plugins.update(plugins)

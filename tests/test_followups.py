@@ -210,7 +210,7 @@ def test_the_version_of_retention_belongs_to_its_key(tiny, monkeypatch):
     follow_up, draw = RetentionFollowUp.of(suite), plan.draws(suite)[0]
     keys = {follow_up.key(draw, networks) for networks in itertools.permutations(["x", "y"])}
     settings = suite.retention.model_dump(mode="json")
-    content = [retention.judge_key(draw, suite.retention), settings, ["x", "y"]]
-    assert keys == {sha256(canonical_json(content))}, "as stored by earlier versions"
-    monkeypatch.setattr(RetentionFollowUp, "version", 2)
+    content = [retention.VERSION, retention.judge_key(draw, suite.retention), settings, ["x", "y"]]
+    assert keys == {sha256(canonical_json(content))}
+    monkeypatch.setattr(RetentionFollowUp, "version", 99)
     assert follow_up.key(draw, ["x", "y"]) not in keys

@@ -213,7 +213,9 @@ def test_later_scores_that_are_no_numbers_are_none_with_the_reason():
     with Store.in_memory() as store:
         number = store.begin(stores.SUITE, [stores.PlanRow("a", "toy0", "", "toy", "", "x", 0, 0, -1)], {})
         store.add([stores.cell("a")], number, stores.draw())
-        store.add_scores(stores.draw(chance={"new": np.float32(0.5)}), {"a": [Measurement("new", 1j)]})
+        store.add_scores(
+            stores.draw(chance={"new": np.float32(0.5)}), {"a": {"new": "1"}}, {"a": [Measurement("new", 1j)]}
+        )
         results = store.results()
     assert results.draws["toy0"].chance == {"new": 0.5}
     (row,) = results.measurements.query("metric == 'new'").to_dict("records")
@@ -257,7 +259,8 @@ FACTS = [
         ("no", "yes"), "y", "", 1.0, (1,), "hash", 0.9, None,
         Views(Histograms(((0.0, 1.0),) * 2, (((3,), (4,)),) * 2), (Picture("no", (0, 255)),), (0.5, 0.25)),
         ("relevant", "noise"), (1.0, 0.0), ((0, 1),), ((0, 1),), 0.5,
-        (WindowFacts("H", "line", "relevant", (0, 1)),), 1, {"auroc": 0.5, "odd": None}, 0.8, ("look",), {"odd": "why"},
+        (WindowFacts("H", "line", "relevant", (0, 1)),), 1, {"auroc": 0.5, "odd": None}, {"auroc": "ab"}, 0.8,
+        ("look",), {"odd": "why"},
         {"later": [1, {"x": None}]},
     ),
     ModelFacts("regression", None, 0.5, 0.4, 0.0, 0.01, True, 1.0, 2.0, 0.1, 0.2, None, 7, {"depth": 3},

@@ -46,8 +46,11 @@ class Component(BaseModel):
     later: ClassVar[tuple[str, ...]] = ()
     """Fields that came after the others, and whose default changes no number: at it they stay out of the identity, so
     that stored results keep their key."""
+    depends_on: ClassVar[tuple[str, ...]] = ()
+    """Of a component from outside the package: files that its numbers depend on and that are not imported (tables,
+    modules that are loaded by name), relative to the file it stands in. Their content is part of the identity."""
     plugin_sha256: ClassVar[str | None] = None
-    """Hash of the plugin file the class came from, set by the registry."""
+    """Hash of the code of a component from outside the package, set by the registry."""
 
     def __init__(self, **fields: Any) -> None:
         try:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import functools
 import sys
-import types
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xai_bench.component import sha256
+from xai_bench import plugins as files
+from xai_bench.component import canonical_json, sha256
 from xai_bench.errors import InputError, unknown
+from xai_bench.plugins import Plugin
+from xai_bench.sources import scripts
+from xai_bench.sources.imports import reach
+from xai_bench.sources.scripts import Place
+from xai_bench.sources.syntax import tree_of
 
 FAMILIES = ("datasets", "models", "explainers", "metrics")
 SHORT_FORMS = {
@@ -26,23 +31,16 @@ SHORT_FORMS = {
 """The field that may stand behind a colon in a name, what it is, and how that is written."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A plugin file: workers receive its text, so that no shared disk is needed."""
-
-    filename: str
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        return sha256(self.text)
-
+Named = tuple[str, str]
+"""Family and name of a component."""
 
 _registered: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}
+_origins: dict[Named, str | Place] = {}
+"""Where a registered component comes from: the module of a plugin, or a place in a script."""
 _plugins: dict[str, Plugin] = {}
 _loading: Plugin | None = None
+_known_codes: dict[Named, str | None] = {}
+"""Hashes that are not to be made again: those of installed code, and those that a worker was given."""
 
 
 @functools.cache
@@ -76,12 +74,24 @@ def register(component: T) -> T:
     if lacking:
         raise InputError(f"cannot register {name!r}: write its method {' and '.join(lacking)}")
     taken = _registered[family].get(name)
-    if name in _entry_points(family) or (taken is not None and taken is not component):
+    frame = sys._getframe(1)
+    place = Place(frame.f_globals, frame.f_code.co_filename, frame.f_lineno)
+    if name in _entry_points(family) or not (taken is None or taken is component or _follows(family, component, place)):
         raise InputError(f"the name {name!r} is taken among {family}: choose another one")
-    if _loading is not None and isinstance(component, type):
-        component.plugin_sha256 = _loading.sha256  # type: ignore[attr-defined]
     _registered[family][name] = component
+    if _loading is None:
+        scripts.remember(place)
+    _origins[family, name] = place if _loading is None else _loading.module
     return component
+
+
+def _follows(family: str, component: Any, place: Place) -> bool:
+    """Whether a component takes the place of an earlier one of the same script or notebook: its statement ran again."""
+    earlier, origin = _registered[family][component.name], _origins.get((family, component.name))
+    if not isinstance(origin, Place) or _loading is not None or type(earlier) is not type(component):
+        return False
+    same_module = origin.names.get("__name__") == place.names.get("__name__")
+    return same_module and getattr(earlier, "__qualname__", "") == getattr(component, "__qualname__", "")
 
 
 def names(family: str) -> list[str]:
@@ -107,9 +117,89 @@ def get(family: str, name: str) -> Any:
     """
     if name not in names(family):
         raise unknown(family.removesuffix("s"), name, names(family))
-    if name in _registered[family]:
-        return _registered[family][name]
-    return _entry_points(family)[name].load()
+    known = _registered[family].get(name)
+    component = _entry_points(family)[name].load() if known is None else known
+    if isinstance(component, type):
+        component.plugin_sha256 = _code(family, name, component)  # type: ignore[attr-defined]
+    return component
+
+
+def is_foreign(family: str, name: str) -> bool:
+    """Whether the component of that name is from outside the package."""
+    point = _entry_points(family).get(name)
+    return point is None or point.module.partition(".")[0] != "xai_bench"
+
+
+def code_of(component: Any) -> str | None:
+    """The hash of the code of a component from outside the package, with the files that it ``depends_on``.
+
+    None for components of the package, and for those that are not registered.
+
+    Raises
+    ------
+    InputError
+        If a file that it depends on is not there.
+    """
+    family, name = component.family, component.name
+    known = _registered[family].get(name)
+    if known is None and (point := _entry_points(family).get(name)) is not None:
+        known = point.load()
+    return _code(family, name, component) if known is component else None
+
+
+def _code(family: str, name: str, component: Any) -> str | None:
+    if (family, name) in _known_codes:
+        return _known_codes[family, name]
+    origin = _origins.get((family, name)) if name in _registered[family] else None
+    if origin is None:
+        code, folder = _installed(_entry_points(family)[name], component)
+    elif isinstance(origin, Place):
+        code, folder = scripts.digest_of_script(component, origin), origin.folder
+    else:
+        code, folder = _plugins[origin].sha256, Path(_plugins[origin].folder)
+    data = [[path, _hash_of_file(name, folder, path)] for path in getattr(component, "depends_on", ())]
+    code = sha256(canonical_json([code, data])) if data else code
+    if origin is None:
+        _known_codes[family, name] = code
+    return code
+
+
+def _installed(point: EntryPoint, component: Any) -> tuple[str | None, Path]:
+    """The hash of what an entry point offers: distribution, version, and the modules of its package that it imports."""
+    if not is_foreign(point.group.removeprefix("xai_bench."), point.name):
+        return None, Path()
+    name = component.__module__ if isinstance(component, type) else point.module
+    module, top = sys.modules[name], name.partition(".")[0]
+    file = getattr(module, "__file__", None)
+    distribution = [point.dist.name, point.dist.version] if point.dist else []
+    if not file or not file.endswith(".py"):
+        return sha256(canonical_json([point.value, distribution])), Path(file or "").parent
+    folder = Path(getattr(sys.modules[top], "__file__", None) or file).parent
+    folder = folder.parent if hasattr(sys.modules[top], "__path__") else folder
+    start = tree_of(f"import {name}")
+    assert start is not None
+    reached = reach(start.body, lambda other: folder if other == top else None)
+    return sha256(canonical_json([point.value, distribution, reached.digest()])), Path(file).parent
+
+
+def _hash_of_file(name: str, folder: Path, path: str) -> str:
+    file = folder / path
+    if not file.is_file():
+        found = "a folder" if file.is_dir() else "nothing"
+        raise InputError(
+            f"{name}: depends_on: expected a file at {path!r} in {str(folder)!r}, found {found}: correct the path"
+        )
+    return sha256(file.read_bytes())
+
+
+def codes() -> dict[Named, str | None]:
+    """The hashes of all registered metrics, for workers."""
+    return {("metrics", name): code_of(metric) for name, metric in _registered["metrics"].items()}
+
+
+def take_codes(given: Mapping[Named, str | None]) -> None:
+    """In a worker: the hashes as the parent made them."""
+    _known_codes.update(given)
 
 
 def create(family: str, name: str, fields: dict[str, Any]) -> Any:
@@ -139,38 +229,55 @@ def load_plugin(path: str | Path) -> Plugin:
     InputError
         If the file is missing or does not run.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a UTF-8 text"
-        raise InputError(f"cannot read the plugin {str(path)!r}: {reason}; give the path of a .py file") from None
-    plugin = Plugin(path.name, text)
+    plugin = files.read(Path(path))
+    if plugin.module in _plugins:  # What it found by changing sys.path may have changed.
+        plugin = files.complete(plugin)
     activate(plugin)
+    plugin = _plugins[plugin.module] = files.complete(plugin)
     return plugin
 
 
 def activate(plugin: Plugin) -> None:
-    """Run a plugin's text once in this process; its ``@register`` calls make its components known."""
+    """Run a plugin's text once in this process; its ``@register`` calls make its components known.
+
+    What an earlier text of the same file, or the same text elsewhere, has registered is forgotten.
+    """
     global _loading
-    if plugin.sha256 in _plugins:
+    known = _plugins.get(plugin.module)
+    if known is not None and known.sha256 == plugin.sha256:
         return
-    module = types.ModuleType(f"xai_bench_plugin_{plugin.sha256[:12]}")
-    module.__file__ = plugin.filename
-    sys.modules[module.__name__] = module
-    before = {family: dict(known) for family, known in _registered.items()}
-    _loading = plugin
+    before = _state()
+    for earlier in list(_plugins.values()):
+        if plugin.path == earlier.path or plugin.sha256 == earlier.sha256:
+            _forget_plugin(earlier)
+    _plugins[plugin.module] = plugin
+    without = _state()
+    outer, _loading = _loading, plugin
+    cause: Exception | None = None
     try:
-        exec(compile(plugin.text, plugin.filename, "exec"), module.__dict__)
+        files.execute(plugin)
+        trouble = "registers nothing: put @register on its classes" if _state() == without else ""
     except Exception as error:
-        _registered.update(before)
         line = str(error).splitlines()[0] if str(error) else ""
-        raise InputError(f"the plugin {plugin.filename!r} failed: {type(error).__name__}: {line}") from error
+        cause, trouble = error, f"failed: {type(error).__name__}: {line}"
     finally:
-        _loading = None
-    if _registered == before:
-        raise InputError(f"the plugin {plugin.filename!r} registers nothing: put @register on its classes")
-    _plugins[plugin.sha256] = plugin
+        _loading = outer
+    if trouble:
+        for held, content in zip((_registered, _origins, _plugins), before, strict=True):
+            held.clear()  # type: ignore[attr-defined]
+            held.update(content)  # type: ignore[attr-defined]
+        raise InputError(f"the plugin {plugin.filename!r} {trouble}") from cause
+
+
+def _state() -> tuple[dict[str, dict[str, Any]], dict[Named, str | Place], dict[str, Plugin]]:
+    return {family: dict(known) for family, known in _registered.items()}, dict(_origins), dict(_plugins)
+
+
+def _forget_plugin(plugin: Plugin) -> None:
+    for family, name in [named for named, origin in _origins.items() if origin == plugin.module]:
+        _registered[family].pop(name, None)
+        del _origins[family, name]
+    _plugins.pop(plugin.module, None)
 
 
 def plugins() -> tuple[Plugin, ...]:

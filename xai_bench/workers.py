@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
-from xai_bench.errors import reason_of
+from xai_bench.errors import InputError, reason_of
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -65,6 +65,13 @@ class Raised(Event):
 
 
 @dataclass(frozen=True)
+class Replaced(Event):
+    """Its process is of no more use, and ended: another one takes its place."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Died(Event):
     """Its process ended; a negative exit code is the number of a signal."""
 
@@ -74,6 +81,10 @@ class Died(Event):
 @dataclass(frozen=True)
 class OverTime(Event):
     """It was stopped, because what it had started took longer than the limit."""
+
+
+class Spent(Exception):
+    """Raised by a task: this process is of no more use. What the task yielded counts."""
 
 
 class Executor(Protocol):
@@ -123,6 +134,10 @@ class ThisProcess:
             events.append(Done(task))
         except _Alarm:
             events.append(OverTime(task))
+        except Spent as error:
+            raise InputError(
+                f"{error}; this process cannot go on: use jobs, which gives every worker its own"
+            ) from None
         except Exception as error:
             events.append(Raised(task, reason_of(error)))
         return events
@@ -265,6 +280,9 @@ class Workers:
         if kind is Item:
             return [Item(task, content)]
         worker.task = None
+        if kind is Spent:
+            self._forget(worker)
+            return [Replaced(task, content)]
         return [Raised(task, content) if kind is Raised else Done(task)]
 
     def _over_time(self, worker: _Worker) -> list[Event]:
@@ -294,6 +312,9 @@ def _work(connection: Connection, start: Callable[..., None], arguments: tuple[A
             for content in function(*parts):
                 connection.send((Item, content))
             connection.send((Done, None))
+        except Spent as error:
+            connection.send((Spent, str(error)))
+            return
         except Exception as error:
             try:
                 connection.send((Raised, reason_of(error)))

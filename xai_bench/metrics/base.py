@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_bench import registry
 from xai_bench.datasets.base import GroundTruth
 
 
@@ -27,6 +28,8 @@ class Metric:
         score. ``values``: its sizes. ``support``: which inputs are exactly 0, except for those that the harness set to
         0 because they are constant on the training rows
     descriptive : the score says where inputs stand that need not be found: nothing to reach, never ranked
+    version : raise it when the same relevance and truth give another number: what is stored is then scored again
+    depends_on : of a metric from outside the package: files that its numbers depend on (see ``Component``)
     """
 
     family: ClassVar[str] = "metrics"
@@ -39,18 +42,32 @@ class Metric:
     title: str
     reads: Literal["ranks", "values", "support"] = "ranks"
     descriptive: bool = False
+    version: int = 1
+    depends_on: tuple[str, ...] = ()
+
+    def identity(self) -> dict[str, Any]:
+        """All that its numbers depend on, JSON-ready."""
+        return {"name": self.name, "version": self.version, "reads": self.reads, "plugin": registry.code_of(self)}
 
     def __call__(self, relevance: NDArray, truth: GroundTruth) -> float | None:
-        """The score of ``relevance`` (d,) in the column order of ``truth``.
+        """The score of ``relevance`` (d,) in the column order of ``truth``. The function gets copies of both.
 
         Raises
         ------
         ValueError
             If the shapes differ or a relevance is not finite.
         """
-        relevance = np.asarray(relevance, dtype=np.float64)
+        relevance = np.array(relevance, dtype=np.float64)
         if relevance.shape != (len(truth.roles),):
             raise ValueError(f"{self.name}: expected {len(truth.roles)} relevances, got shape {relevance.shape}")
         if not np.isfinite(relevance).all():
             raise ValueError(f"{self.name}: expected finite relevances")
-        return self.function(relevance, truth)
+        return self.function(relevance, _copy(truth))
+
+    def chance_of(self, truth: GroundTruth) -> float | None:
+        """The expected score of a random ranking, or None; ``chance`` gets a copy of the truth."""
+        return self.chance(_copy(truth))
+
+
+def _copy(truth: GroundTruth) -> GroundTruth:
+    return truth if truth.relevance is None else replace(truth, relevance=truth.relevance.copy())

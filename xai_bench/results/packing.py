@@ -39,12 +39,13 @@ QUERIES = {
     "models": "SELECT key, content FROM models WHERE key IN (SELECT model_key FROM plan) ORDER BY key",
     "cells": f"SELECT key, status, reason, costs, provenance FROM cells WHERE key IN ({PLANNED}) ORDER BY key",
     "measurements": f"SELECT * FROM measurements WHERE cell IN ({PLANNED}) ORDER BY cell, metric, k",
+    "scored": f"SELECT * FROM scored WHERE cell IN ({PLANNED}) ORDER BY cell",
     "followed": f"SELECT * FROM followed WHERE cell IN ({PLANNED}) ORDER BY cell, name",
 }
 """What of every table is packed, in an order that does not depend on when it was stored."""
 RELEVANCES = f"SELECT key, relevance FROM cells WHERE key IN ({PLANNED}) AND relevance IS NOT NULL ORDER BY key"
 RECORDS = ("metrics", "provenance", "draws", "models")
-AS_JSON = {("meta", "value"), ("cells", "costs"), *((table, "content") for table in RECORDS)}
+AS_JSON = {("meta", "value"), ("cells", "costs"), ("scored", "metrics"), *((table, "content") for table in RECORDS)}
 """(table, column) of texts that are JSON, which is written in one canonical form."""
 SMALLEST = 0x0080_0000
 """The bits of the smallest positive number of single precision that processors never take for 0."""

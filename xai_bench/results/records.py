@@ -153,6 +153,7 @@ class DrawFacts(Facts):
     roles, graded, groups, blocks, resolution, windows : the truth (see ``GroundTruth``); ``roles`` is None without one
     n_relevant : relevant inputs
     chance : metric to the expected score of a random ranking, None where it is not defined
+    metrics : name of every metric to the identity of the code that scored
     spearman_ceiling : the highest Spearman correlation that ties in the truth allow
     notices : for the user
     """
@@ -189,6 +190,7 @@ class DrawFacts(Facts):
     windows: tuple[WindowFacts, ...] = ()
     n_relevant: int | None = None
     chance: Mapping[str, float | None] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)
     spearman_ceiling: float | None = None
     notices: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)

@@ -28,6 +28,7 @@ CREATE TABLE cells (
 CREATE TABLE measurements (
   cell TEXT NOT NULL, metric TEXT NOT NULL, k INTEGER NOT NULL, value REAL, reason TEXT NOT NULL,
   PRIMARY KEY (cell, metric, k)) WITHOUT ROWID;
+CREATE TABLE scored (cell TEXT PRIMARY KEY, metrics TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE followed (
   cell TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, judge TEXT NOT NULL,
   PRIMARY KEY (cell, name)) WITHOUT ROWID;
@@ -112,7 +113,8 @@ def _from_2(db: sqlite3.Connection) -> None:
     """Declarations of metrics came, and one table of all follow-ups; there was no gate in front of what is stored."""
     _from_1(db)
     db.execute("CREATE TABLE metrics (name TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID")
-    db.execute(next(statement for statement in STATEMENTS if statement.startswith("CREATE TABLE followed")))
+    for table in ("followed", "scored"):
+        db.execute(next(statement for statement in STATEMENTS if statement.startswith(f"CREATE TABLE {table} ")))
     for name, table in (("retention", "retained"), ("sanity", "randomised")):
         db.execute(f"INSERT INTO followed SELECT cell, '{name}', {name}, '' FROM {table}")
         db.execute(f"DROP TABLE {table}")

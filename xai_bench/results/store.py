@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xai_bench.component import canonical_json
 from xai_bench.errors import InputError
 from xai_bench.results import gate, opening, packing, taking
 from xai_bench.results.frames import Results
@@ -147,6 +148,8 @@ class Store:
                 self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row_)
                 self._db.execute("DELETE FROM measurements WHERE cell = ?", (cell.key,))
                 self._measure(cell.key, cell.measurements)
+                if draw is not None and cell.status in SETTLED:
+                    self._mark(cell.key, draw.facts.metrics)
         return passed
 
     def add_followup(
@@ -171,13 +174,25 @@ class Store:
         with transaction(self._db):
             self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?)", rows)
 
-    def add_scores(self, draw: DrawRecord, scores: Mapping[str, Iterable[Measurement]]) -> None:
-        """Store further scores of cells of one draw; one that is no number is None with a reason."""
+    def add_scores(
+        self,
+        draw: DrawRecord,
+        metrics: Mapping[str, Mapping[str, str]],
+        scores: Mapping[str, Iterable[Measurement]],
+    ) -> None:
+        """Store scores of cells of one draw, in place of those by the same ``metrics``.
+
+        A score that is no number is None with a reason. ``metrics``: cell to the names and identities of the metrics
+        that scored it now.
+        """
         with transaction(self._db):
             row = (_json(gate.facts(draw.facts)), draw.key)
             self._db.execute("UPDATE draws SET content = ? WHERE key = ?", row)
-            for cell, measurements in scores.items():
-                self._measure(cell, measurements)
+            for cell, identities in metrics.items():
+                rows = [(cell, name) for metric in identities for name in (metric, f"{metric}_se")]
+                self._db.executemany("DELETE FROM measurements WHERE cell = ? AND metric = ?", rows)
+                self._measure(cell, scores.get(cell, ()))
+                self._mark(cell, {**self._identities(cell), **identities})
 
     def take(self, other: Store, plan: Iterable[PlanRow], seconds: float | None = None) -> int:
         """Copy what another store has settled of these cells and this one has not, with all that belongs to it.
@@ -202,6 +217,14 @@ class Store:
         Networks, draws and judgements go with the last planned cell that uses them. The plan stays.
         """
         return taking.remove(self._db, cells)
+
+    def _mark(self, cell: str, identities: Mapping[str, str]) -> None:
+        row = (cell, canonical_json(dict(identities)))
+        self._db.execute("INSERT OR REPLACE INTO scored VALUES (?, ?)", row)
+
+    def _identities(self, cell: str) -> dict[str, str]:
+        row = self._db.execute("SELECT metrics FROM scored WHERE cell = ?", (cell,)).fetchone()
+        return json.loads(row[0]) if row else {}
 
     def _measure(self, cell: str, measurements: Iterable[Measurement]) -> None:
         rows = [(cell, m.metric, m.k, m.value, m.reason) for m in gate.measurements(measurements)]
@@ -268,6 +291,11 @@ class Store:
         row = self._db.execute("SELECT content FROM draws WHERE key = ?", (key,)).fetchone()
         return DrawFacts.from_json(json.loads(row[0])) if row else None
 
+    def content_hash(self, key: str) -> str | None:
+        """The hash of a draw's data; None if it is not known."""
+        facts = self.draw_facts(key)
+        return facts.content_hash or None if facts else None
+
     def weights(self, key: str) -> bytes | None:
         """A trained network's weights; None if they are not there."""
         row = self._db.execute("SELECT weights FROM models WHERE key = ?", (key,)).fetchone()
@@ -283,6 +311,12 @@ class Store:
         """Mask to (score, standard error) for one judge on one draw."""
         rows = self._db.execute("SELECT mask, value, error FROM judgements WHERE judge = ?", (judge,))
         return {mask: (value, error) for mask, value, error in rows}
+
+    def scored(self) -> dict[str, dict[str, str]]:
+        """Cell to the names and identities of the metrics that its scores are by."""
+        rows = self._db.execute("SELECT cell, metrics FROM scored").fetchall()
+        known = {text: json.loads(text) for text in {text for _, text in rows}}
+        return {cell: known[text] for cell, text in rows}
 
     def followed(self, name: str, key: str, among: Iterable[str]) -> set[str]:
         """Those cells, of the keys ``among``, whose follow-up of that name is stored under ``key``."""

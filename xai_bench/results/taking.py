@@ -63,7 +63,7 @@ def take(here: sqlite3.Connection, there: sqlite3.Connection, wanted: Collection
             runs[number] = here.execute("INSERT INTO provenance (content) VALUES (?)", (content,)).lastrowid
         _insert(here, "cells", ((*row[:-1], runs[row[-1]]) for row in found))
         _delete(here, "measurements", "cell", cells)
-        for table in ("measurements", "followed"):
+        for table in ("measurements", "scored", "followed"):
             _insert(here, table, _rows(there, table, "cell", cells))
         _insert(here, "draws", _rows(there, "draws", "key", {row.draw for row in wanted}), replace=False)
         _insert_networks(here, _rows(there, "models", "key", {row.model_key for row in wanted}))
@@ -116,7 +116,8 @@ def remove(db: sqlite3.Connection, cells: Collection[str]) -> Forgotten:
         judges = {row[3] for row in _rows(db, "followed", "cell", stored)}
         removed = _delete(db, "cells", "key", stored)
         scores = _delete(db, "measurements", "cell", stored)
-        _delete(db, "followed", "cell", stored)
+        for table in ("scored", "followed"):
+            _delete(db, table, "cell", stored)
         _delete(db, "judgements", "judge", judges - {row[0] for row in db.execute("SELECT judge FROM followed")})
         used = db.execute("SELECT draw, model_key FROM plan JOIN cells ON plan.cell = cells.key").fetchall()
         networks = _delete(db, "models", "key", {row[2] for row in planned} - {model for _, model in used})

@@ -1,17 +1,18 @@
-"""What a worker computes of one block: load, fit, explain, score. No store, no shared disk."""
+"""What a worker computes: one block of cells, or the retention of one draw. No store, no shared disk."""
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
+from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.errors import reason_of
@@ -21,8 +22,8 @@ from xai_bench.models.base import Architecture, FittedModel
 from xai_bench.models.training import fit_many
 from xai_bench.results import gate
 from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelFacts, ModelRecord
-from xai_bench.running import tuning
-from xai_bench.running.describe import constant, describe, load
+from xai_bench.running import scores, tuning
+from xai_bench.running.describe import constant, describe, load_checked
 from xai_bench.running.process import (
     WARM_UP,
     memory_limit,
@@ -32,56 +33,69 @@ from xai_bench.running.process import (
     warm_up,
     warm_up_training,
 )
+from xai_bench.running.state import NotRestored, guarded
 from xai_bench.scoring import recovery
 from xai_bench.suites.plan import Block, Cell
-from xai_bench.workers import Started
+from xai_bench.workers import Spent, Started
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a block's cells share. ``draw`` is None in a null run, ``model`` if it was not trained here."""
+    """What a block's cells share. ``draw`` is None in a null run, ``model`` if it was not trained here.
+
+    ``content_hash``: of the data that this process has.
+    """
 
     draw: DrawRecord | None
     model: ModelRecord | None
     notices: tuple[str, ...]
+    content_hash: str = ""
 
 
-def run_block(block: Block, weights: bytes | None = None) -> Iterator[Prepared | Started | CellResult]:
+def run_block(
+    block: Block, weights: bytes | None = None, content_hash: str | None = None
+) -> Iterator[Prepared | Started | CellResult]:
     """Load, fit (unless ``weights`` are given: then the block's model is the one that was chosen), explain and score.
 
     Yields what the cells share once it is there, ``Started`` when an explainer begins, and every cell's result when
-    it is finished. Never raises: a failure is a result.
+    it is finished. A failure is a result. ``content_hash``: what the data must be, if that is known.
+
+    Raises
+    ------
+    Spent
+        If this process cannot go on; the cells without a result are to be computed in another one.
     """
     try:
         warm_up_training(block.device)
-        data = load(block.draw)
+        data = load_checked(block.draw, content_hash)
         record = None
         if block.draw.permutation is None:
-            record = DrawRecord(block.draw.key, gate.facts(describe(data, block.draw)))
-        model, trained = _model(block, data, weights)
+            with guarded():
+                record = DrawRecord(block.draw.key, gate.facts(describe(data, block.draw)))
+        with guarded():
+            model, trained = _model(block, data, weights)
     except Exception as error:
         reason = reason_of(error)
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
+        if isinstance(error, NotRestored):
+            raise Spent(reason) from None
         return
-    yield Prepared(record, trained, tuple(gate.text(notice) for notice in data.notices))
+    notices = tuple(gate.text(notice) for notice in data.notices)
+    yield Prepared(record, trained, notices, data.content_hash)
     for cell in block.cells:
         if cell.explainer is None:
-            yield _stored(_control, cell, block, data)
+            yield gate.cell(_control(cell, block, data))
             continue
         yield Started(cell.key, WARM_UP)
-        warm_up(cell.explainer, block.device)
-        yield Started(cell.key)
-        explainer = tuning.Tuned.of(cell.explainer, cell.candidates) if cell.candidates else cell.explainer
-        problem = problem_of(data, model, block.device, block.memory)
-        yield _stored(_explain, cell, block, data, explainer, problem)
-
-
-def _stored(compute: Callable[..., CellResult], cell: Cell, *arguments: Any) -> CellResult:
-    """A cell's result as it can be stored: what a metric raises or returns is the failure of this cell only."""
-    try:
-        return gate.cell(compute(cell, *arguments))
-    except Exception as error:
-        return CellResult(cell.key, "failed", reason_of(error))
+        try:
+            warm_up(cell.explainer, block.device)
+            yield Started(cell.key)
+            with guarded():
+                result = _explain(cell, block, data, model)
+        except NotRestored as lost:
+            yield CellResult(cell.key, "failed", str(lost))
+            raise Spent(str(lost)) from None
+        yield gate.cell(_scored(result, block, data))
 
 
 def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:
@@ -130,10 +144,24 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes, devi
     return module.to(device).eval()
 
 
-def _explain(cell: Cell, block: Block, data: Dataset, explainer: Explainer, problem: Problem) -> CellResult:
+def _asked(problem: Problem) -> Problem:
+    """What somebody's ``unsupported`` may see: copies, since it is asked before ``explain`` makes its own."""
+    rows = {name: getattr(problem, name).clone() for name in ("X_train", "y_train", "X_valid", "y_valid")}
+    return replace(problem, model=copy.deepcopy(problem.model), **rows)
+
+
+def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | None) -> CellResult:
+    """A cell's relevance and costs, not scored yet."""
     memory = block.memory if block.device == "cpu" else None
     try:
-        reason = explainer.unsupported(problem)
+        assert cell.explainer is not None
+        explainer: Explainer = cell.explainer
+        if cell.candidates:
+            explainer = tuning.Tuned.of(cell.explainer, cell.candidates)
+        problem = problem_of(data, model, block.device, block.memory)
+        foreign = registry.is_foreign("explainers", cell.explainer.name)
+        with guarded():
+            reason = explainer.unsupported(_asked(problem) if foreign else problem)
         if reason is not None:
             return CellResult(cell.key, "unsupported", reason)
         start = reset_peak_memory(block.device)
@@ -143,6 +171,8 @@ def _explain(cell: Cell, block: Block, data: Dataset, explainer: Explainer, prob
             # The stream depends on the cell only: companions change nothing.
             found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
         peak = peak_memory(block.device)
+    except NotRestored:
+        raise
     except Exception as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
         return CellResult(cell.key, "failed", over + reason_of(error))
@@ -154,15 +184,20 @@ def _explain(cell: Cell, block: Block, data: Dataset, explainer: Explainer, prob
         "done",
         costs=Costs(**costs, peak_memory=grown),
         relevance=relevance,
-        measurements=() if block.draw.permutation is not None else _recovery(relevance, data),
         chosen=explainer.chosen if isinstance(explainer, tuning.Tuned) else None,
     )
+
+
+def _scored(result: CellResult, block: Block, data: Dataset) -> CellResult:
+    if result.relevance is None or block.draw.permutation is not None:
+        return result
+    return replace(result, measurements=_recovery(result.relevance, data))
 
 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
     """Scores of a relevance in canonical order."""
     truth = data.canonical_truth
-    return recovery.scores(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
+    return scores.of_relevance(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
@@ -175,5 +210,5 @@ def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
         return CellResult(cell.key, "done", relevance=relevance, measurements=_recovery(relevance, data))
     if truth is None:
         return CellResult(cell.key, "done")
-    scores = recovery.of_random(truth, block.draw.key, block.rankings, recovery.metrics())
-    return CellResult(cell.key, "done", measurements=scores)
+    found = scores.of_random(truth, block.draw.key, block.rankings, recovery.metrics())
+    return CellResult(cell.key, "done", measurements=found)

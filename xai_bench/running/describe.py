@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from xai_bench.component import stream_seed
+from xai_bench.component import canonical_json, stream_seed
 from xai_bench.datasets.base import Dataset
+from xai_bench.errors import InputError
 from xai_bench.metrics.recovery import spearman_ceiling
 from xai_bench.results.records import DrawFacts, Histograms, Picture, Views
+from xai_bench.running import scores
+from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery
 from xai_bench.suites.plan import Draw
 
@@ -22,10 +25,35 @@ HISTOGRAM_BINS = 40
 @functools.lru_cache(maxsize=2)
 def load(draw: Draw) -> Dataset:
     """A draw's dataset, its targets permuted in a null run, standardised if the suite says so."""
-    data: Dataset = draw.dataset.component.load(draw.data_seed, draw.fold)
+    with guarded():
+        data: Dataset = draw.dataset.component.load(draw.data_seed, draw.fold)
+        if draw.files is not None and canonical_json(draw.dataset.component.fingerprint()) != draw.files:
+            raise InputError(f"{draw.dataset.label}: a file that it reads changed since the run began: run it again")
     if draw.permutation is not None:
         data = data.with_permuted_targets(np.random.default_rng(stream_seed("permutation", draw.key)))
     return data.standardised() if draw.standardise else data
+
+
+def load_checked(draw: Draw, content_hash: str | None) -> Dataset:
+    """A draw's dataset, which must be the one of that ``content_hash`` (None: any).
+
+    Raises
+    ------
+    InputError
+        If it is another one.
+    """
+    data = load(draw)
+    if content_hash is not None and data.content_hash != content_hash:
+        raise InputError(other_data(draw))
+    return data
+
+
+def other_data(draw: Draw) -> str:
+    """Why data that differ from others under the same key are not used."""
+    return (
+        f"{draw.dataset.label}, data seed {draw.data_seed}: other data than before under the same key: expected a draw "
+        "that depends on its fields and on rng only; correct it, or raise its version if it was changed"
+    )
 
 
 def describe(data: Dataset, draw: Draw) -> DrawFacts:
@@ -62,7 +90,8 @@ def describe(data: Dataset, draw: Draw) -> DrawFacts:
         facts,
         **recovery.facts_of(truth),
         n_relevant=truth.n_relevant,
-        chance={m.name: m.chance(truth) for m in recovery.metrics()},
+        chance=scores.chances(truth, recovery.metrics()),
+        metrics=recovery.identities(),
         spearman_ceiling=spearman_ceiling(truth),
     )
 

@@ -15,11 +15,12 @@ from xai_bench.running.executors import executor
 from xai_bench.running.followups.base import as_trained
 from xai_bench.running.ledger import REST, TRAINING, FollowUpCount, Forecast, Ledger, Measured, Work, work_of
 from xai_bench.running.process import limits_memory
+from xai_bench.running.seen import SeenData
 from xai_bench.running.under_way import OpenBlock, OpenFollowUp, Progress
 from xai_bench.suites import plan
 from xai_bench.suites.plan import Block
 from xai_bench.suites.suite import Suite
-from xai_bench.workers import Died, Done, Event, Executor, Item, OverTime, Raised, ThisProcess
+from xai_bench.workers import Died, Done, Event, Executor, Item, OverTime, Raised, Replaced, ThisProcess
 
 LOOK_EVERY = 0.5
 """Seconds between two estimates of how long the rest takes."""
@@ -54,6 +55,7 @@ class Loop:
         self.running: dict[int, OpenBlock | OpenFollowUp] = {}
         self._on_progress: Callable[[Progress], None] = lambda _: None
         self._number = 0
+        self._seen = SeenData(planned, store)
         self._submitted = 0
         self._looked = 0.0
 
@@ -117,7 +119,7 @@ class Loop:
         weights = self.store.weights(work.model_key)
         if weights is not None and work.model is not None:
             work = replace(work, model=as_trained(work.model, work.model_key, self.store))
-        workers.submit(self._submitted, run_block, work, weights)
+        workers.submit(self._submitted, run_block, work, weights, self._seen.hash_of(work.draw))
 
     def _handle(self, event: Event) -> bool:
         """Act on an event; says whether something was stored."""
@@ -128,7 +130,7 @@ class Loop:
         took = time.monotonic() - work.begun
         if isinstance(work, OpenFollowUp):
             self._store_followup(work, event, took)
-        elif isinstance(event, Died | OverTime | Raised):
+        elif isinstance(event, Died | OverTime | Raised | Replaced):
             self._cut(work, event)
         else:
             self._store_block(work)
@@ -144,7 +146,7 @@ class Loop:
             status, costs = "timed_out", Costs(explain_wall=self.suite.limits.seconds or 0.0)
         guilty: list[str | None] = [work.running]
         if work.running is None and status == "failed":  # It was not an explainer: nothing of the block can be had.
-            guilty = [cell.key for cell in work.rest()]
+            guilty = [] if isinstance(event, Replaced) else [cell.key for cell in work.rest()]
             reason += "" if work.prepared else ", loading or training"
         work.cells += [CellResult(key, status, reason, costs) for key in guilty if key is not None]
         self._store_block(work)
@@ -155,6 +157,7 @@ class Loop:
             self._close(work.block)
 
     def _store_block(self, work: OpenBlock) -> None:
+        self._seen.check(work)
         draw = model = None
         if work.prepared is not None:
             draw, model = work.prepared.draw, work.prepared.model
@@ -193,6 +196,6 @@ class Loop:
         """Why a task ended early, in words; "" if it did not."""
         if isinstance(event, OverTime):
             return f"over the limit of {self.suite.limits.seconds:g} s"
-        if isinstance(event, Raised):
+        if isinstance(event, Raised | Replaced):
             return event.reason
         return f"the worker died, exit code {event.exit_code}" if isinstance(event, Died) else ""

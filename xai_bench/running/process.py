@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +17,20 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
+from xai_bench.running.state import guarded, standardise
 
 WARM_UP = 60.0
 """Seconds more than the limit that imports and compilations may take once a process: they are not the method's."""
 _warm: set[tuple[str, str]] = set()
 
 
-def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
-    """One thread and no denormal numbers, which would make times incomparable; the plugins' components."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Named, str | None]) -> None:
+    """The state in which everything is computed; the plugins' components, and the hashes that the parent made."""
+    standardise()
+    registry.take_codes(codes)
     for plugin in plugins:
-        registry.activate(plugin)
+        with guarded():
+            registry.activate(plugin)
 
 
 def warm_up_training(device: str) -> None:
@@ -54,7 +56,7 @@ def warm_up(explainer: Explainer, device: str = "cpu") -> None:
     model = architecture.build(4, 2, generator).to(device).eval()
     problem = Problem(model, X, (X[:, 0] > 0).long(), X, (X[:, 0] > 0).long(), "classification", 2)
     try:
-        with warnings.catch_warnings():
+        with guarded(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             if explainer.unsupported(problem) is None:
                 explainer.explain(problem)

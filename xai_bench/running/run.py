@@ -7,17 +7,15 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from xai_bench import registry
-from xai_bench.errors import InputError, reason_of
-from xai_bench.results import gate
+from xai_bench.errors import InputError
 from xai_bench.results.frames import Results
 from xai_bench.results.opening import FILE, locate
 from xai_bench.results.records import DrawRecord, Measurement
@@ -27,8 +25,6 @@ from xai_bench.running.request import Asked, Request, is_stored
 from xai_bench.suites import plan
 
 if TYPE_CHECKING:
-    from xai_bench.datasets.base import GroundTruth
-    from xai_bench.metrics.base import Metric
     from xai_bench.running.loop import Loop
 
 P = ParamSpec("P")
@@ -58,7 +54,7 @@ def compute(request: Request) -> Results:
         if request.fresh and asked.is_part:
             store.forget(_named(store, asked))
         _take(store, asked, request.known)
-        _score_by_new_metrics(store, asked.planned)
+        _score_anew(store, asked.planned)
         loop = _loop(asked, store, earlier)
         facts, begun = {**provenance(jobs, asked.device), "left_out": list(asked.notices)}, time.monotonic()
         number = store.begin(asked.suite.config(), asked.rows(), facts, recovery.declared())
@@ -169,49 +165,52 @@ def _measured_before(asked: Asked) -> Measured:
         return recorded(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
 
 
-def _score_by_new_metrics(store: Store, planned: list[plan.Block]) -> None:
-    """Score what is stored by the metrics that have come since; relevances are kept, so nothing is explained again."""
+def _score_anew(store: Store, planned: list[plan.Block]) -> None:
+    """Score what is stored by metrics that came or changed since; relevances are kept: nothing is explained again."""
     from xai_bench.scoring import recovery
 
-    names = set(registry.names("metrics"))
-    settled = store.settled()
+    current = recovery.identities()
+    settled, scored = store.settled(), store.scored()
     for key, draw_blocks in plan.by_draw(planned).items():
         facts = store.draw_facts(key)
-        truth = recovery.truth_of(facts) if facts else None
-        if facts is None or truth is None or names <= set(facts.chance):
+        if facts is None or facts.roles is None:
             continue
-        new = [metric for metric in recovery.metrics() if metric.name not in facts.chance]
-        scores: dict[str, tuple[Measurement, ...]] = {}
-        for block in draw_blocks:
-            relevances = store.relevances(cell.key for cell in block.cells)
-            for cell_key, values in relevances.items():
-                scores[cell_key] = _of_each(new, partial(recovery.scores, values, truth, constant=facts.constant))
-            for cell in block.cells:
-                if cell.label == "random" and cell.key in settled:
-                    scores[cell.key] = _of_each(new, partial(recovery.of_random, truth, key, block.rankings))
-        chance = {**facts.chance, **{metric.name: _chance(metric, truth) for metric in new}}
-        store.add_scores(DrawRecord(key, replace(facts, chance=chance)), scores)
+        cells = {cell.key: cell for block in draw_blocks for cell in block.cells if cell.key in settled}
+        behind = {
+            cell: {name: identity for name, identity in current.items() if scored.get(cell, {}).get(name) != identity}
+            for cell in cells
+        }
+        behind = {cell: metrics for cell, metrics in behind.items() if metrics}
+        if behind or not current.items() <= facts.metrics.items():
+            random = {cell for cell in cells if cells[cell].label == "random"}
+            _score_draw(store, DrawRecord(key, facts), current, behind, random, draw_blocks[0].rankings)
 
 
-def _of_each(
-    metrics: Iterable[Metric], score: Callable[[list[Metric]], tuple[Measurement, ...]]
-) -> tuple[Measurement, ...]:
-    """``score([metric])`` of every metric; None with a reason by one that raises."""
-    found: list[Measurement] = []
-    for metric in metrics:
-        try:
-            found += score([metric])
-        except Exception as error:
-            found.append(Measurement(metric.name, None, reason=reason_of(error)))
-    return tuple(found)
+def _score_draw(
+    store: Store,
+    draw: DrawRecord,
+    current: dict[str, str],
+    behind: dict[str, dict[str, str]],
+    random: set[str],
+    rankings: int,
+) -> None:
+    """Score cells of one draw by the metrics they are ``behind`` in; ``random``: those that are that control."""
+    from xai_bench.running import scores
+    from xai_bench.scoring import recovery
 
-
-def _chance(metric: Metric, truth: GroundTruth) -> float | None:
-    """The expected score of a random ranking; None if the metric does not say a number."""
-    try:
-        return gate.number(metric.chance(truth))[0]
-    except Exception:
-        return None
+    facts, truth = draw.facts, recovery.truth_of(draw.facts)
+    assert truth is not None
+    metrics = {metric.name: metric for metric in recovery.metrics()}
+    found: dict[str, tuple[Measurement, ...]] = {}
+    for cell, relevance in store.relevances(behind).items():
+        chosen = [metrics[name] for name in behind[cell]]
+        found[cell] = scores.of_relevance(relevance, truth, chosen, facts.constant)
+    for cell in random & behind.keys():
+        found[cell] = scores.of_random(truth, draw.key, rankings, [metrics[name] for name in behind[cell]])
+    changed = [metric for name, metric in metrics.items() if facts.metrics.get(name) != current[name]]
+    chance = {**facts.chance, **scores.chances(truth, changed)}
+    facts = replace(facts, chance=chance, metrics={**facts.metrics, **current})
+    store.add_scores(DrawRecord(draw.key, facts), behind, found)
 
 
 def provenance(jobs: int | None, device: str = "cpu") -> dict[str, Any]:

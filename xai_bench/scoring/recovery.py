@@ -10,16 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench import registry
-from xai_bench.component import stream_seed
+from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.datasets.base import GroundTruth, Window
 from xai_bench.metrics.base import Metric
 from xai_bench.metrics.recovery import random_scores
 from xai_bench.results.records import DrawFacts, Measurement, MetricFacts, WindowFacts
 
+VERSION = 1
+"""Raise it when the same metrics give other numbers here: what of a relevance they see, how rankings are drawn."""
+
 
 def metrics() -> list[Metric]:
     """All known metrics, by name."""
     return [registry.get("metrics", name) for name in registry.names("metrics")]
+
+
+def identities() -> dict[str, str]:
+    """Name of every known metric to a hash of all that its numbers depend on."""
+    return {metric.name: sha256(canonical_json([VERSION, metric.identity()]))[:16] for metric in metrics()}
 
 
 def scores(

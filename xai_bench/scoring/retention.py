@@ -27,6 +27,9 @@ from xai_bench.statistics import log_area
 from xai_bench.suites.plan import Draw
 from xai_bench.suites.suite import Retention
 
+VERSION = 1
+"""Raise it when the same rankings, judges and settings give other numbers: ties, random orders, curves, areas."""
+
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
@@ -71,7 +74,7 @@ def judge_of(settings: Retention) -> MLP:
 
 def judge_key(draw: Draw, settings: Retention) -> str:
     """The key under which the judge's scores on one draw are kept."""
-    content = [draw.key, judge_of(settings).identity(), settings.rows, settings.seeds]
+    content = [VERSION, draw.key, judge_of(settings).identity(), settings.rows, settings.seeds]
     return sha256(canonical_json(content))
 
 

@@ -10,6 +10,13 @@ from xai_bench.component import canonical_json, sha256
 from xai_bench.datasets.base import Fold
 from xai_bench.suites.suite import CONTROLS, Entry, Suite
 
+VERSION = 1
+"""Raise it when the same dataset, seed and fold are split or standardised in another way."""
+PERMUTATION_VERSION = 1
+"""Raise it when the targets of a null run are permuted in another way."""
+CONTROL_VERSION = 1
+"""Raise it when the relevance of ``oracle`` is another one, or ``random`` is made in another way."""
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -25,6 +32,8 @@ class Draw:
     fold: Fold | None
     standardise: bool
     permutation: int | None = None
+    files: str | None = None
+    """The fingerprint of what the dataset reads, as the key has it; None for any."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +102,18 @@ def _folds(suite: Suite) -> list[Fold | None]:
 
 def _draw(suite: Suite, entry: Entry, seed: int, fold: Fold | None, permutation: int | None = None) -> Draw:
     standardise = suite.standardise if entry.standardise is None else entry.standardise
+    identity = entry.component.identity()
     content: dict[str, Any] = {
-        "dataset": entry.component.identity(),
+        "version": VERSION,
+        "dataset": identity,
         "data_seed": seed,
         "fold": list(fold) if fold else None,
         "standardise": standardise,
     }
     if permutation is not None:
-        content["permutation"] = permutation
-    return Draw(sha256(canonical_json(content)), entry, seed, fold, standardise, permutation)
+        content["permutation"] = [PERMUTATION_VERSION, permutation]
+    files = canonical_json(identity["fingerprint"])
+    return Draw(sha256(canonical_json(content)), entry, seed, fold, standardise, permutation, files)
 
 
 def model_key(draw: Draw, model: Entry, model_seed: int) -> str:
@@ -160,7 +172,11 @@ def _block(
     trained = model_key(draw, model, seed) if model else ""
     place = {"draw": draw.key, "model": trained}
     cells = [
-        Cell(sha256(canonical_json({**place, "control": name, "rankings": suite.rankings})), name, None)
+        Cell(
+            sha256(canonical_json({**place, "control": [name, CONTROL_VERSION], "rankings": suite.rankings})),
+            name,
+            None,
+        )
         for name in controls
     ]
     cells += [

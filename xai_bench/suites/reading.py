@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.errors import InputError, unknown
+from xai_bench.suites import paths
 from xai_bench.suites.shipped import text_of
 from xai_bench.suites.suite import CONTROLS, UNITS, Calibration, Entry, Limits, Part, Retention, Sanity, Suite, Tuning
 
@@ -37,11 +38,11 @@ def load(name_or_path: str | Path) -> Suite:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where}: not valid TOML: {error}") from None
     content.setdefault("name", Path(where).name.removesuffix(".toml"))
-    return from_dict(content)
+    return from_dict(content, Path(where).parent if str(name_or_path) == where else None)
 
 
-def from_dict(content: dict[str, Any]) -> Suite:
-    """Validate and expand what stands in a suite file.
+def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
+    """Validate and expand what stands in a suite file. ``folder``: where the file lies (see ``suites.paths``).
 
     Raises
     ------
@@ -49,9 +50,10 @@ def from_dict(content: dict[str, Any]) -> Suite:
         See ``load``.
     """
     fields = dict(content)
-    unexpected = set(fields) - set(Suite.model_fields)
+    unexpected = set(fields) - {*Suite.model_fields, "plugins"}
     if unexpected:
-        raise InputError(f"suite: {unknown('field', min(unexpected), Suite.model_fields)}")
+        raise InputError(f"suite: {unknown('field', min(unexpected), {*Suite.model_fields, 'plugins'})}")
+    paths.load_plugins(fields.pop("plugins", ()), folder)
     if "tuning" in fields:
         if not isinstance(fields["tuning"], dict):
             raise InputError(f"suite: expected a [tuning] table, got {fields['tuning']!r}")
@@ -61,7 +63,7 @@ def from_dict(content: dict[str, Any]) -> Suite:
         if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
             raise InputError(f"suite: expected [[{axis}]] tables with a name, got {rows!r}")
         fields[axis] = tuple(
-            _tuned(axis, entry, row, fields.get("tuning")) for row in rows for entry in _expand(axis, row)
+            _tuned(axis, entry, row, fields.get("tuning")) for row in rows for entry in _expand(axis, row, folder)
         )
         _check_labels(axis, fields[axis])
     for axis, what in (("datasets", "[[datasets]]"), ("explainers", "[[explainers]]")):
@@ -139,7 +141,7 @@ def _validated(kind: Any, fields: dict[str, Any], where: str) -> Any:
         ) from None
 
 
-def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
+def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
     if not isinstance(row.get("name"), str):
         raise InputError(f"suite: every [[{axis}]] table needs a name; known: {', '.join(registry.names(axis))}")
     if "optional" in row and (axis != "datasets" or not isinstance(row["optional"], bool)):
@@ -166,9 +168,12 @@ def _expand(axis: str, row: dict[str, Any]) -> list[Entry]:
     if both:
         raise InputError(f"suite: {row['name']}: {min(both)!r} stands both as a field and under grid")
     entries = []
-    for values in itertools.product(*grid.values()):
-        point = dict(zip(grid, values, strict=True))
-        component = registry.create(axis, row["name"], {**fields, **point})
+    for chosen in itertools.product(*grid.values()):
+        point = dict(zip(grid, chosen, strict=True))
+        name, values = row["name"], {**fields, **point}
+        if axis == "datasets":
+            name, values = paths.located(name, values, folder, optional=row.get("optional", False))
+        component = registry.create(axis, name, values)
         suffix = ", ".join(f"{key}={value}" for key, value in point.items())
         base = label or getattr(component, "label", row["name"])
         entries.append(

@@ -42,6 +42,9 @@ class Stored(Protocol):
     def followed(self, name: str, key: str, among: Iterable[str]) -> set[str]:
         """Those cells, of the keys ``among``, whose follow-up of that name is stored under ``key``."""
 
+    def content_hash(self, draw: str) -> str | None:
+        """The hash of a draw's data, by its key; None if it is not known."""
+
     def judgements(self, judge: str) -> dict[str, tuple[float, float]]:
         """Mask to (score, standard error) of one judge on one draw."""
 

@@ -10,8 +10,9 @@ from xai_bench.component import canonical_json, sha256
 from xai_bench.models.base import Architecture
 from xai_bench.results.store import Store
 from xai_bench.running import block as computed
-from xai_bench.running.describe import load
+from xai_bench.running.describe import load_checked
 from xai_bench.running.followups.base import FollowUp, Rows, Scope, Stored, as_trained
+from xai_bench.running.state import guarded
 from xai_bench.scoring import retention
 from xai_bench.suites.plan import Block, Draw
 from xai_bench.suites.suite import Retention, Suite
@@ -23,6 +24,7 @@ class RetentionTask:
 
     ``judge``: key of the judge on this draw. ``models``: key to (architecture, weights). ``known``: masks that the
     judge has scored before. ``device``: where judges are trained and masks are scored.
+    ``content_hash``: what the data must be, if that is known.
     """
 
     key: str
@@ -33,6 +35,7 @@ class RetentionTask:
     models: Mapping[str, tuple[Architecture, bytes]]
     known: Mapping[str, tuple[float, float]]
     device: str = "cpu"
+    content_hash: str | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -40,12 +43,13 @@ class RetentionTask:
 
     def run(self) -> Iterator[retention.Judged]:
         """Judge every ranking; yields one thing."""
-        data = load(self.draw)
-        models = {
-            key: computed.from_weights(architecture, data, weights, self.device)
-            for key, (architecture, weights) in self.models.items()
-        }
-        yield retention.judge(data, self.draw, self.settings, self.ranked, models, self.known, self.device)
+        data, models = load_checked(self.draw, self.content_hash), {}
+        for key, (architecture, weights) in self.models.items():
+            with guarded():
+                models[key] = computed.from_weights(architecture, data, weights, self.device)
+        with guarded():
+            judged = retention.judge(data, self.draw, self.settings, self.ranked, models, self.known, self.device)
+        yield judged
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
     """The retention of all rankings of one draw, as ``settings`` say."""
 
     name: ClassVar[str] = "retention"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = retention.VERSION
     scope: ClassVar[Scope] = "draw"
     reason_at: ClassVar[tuple[str, int]] = ("retention_retrained_area", 0)
 
@@ -88,14 +92,14 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
         if not ranked:
             return None
         rankings, known = tuple(ranked.values()), stored.judgements(judge)
-        return RetentionTask(key, judge, draw, self.settings, rankings, networks, known, blocks[0].device)
+        content_hash = stored.content_hash(draw.key)
+        return RetentionTask(key, judge, draw, self.settings, rankings, networks, known, blocks[0].device, content_hash)
 
     def key(self, draw: Draw, plain_networks: Iterable[str]) -> str:
         """What the retention of a draw's rankings depends on. ``plain_networks``: keys of those that mask."""
         settings = self.settings.model_dump(mode="json")
-        content = [retention.judge_key(draw, self.settings), settings, sorted(plain_networks)]
-        # Results of version 1 are stored under keys without it.
-        return sha256(canonical_json(content if self.version == 1 else [self.version, *content]))
+        judge = retention.judge_key(draw, self.settings)
+        return sha256(canonical_json([self.version, judge, settings, sorted(plain_networks)]))
 
     def rows(self, task: RetentionTask, result: retention.Judged) -> Rows:
         return result.measurements

@@ -12,11 +12,13 @@ from xai_bench.component import stream_seed
 from xai_bench.errors import reason_of
 from xai_bench.models.base import Architecture
 from xai_bench.running import block as computed
-from xai_bench.running.describe import load
+from xai_bench.running.describe import load_checked
 from xai_bench.running.followups.base import FollowUp, Rows, Scope, Stored, as_trained
+from xai_bench.running.state import NotRestored, guarded
 from xai_bench.scoring import sanity
 from xai_bench.suites.plan import Block
 from xai_bench.suites.suite import Sanity, Suite
+from xai_bench.workers import Spent
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class SanityTask:
     """The relevances of one network that are to be compared.
 
     ``block`` holds the cells in question; ``relevances``: cell key to (d,) relevances in canonical order.
+    ``content_hash``: what the data must be, if that is known.
     """
 
     key: str
     block: Block
     weights: bytes
     relevances: Mapping[str, NDArray]
+    content_hash: str | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -40,14 +44,19 @@ class SanityTask:
         block = self.block
         assert block.model is not None
         architecture: Architecture = block.model.component
-        data = load(block.draw)
-        model = computed.from_weights(architecture, data, self.weights, block.device)
+        data = load_checked(block.draw, self.content_hash)
+        with guarded():
+            model = computed.from_weights(architecture, data, self.weights, block.device)
         for cell in block.cells:
             assert cell.explainer is not None
             original, seed = data.shuffled(self.relevances[cell.key]), stream_seed("explainer", cell.key)
             problem = computed.problem_of(data, model, block.device, block.memory)
             try:
-                curves = sanity.curves(cell.explainer, architecture, problem, original, block.model_key, seed)
+                with guarded():
+                    curves = sanity.curves(cell.explainer, architecture, problem, original, block.model_key, seed)
+            except NotRestored as lost:
+                yield {cell.key: str(lost)}
+                raise Spent(str(lost)) from None
             except Exception as error:
                 yield {cell.key: reason_of(error)}
             else:
@@ -94,7 +103,7 @@ class SanityFollowUp(FollowUp[SanityTask, Rows]):
         assert block.model is not None
         model = as_trained(block.model, block.model_key, stored)
         block = replace(block, model=model, cells=tuple(cells[key] for key in relevances))
-        return SanityTask(sanity.key(), block, weights, relevances)
+        return SanityTask(sanity.key(), block, weights, relevances, stored.content_hash(block.draw.key))
 
     def rows(self, task: SanityTask, result: Rows) -> Rows:
         return result

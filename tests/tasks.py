@@ -1,0 +1,20 @@
+"""Tasks for workers, in a module that loads fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from xai_bench.workers import Spent, Started
+
+
+def nothing() -> None:
+    """What a worker begins with."""
+
+
+def spent(first: bool) -> Iterator[Any]:
+    """Yields something; the first time its process cannot go on."""
+    yield Started("a")
+    yield "kept"
+    if first:
+        raise Spent("something stays changed")

@@ -1,0 +1,192 @@
+"""A plugin file: its text with those of the modules beside it that it imports, and running them.
+
+Workers receive the texts, so that no shared disk is needed. A plugin's modules are its own: two plugins may each have a
+``helper.py``, and nobody else's ``import helper`` finds either.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from xai_bench.component import canonical_json, sha256
+from xai_bench.errors import InputError
+from xai_bench.sources.imports import Find, Source, below, distributions, is_foreign, reach
+from xai_bench.sources.syntax import digest_of_text, tree_of
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin file.
+
+    Attributes
+    ----------
+    filename : the file's name
+    text : of the file
+    folder : where it lies
+    module : under which name it runs
+    modules : those below its folder that its imports reach
+    installed : (name, version) of the distributions that its imports reach, beside those that every run records
+    """
+
+    filename: str
+    text: str
+    folder: str = ""
+    module: str = ""
+    modules: tuple[Source, ...] = ()
+    installed: tuple[tuple[str, str], ...] = ()
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """A hash of the syntax of all texts, and of the versions."""
+        modules = [[source.name, digest_of_text(source.text)] for source in self.modules]
+        return sha256(canonical_json([digest_of_text(self.text), modules, self.installed]))
+
+    @property
+    def path(self) -> str:
+        return str(Path(self.folder) / self.filename)
+
+
+def read(path: Path) -> Plugin:
+    """A plugin file, and what it imports from its folder.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text"
+        raise InputError(f"cannot read the plugin {str(path)!r}: {reason}; give the path of a .py file") from None
+    folder = path.resolve().parent
+    plugin = _reaching(Plugin(path.name, text, str(folder)), below(folder))
+    texts = [plugin.path, text, *([source.name, source.text] for source in plugin.modules)]
+    return replace(plugin, module=f"xai_bench_plugin_{sha256(canonical_json(texts))[:12]}")
+
+
+def _reaching(plugin: Plugin, find: Find) -> Plugin:
+    tree = tree_of(plugin.text)
+    itself = Path(plugin.filename).stem
+    reached = reach(tree.body if tree else [], lambda top: None if top == itself else find(top))
+    modules = tuple(source for _, source in sorted(reached.modules.items()))
+    return replace(plugin, modules=modules, installed=tuple(distributions(reached.others)))
+
+
+def complete(plugin: Plugin) -> Plugin:
+    """With the modules that it found below its folder by changing ``sys.path``, now that it has run."""
+    folder = Path(plugin.folder)
+    near = below(folder)
+
+    def find(top: str) -> Path | None:
+        if found := near(top):
+            return found
+        spec = getattr(sys.modules.get(top), "__spec__", None)
+        if top in sys.stdlib_module_names or spec is None or not spec.has_location:
+            return None
+        place = Path(spec.origin).resolve().parent
+        if is_foreign(place) or not place.is_relative_to(folder) or top == "xai_bench":
+            return None
+        return place.parent if spec.submodule_search_locations is not None else place
+
+    return _reaching(plugin, find)
+
+
+def execute(plugin: Plugin) -> None:
+    """Run a plugin's text, as the module of its name.
+
+    Raises
+    ------
+    Exception
+        Whatever it raises.
+    """
+    remove(plugin)
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+    _finder.add(plugin)
+    try:
+        importlib.import_module(plugin.module)
+    except BaseException:
+        remove(plugin)
+        raise
+
+
+def remove(plugin: Plugin) -> None:
+    """Forget a plugin's modules."""
+    _finder.plugins.pop(plugin.module, None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == plugin.module]:
+        del sys.modules[name]
+
+
+class _Finder:
+    """Finds the modules of plugins, by their texts; is its own loader."""
+
+    def __init__(self) -> None:
+        self.plugins: dict[str, tuple[Plugin, dict[str, Source]]] = {}
+
+    def add(self, plugin: Plugin) -> None:
+        own = Source("", "__init__.py", plugin.text)
+        sources = {"": own, **{source.name: source for source in plugin.modules}}
+        for name in list(sources):
+            parts = name.split(".")
+            for k in range(1, len(parts)):  # A folder without __init__.py is a package too.
+                above = ".".join(parts[:k])
+                sources.setdefault(above, Source(above, f"{above.replace('.', '/')}/__init__.py", ""))
+        self.plugins[plugin.module] = plugin, sources
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        root, _, inner = name.partition(".")
+        if root not in self.plugins or inner not in self.plugins[root][1]:
+            return None
+        plugin, sources = self.plugins[root]
+        source = sources[inner]
+        place = Path(plugin.path) if not inner else Path(plugin.folder) / source.path
+        spec = ModuleSpec(name, self, origin=str(place), is_package=source.is_package)  # type: ignore[arg-type]
+        spec.has_location = True
+        if source.is_package:
+            spec.submodule_search_locations = [str(place.parent)]
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        root, _, inner = module.__name__.partition(".")
+        plugin, sources = self.plugins[root]
+        own = {name.partition(".")[0] for name in sources if name}
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importing(plugin, own)}
+        exec(compile(sources[inner].text, str(module.__file__), "exec"), module.__dict__)
+
+
+_finder = _Finder()
+
+
+def _importing(plugin: Plugin, own: set[str]) -> Any:
+    """``__import__`` of a plugin's modules: what it has of its own comes first."""
+
+    def imported(
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        top = name.partition(".")[0]
+        if level == 0 and top in own:
+            module = builtins.__import__(f"{plugin.module}.{name}", globals, locals, fromlist or (), 0)
+            return module if fromlist else sys.modules[f"{plugin.module}.{top}"]
+        return builtins.__import__(name, globals, locals, fromlist or (), level)
+
+    return imported

@@ -1,0 +1,59 @@
+"""Scores of relevances by metrics whose code may be anybody's: guarded, and a failure is a reason."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+
+from numpy.typing import NDArray
+
+from xai_bench import registry
+from xai_bench.datasets.base import GroundTruth
+from xai_bench.errors import reason_of
+from xai_bench.metrics.base import Metric
+from xai_bench.results.records import Measurement
+from xai_bench.running.state import guarded
+from xai_bench.scoring import recovery
+
+
+def _guard(metric: Metric) -> contextlib.AbstractContextManager[None]:
+    return guarded() if registry.is_foreign("metrics", metric.name) else contextlib.nullcontext()
+
+
+def of_relevance(
+    relevance: NDArray, truth: GroundTruth, metrics: Iterable[Metric], constant: Sequence[int]
+) -> tuple[Measurement, ...]:
+    """The scores of a relevance (d,) in the column order of ``truth``; see ``scoring.recovery.scores``."""
+    found: list[Measurement] = []
+    for metric in metrics:
+        with _guard(metric):
+            try:
+                found += recovery.scores(relevance, truth, [metric], constant)
+            except Exception as error:
+                found.append(Measurement(metric.name, None, reason=reason_of(error)))
+    return tuple(found)
+
+
+def of_random(truth: GroundTruth, draw_key: str, rankings: int, metrics: Iterable[Metric]) -> tuple[Measurement, ...]:
+    """The scores of random rankings; see ``scoring.recovery.of_random``."""
+    found: list[Measurement] = []
+    for metric in metrics:
+        with _guard(metric):
+            try:
+                found += recovery.of_random(truth, draw_key, rankings, [metric])
+            except Exception as error:
+                found.append(Measurement(metric.name, None, reason=reason_of(error)))
+    return tuple(found)
+
+
+def chances(truth: GroundTruth, metrics: Iterable[Metric]) -> dict[str, float | None]:
+    """Metric to the expected score of a random ranking; None where it is not defined, or its function fails."""
+    found: dict[str, float | None] = {}
+    for metric in metrics:
+        with _guard(metric):
+            try:
+                value = metric.chance_of(truth)
+                found[metric.name] = None if value is None else float(value)
+            except Exception:
+                found[metric.name] = None
+    return found

@@ -1,0 +1,56 @@
+"""Files that a suite names: they are looked for beside the suite's file, then in the working directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from xai_bench import registry
+from xai_bench.errors import InputError
+
+
+def load_plugins(names: Any, folder: Path | None) -> None:
+    """Make the components of a suite's plugin files known.
+
+    Raises
+    ------
+    InputError
+        If it is not a list of paths, or a file is missing or does not run.
+    """
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise InputError(f'suite: plugins: expected a list of paths, such as plugins = ["mine.py"], got {names!r}')
+    for name in names:
+        registry.load_plugin(_found(name, folder, "plugins"))
+
+
+def located(
+    name: str, fields: dict[str, Any], folder: Path | None, *, optional: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """Name and fields of a dataset, with the place of its file, if it is a ``csv`` whose path is relative.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, unless the dataset is ``optional``.
+    """
+    short, colon, path = name.partition(":")
+    value = path if colon else fields.get("path")
+    if folder is None or short != "csv" or not isinstance(value, str) or not value:
+        return name, fields
+    place = str(_found(value, folder, "csv", not optional))
+    return (f"csv:{place}", fields) if colon else (name, {**fields, "path": place})
+
+
+def _found(name: str, folder: Path | None, what: str, wanted: bool = True) -> Path:
+    path = Path(name).expanduser()
+    if folder is None or path.is_absolute():
+        return path
+    for candidate in (folder / path, path):
+        if candidate.is_file():
+            return candidate
+    if not wanted:
+        return path
+    raise InputError(
+        f"{what}: expected a file {name!r} in the suite's folder {str(folder.absolute())!r} or in the working "
+        "directory, found none: correct the path"
+    )

@@ -81,15 +81,16 @@ def test_retention_does_not_depend_on_the_scale(a_draw, scale):
 # Means over k, or over d, in which there is nothing left to choose.
 
 
-def test_the_area_of_retention_leaves_out_all_inputs(a_draw):
+def test_the_gain_of_retention_leaves_out_all_inputs(a_draw):
     settings = JUDGE.model_copy(update={"ks": (1, 3, 6), "judge": {**JUDGE.judge, "min_steps": 150}})
     relevance = np.where(np.arange(12) < 3, 1.0, 0.0)
     ranked = [retention.Ranked("own", relevance, ""), retention.Ranked("random", None, "")]
     found = retention.judge(toy(n=600), a_draw, settings, ranked, {}, {}).measurements
     curves = {cell: {m.k: m.value for m in rows if m.metric == "retention_retrained"} for cell, rows in found.items()}
-    (area,) = [m.value for m in found["own"] if m.metric == "retention_retrained_area"]
+    gain, gap = ({m.metric: m.value for m in found["own"]}[f"retention_retrained_{what}"] for what in ("gain", "gap"))
     own, random = (log_area([1, 3, 6], [curve[k] for k in (1, 3, 6)]) / np.log(6) for curve in curves.values())
-    assert area == pytest.approx((own - random) / (curves["own"][12] - random))
+    assert gain == pytest.approx(own - random)
+    assert gap == pytest.approx(curves["own"][12] - random)
 
 
 # Ties in the order of the columns, of which the first ones are often the relevant ones.

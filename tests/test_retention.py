@@ -1,4 +1,4 @@
-"""Retention: which inputs are kept, what is scored, and when an area means something."""
+"""Retention: which inputs are kept, what is scored, and what a ranking gains."""
 
 from __future__ import annotations
 
@@ -86,14 +86,19 @@ def test_retrained_score_is_the_judge_on_the_kept_inputs_and_masks_are_judged_on
     good, bad = np.arange(data.d) < 3, np.arange(data.d) >= 9
     scorer.retrain([good, bad, good])
     assert calls == [2]
-    assert scorer.retrained(good) > scorer.retrained(bad) + 0.2
+    assert scorer.judgement("network", good) > scorer.judgement("network", bad) + 0.2
     known = retention.Scorer(data, draw, JUDGE, {}, scorer.judged)
     known.retrain([good, bad])
     assert calls == [2]
     assert known.new == {}
 
 
-def test_areas_of_a_perfect_a_random_and_a_reversed_ranking(draw):
+def values_of(judged: retention.Judged, metric: str) -> dict[str, float | None]:
+    """Cell to the value of a metric without k."""
+    return {c: next(m.value for m in found if m.metric == metric) for c, found in judged.measurements.items()}
+
+
+def test_gains_of_a_perfect_a_random_and_a_reversed_ranking(draw):
     data = shuffled(toy(n=1500))
     perfect = np.where(np.arange(12) < 3, 1.0, 0.0)
     ranked = [
@@ -102,39 +107,96 @@ def test_areas_of_a_perfect_a_random_and_a_reversed_ranking(draw):
         retention.Ranked("reversed", -perfect, ""),
     ]
     judged = retention.judge(data, draw, JUDGE, ranked, {}, {})
-    area = {
-        cell: next(m.value for m in found if m.metric == "retention_retrained_area")
-        for cell, found in judged.measurements.items()
-    }
-    assert area["random"] == pytest.approx(0, abs=1e-9)
-    assert area["perfect"] > 0.5 > 0 > area["reversed"]
+    gain, gap = (values_of(judged, f"retention_retrained_{what}") for what in ("gain", "gap"))
+    assert gain["random"] == 0
+    assert len(set(gap.values())) == 1
+    assert gain["perfect"] > gap["perfect"] / 2 > 0 > gain["reversed"]
     again = retention.judge(data, draw, JUDGE, ranked, {}, judged.judgements)
     assert again.measurements == judged.measurements
     assert again.judgements == {}
 
 
-def test_no_area_where_all_inputs_are_no_better_than_random_ones(draw):
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_gain_and_gap_equal_literal_ones(draw, kind):
+    data, settings = toy(n=300, kind=kind), JUDGE.model_copy(update={"judges": ("network", "trees"), "seeds": (3, 4)})
+    ranking = np.arange(12.0)
+    found = retention.judge(data, draw, settings, [retention.Ranked("c", ranking, "")], {}, {})
+    rows = {(m.metric, m.k): m.value for m in found.measurements["c"]}
+    ks = [1, 2, 3]
+    for form in ("retrained", "trees"):
+        literal = literal_scores(data, draw, settings, form, ks)
+        own = literal([np.argsort(-ranking)[:k] for k in ks])
+        random = [literal([np.argsort(-order)[:k] for k in ks]) for order in retention.orders(draw.key, 10, 12)]
+        (everything,) = literal([np.arange(12)])
+        width = np.log(ks[-1])
+
+        def mean(curve, width=width):
+            return sum((curve[i] + curve[i + 1]) / 2 * np.log(ks[i + 1] / ks[i]) for i in range(2)) / width
+
+        expected = mean(own) - np.mean([mean(one) for one in random])
+        assert rows[f"retention_{form}_gain", 0] == pytest.approx(expected)
+        gap = everything - np.mean([mean(one) for one in random])
+        assert rows[f"retention_{form}_gap", 0] == pytest.approx(gap)
+
+
+def literal_scores(data, draw, settings, form, ks):
+    """A function of lists of kept columns: the test score of a judge that is trained on each, over its seeds."""
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    from xai_bench.component import stream_seed
+
+    def score(kept, seed):
+        kept = np.sort(kept)
+        mask = np.isin(np.arange(data.d), kept)
+        if form == "retrained":
+            (fitted,) = fit_many(retention.judge_of(settings), data, [seed], mask[None])
+            return fitted.test_score
+        kind = ExtraTreesClassifier if data.kind == "classification" else ExtraTreesRegressor
+        trees = kind(50, random_state=stream_seed("trees", seed, retention.name(mask)) % 2**32)
+        return trees.fit(data.X_train[:, kept], data.y_train).score(data.X_test[:, kept], data.y_test)
+
+    return lambda sets: [np.mean([score(kept, seed) for seed in settings.seeds]) for kept in sets]
+
+
+def test_nothing_is_left_out_where_all_inputs_are_no_better_than_random_ones(draw):
     data = toy(n=400)
     noise = np.random.default_rng(1)
     from dataclasses import replace
 
     data = replace(data, **{f"y_{p}": noise.permutation(getattr(data, f"y_{p}")) for p in ("train", "valid", "test")})
     found = retention.judge(data, draw, JUDGE, [retention.Ranked("c", np.arange(12.0), "")], {}, {})
-    area = next(m for m in found.measurements["c"] if m.metric == "retention_retrained_area")
-    assert area.value is None
-    assert "standard errors" in area.reason
+    gain = values_of(found, "retention_retrained_gain")["c"]
+    assert gain is not None
+    assert abs(gain) < 0.15
 
 
-def test_standard_error_of_the_full_score(draw):
-    data = toy(n=600, kind="regression")
-    (fitted,) = fit_many(retention.judge_of(JUDGE), data, [0])
-    scorer = retention.Scorer(data, draw, JUDGE, {"m": fitted.module}, {})
-    squares = (fitted.module(torch.from_numpy(data.X_test))[:, 0].numpy() - data.y_test) ** 2
-    rng = np.random.default_rng(0)
-    n = len(squares)
-    resampled = [squares[rng.integers(n, size=n)].mean() / data.y_test.var() for _ in range(4000)]
-    assert scorer.full_error("masked", "m") == pytest.approx(np.std(resampled), rel=0.1)
-    assert isinstance(fitted.module, nn.Sequential)
+def test_a_test_part_of_one_class_still_has_a_gain(draw):
+    """All rankings score alike there: a gain of 0 and a gap of 0, not NaN without a reason."""
+    data = toy(n=200, d=3)
+    data.y_test[:] = 1
+    found = retention.judge(data, draw, JUDGE, [retention.Ranked("c", np.zeros(3), "")], {}, {})
+    for m in found.measurements["c"]:
+        assert (m.value is None) == bool(m.reason)
+        assert m.value is None or np.isfinite(m.value)
+
+
+def test_a_target_that_is_constant_in_the_test_part_gives_a_reason(draw):
+    data = toy(n=200, d=3, kind="regression")
+    data.y_test[:] = 1
+    found = retention.judge(data, draw, JUDGE, [retention.Ranked("c", np.arange(3.0), "")], {}, {})
+    rows = [m for m in found.measurements["c"] if m.metric.startswith("retention_retrained")]
+    assert rows
+    assert all(m.value is None and "constant" in m.reason for m in rows)
+
+
+def test_the_error_of_a_judgement_is_that_over_judge_seeds(draw):
+    settings = JUDGE.model_copy(update={"seeds": (0, 1, 2)})
+    scorer = retention.Scorer(toy(n=300), draw, settings, {}, {})
+    mask = np.arange(12) < 3
+    scorer.retrain([mask])
+    fits = fit_many(retention.judge_of(settings), toy(n=300), [0, 1, 2], np.stack([mask] * 3))
+    scores = [fit.test_score for fit in fits]
+    assert scorer.new[retention.name(mask)] == pytest.approx((np.mean(scores), np.std(scores, ddof=1) / np.sqrt(3)))
 
 
 @pytest.mark.parametrize("architecture", [SpectralMLP(hidden=(8, 6)), MLP(hidden=(8,), dropout=(0.1,))])
@@ -194,10 +256,10 @@ def test_least_relevant_first(draw):
     ranked = [retention.Ranked("perfect", perfect, ""), retention.Ranked("reversed", -perfect, "")]
     judged = retention.judge(data, draw, settings, [*ranked, retention.Ranked("random", None, "")], {}, {})
     values = {cell: {(m.metric, m.k): m.value for m in found} for cell, found in judged.measurements.items()}
-    most, least, gap = (f"retention_retrained{end}" for end in ("_area", "_least_area", "_gap_area"))
+    most, least, spread = (f"retention_retrained{end}" for end in ("_gain", "_least_gain", "_spread"))
     for one, other in (("perfect", "reversed"), ("reversed", "perfect")):
         assert values[one][least, 0] == pytest.approx(values[other][most, 0])
-        assert values[one][gap, 0] == pytest.approx(values[one][most, 0] - values[other][most, 0])
-    assert values["perfect"][gap, 0] > 0.5
-    assert values["random"][gap, 0] == pytest.approx(0, abs=1e-9)
+        assert values[one][spread, 0] == pytest.approx(values[one][most, 0] - values[other][most, 0])
+    assert values["perfect"][spread, 0] > 0.1
+    assert values["random"][spread, 0] == pytest.approx(0, abs=1e-9)
     assert values["perfect"]["retention_retrained_least", 2] == values["reversed"]["retention_retrained", 2]

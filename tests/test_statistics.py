@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from xai_bench import statistics
 from xai_bench.errors import InputError
@@ -113,6 +114,54 @@ def test_log_area():
 def test_log_area_refuses(ks, values):
     with pytest.raises(ValueError, match="log_area: expected"):
         statistics.log_area(ks, values)
+
+
+def test_ratio_of_sums_is_the_jackknife_of_the_pooled_ratio():
+    """Many draws: the linearised jackknife and the one that leaves each draw out agree."""
+    rng = np.random.default_rng(0)
+    gaps = rng.gamma(2.0, 0.1, size=400)
+    gains = 0.6 * gaps + rng.normal(0, 0.05, size=400)
+    found = statistics.ratio_of_sums(gains, gaps)
+    assert found.mean == pytest.approx(gains.sum() / gaps.sum())
+    without = np.array([np.delete(gains, i).sum() / np.delete(gaps, i).sum() for i in range(400)])
+    error = math.sqrt(399 / 400 * ((without - without.mean()) ** 2).sum())
+    assert found.high - found.mean == pytest.approx(scipy.stats.t.ppf(0.975, 399) * error, rel=0.01)
+    assert found.mean - found.low == pytest.approx(found.high - found.mean)
+
+
+def test_ratio_of_sums_covers_the_true_ratio():
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(2000):
+        gaps = rng.gamma(4.0, 0.05, size=10)
+        found = statistics.ratio_of_sums(0.7 * gaps + rng.normal(0, 0.05, size=10), gaps)
+        inside += found.low <= 0.7 <= found.high
+    assert 0.93 < inside / 2000 < 0.97
+
+
+def test_ratio_of_sums_keeps_draws_with_a_small_denominator():
+    found = statistics.ratio_of_sums([0.2, 0.1, 0.03], [0.3, 0.2, -0.01])
+    assert found.n == 3
+    assert found.mean == pytest.approx(0.33 / 0.49)
+
+
+@pytest.mark.parametrize(
+    ("gains", "gaps", "known"),
+    [([0.1, 0.0], [0.1, -0.05], True), ([0.1], [0.2], True), ([0.1, 0.2], [0.0, 0.0], False), ([], [], False)],
+)
+def test_ratio_of_sums_has_no_interval_where_the_denominator_may_be_zero(gains, gaps, known):
+    found = statistics.ratio_of_sums(gains, gaps)
+    assert math.isfinite(found.mean) == known
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert found.n == len(gains)
+
+
+def test_ratio_of_sums_refuses():
+    with pytest.raises(ValueError, match="ratio_of_sums: expected"):
+        statistics.ratio_of_sums([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="ratio_of_sums: expected"):
+        statistics.ratio_of_sums([math.nan], [1.0])
 
 
 def test_better_than_majority_is_the_binomial_tail():

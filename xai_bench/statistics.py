@@ -124,6 +124,33 @@ def log_area(ks: ArrayLike, values: ArrayLike) -> Floats:
     return ((curve[..., 1:] + curve[..., :-1]) / 2 * np.diff(np.log(k))).sum(-1)
 
 
+def ratio_of_sums(numerators: ArrayLike, denominators: ArrayLike, level: float = 0.95) -> Interval:
+    """Sum of ``numerators`` (n,) over sum of ``denominators`` (n,), paired by draw, and its interval.
+
+    The variance is the linearised jackknife's, that of the mean of (numerator - ratio * denominator) over the mean
+    denominator (Cochran 1977, Sampling Techniques, section 6.4); Student's t. No draw is left out because its own
+    denominator is small. Where the interval of the mean denominator includes 0, or n < 2, the ratio has no interval
+    (NaN); where the sum is not above 0 there is no ratio either.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a value is not finite.
+    """
+    top, bottom = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    if top.ndim != 1 or top.shape != bottom.shape or not (np.isfinite(top).all() and np.isfinite(bottom).all()):
+        raise ValueError(f"ratio_of_sums: expected two times (n,) finite values, got {top.tolist()}, {bottom.tolist()}")
+    n = len(top)
+    if n == 0 or bottom.sum() <= 0:
+        return Interval(math.nan, math.nan, math.nan, n)
+    ratio = float(top.sum() / bottom.sum())
+    known = interval(bottom, level)
+    if n < 2 or not known.low > 0:
+        return Interval(ratio, math.nan, math.nan, n)
+    of_rest = interval((top - ratio * bottom) / bottom.mean(), level)
+    return Interval(ratio, ratio + of_rest.low, ratio + of_rest.high, n)
+
+
 def better_than_majority(correct: int, n: int, share: float) -> float:
     """P-value of ``correct`` or more of ``n`` rows if each is right with probability ``share`` (exact binomial).
 

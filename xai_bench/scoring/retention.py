@@ -1,8 +1,15 @@
 """Retention: the score that is left when only the top-k inputs of a ranking are kept.
 
-Two forms. ``masked``: the explained model, all other inputs at their training mean (pictures: at 0).
+Three forms. ``masked``: the explained model, all other inputs at their training mean (pictures: at 0).
 ``retrained``: the judge, a plain ``mlp`` on fixed seeds, trained on the kept inputs only; it never sees inputs
-outside the data's distribution. One mask serves all rows, so a mask tells nothing about a row.
+outside the data's distribution. ``trees``: a second judge, if the suite asks for it. One mask serves all rows, so a
+mask tells nothing about a row.
+
+Curves are summed up by their mean over log k. What a ranking is worth is its ``gain``: that mean less the mean of
+random rankings of the same draw, in units of the score. The ``gap`` is what all inputs reach, less the same mean of
+random rankings: of the same size as a gain, and small where random inputs do as well as all. No draw is left out
+because its gap is small; how much of the gaps is gained is a question for all draws together
+(``statistics.ratio_of_sums``).
 """
 
 from __future__ import annotations
@@ -27,9 +34,6 @@ from xai_bench.statistics import log_area
 from xai_bench.suites.plan import Draw
 from xai_bench.suites.suite import Retention
 
-VERSION = 1
-"""Raise it when the same rankings, judges and settings give other numbers: ties, random orders, curves, areas."""
-
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
@@ -46,8 +50,12 @@ JUDGE: dict[str, Any] = {
 }
 """Fields of the default judge: the cheapest schedule whose validation loss is within one per cent of the best one's,
 on data seeds that no figure uses (``benchmarks/choose_defaults.py``)."""
-SIGNIFICANT = 3.0
-"""Standard errors by which the full model must beat random inputs for an area to mean something."""
+TREES = 50
+"""Trees of the second judge, extremely randomised (Geurts et al. 2006)."""
+FORMS = {"network": "retrained", "trees": "trees"}
+"""Judge to the word in the names of its scores."""
+VERSION = 2
+"""Raise it when the same rankings, judges and settings give other numbers: ties, random orders, curves, gains."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,10 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Judged:
-    """Measurements of every cell, and the judge's (score, standard error) of every new mask."""
+    """Measurements of every cell, and (mean score, its standard error over judge seeds) of every new mask.
+
+    Judgements of the second judge stand under ``trees:`` and the mask.
+    """
 
     measurements: dict[str, tuple[Measurement, ...]]
     judgements: dict[str, tuple[float, float]]
@@ -126,28 +137,50 @@ class Scorer:
         self._masked_forms: dict[str, Masked] = {}
 
     def retrain(self, masks: Sequence[Bools]) -> None:
-        """Train the judge on every mask (d,), canonical order, that it has not seen; all in one batch."""
-        waiting = {name(mask): mask for mask in masks}
-        waiting = {text: mask for text, mask in waiting.items() if text not in self.judged}
-        if not waiting:
-            return
-        data, rows, seeds = self.data, self.settings.rows, self.settings.seeds
-        reduced = replace(data, X_train=data.X_train[:rows], y_train=data.y_train[:rows])
-        jobs = [(text, seed) for text in waiting for seed in seeds]
-        in_order_of_x = np.array([data.shuffled(waiting[text]) for text, _ in jobs])
-        fits = fit_many(judge_of(self.settings), reduced, [seed for _, seed in jobs], in_order_of_x, device=self.device)
-        scores: dict[str, list[float]] = {}
-        for (text, _), fit in zip(jobs, fits, strict=True):
-            scores.setdefault(text, []).append(fit.test_score)
-        for text, mask in waiting.items():
-            error = 0.0
-            if mask.all():
-                chosen = [fit for (other, _), fit in zip(jobs, fits, strict=True) if other == text]
-                error = float(np.mean([self._error(fit.module) for fit in chosen]))
-            self.new[text] = self.judged[text] = (float(np.mean(scores[text])), error)
+        """Ask every judge about the masks (d,), canonical order, that it has not seen; all in one batch."""
+        for kind in self.settings.judges:
+            waiting = {_asked(kind, mask): mask for mask in masks}
+            waiting = {text: mask for text, mask in waiting.items() if text not in self.judged}
+            if not waiting:
+                continue
+            score_all = self._by_networks if kind == "network" else self._by_trees
+            for text, scores in zip(waiting, score_all(list(waiting.values())), strict=True):
+                error = float(scores.std(ddof=1)) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
+                self.new[text] = self.judged[text] = (float(scores.mean()), error)
 
-    def retrained(self, mask: Bools) -> float:
-        return self.judged[name(mask)][0]
+    @property
+    def _training_rows(self) -> Dataset:
+        """The data with the judge's training rows only."""
+        rows = self.settings.rows
+        return replace(self.data, X_train=self.data.X_train[:rows], y_train=self.data.y_train[:rows])
+
+    def _by_networks(self, masks: Sequence[Bools]) -> Floats:
+        """(masks, judge seeds): test scores of networks that are trained on the kept inputs."""
+        seeds = self.settings.seeds
+        in_order_of_x = np.array([self.data.shuffled(mask) for mask in masks for _ in seeds])
+        judge = judge_of(self.settings)
+        fits = fit_many(judge, self._training_rows, [*seeds] * len(masks), in_order_of_x, device=self.device)
+        return np.array([fit.test_score for fit in fits]).reshape(len(masks), len(seeds))
+
+    def _by_trees(self, masks: Sequence[Bools]) -> Floats:
+        """(masks, judge seeds): test scores of extremely randomised trees on the kept inputs."""
+        from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+        data, classes = self._training_rows, self.data.kind == "classification"
+        kind = ExtraTreesClassifier if classes else ExtraTreesRegressor
+        scores = np.empty((len(masks), len(self.settings.seeds)))
+        for i, mask in enumerate(masks):
+            kept = data.shuffled(mask)
+            for j, seed in enumerate(self.settings.seeds):
+                trees = kind(TREES, random_state=stream_seed("trees", seed, name(mask)) % 2**32, n_jobs=1)
+                predicted = trees.fit(data.X_train[:, kept], data.y_train).predict(data.X_test[:, kept])
+                outputs = np.eye(data.n_outputs)[predicted] if classes else predicted[:, None]
+                scores[i, j] = score(torch.from_numpy(outputs), torch.from_numpy(data.y_test), data.kind)
+        return scores
+
+    def judgement(self, kind: str, mask: Bools) -> float:
+        """The mean score, over its seeds, that a judge gave to a mask."""
+        return self.judged[_asked(kind, mask)][0]
 
     def masked(self, model_key: str, mask: Bools) -> float:
         """Test score of a model that sees the inputs in ``mask`` (canonical order) only."""
@@ -158,23 +191,6 @@ class Scorer:
             outputs = self._masked_forms[model_key].outputs(torch.from_numpy(self.data.shuffled(mask)).to(self.device))
             self._masked[key] = score(outputs, self._y, self.data.kind)
         return self._masked[key]
-
-    def _error(self, module: torch.nn.Module) -> float:
-        """Standard error, over test rows, of a model's score with all inputs."""
-        with torch.no_grad():
-            outputs = module(self._X)
-        n = len(self._y)
-        if self.data.kind == "classification":
-            share = float((outputs.argmax(1) == self._y).double().mean())
-            return math.sqrt(share * (1 - share) / n)
-        squares = (outputs[:, 0] - self._y).double().square()
-        return float(squares.std() / self._y.double().var(unbiased=False)) / math.sqrt(n)
-
-    def full_error(self, form: str, model_key: str) -> float:
-        """Standard error of the score with all inputs, of the judge or of a model."""
-        if form == "retrained":
-            return self.judged[name(np.ones(self.data.d, dtype=bool))][1]
-        return self._error(self.models[model_key])
 
 
 class Masked:
@@ -208,6 +224,11 @@ def name(mask: Bools) -> str:
     return np.packbits(mask).tobytes().hex()
 
 
+def _asked(judge: str, mask: Bools) -> str:
+    """What a judgement is stored under."""
+    return name(mask) if judge == "network" else f"{judge}:{name(mask)}"
+
+
 def judge(
     data: Dataset,
     draw: Draw,
@@ -229,10 +250,10 @@ def judge(
 
     Returns
     -------
-    For every cell ``retention_retrained``, ``retention_masked`` and ``retention_bayes`` at each k, and the areas
-    ``retention_retrained_area`` and ``retention_masked_area`` (0: random, 1: all inputs; not bounded). With
-    ``settings.least_first`` also ``..._least`` at each k, where the k least relevant inputs are kept, their areas
-    ``..._least_area``, and ``..._gap_area``: the first area less the second.
+    For every cell ``retention_FORM`` at each k, ``retention_FORM_gain`` and ``retention_FORM_gap`` for every form
+    (retrained, trees, masked), and ``retention_bayes`` at each k. With ``settings.least_first`` also
+    ``retention_FORM_least`` at each k, where the k least relevant inputs are kept, ``..._least_gain``, and
+    ``..._spread``: the first gain less the second.
     """
     counts = kept_counts(data.d, data.truth.n_relevant if data.truth else 0, settings.ks)
     dense = sorted({*counts, *range(1, min(settings.masked_to, data.d - 1) + 1)})
@@ -259,13 +280,13 @@ def judge(
     measurements = {}
     for r in ranked:
         found: list[Measurement] = []
-        for form in ("retrained", "masked"):
-            if form == "retrained" or r.model_key:
-                scores = _Scores(scorer, form, r.model_key, chance)
-                found += scores.curve(f"retention_{form}", best_first[r.cell])
-                if settings.least_first:
-                    found += scores.curve(f"retention_{form}_least", least_first[r.cell])
-                    found.append(_gap(f"retention_{form}", found))
+        for form in (*(FORMS[kind] for kind in settings.judges), *(("masked",) if r.model_key else ())):
+            metric, scores = f"retention_{form}", _Scores(scorer, form, r.model_key, chance)
+            found += scores.curve(metric, best_first[r.cell])
+            found.append(scores.gap(metric))
+            if settings.least_first:
+                found += scores.curve(f"{metric}_least", least_first[r.cell])
+                found.append(_spread(metric, found))
         for k in counts:
             best = [value for row in best_first[r.cell].masks if (value := ceiling(row[k])) is not None]
             if best:
@@ -286,49 +307,62 @@ class Rankings:
 
 
 class _Scores:
-    """Curves of one form on one network, and their areas between random and all inputs."""
+    """Curves of one form on one network, beside those of random rankings."""
 
     def __init__(self, scorer: Scorer, form: str, model_key: str, chance: Rankings) -> None:
         self.scorer, self.form, self.model_key = scorer, form, model_key
-        self.below = chance.counts[:-1]
-        self.random = self._of(chance)
+        self.below, self.d = chance.counts[:-1], chance.counts[-1]
+        own = self._of(chance)
+        self.random, self.everything = self._mean(own), float(own[self.d][0])
 
     def _of(self, rankings: Rankings) -> dict[int, Floats]:
         """k to the scores of every ranking."""
-        if self.form == "retrained":
-            of = self.scorer.retrained
-            return {k: np.array([of(row[k]) for row in rankings.masks]) for k in rankings.counts}
+        if self.form != "masked":
+            kind = next(kind for kind, form in FORMS.items() if form == self.form)
+            return {
+                k: np.array([self.scorer.judgement(kind, row[k]) for row in rankings.masks]) for k in rankings.counts
+            }
         return {
             k: np.array([self.scorer.masked(self.model_key, row[k]) for row in rankings.masks])
             for k in rankings.masks[0]
         }
 
-    def _areas(self, scores: Mapping[int, Floats]) -> NDArray[np.floating]:
-        """Mean score over log k, of every ranking."""
-        width = math.log(self.below[-1] / self.below[0])
-        return log_area(self.below, np.stack([scores[k] for k in self.below], axis=1)) / width
+    def _mean(self, scores: Mapping[int, Floats]) -> float:
+        """Mean score over log k below d, and over rankings; NaN without such a k."""
+        if not self.below:
+            return math.nan
+        values = np.stack([scores[k] for k in self.below], axis=1)
+        if len(self.below) == 1:
+            return float(values.mean())
+        return float((log_area(self.below, values) / math.log(self.below[-1] / self.below[0])).mean())
 
     def curve(self, metric: str, rankings: Rankings) -> list[Measurement]:
-        """The mean score of the rankings at every k, and the area."""
+        """The mean score of the rankings at every k, and the gain."""
         own = self._of(rankings)
-        found = [Measurement(metric, float(values.mean()), k) for k, values in own.items()]
-        area = f"{metric}_area"
-        if len(self.below) < 2:
-            return [*found, Measurement(area, None, reason=f"only k = {self.below[0]} is below d")]
-        random = self._areas(self.random)
-        full_error = self.scorer.full_error(self.form, self.model_key)
-        error = math.hypot(random.std(ddof=1) / math.sqrt(len(random)), full_error)
-        gap = float(own[self.scorer.data.d][0]) - random.mean()
-        if gap < SIGNIFICANT * error:
-            reason = f"all inputs are better than random ones by {gap:.3f}, less than 3 standard errors of {error:.3f}"
-            return [*found, Measurement(area, None, reason=reason)]
-        return [*found, Measurement(area, float((self._areas(own).mean() - random.mean()) / gap))]
+        found = [_measured(metric, float(values.mean()), k) for k, values in own.items()]
+        return [*found, _measured(f"{metric}_gain", self._mean(own) - self.random, reason=self._undefined)]
+
+    def gap(self, metric: str) -> Measurement:
+        """What all inputs reach, less the mean of random rankings."""
+        return _measured(f"{metric}_gap", self.everything - self.random, reason=self._undefined)
+
+    @property
+    def _undefined(self) -> str:
+        return NO_SCORE if self.below else "no number of kept inputs is below the number of inputs"
 
 
-def _gap(metric: str, found: Sequence[Measurement]) -> Measurement:
-    """The area with the most relevant inputs less that with the least relevant ones."""
-    areas = {m.metric: m for m in found if m.metric in (f"{metric}_area", f"{metric}_least_area")}
-    most, least = areas[f"{metric}_area"], areas[f"{metric}_least_area"]
+NO_SCORE = "the score is not defined on these test rows: their target is constant"
+
+
+def _measured(metric: str, value: float, k: int = 0, reason: str = NO_SCORE) -> Measurement:
+    """A number, or the reason why there is none."""
+    return Measurement(metric, value, k) if math.isfinite(value) else Measurement(metric, None, k, reason)
+
+
+def _spread(metric: str, found: Sequence[Measurement]) -> Measurement:
+    """The gain with the most relevant inputs less that with the least relevant ones."""
+    gains = {m.metric: m for m in found if m.metric in (f"{metric}_gain", f"{metric}_least_gain")}
+    most, least = gains[f"{metric}_gain"], gains[f"{metric}_least_gain"]
     if most.value is None or least.value is None:
-        return Measurement(f"{metric}_gap_area", None, reason=most.reason or least.reason)
-    return Measurement(f"{metric}_gap_area", most.value - least.value)
+        return Measurement(f"{metric}_spread", None, reason=most.reason or least.reason)
+    return Measurement(f"{metric}_spread", most.value - least.value)

@@ -78,6 +78,7 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
         table = dict(fields["retention"])
         table["seeds"] = tuple(table.get("seeds", (0,)))
         table["ks"] = tuple(table.get("ks", ()))
+        table["judges"] = tuple(table.get("judges", ("network",)))
         fields["retention"] = _validated(Retention, table, "[retention]")
         registry.create("models", "mlp", {**table.get("judge", {})})
     if "limits" in fields:

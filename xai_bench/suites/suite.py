@@ -5,7 +5,7 @@ Only what stands under ``grid`` is expanded; a list elsewhere is one value (``hi
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -110,6 +110,8 @@ class Retention(BaseModel):
     """Seeds of the judge; scores are averaged over them."""
     judge: dict[str, Any] = {}
     """Fields of the judge that differ from the default judge."""
+    judges: Annotated[tuple[Literal["network", "trees"], ...], Field(min_length=1)] = ("network",)
+    """Who is retrained on the kept inputs: the network, and as a second judge extremely randomised trees."""
 
 
 class Part(BaseModel):

@@ -59,7 +59,7 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
     name: ClassVar[str] = "retention"
     version: ClassVar[int] = retention.VERSION
     scope: ClassVar[Scope] = "draw"
-    reason_at: ClassVar[tuple[str, int]] = ("retention_retrained_area", 0)
+    reason_at: ClassVar[tuple[str, int]] = ("retention_retrained_gain", 0)
 
     suite: Suite
     settings: Retention

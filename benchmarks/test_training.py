@@ -197,7 +197,7 @@ def stepper(architecture: MLP | SpectralMLP, d: int, rows: int = 128) -> Any:
     generator = torch.Generator().manual_seed(0)
     X, y = torch.randn(1, rows, d, generator=generator), torch.randint(2, (1, rows), generator=generator)
     stack = Stack(architecture, 1, d, 2, torch.float32, torch.device("cpu"))
-    stack.load(0, architecture.build(d, 2, generator))
+    stack.load(0, architecture.build((d,), 2, generator))
     adam = Adam(stack)
 
     def step() -> None:

@@ -51,7 +51,7 @@ def warm_up(explainer: Explainer, device: str = "cpu") -> None:
     X = torch.randn(40, 4, generator=generator).to(device)
     architecture: MLP | SpectralMLP
     architecture = SpectralMLP(hidden=(4,)) if explainer.needs == "spectral" else MLP(hidden=(4,))
-    model = architecture.build(4, 2, generator).to(device).eval()
+    model = architecture.network((4,), 2, generator).to(device).eval()
     problem = Problem(model, X, (X[:, 0] > 0).long(), X, (X[:, 0] > 0).long(), "classification", 2)
     try:
         with warnings.catch_warnings():

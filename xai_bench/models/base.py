@@ -78,7 +78,8 @@ class Architecture(Component):
             If it is no module, fails on rows with ``shape``, or has other outputs than expected.
         """
         d = math.prod(shape)
-        with seeded(int(torch.randint(2**62, (), generator=generator))):
+        copy = torch.Generator().set_state(generator.get_state())  # ``build`` alone draws the same weights
+        with seeded(int(torch.randint(2**62, (), generator=copy))):
             module = self.build(d if _wants_number(type(self)) else shape, n_outputs, generator)  # type: ignore[arg-type]
             if not isinstance(module, nn.Module):
                 raise InputError(

@@ -144,8 +144,9 @@ class Engine:
             if where.layer.batch_norm:
                 self.values[:, where.running + where.layer.n_out :][:, : where.layer.n_out] = 1.0
         self.best, self.best_loss = self.values.clone(), [math.inf] * self.m
-        self._X = gathered(data.X_train, columns, self.stride).numpy()
-        self._valid = gathered(data.X_valid, columns, self.stride)
+        self._parts = {"train": gathered(data.X_train, columns, self.stride)}
+        self._parts["valid"] = gathered(data.X_valid, columns, self.stride)
+        self._X_train = self._parts["train"].numpy()
         self._batch = torch.zeros(self.m, rows, self.stride)
         self.steps: list[LayerStep] = []
         inputs, before, which = self._batch[:, :, :width].transpose(1, 2), None, 0
@@ -203,7 +204,7 @@ class Engine:
     def step(self, index: Tensor, step: int, rate: float) -> None:
         """Step number ``step``, from 0, on the rows ``index`` (m, rows), with a learning rate."""
         rows, mm = index.numpy(), torch.mm
-        self.kernels.gather(self._X, rows, self._batch.numpy())
+        self.kernels.gather(self._X_train, rows, self._batch.numpy())
         for layer in self.steps:
             if layer.prepare:
                 layer.prepare()
@@ -229,7 +230,7 @@ class Engine:
         """Keep the weights of the networks whose validation loss is lower than before."""
         data = self.data
         for slot, values in enumerate(self.values):
-            outputs = self._outputs(values, self._valid[slot if len(self._valid) > 1 else 0])
+            outputs = self._outputs(values, self._part(slot, "valid"))
             current = float(loss(outputs[None], data.y_valid[None], data.kind, data.w_valid))
             if current < self.best_loss[slot]:
                 self.best_loss[slot] = current
@@ -237,7 +238,14 @@ class Engine:
 
     def outputs(self, slot: int, part: str) -> Tensor:
         """(n, n_outputs) of a network at its best weights, on the rows of train, valid or test."""
-        return self._outputs(self.best[slot], gathered(getattr(self.data, f"X_{part}"), [self.columns[slot]], self.stride)[0])
+        return self._outputs(self.best[slot], self._part(slot, part))
+
+    def _part(self, slot: int, part: str) -> Tensor:
+        """(n, stride): what a network sees of the rows of a part."""
+        if part not in self._parts:
+            return gathered(getattr(self.data, f"X_{part}"), [self.columns[slot]], self.stride)[0]
+        X = self._parts[part]
+        return X[slot if len(X) > 1 else 0]
 
     def _outputs(self, values: Tensor, X: Tensor) -> Tensor:
         """(n, n_outputs) in eval mode of one network's values, for its columns X (n, stride)."""

@@ -35,14 +35,14 @@ def compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
-            return numba.njit(signature, cache=True, nogil=True, fastmath=FAST)(function)
+            return numba.njit(signature, cache=True, nogil=True, fastmath=FAST, error_model="numpy")(function)
         except (RuntimeError, OSError):
-            return numba.njit(signature, nogil=True, fastmath=FAST)(function)
+            return numba.njit(signature, nogil=True, fastmath=FAST, error_model="numpy")(function)
 
     return wrap
 
 
-@numba.njit(fastmath=FAST)
+@numba.njit(fastmath=FAST, error_model="numpy")
 def _tanh(x):  # type: ignore[no-untyped-def]
     """Rational approximation, odd, within 3e-7 of tanh; NaN stays NaN."""
     limit = np.float32(7.90531110763549805)
@@ -70,7 +70,7 @@ def _mixed(z):  # type: ignore[no-untyped-def]
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(fastmath=FAST)
+@numba.njit(fastmath=FAST, error_model="numpy")
 def _activate(row, bias, activation):  # type: ignore[no-untyped-def]
     """Add the bias and apply the activation, in place."""
     if activation == TANH:
@@ -89,9 +89,11 @@ def _activate(row, bias, activation):  # type: ignore[no-untyped-def]
 def gather(X, index, out):  # type: ignore[no-untyped-def]
     """Rows ``index`` (m, rows) of X (m or 1, n, width) into ``out`` (m, rows, width)."""
     for i in range(index.shape[0]):
-        source = X[i] if X.shape[0] > 1 else X[0]
+        source = i if X.shape[0] > 1 else 0
         for r in range(index.shape[1]):
-            out[i, r, :] = source[index[i, r]]
+            chosen, row = X[source, index[i, r]], out[i, r]
+            for j in range(out.shape[2]):
+                row[j] = chosen[j]
 
 
 @compiled(
@@ -271,7 +273,7 @@ def spectral_gradient(dense, flat, grad, matrix, eigenvalues):  # type: ignore[n
                 total[j] += row[j] * phi[j]
 
 
-@numba.njit(fastmath=FAST)
+@numba.njit(fastmath=FAST, error_model="numpy")
 def _adam_alone(value, gradient, mean, square, rate, correction):  # type: ignore[no-untyped-def]
     """A step of Adam without a penalty."""
     for j in range(len(value)):
@@ -281,7 +283,7 @@ def _adam_alone(value, gradient, mean, square, rate, correction):  # type: ignor
         value[j] -= rate * mean[j] / (np.sqrt(square[j]) * correction + ADAM_EPS)
 
 
-@numba.njit(fastmath=FAST)
+@numba.njit(fastmath=FAST, error_model="numpy")
 def _adam(value, gradient, mean, square, by, sign, rate, correction):  # type: ignore[no-untyped-def]
     """A step of Adam; ``by`` (len(value),) and ``sign``: the gradient's penalty is value * by + sign * sgn(value)."""
     for j in range(len(value)):

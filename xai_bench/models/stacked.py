@@ -120,7 +120,7 @@ def fit_group(
     n = len(data.X_train)
     streams = [Streams(task, n, rows) for task in filled]
     modules = [
-        architecture.network((len(task.columns),), data.n_outputs, stream.init, data.kind).to(data.device, data.dtype)
+        architecture.build((len(task.columns),), data.n_outputs, stream.init).to(data.device, data.dtype)
         for task, stream in zip(filled, streams, strict=True)
     ]
     columns = [task.columns for task in filled]

@@ -85,7 +85,8 @@ class LayerStep:
         shape = m, layer.n_out, padded(rows, REGISTER)
         self.z, self.last = torch.zeros(shape), layer is engine.layers[-1]
         self.out = torch.zeros(shape) if layer.batch_norm or layer.dropout else self.z
-        self.g = self.z if self.last else torch.zeros(shape)
+        # The gradient of what the layer puts out comes when that is no longer needed; z is, for the activation's.
+        self.g = self.z if self.last else torch.zeros(shape) if self.out is self.z else self.out
         values, grad = engine.values.numpy(), engine.grad.numpy()
         weight, gradient = where.view(engine.values, "matrix"), where.view(engine.grad, "matrix")
         self.prepare: Callable[[], None] | None = None

@@ -126,7 +126,7 @@ def fit_group(
     columns = [task.columns for task in filled]
     steps = architecture.steps(n)
     looks = checkpoint_steps(architecture, steps)
-    with _one_thread(data.device), torch.no_grad():
+    with _one_thread(data.device), torch.inference_mode():
         kind = Engine if has_compiled_engine(data) else TorchEngine
         training: Training = kind(architecture, data, columns, streams, width, rows)
         for slot, module in enumerate(modules):

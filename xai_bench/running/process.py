@@ -32,8 +32,8 @@ def set_up_worker(plugins: Sequence[registry.Plugin]) -> None:
 
 
 def warm_up_training(device: str) -> None:
-    """Once a process, train a tiny network on a CUDA device, untimed: starting it is not the first network's cost."""
-    if device == "cpu" or ("", device) in _warm:
+    """Once a process, train a tiny network, untimed: starting a device or compiling is not the first network's cost."""
+    if ("", device) in _warm:
         return
     _warm.add(("", device))
     X, y = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32), np.arange(64) % 2

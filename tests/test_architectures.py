@@ -180,12 +180,10 @@ def test_dropout_layers_of_one_shape_draw_different_masks():
 def test_one_logit_stands_for_two_classes(architecture):
     data = two_classes()
     network = architecture.network((12,), 2, generator())
+    assert isinstance(network, TwoLogits)
     X = torch.from_numpy(data.X_train)
-    logit = architecture.build(12, 2, generator()) if isinstance(architecture, OneLogit) else network.built()
-    if isinstance(architecture, OneLogitBlock):
-        torch.testing.assert_close(network(X).softmax(1)[:, 1:], torch.sigmoid(logit(X)))
-    outputs = network(X)
-    torch.testing.assert_close(outputs[:, 0], -outputs[:, 1])
+    logit = (network[:-1] if network.chain else network.built())(X)
+    torch.testing.assert_close(network(X).softmax(1)[:, 1:], torch.sigmoid(logit))
     assert all(p.shape != (2, 1) for p in network.parameters())
     (fitted,) = fit_many(architecture, data, [0])
     assert torch.equal(fitted.module[-1].weight, torch.tensor([[-0.5], [0.5]]))

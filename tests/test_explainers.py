@@ -340,7 +340,9 @@ def test_networks_of_this_package_are_explained_on_a_copy(explainer, architectur
 
 
 def test_spectral_and_folded_networks_get_the_same_relevance():
-    p = problem(draw(SpectralMLP(hidden=(7, 5), all_layers=True).build((D,), CLASSES, torch.Generator().manual_seed(0))))
+    p = problem(
+        draw(SpectralMLP(hidden=(7, 5), all_layers=True).build((D,), CLASSES, torch.Generator().manual_seed(0)))
+    )
     q = problem(fold_spectral(copy.deepcopy(p.model)).requires_grad_(False))
     for explainer in (Saliency(), IntegratedGradients(), LRP(), DeepLift(), ShapDeep(), ShapKernel(samples=64)):
         np.testing.assert_allclose(explainer.explain(p).relevance, explainer.explain(q).relevance, rtol=1e-5)

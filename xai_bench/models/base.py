@@ -95,8 +95,8 @@ class Architecture(Component):
             f"return one {'logit a class' if kind == 'classification' else 'value a target'}"
         )
 
-    def _outputs(self, module: nn.Module, d: int) -> tuple[int, ...]:
-        """The shape of the module's outputs for two rows; its mode is restored."""
+    def _outputs(self, module: nn.Module, d: int) -> tuple[int | str, ...]:
+        """The shape of the module's outputs for two rows, or the name of their type; its mode is restored."""
         training, own = module.training, next(module.parameters(), torch.zeros(()))
         rows = torch.zeros(2, d, dtype=own.dtype, device=own.device)
         try:
@@ -124,8 +124,8 @@ def _wants_number(architecture: type[Architecture]) -> bool:
 class TwoLogits(nn.Sequential):
     """A network with one logit z for two classes, as one with the logits -z/2 and z/2, whose softmax is sigmoid(z).
 
-    What is put behind it is an ordinary Linear, which attribution methods know; its weights are buffers, so that nothing
-    trains, counts or initialises them.
+    What is put behind it is an ordinary Linear, which attribution methods know; its weights are buffers, so that
+    nothing trains, counts or initialises them.
     """
 
     def __init__(self, module: nn.Module) -> None:

@@ -80,7 +80,7 @@ class LayerStep:
     """
 
     def __init__(self, engine: Engine, where: Places, inputs: Tensor, before: LayerStep | None, which: int) -> None:
-        """``inputs``: (m, n_in, rows), a view of what the layer ``before`` puts out; ``which``: number of the dropout."""
+        """``inputs``: (m, n_in, rows), a view of what the layer ``before`` puts out; ``which``: of the dropouts."""
         kernels, layer, rows, m = engine.kernels, where.layer, engine.rows, engine.m
         shape = m, layer.n_out, padded(rows, REGISTER)
         self.z, self.last = torch.zeros(shape), layer is engine.layers[-1]
@@ -93,12 +93,8 @@ class LayerStep:
         self.finish: Callable[[], None] | None = None
         if layer.spectral:
             product, dense = (torch.zeros(m, layer.n_out, where.stride) for _ in range(2))
-            self.prepare = partial(
-                kernels.spectral_weight, values, where.matrix, where.lambda_in, product.numpy()
-            )
-            self.finish = partial(
-                kernels.spectral_gradient, dense.numpy(), values, grad, where.matrix, where.lambda_in
-            )
+            self.prepare = partial(kernels.spectral_weight, values, where.matrix, where.lambda_in, product.numpy())
+            self.finish = partial(kernels.spectral_gradient, dense.numpy(), values, grad, where.matrix, where.lambda_in)
             weight, gradient = product[:, :, : layer.n_in], dense[:, :, : layer.n_in]
         g = self.g[:, :, :rows]
         self.products = list(zip(weight, inputs, self.z[:, :, :rows], strict=True))

@@ -43,7 +43,7 @@ def compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 @numba.njit(fastmath=FAST, error_model="numpy")
-def _tanh(x):  # type: ignore[no-untyped-def]
+def _tanh(x):
     """Rational approximation, odd, within 3e-7 of tanh; NaN stays NaN."""
     limit = np.float32(7.90531110763549805)
     x = limit if x > limit else (-limit if x < -limit else x)
@@ -63,7 +63,7 @@ def _tanh(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _mixed(z):  # type: ignore[no-untyped-def]
+def _mixed(z):
     """The finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
     z = (z ^ (z >> np.uint64(30))) * MIX_1
     z = (z ^ (z >> np.uint64(27))) * MIX_2
@@ -71,7 +71,7 @@ def _mixed(z):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(fastmath=FAST, error_model="numpy")
-def _activate(row, bias, activation):  # type: ignore[no-untyped-def]
+def _activate(row, bias, activation):
     """Add the bias and apply the activation, in place."""
     if activation == TANH:
         for r in range(len(row)):
@@ -86,7 +86,7 @@ def _activate(row, bias, activation):  # type: ignore[no-untyped-def]
 
 
 @compiled("void(float32[:,:,::1], int64[:,::1], float32[:,:,::1])")
-def gather(X, index, out):  # type: ignore[no-untyped-def]
+def gather(X, index, out):
     """Rows ``index`` (m, rows) of X (m or 1, n, width) into ``out`` (m, rows, width)."""
     for i in range(index.shape[0]):
         source = i if X.shape[0] > 1 else 0
@@ -100,7 +100,7 @@ def gather(X, index, out):  # type: ignore[no-untyped-def]
     "void(int64, float32[:,:,::1], float32[:,:,::1], int8[:,:,::1], float32[:,:,::1], float32[:,::1], int64, int64,"
     " int64, int64, int64, int64, float32, uint64[::1], int64)"
 )
-def forward(rows, z, out, keep, stats, flat, activation, bias, gamma, beta, running, threshold, scale, keys, step):  # type: ignore[no-untyped-def]
+def forward(rows, z, out, keep, stats, flat, activation, bias, gamma, beta, running, threshold, scale, keys, step):
     """From the product z (m, h, rows) of a layer to its outputs ``out``; z becomes the activations.
 
     Parameters
@@ -159,7 +159,7 @@ def forward(rows, z, out, keep, stats, flat, activation, bias, gamma, beta, runn
     "void(int64, float32[:,:,::1], float32[:,:,::1], int8[:,:,::1], float32[:,:,::1], float32[:,::1], float32[:,::1],"
     " int64, int64, int64, int64, int64, float32)"
 )
-def backward(rows, g, z, keep, stats, flat, grad, activation, bias, gamma, beta, dropped, scale):  # type: ignore[no-untyped-def]
+def backward(rows, g, z, keep, stats, flat, grad, activation, bias, gamma, beta, dropped, scale):
     """From the gradient g (m, h, rows) of a layer's outputs to that of its product, in place.
 
     z, ``keep`` and ``stats`` are those of ``forward``; the gradients of bias, gamma and beta are put into ``grad``.
@@ -201,7 +201,7 @@ def backward(rows, g, z, keep, stats, flat, grad, activation, bias, gamma, beta,
 
 
 @compiled("void(float32[:,:,::1], int64[::1], float32[::1], float32[:,::1], float32[:,::1], int64, int64[:,::1])")
-def cross_entropy(z, y, weight, flat, grad, bias, index):  # type: ignore[no-untyped-def]
+def cross_entropy(z, y, weight, flat, grad, bias, index):
     """From the last product z (m, classes, rows), without bias, to the gradient of the mean cross-entropy, in place.
 
     ``y`` (n,) and ``weight`` (n,), empty for 1, are of all rows; ``index`` (m, rows) says which they are.
@@ -230,7 +230,7 @@ def cross_entropy(z, y, weight, flat, grad, bias, index):  # type: ignore[no-unt
 
 
 @compiled("void(float32[:,:,::1], float32[:,::1], float32[::1], float32[:,::1], float32[:,::1], int64, int64[:,::1])")
-def squared_error(z, y, weight, flat, grad, bias, index):  # type: ignore[no-untyped-def]
+def squared_error(z, y, weight, flat, grad, bias, index):
     """The same for the mean squared error of targets y (n, targets)."""
     (m, targets, _), rows = z.shape, index.shape[1]
     half = np.float32(rows * targets)
@@ -246,7 +246,7 @@ def squared_error(z, y, weight, flat, grad, bias, index):  # type: ignore[no-unt
 
 
 @compiled("void(float32[:,::1], int64, int64, float32[:,:,::1])")
-def spectral_weight(flat, matrix, eigenvalues, weight):  # type: ignore[no-untyped-def]
+def spectral_weight(flat, matrix, eigenvalues, weight):
     """phi * lambda of a spectral layer into ``weight`` (m, h, stride)."""
     m, h, stride = weight.shape
     for i in range(m):
@@ -258,7 +258,7 @@ def spectral_weight(flat, matrix, eigenvalues, weight):  # type: ignore[no-untyp
 
 
 @compiled("void(float32[:,:,::1], float32[:,::1], float32[:,::1], int64, int64)")
-def spectral_gradient(dense, flat, grad, matrix, eigenvalues):  # type: ignore[no-untyped-def]
+def spectral_gradient(dense, flat, grad, matrix, eigenvalues):
     """From the gradient of the weight (m, h, stride) of a spectral layer to those of phi and lambda."""
     m, h, stride = dense.shape
     for i in range(m):
@@ -274,7 +274,7 @@ def spectral_gradient(dense, flat, grad, matrix, eigenvalues):  # type: ignore[n
 
 
 @numba.njit(fastmath=FAST, error_model="numpy")
-def _adam_alone(value, gradient, mean, square, rate, correction):  # type: ignore[no-untyped-def]
+def _adam_alone(value, gradient, mean, square, rate, correction):
     """A step of Adam without a penalty."""
     for j in range(len(value)):
         g = gradient[j]
@@ -284,7 +284,7 @@ def _adam_alone(value, gradient, mean, square, rate, correction):  # type: ignor
 
 
 @numba.njit(fastmath=FAST, error_model="numpy")
-def _adam(value, gradient, mean, square, by, sign, rate, correction):  # type: ignore[no-untyped-def]
+def _adam(value, gradient, mean, square, by, sign, rate, correction):
     """A step of Adam; ``by`` (len(value),) and ``sign``: the gradient's penalty is value * by + sign * sgn(value)."""
     for j in range(len(value)):
         v = value[j]
@@ -299,7 +299,7 @@ def _adam(value, gradient, mean, square, by, sign, rate, correction):  # type: i
     "void(float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], int64, int64, int64, int64, float32[::1],"
     " float32, float32)"
 )
-def adam(flat, grad, means, squares, h, stride, eigenvalues, trained, strengths, rate, correction):  # type: ignore[no-untyped-def]
+def adam(flat, grad, means, squares, h, stride, eigenvalues, trained, strengths, rate, correction):
     """A step of Adam (arXiv 1412.6980) on the first ``trained`` values of every network, the penalty included.
 
     A row begins with the first layer's matrix (h, stride), then come its eigenvalues if it has any (stride,).
@@ -339,7 +339,7 @@ def adam(flat, grad, means, squares, h, stride, eigenvalues, trained, strengths,
 
 
 @compiled("void(float32[:,::1], float32[::1], int64, int64, int64, int64, int64)")
-def evaluate(z, values, activation, bias, gamma, beta, running):  # type: ignore[no-untyped-def]
+def evaluate(z, values, activation, bias, gamma, beta, running):
     """From the product z (h, n) of one network's layer to its outputs in eval mode, in place; ``values``: its row."""
     h = len(z)
     for k in range(h):

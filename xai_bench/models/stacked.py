@@ -14,16 +14,17 @@ from torch import Tensor, nn
 
 from xai_bench.devices import synchronise
 from xai_bench.models.base import Architecture
-from xai_bench.models.engine import Engine
+from xai_bench.models.engine import REGISTER, Engine
 from xai_bench.models.losses import Tensors
 from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP
+from xai_bench.models.stack import padded
 from xai_bench.models.streams import Streams, Task, checkpoint_steps, learning_rate
 from xai_bench.models.torch_engine import TorchEngine
 
 CHUNK = 16
 """Networks side by side at the most."""
 PAIR = 2
-"""Networks side by side at the least in torch's stack, filled up with a copy: it may round a product alone otherwise."""
+"""Networks side by side at the least in torch's stack, filled up with a copy: a product alone may round otherwise."""
 GATHERED_VALUES = 2**26
 """Gathered training values of a chunk at the most (256 MiB in float32)."""
 STEPS_AT_ONCE = 16
@@ -62,13 +63,10 @@ class Trained:
 
 def is_served(architecture: Architecture) -> bool:
     """Whether the gradients written by hand are those of this architecture: no subclass has changed what they know."""
-    kind = type(architecture)
-    return isinstance(architecture, MLPFamily) and (
-        kind.build is MLPFamily.build
-        and kind.layers is MLPFamily.layers
-        and kind.penalty in (MLP.penalty, SpectralMLP.penalty)
-        and isinstance(architecture, MLP if kind.penalty is MLP.penalty else SpectralMLP)
-    )
+    if not isinstance(architecture, MLP | SpectralMLP):
+        return False
+    kind, known = type(architecture), MLP if isinstance(architecture, MLP) else SpectralMLP
+    return all(getattr(kind, name) is getattr(known, name) for name in ("build", "layers", "penalty"))
 
 
 def has_compiled_engine(data: Tensors) -> bool:
@@ -94,7 +92,7 @@ def fit_stacked(
     for columns, group in groups.items():
         size = chunk
         if any(len(task.columns) < d for task in group):
-            size = max(1, min(chunk, GATHERED_VALUES // (n * columns)))
+            size = max(1, min(chunk, GATHERED_VALUES // (n * padded(columns, REGISTER))))
         for start in range(0, len(group), size):
             part = group[start : start + size]
             slots = len(part) if has_compiled_engine(data) else max(len(part), min(size, PAIR))

@@ -1,4 +1,4 @@
-"""Training of networks of the MLP family by torch alone, on any device and in any precision: ``models.stack`` in use."""
+"""Training of networks of the MLP family by torch alone, on any device, in any precision: ``models.stack`` in use."""
 
 from __future__ import annotations
 

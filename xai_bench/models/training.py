@@ -31,6 +31,7 @@ from xai_bench.models.stacked import CHUNK, fit_stacked, is_served
 from xai_bench.models.streams import Streams, Task, batch_rows, checkpoint_steps, learning_rate
 from xai_bench.statistics import better_than_majority, better_than_mean
 
+
 def fit_many(
     architecture: Architecture,
     data: Dataset,
@@ -164,7 +165,7 @@ def _seed_dropout(module: nn.Module, streams: Streams) -> list[nn.Dropout]:
     """Let every Dropout draw from the network's own stream while it is trained; returns them."""
     dropouts = [child for child in module.modules() if isinstance(child, nn.Dropout)]
     for which, dropout in enumerate(dropouts):
-        dropout.forward = _keyed_dropout(dropout, streams.dropout_key(which))  # type: ignore[method-assign]
+        dropout.forward = _keyed_dropout(dropout, streams.dropout_key(which))  # type: ignore[method-assign, assignment]
     return dropouts
 
 

@@ -89,7 +89,7 @@ class Architecture(Component):
         if found == (2, n_outputs):
             return module
         if found == (2, 1) and n_outputs == 2 and kind == "classification":
-            return TwoLogits(module)
+            return with_two_logits(module)
         raise InputError(
             f"{self.name}: build: expected outputs (n, {n_outputs}) for inputs (n, {d}), got {found} for n = 2: "
             f"return one {'logit a class' if kind == 'classification' else 'value a target'}"
@@ -121,24 +121,28 @@ def _wants_number(architecture: type[Architecture]) -> bool:
     return first.name == "d" or first.annotation in (int, "int")
 
 
-class TwoLogits(nn.Sequential):
+def with_two_logits(module: nn.Module) -> nn.Sequential:
     """A network with one logit z for two classes, as one with the logits -z/2 and z/2, whose softmax is sigmoid(z).
 
     What is put behind it is an ordinary Linear, which attribution methods know; its weights are buffers, so that
     nothing trains, counts or initialises them.
     """
+    head = nn.Linear(1, 2, bias=False)
+    del head.weight
+    head.register_buffer("weight", torch.tensor([[-0.5], [0.5]]))
+    if type(module).forward is nn.Sequential.forward:
+        return nn.Sequential(*module.children(), head)
+    network = nn.Sequential(module, head)
+    network.wraps = True  # type: ignore[assignment]
+    return network
 
-    def __init__(self, module: nn.Module) -> None:
-        head = nn.Linear(1, 2, bias=False)
-        del head.weight
-        head.register_buffer("weight", torch.tensor([[-0.5], [0.5]]))
-        chain = type(module).forward is nn.Sequential.forward
-        super().__init__(*(module.children() if chain else [module]), head)
-        self.chain = chain
 
-    def built(self) -> nn.Module:
-        """What ``build`` made, but for a chain, which is as good with its last layer."""
-        return self if self.chain else self[0]
+def built(network: nn.Module) -> nn.Module:
+    """What ``build`` made of what ``network`` returned, for ``penalty``; a chain may have a last layer more."""
+    if getattr(network, "wraps", False):
+        assert isinstance(network, nn.Sequential)
+        return network[0]
+    return network
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xai_bench.models.dropout import threshold
-from xai_bench.models.losses import Tensors, gathered, loss
+from xai_bench.models.losses import Tensors, gathered
 from xai_bench.models.mlp import MLP, Layer, MLPFamily, SpectralMLP
 from xai_bench.models.stack import ADAM_BETAS, norm_after, padded, parameter_shapes, parts_of
 from xai_bench.models.streams import Streams
@@ -67,6 +68,11 @@ def places(layers: Sequence[Layer]) -> tuple[list[Places], int, int]:
         found.append(Places(layer, stride, running=end if layer.batch_norm else -1, **where))
         end += padded(2 * layer.n_out, REGISTER) if layer.batch_norm else 0
     return found, at, end
+
+
+def _array(row_weights: Tensor | None) -> NDArray[np.float32]:
+    """(n,) as the loops take it: empty for none."""
+    return np.zeros(0, dtype=np.float32) if row_weights is None else row_weights.numpy()
 
 
 class LayerStep:
@@ -152,19 +158,23 @@ class Engine:
             which += where.layer.dropout > 0
             inputs = before.out[:, :, :rows]
             self.steps.append(before)
-        self._loss = self._loss_kernel()
+        self._loss, self._valid_loss = self._losses()
+        self._weights = [[where.view(self.values, "matrix")[i] for where in self.places] for i in range(self.m)]
         self._adam = self._adam_kernel()
 
-    def _loss_kernel(self) -> Callable[..., None]:
-        """From the last product to its gradient; to be called with the rows (m, rows) of the step."""
-        data, last = self.data, self.steps[-1]
-        weight = np.zeros(0, dtype=np.float32) if data.w_train is None else data.w_train.numpy()
+    def _losses(self) -> tuple[Callable[..., None], Callable[..., float]]:
+        """From the last product to its gradient, for the rows (m, rows) of a step; outputs to the validation loss."""
+        data, kernels, last = self.data, self.kernels, self.steps[-1]
+        w_train, w_valid = (_array(w) for w in (data.w_train, data.w_valid))
         if data.kind == "classification":
-            kernel, y = self.kernels.cross_entropy, data.y_train.numpy()
+            gradient, mean = kernels.cross_entropy, kernels.mean_cross_entropy
+            y_train, y_valid = data.y_train.numpy(), data.y_valid.numpy()
         else:
-            kernel, y = self.kernels.squared_error, data.y_train.view(len(data.y_train), -1).numpy()
-        values, grad = self.values.numpy(), self.grad.numpy()
-        return partial(kernel, last.z.numpy(), y, weight, values, grad, self.places[-1].bias)
+            gradient, mean = kernels.squared_error, kernels.mean_squared_error
+            y_train, y_valid = (y.reshape(len(y), -1).numpy() for y in (data.y_train, data.y_valid))
+        arrays = self.values.numpy(), self.grad.numpy()
+        of_step = partial(gradient, last.z.numpy(), y_train, w_train, *arrays, self.places[-1].bias)
+        return of_step, lambda outputs: float(mean(outputs, y_valid, w_valid))
 
     def _adam_kernel(self) -> Callable[..., None]:
         """A step on all trained values; to be called with the corrected rate and 1 / sqrt(1 - beta2^t)."""
@@ -225,17 +235,16 @@ class Engine:
 
     def look(self) -> None:
         """Keep the weights of the networks whose validation loss is lower than before."""
-        data = self.data
         for slot, values in enumerate(self.values):
-            outputs = self._outputs(values, self._part(slot, "valid"))
-            current = float(loss(outputs[None], data.y_valid[None], data.kind, data.w_valid))
+            current = self._valid_loss(self._outputs(values, self._weights[slot], self._part(slot, "valid")).numpy())
             if current < self.best_loss[slot]:
                 self.best_loss[slot] = current
                 self.best[slot] = values
 
     def outputs(self, slot: int, part: str) -> Tensor:
         """(n, n_outputs) of a network at its best weights, on the rows of train, valid or test."""
-        return self._outputs(self.best[slot], self._part(slot, part))
+        weights = [where.view(self.best, "matrix")[slot] for where in self.places]
+        return self._outputs(self.best[slot], weights, self._part(slot, part)).T.contiguous()
 
     def _part(self, slot: int, part: str) -> Tensor:
         """(n, stride): what a network sees of the rows of a part."""
@@ -244,14 +253,13 @@ class Engine:
         X = self._parts[part]
         return X[slot if len(X) > 1 else 0]
 
-    def _outputs(self, values: Tensor, X: Tensor) -> Tensor:
-        """(n, n_outputs) in eval mode of one network's values, for its columns X (n, stride)."""
+    def _outputs(self, values: Tensor, weights: Sequence[Tensor], X: Tensor) -> Tensor:
+        """(n_outputs, n) in eval mode of one network's values, ``weights`` being views of them, for X (n, stride)."""
         x, array = X[:, : self.layers[0].n_in].T, values.numpy()
-        for where in self.places:
-            weight = where.view(values[None], "matrix")[0]
+        for where, weight in zip(self.places, weights, strict=True):
             if where.layer.spectral:
-                weight = weight * where.view(values[None], "lambda_in")[0]
+                weight = weight * values[where.lambda_in :][: where.layer.n_in]
             x = torch.mm(weight, x)
             at = where.bias, where.gamma, where.beta, where.running
             self.kernels.evaluate(x.numpy(), array, ACTIVATIONS[where.layer.activation], *at)
-        return x.T.contiguous()
+        return x

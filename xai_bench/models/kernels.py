@@ -245,6 +245,35 @@ def squared_error(z, y, weight, flat, grad, bias, index):
             grad[i, bias + c] = total
 
 
+@compiled("float64(float32[:,::1], int64[::1], float32[::1])")
+def mean_cross_entropy(outputs, y, weight):
+    """Of the logits (classes, n) of one network; ``weight`` (n,), empty for 1."""
+    classes, n = outputs.shape
+    mean = np.float64(0.0)
+    for r in range(n):
+        highest = outputs[0, r]
+        for c in range(classes):
+            highest = outputs[c, r] if outputs[c, r] > highest else highest
+        total = ZERO
+        for c in range(classes):
+            total += np.exp(outputs[c, r] - highest)
+        mean += (np.log(total) + highest - outputs[y[r], r]) * (weight[r] if len(weight) else ONE)
+    return mean / n
+
+
+@compiled("float64(float32[:,::1], float32[:,::1], float32[::1])")
+def mean_squared_error(outputs, y, weight):
+    """The same for outputs (targets, n) and their values y (n, targets)."""
+    targets, n = outputs.shape
+    mean = np.float64(0.0)
+    for r in range(n):
+        total = ZERO
+        for c in range(targets):
+            total += (outputs[c, r] - y[r, c]) ** 2
+        mean += total * (weight[r] if len(weight) else ONE)
+    return mean / (n * targets)
+
+
 @compiled("void(float32[:,::1], int64, int64, float32[:,:,::1])")
 def spectral_weight(flat, matrix, eigenvalues, weight):
     """phi * lambda of a spectral layer into ``weight`` (m, h, stride)."""

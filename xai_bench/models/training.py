@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.devices import seeded, synchronise
-from xai_bench.models.base import Architecture, FittedModel, Kind, TwoLogits
+from xai_bench.models.base import Architecture, FittedModel, Kind, built
 from xai_bench.models.dropout import keep_masks
 from xai_bench.models.losses import RowWeights as RowWeights
 from xai_bench.models.losses import Tensors, loss
@@ -139,7 +139,7 @@ def fit_one(
             outputs = module(X_train[index])
             w = None if tensors.w_train is None else tensors.w_train[index]
             total = loss(outputs[None], tensors.y_train[index][None], tensors.kind, w)[0]
-            total = total + architecture.penalty(network.built() if isinstance(network, TwoLogits) else network)
+            total = total + architecture.penalty(built(network))
             optimiser.zero_grad()
             total.backward()
             optimiser.param_groups[0]["lr"] = learning_rate(architecture, step, steps)

@@ -51,7 +51,7 @@ def task_of(case: dict[str, Any]) -> Callable[[], Any]:
         return lambda: fit_many(SpectralMLP(**fields), data, [0], chunk=1)
     explainer = registry.create("explainers", case["what"], {})
     architecture = SpectralMLP() if explainer.needs == "spectral" else MLP(batch_norm=(False,))
-    model = architecture.build(data.d, data.n_outputs, torch.Generator().manual_seed(0)).eval()
+    model = architecture.build((data.d,), data.n_outputs, torch.Generator().manual_seed(0)).eval()
     problem = problem_of(data, model)
     warm_up(explainer)
     return lambda: explainer.explain(problem)

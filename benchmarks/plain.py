@@ -6,7 +6,6 @@ on what a method keeps (ROAR, Hooker et al., arXiv 1806.10758).
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,11 +31,7 @@ class PlainLoop:
         of, data = self.architecture, self.data
         X_train, X_valid, X_test = (self._only(x, kept) for x in (data.X_train, data.X_valid, data.X_test))
         y_train, y_valid, y_test = (torch.from_numpy(y) for y in (data.y_train, data.y_valid, data.y_test))
-        widths = [data.d, *of.hidden]
-        layers: list[nn.Module] = []
-        for a, b in itertools.pairwise(widths):
-            layers += [nn.Linear(a, b), nn.ReLU()]
-        model = nn.Sequential(*layers, nn.Linear(widths[-1], data.n_outputs))
+        model = of.build((data.d,), data.n_outputs, torch.Generator().manual_seed(seed))
         optimiser = torch.optim.Adam(model.parameters(), lr=of.learning_rate)
         steps = of.steps(len(X_train))
         looks, best, kept_state = checkpoint_steps(of, steps), math.inf, model.state_dict()
@@ -45,14 +40,20 @@ class PlainLoop:
             index = next(batches)
             optimiser.param_groups[0]["lr"] = learning_rate(of, step, steps)
             optimiser.zero_grad()
-            self._loss(model(X_train[index]), y_train[index]).backward()
+            model.train()
+            objective = self._loss(model(X_train[index]), y_train[index])
+            if of.group_lasso:
+                objective = objective + of.penalty(model)
+            objective.backward()
             optimiser.step()
             if step + 1 in looks:
+                model.eval()
                 with torch.no_grad():
                     loss = float(self._loss(model(X_valid), y_valid))
                 if loss < best:
                     best, kept_state = loss, {name: value.clone() for name, value in model.state_dict().items()}
         model.load_state_dict(kept_state)
+        model.eval()
         with torch.no_grad():
             outputs = model(X_test)
         if data.kind == "classification":

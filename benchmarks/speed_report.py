@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import engine
 import numpy as np
 from markupsafe import Markup
 from pages import Table, plain_numbers, write
@@ -80,6 +81,12 @@ def collected(paths: Sequence[Path]) -> Record:
 
 def of(content: Record, table: str) -> list[Record]:
     return [record for record in content["records"] if record["table"] == table]
+
+
+def shipped(content: Record) -> Table:
+    """A training step of the shipped network, alone and in stacks."""
+    rows = [engine.cells(record) for record in of(content, "engine")]
+    return Table("A training step of the shipped network (100-100-50, batch norm, dropout, penalty)", engine.HEAD, rows)
 
 
 def training(content: Record) -> Table:
@@ -259,6 +266,17 @@ def figure(content: Record, field: str, scale: float, label: str) -> str:
 def sentences(content: Record) -> list[str]:
     """What the tables say, aim by aim."""
     found = []
+    for record in of(content, "engine"):
+        what = engine.found(record)
+        reached = (what["alone"], what["stack"], what["share"])
+        texts = (
+            f"alone {short(what['alone'])} times as fast as the first release (aim {what['aims'][0]:g})",
+            f"in the best stack {short(what['stack'])} times as fast as a plain loop (aim {what['aims'][1]:g})",
+            f"{100 * what['share']:.0f} % of the matrix product's limit (aim {100 * what['aims'][2]:.0f} %)",
+        )
+        verdicts = ("met" if value >= aim else "missed" for value, aim in zip(reached, what["aims"], strict=True))
+        both = "; ".join(f"{text}: {verdict}" for text, verdict in zip(texts, verdicts, strict=True))
+        found.append(f"Shipped network, d = {record['d']}: {both}.")
     for record in of(content, "training"):
         if "aim" in record:
             ratio = Ratio.of(record["theirs"], record["ours"])
@@ -312,7 +330,7 @@ def report(content: Record, folder: Path = FOLDER) -> None:
         f"{r['gigaflops']:.0f} GFLOP/s ({' × '.join(str(n) for n in r['shape'])})" for r in of(content, "machine")
     ]
     builders: dict[str, list[Callable[[Record], Table]]] = {
-        "training": [training, first_layer],
+        "training": [shipped, training, first_layer],
         "convergence": [convergence],
         "attribution": [attribution, loops],
         "growth": [growth],

@@ -38,7 +38,7 @@ def problem_of(explainer: Explainer, d: int) -> Problem:
     data = registry.create("datasets", "xor", {"n": 3000, "d": d}).load(0).standardised()
     shared: dict[str, Any] = {"batch_norm": (False,), "dropout": (0.0,), "activations": ("relu",)}
     architecture = (SpectralMLP if explainer.needs == "spectral" else MLP)(**shared)
-    model = architecture.build(d, data.n_outputs, torch.Generator().manual_seed(0)).eval()
+    model = architecture.build((d,), data.n_outputs, torch.Generator().manual_seed(0)).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     rows = min(getattr(explainer, "rows", len(data.y_valid)), len(data.y_valid))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from engine import measured, multiplications
 from numpy.typing import NDArray
 from plain import PlainLoop
 
@@ -42,12 +42,13 @@ def data_of(dataset: str, **fields: int) -> Dataset:
     return source.load(0).standardised()
 
 
-def multiplications(architecture: MLP, d: int, n_outputs: int, n: int, rows: int) -> float:
-    """Floating-point operations of the matrix products of one training."""
-    widths = [d, *architecture.hidden, n_outputs]
-    products = [a * b for a, b in itertools.pairwise(widths)]
-    # Forward, gradient of the weights, gradient of the inputs of all layers but the first.
-    return 2.0 * rows * (3 * sum(products) - products[0]) * architecture.steps(n)
+@pytest.mark.benchmark(group="shipped network")
+@pytest.mark.parametrize("d", [20, 64, 784])
+def test_shipped_network(benchmark, d):
+    """The defaults: plain loop, as first released, alone, and in stacks, in turn."""
+    record: dict[str, Any] = {}
+    benchmark.pedantic(lambda: record.update(measured(d)), rounds=1)
+    benchmark.extra_info.update(record)
 
 
 @pytest.mark.benchmark(group="machine")
@@ -86,7 +87,7 @@ def test_fit(side_by_side, d):
         table="training",
         what=f"fit of {NETWORKS} networks, d = {d}",
         aim=5.0,
-        flops=NETWORKS * multiplications(architecture, d, data.n_outputs, len(data.y_train), 128),
+        flops=NETWORKS * architecture.steps(len(data.y_train)) * multiplications(architecture, d, data.n_outputs, 128),
     )
 
 
@@ -197,7 +198,7 @@ def stepper(architecture: MLP | SpectralMLP, d: int, rows: int = 128) -> Any:
     generator = torch.Generator().manual_seed(0)
     X, y = torch.randn(1, rows, d, generator=generator), torch.randint(2, (1, rows), generator=generator)
     stack = Stack(architecture, 1, d, 2, torch.float32, torch.device("cpu"))
-    stack.load(0, architecture.build(d, 2, generator))
+    stack.load(0, architecture.build((d,), 2, generator))
     adam = Adam(stack)
 
     def step() -> None:

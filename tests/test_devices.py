@@ -17,7 +17,7 @@ from tests.toy import toy
 from xai_bench import devices, forecast, registry, run
 from xai_bench.errors import InputError
 from xai_bench.explainers import base
-from xai_bench.models import training
+from xai_bench.models import stacked, training
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many, fit_one
 from xai_bench.running import block, process
@@ -176,7 +176,7 @@ class Trivial(base.Explainer):
 
 def test_clocks_wait_for_the_device(monkeypatch):
     """What is still under way when a clock is stopped belongs to what was timed."""
-    for module in (base, training):
+    for module in (base, training, stacked):
         monkeypatch.setattr(module, "synchronise", lambda _: time.sleep(0.05))
     problem = block.problem_of(toy(), None, "cpu")
     assert Trivial().explain(problem).explain_wall >= 0.05

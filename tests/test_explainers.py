@@ -294,7 +294,7 @@ def test_folding_batch_norm_keeps_the_outputs(name):
 
 @pytest.mark.parametrize("architecture", [MLP(hidden=(7, 5)), SpectralMLP(hidden=(7, 5), all_layers=True)])
 def test_folding_networks_of_this_package(architecture):
-    model = draw(architecture.build(D, CLASSES, torch.Generator().manual_seed(0)))
+    model = draw(architecture.build((D,), CLASSES, torch.Generator().manual_seed(0)))
     folded = fold_every_batch_norm(fold_spectral(copy.deepcopy(model)))
     assert {type(layer) for layer in folded} == {nn.Linear, nn.Tanh, nn.ReLU}
     torch.testing.assert_close(folded(rows()), model(rows()), rtol=1e-5, atol=1e-5)
@@ -328,7 +328,7 @@ def test_batch_norm_that_cannot_be_folded(layers, reason):
 @pytest.mark.parametrize("explainer", [LRP(), DeepLift(), ShapDeep(), Saliency()], ids=lambda e: e.name)
 @pytest.mark.parametrize("architecture", [MLP(hidden=(7, 5)), SpectralMLP(hidden=(7, 5))], ids=lambda a: a.name)
 def test_networks_of_this_package_are_explained_on_a_copy(explainer, architecture):
-    p = problem(draw(architecture.build(D, CLASSES, torch.Generator().manual_seed(0))))
+    p = problem(draw(architecture.build((D,), CLASSES, torch.Generator().manual_seed(0))))
     structure, outputs = repr(p.model), p.model(p.X_valid)
     state = copy.deepcopy(p.model.state_dict())
     assert "BatchNorm1d" in structure
@@ -340,7 +340,9 @@ def test_networks_of_this_package_are_explained_on_a_copy(explainer, architectur
 
 
 def test_spectral_and_folded_networks_get_the_same_relevance():
-    p = problem(draw(SpectralMLP(hidden=(7, 5), all_layers=True).build(D, CLASSES, torch.Generator().manual_seed(0))))
+    p = problem(
+        draw(SpectralMLP(hidden=(7, 5), all_layers=True).build((D,), CLASSES, torch.Generator().manual_seed(0)))
+    )
     q = problem(fold_spectral(copy.deepcopy(p.model)).requires_grad_(False))
     for explainer in (Saliency(), IntegratedGradients(), LRP(), DeepLift(), ShapDeep(), ShapKernel(samples=64)):
         np.testing.assert_allclose(explainer.explain(p).relevance, explainer.explain(q).relevance, rtol=1e-5)

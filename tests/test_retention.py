@@ -202,7 +202,7 @@ def test_the_error_of_a_judgement_is_that_over_judge_seeds(draw):
 @pytest.mark.parametrize("architecture", [SpectralMLP(hidden=(8, 6)), MLP(hidden=(8,), dropout=(0.1,))])
 def test_masking_by_columns_equals_masking_by_rows(architecture):
     generator = torch.Generator().manual_seed(3)
-    model = architecture.build(12, 3, generator).eval().requires_grad_(False)
+    model = architecture.build((12,), 3, generator).eval().requires_grad_(False)
     X, absent = torch.randn(40, 12, generator=generator), torch.randn(12, generator=generator)
     masked = retention.Masked(model, X, absent)
     assert masked.rest is not None

@@ -18,7 +18,7 @@ FIELDS = {"hidden": (5, 4), "batch_norm": (True, False), "dropout": (0.1, 0.0)}
 
 
 def network(architecture, seed, d=6):
-    module = architecture.build(d, 2, torch.Generator().manual_seed(seed)).eval()
+    module = architecture.build((d,), 2, torch.Generator().manual_seed(seed)).eval()
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not name.endswith("weight"):
             tensor.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(seed + 1))

@@ -14,7 +14,9 @@ from xai_bench.component import stream_seed
 from xai_bench.models.base import Architecture
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.spectral import SpectralLinear
-from xai_bench.models.training import bucket, fit_many, fit_one, learning_rate
+from xai_bench.models.stacked import bucket
+from xai_bench.models.streams import learning_rate
+from xai_bench.models.training import fit_many, fit_one
 
 SHORT = {"epochs": 0.1, "min_steps": 20, "checkpoints": 4, "hidden": (10, 8, 6)}
 ARCHITECTURES = [
@@ -142,15 +144,15 @@ def test_bad_masks_are_refused(masks, message):
 
 def test_only_the_first_layer_is_spectral_unless_asked():
     generator = torch.Generator().manual_seed(0)
-    first = SpectralMLP().build(5, 2, generator)
-    everywhere = SpectralMLP(all_layers=True).build(5, 2, generator)
+    first = SpectralMLP().build((5,), 2, generator)
+    everywhere = SpectralMLP(all_layers=True).build((5,), 2, generator)
     assert [isinstance(m, SpectralLinear) for m in first if hasattr(m, "in_features")] == [True, False, False, False]
     assert all(isinstance(m, SpectralLinear) for m in everywhere if hasattr(m, "in_features"))
 
 
 def test_spectral_and_plain_networks_start_at_the_same_weights():
     generators = [torch.Generator().manual_seed(stream_seed("weights", 0)) for _ in range(2)]
-    spectral, plain = SpectralMLP().build(6, 2, generators[0]), MLP().build(6, 2, generators[1])
+    spectral, plain = SpectralMLP().build((6,), 2, generators[0]), MLP().build((6,), 2, generators[1])
     x = torch.randn(5, 6)
     torch.testing.assert_close(spectral.eval()(x), plain.eval()(x), rtol=0, atol=0)
 

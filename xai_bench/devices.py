@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
+import numpy as np
 import torch
 
 from xai_bench.errors import InputError
@@ -49,3 +53,18 @@ def forked_random() -> AbstractContextManager[None]:
     """torch's global random states are restored afterwards; a CUDA device that is not in use stays so."""
     used = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     return torch.random.fork_rng(devices=list(used))
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch, numpy and random inside; their states outside are restored."""
+    python, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with forked_random():
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy_state)

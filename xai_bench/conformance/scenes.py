@@ -46,7 +46,7 @@ class Scene:
             fields |= {"batch_norm": (False,), "dropout": (0.0,)}
         plain = self.layers == "plain"
         source = MLP(**fields) if plain else SpectralMLP(**fields, all_layers=self.layers == "all_spectral")
-        model = source.build(self.d, self.n_outputs, generator).eval()
+        model = source.network((self.d,), self.n_outputs, generator, self.kind).eval()
         for name, tensor in model.state_dict().items():  # as after a training
             if name.endswith(("bias", "running_mean")):
                 tensor.normal_(0, 0.3, generator=generator)

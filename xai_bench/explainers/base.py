@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import random
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xai_bench.component import Component
-from xai_bench.devices import forked_random, synchronise
+from xai_bench.devices import seeded as seeded
+from xai_bench.devices import synchronise
 from xai_bench.errors import InputError
 from xai_bench.models.folding import fold_spectral
 from xai_bench.models.spectral import SpectralLinear
@@ -345,18 +345,3 @@ def aggregated(values: NDArray, how: Aggregate) -> NDArray[np.float64]:
     if how == "rms":
         return np.sqrt(np.square(values, dtype=np.float64).mean(0))
     raise InputError(f"unknown aggregate {how!r}: expected mean_abs, abs_mean or rms")
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch, numpy and random inside; their states outside are restored."""
-    python, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        with forked_random():
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            torch.manual_seed(seed)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)

@@ -28,6 +28,7 @@ class SpectralPath(Explainer):
     """
 
     name: ClassVar[str] = "spectral_path"
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = "data"
     form: ClassVar[Form] = "spectral"
 

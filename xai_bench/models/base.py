@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xai_bench.component import Component
+from xai_bench.devices import seeded
+from xai_bench.errors import InputError, reason_of
 
 Kind = Literal["classification", "regression"]
 
@@ -43,16 +46,103 @@ class Architecture(Component):
         """Gradient steps on ``n`` training rows."""
         return max(self.min_steps, math.ceil(self.epochs * n / self.batch_size))
 
+    needs_picture: ClassVar[bool] = False
+    """Whether the network reads its inputs as a picture. It is then given all of them: those that a mask leaves out
+    are set to 0 in every row, where other networks are made with fewer inputs."""
+
     @abstractmethod
-    def build(self, d: int, n_outputs: int, generator: torch.Generator) -> nn.Module:
+    def build(self, shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> nn.Module:
         """A module from (n, d) to (n, n_outputs) logits (classification) or values (regression).
 
-        All initial weights are drawn from ``generator``.
+        For two classes one logit, of the second class, will do as well. Initial weights are drawn from ``generator``;
+        torch's own initialisation is seeded with it too.
+
+        Parameters
+        ----------
+        shape : of the inputs of one row, d in all: (d,) in tables, (rows, columns) or (channels, rows, columns) in
+            pictures, whose rows reach the module flat. A first parameter that is called ``d``, or annotated as int,
+            is given the number d instead.
         """
+
+    def network(
+        self, shape: tuple[int, ...], n_outputs: int, generator: torch.Generator, kind: Kind = "classification"
+    ) -> nn.Module:
+        """What ``build`` makes, checked: equal states of the generator give equal bits.
+
+        torch, numpy and random are seeded from ``generator`` meanwhile, and their states restored. One logit for two
+        classes becomes two, whose softmax is the sigmoid of the logit.
+
+        Raises
+        ------
+        InputError
+            If it is no module, fails on rows with ``shape``, or has other outputs than expected.
+        """
+        d = math.prod(shape)
+        copy = torch.Generator().set_state(generator.get_state())  # ``build`` alone draws the same weights
+        with seeded(int(torch.randint(2**62, (), generator=copy))):
+            module = self.build(d if _wants_number(type(self)) else shape, n_outputs, generator)  # type: ignore[arg-type]
+            if not isinstance(module, nn.Module):
+                raise InputError(
+                    f"{self.name}: build: expected a torch.nn.Module, got {type(module).__name__}: return the network"
+                )
+            found = self._outputs(module, d)
+        if found == (2, n_outputs):
+            return module
+        if found == (2, 1) and n_outputs == 2 and kind == "classification":
+            return with_two_logits(module)
+        raise InputError(
+            f"{self.name}: build: expected outputs (n, {n_outputs}) for inputs (n, {d}), got {found} for n = 2: "
+            f"return one {'logit a class' if kind == 'classification' else 'value a target'}"
+        )
+
+    def _outputs(self, module: nn.Module, d: int) -> tuple[int | str, ...]:
+        """The shape of the module's outputs for two rows, or the name of their type; its mode is restored."""
+        training, own = module.training, next(module.parameters(), torch.zeros(()))
+        rows = torch.zeros(2, d, dtype=own.dtype, device=own.device)
+        try:
+            with torch.no_grad():
+                outputs = module.eval()(rows)
+        except Exception as error:
+            raise InputError(
+                f"{self.name}: build: expected a network for inputs (n, {d}), got one that fails on them: "
+                f"{reason_of(error)}"
+            ) from error
+        module.train(training)
+        return tuple(outputs.shape) if isinstance(outputs, Tensor) else (type(outputs).__name__,)
 
     def penalty(self, module: nn.Module) -> Tensor:
         """A scalar that is added to the mean loss of every step."""
         return torch.zeros(())
+
+
+def _wants_number(architecture: type[Architecture]) -> bool:
+    """Whether ``build`` was written for the number of inputs, not for their shape."""
+    first = list(inspect.signature(architecture.build).parameters.values())[1]
+    return first.name == "d" or first.annotation in (int, "int")
+
+
+def with_two_logits(module: nn.Module) -> nn.Sequential:
+    """A network with one logit z for two classes, as one with the logits -z/2 and z/2, whose softmax is sigmoid(z).
+
+    What is put behind it is an ordinary Linear, which attribution methods know; its weights are buffers, so that
+    nothing trains, counts or initialises them.
+    """
+    head = nn.Linear(1, 2, bias=False)
+    del head.weight
+    head.register_buffer("weight", torch.tensor([[-0.5], [0.5]]))
+    if type(module).forward is nn.Sequential.forward:
+        return nn.Sequential(*module.children(), head)
+    network = nn.Sequential(module, head)
+    network.wraps = True  # type: ignore[assignment]
+    return network
+
+
+def built(network: nn.Module) -> nn.Module:
+    """What ``build`` made of what ``network`` returned, for ``penalty``; a chain may have a last layer more."""
+    if getattr(network, "wraps", False):
+        assert isinstance(network, nn.Sequential)
+        return network[0]
+    return network
 
 
 @dataclass(frozen=True)

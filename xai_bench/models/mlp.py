@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -36,6 +37,8 @@ class MLPFamily(Architecture):
     the last value to all further ones. Weights are Glorot uniform, biases 0.
     """
 
+    version: ClassVar[int] = 2
+
     hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (100, 100, 50)
     activations: Annotated[tuple[Activation, ...], Field(min_length=1)] = ("tanh", "relu")
     batch_norm: Annotated[tuple[bool, ...], Field(min_length=1)] = (True, False)
@@ -62,10 +65,10 @@ class MLPFamily(Architecture):
         ]
         return (*hidden, Layer(widths[-1], n_outputs, spectral[-1], None, False, 0.0))
 
-    def build(self, d: int, n_outputs: int, generator: torch.Generator) -> nn.Sequential:
+    def build(self, shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> nn.Sequential:
         """nn.Sequential from (n, d) to (n, n_outputs), every module used once."""
         modules: list[nn.Module] = []
-        for layer in self.layers(d, n_outputs):
+        for layer in self.layers(math.prod(shape), n_outputs):
             if layer.spectral:
                 modules.append(SpectralLinear(layer.n_in, layer.n_out, generator=generator))
             else:

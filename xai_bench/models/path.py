@@ -21,15 +21,10 @@ from torch import Tensor, nn
 from xai_bench.component import Component, sha256, stream_seed
 from xai_bench.datasets.base import Bools, Dataset, Floats
 from xai_bench.models.base import Kind
+from xai_bench.models.losses import RowWeights, loss_gradient
 from xai_bench.models.mlp import MLP, Activation, MLPFamily, SpectralMLP
 from xai_bench.models.stack import Adam, Stack
-from xai_bench.models.training import (
-    RowWeights,
-    Streams,
-    Task,
-    batch_rows,
-    loss_gradient,
-)
+from xai_bench.models.streams import Streams, Task, batch_rows
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -224,7 +219,7 @@ class Walk:
         ]
         self.stack = Stack(architecture, len(training), d, rows.n_outputs, dtype, torch.device("cpu"))
         for slot, stream in enumerate(self.streams):
-            self.stack.load(slot, architecture.build(d, rows.n_outputs, stream.init))
+            self.stack.load(slot, architecture.build((d,), rows.n_outputs, stream.init))
         self.adam = Adam(self.stack)
         first = self.stack.states[0]
         name = "lambda_in" if settings.form == "spectral" else "matrix"
@@ -314,7 +309,7 @@ class Walk:
 
     def network(self, slot: int, support: Bools) -> nn.Sequential:
         """A copy of one network as it is now; columns outside ``support`` (d,) are exactly 0."""
-        module = self.settings.on_path().build(self.stack.width, self.stack.layers[-1].n_out, torch.Generator())
+        module = self.settings.on_path().build((self.stack.width,), self.stack.layers[-1].n_out, torch.Generator())
         module.to(self.stack.flat.dtype)
         snapshot = self.stack.snapshot()
         self.stack.store(slot, module, snapshot)

@@ -23,8 +23,10 @@ from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Bools, Dataset, Floats
 from xai_bench.errors import InputError
 from xai_bench.models.base import FittedModel, Kind
+from xai_bench.models.losses import RowWeights, Tensors, row_losses
 from xai_bench.models.path import Judge, Rows, SparseSettings, Walk
-from xai_bench.models.training import CHUNK, RowWeights, Tensors, bucket, fit_many, fitted_model, row_losses
+from xai_bench.models.stacked import CHUNK, bucket
+from xai_bench.models.training import fit_many, fitted_model
 
 NARROW = 64
 """Up to so many inputs all refits of a fold stand in one stack: small matrix products cost by their number."""

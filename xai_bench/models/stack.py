@@ -101,18 +101,18 @@ class Stack:
     def load(self, slot: int, module: nn.Sequential) -> None:
         """Copy a module with at most ``width`` inputs into a slot; its padding columns stay 0."""
         with torch.no_grad():
-            for state, parts in zip(self.states, _parts(module), strict=True):
+            for state, parts in zip(self.states, parts_of(module), strict=True):
                 for name, tensor in parts.items():
                     state.value[name][slot][..., : tensor.shape[-1]] = tensor
 
     def store(self, slot: int, module: nn.Sequential, snapshot: Snapshot) -> None:
         """Copy one network of a snapshot back into its module."""
         with torch.no_grad():
-            for index, (state, parts) in enumerate(zip(self.states, _parts(module), strict=True)):
+            for index, (state, parts) in enumerate(zip(self.states, parts_of(module), strict=True)):
                 for name, tensor in parts.items():
                     tensor.copy_(_same_view(snapshot.flat, state.value[name])[slot][..., : tensor.shape[-1]])
                 if state.layer.batch_norm:
-                    norm = _norm_after(module, index)
+                    norm = norm_after(module, index)
                     mean, var = snapshot.running[self._norms.index(state)]
                     norm.running_mean.copy_(mean[slot])  # type: ignore[union-attr]
                     norm.running_var.copy_(var[slot])  # type: ignore[union-attr]
@@ -209,8 +209,9 @@ class Stack:
             if architecture.l1_phi:
                 grad.add_(matrix.sign(), alpha=architecture.l1_phi)
         elif isinstance(architecture, MLP) and architecture.group_lasso:
-            norms = matrix.norm(dim=1, keepdim=True)
-            grad.addcmul_(matrix, torch.where(norms > 0, architecture.group_lasso / norms, 0.0))
+            norms = matrix.square().sum(1, keepdim=True).sqrt_()
+            tiny = torch.finfo(matrix.dtype).tiny  # a column of zeros stays where it is
+            grad.addcmul_(matrix, architecture.group_lasso / norms.clamp_min_(tiny))
 
     # -- evaluation --------------------------------------------------------------------------------
 
@@ -295,7 +296,7 @@ def _same_view(flat: Tensor, view: Tensor) -> Tensor:
     return flat.as_strided(view.shape, view.stride(), view.storage_offset())
 
 
-def _parts(module: nn.Sequential) -> list[dict[str, Tensor]]:
+def parts_of(module: nn.Sequential) -> list[dict[str, Tensor]]:
     """The trained tensors of every dense layer, under the names of ``parameter_shapes``."""
     parts: list[dict[str, Tensor]] = []
     for child in module:
@@ -309,7 +310,7 @@ def _parts(module: nn.Sequential) -> list[dict[str, Tensor]]:
     return parts
 
 
-def _norm_after(module: nn.Sequential, dense: int) -> nn.BatchNorm1d:
+def norm_after(module: nn.Sequential, dense: int) -> nn.BatchNorm1d:
     """The batch norm that follows the dense layer with that index."""
     seen = -1
     for child in module:

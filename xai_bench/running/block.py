@@ -137,7 +137,9 @@ def _facts(fitted: FittedModel, ceiling: float | None) -> ModelFacts:
 
 def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str = "cpu") -> torch.nn.Module:
     """The stored network, in eval mode, on ``device``."""
-    module = architecture.build(data.d, data.n_outputs, torch.Generator().manual_seed(0))
+    module = architecture.network(
+        data.feature_shape or (data.d,), data.n_outputs, torch.Generator().manual_seed(0), data.kind
+    )
     module.load_state_dict(safetensors.torch.load(weights))
     for parameter in module.parameters():
         parameter.requires_grad_(False)

@@ -34,8 +34,8 @@ def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Na
 
 
 def warm_up_training(device: str) -> None:
-    """Once a process, train a tiny network on a CUDA device, untimed: starting it is not the first network's cost."""
-    if device == "cpu" or ("", device) in _warm:
+    """Once a process, train a tiny network, untimed: starting a device or compiling is not the first network's cost."""
+    if ("", device) in _warm:
         return
     _warm.add(("", device))
     X, y = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32), np.arange(64) % 2
@@ -53,7 +53,7 @@ def warm_up(explainer: Explainer, device: str = "cpu") -> None:
     X = torch.randn(40, 4, generator=generator).to(device)
     architecture: MLP | SpectralMLP
     architecture = SpectralMLP(hidden=(4,)) if explainer.needs == "spectral" else MLP(hidden=(4,))
-    model = architecture.build(4, 2, generator).to(device).eval()
+    model = architecture.network((4,), 2, generator).to(device).eval()
     problem = Problem(model, X, (X[:, 0] > 0).long(), X, (X[:, 0] > 0).long(), "classification", 2)
     try:
         with guarded(), warnings.catch_warnings():

@@ -91,7 +91,7 @@ def curves(
         Whatever the explainer raises.
     """
     generator = torch.Generator().manual_seed(stream_seed("sanity", model_key))
-    fresh = architecture.build(problem.d, problem.n_outputs, generator)
+    fresh = architecture.network(problem.feature_shape or (problem.d,), problem.n_outputs, generator, problem.kind)
     varying = ~(problem.X_train == problem.X_train[0]).all(0).cpu().numpy()
     found = []
     for directions, k, network in stages(problem.fitted, fresh):

@@ -1,0 +1,156 @@
+"""Training of a group of networks of the MLP family, side by side: by the engine, or by torch on another device."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from xai_bench.devices import synchronise
+from xai_bench.models.base import Architecture
+from xai_bench.models.engine import REGISTER, Engine
+from xai_bench.models.losses import Tensors
+from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP
+from xai_bench.models.stack import padded
+from xai_bench.models.streams import Streams, Task, checkpoint_steps, learning_rate
+from xai_bench.models.torch_engine import TorchEngine
+
+CHUNK = 16
+"""Networks side by side at the most."""
+PAIR = 2
+"""Networks side by side at the least in torch's stack, filled up with a copy: a product alone may round otherwise."""
+GATHERED_VALUES = 2**26
+"""Gathered training values of a chunk at the most (256 MiB in float32)."""
+STEPS_AT_ONCE = 16
+"""Steps whose batch order is drawn in one go."""
+
+
+class Training(Protocol):
+    """m networks in training, and the best weights that each had so far."""
+
+    def load(self, slot: int, module: nn.Sequential) -> None:
+        """Copy the initial weights of a module."""
+
+    def step(self, index: Tensor, step: int, rate: float) -> None:
+        """Step number ``step``, from 0, on the rows ``index`` (m, rows), with a learning rate."""
+
+    def look(self) -> None:
+        """Keep the weights of the networks whose validation loss is lower than before."""
+
+    def store(self, slot: int, module: nn.Sequential) -> float:
+        """Copy the best weights of a network back into its module; returns their validation loss."""
+
+    def outputs(self, slot: int, part: str) -> Tensor:
+        """(n, n_outputs) of a network at its best weights, on the rows of train, valid or test."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One network of a group: its best weights, their outputs on every part, and its share of the cost in seconds."""
+
+    module: nn.Module
+    outputs: dict[str, Tensor]
+    valid_loss: float
+    cpu: float
+    wall: float
+
+
+def is_served(architecture: Architecture) -> bool:
+    """Whether the gradients written by hand are those of this architecture: no subclass has changed what they know."""
+    if not isinstance(architecture, MLP | SpectralMLP):
+        return False
+    kind, known = type(architecture), MLP if isinstance(architecture, MLP) else SpectralMLP
+    return all(getattr(kind, name) is getattr(known, name) for name in ("build", "layers", "penalty"))
+
+
+def has_compiled_engine(data: Tensors) -> bool:
+    """The compiled engine computes in float32 on the CPU; everything else is torch's."""
+    return data.device.type == "cpu" and data.dtype == torch.float32
+
+
+def fit_stacked(
+    architecture: MLPFamily, data: Tensors, tasks: Sequence[Task], chunk: int, width: int | None, rows: int
+) -> dict[Task, Trained]:
+    """Train every distinct network once, ``chunk`` side by side at the most.
+
+    Parameters
+    ----------
+    width : columns that the inputs of each are padded to; None for the next power of two
+    rows : of a batch
+    """
+    n, d = data.X_train.shape
+    groups: dict[int, list[Task]] = defaultdict(list)
+    for task in dict.fromkeys(tasks):
+        groups[width or bucket(len(task.columns), d)].append(task)
+    trained: dict[Task, Trained] = {}
+    for columns, group in groups.items():
+        size = chunk
+        if any(len(task.columns) < d for task in group):
+            size = max(1, min(chunk, GATHERED_VALUES // (n * padded(columns, REGISTER))))
+        for start in range(0, len(group), size):
+            part = group[start : start + size]
+            slots = len(part) if has_compiled_engine(data) else max(len(part), min(size, PAIR))
+            trained.update(zip(part, fit_group(architecture, data, part, columns, slots, rows), strict=True))
+    return trained
+
+
+def bucket(k: int, d: int) -> int:
+    """The padded number of columns: the next power of two from 4 on, or d."""
+    return min(d, max(4, 1 << (k - 1).bit_length()))
+
+
+def fit_group(
+    architecture: MLPFamily, data: Tensors, tasks: Sequence[Task], width: int, slots: int, rows: int
+) -> list[Trained]:
+    """Train networks side by side, in ``slots`` at the least: what is left over is filled with copies of the first.
+
+    ``width``: columns that all have, padding included; ``rows``: of a batch.
+    """
+    synchronise(data.device)
+    cpu, wall = time.process_time(), time.perf_counter()
+    filled = [*tasks, *[tasks[0]] * (slots - len(tasks))]
+    n = len(data.X_train)
+    streams = [Streams(task, n, rows) for task in filled]
+    modules = [
+        architecture.build((len(task.columns),), data.n_outputs, stream.init).to(data.device, data.dtype)
+        for task, stream in zip(filled, streams, strict=True)
+    ]
+    columns = [task.columns for task in filled]
+    steps = architecture.steps(n)
+    looks = checkpoint_steps(architecture, steps)
+    with _one_thread(data.device), torch.inference_mode():
+        kind = Engine if has_compiled_engine(data) else TorchEngine
+        training: Training = kind(architecture, data, columns, streams, width, rows)
+        for slot, module in enumerate(modules):
+            training.load(slot, module)
+        for step in range(steps):
+            at = step % STEPS_AT_ONCE
+            if at == 0:
+                order = torch.stack([s.batches(min(STEPS_AT_ONCE, steps - step)) for s in streams], 1).to(data.device)
+            training.step(order[at], step, learning_rate(architecture, step, steps))
+            if step + 1 in looks:
+                training.look()
+        losses = [training.store(slot, module) for slot, module in enumerate(modules[: len(tasks)])]
+    synchronise(data.device)
+    share = len(tasks)
+    cpu, wall = (time.process_time() - cpu) / share, (time.perf_counter() - wall) / share
+    outputs = [{part: training.outputs(slot, part) for part in ("train", "valid", "test")} for slot in range(share)]
+    return [Trained(*one, cpu, wall) for one in zip(modules, outputs, losses, strict=False)]
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """One thread on a CPU: bits and costs do not depend on how many the process has, and matrices are small."""
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,66 @@
+"""The randomness and the schedule of one training: what a network becomes depends on nothing else but its data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xai_bench.component import stream_seed
+from xai_bench.models.base import Architecture
+from xai_bench.models.dropout import dropout_key
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network: the seed and the inputs that it sees."""
+
+    seed: int
+    columns: tuple[int, ...]  # sorted
+
+
+class Streams:
+    """The randomness of one network: initial weights, batch order and dropout apart."""
+
+    def __init__(self, task: Task, n: int, rows: int) -> None:
+        self._task = task
+        self.init, self._order = self._generator("weights"), self._generator("batches")
+        self._batches = self._draw_batches(n, rows)
+
+    def _generator(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(stream_seed(name, self._task.seed, self._task.columns))
+
+    def _draw_batches(self, n: int, rows: int) -> Iterator[Tensor]:
+        while True:
+            order = torch.randperm(n, generator=self._order)
+            yield from order[: n - n % rows].view(-1, rows)
+
+    def batches(self, steps: int) -> Tensor:
+        """(steps, rows): the row numbers of the next batches; an incomplete last batch of an epoch is left out."""
+        return torch.stack([next(self._batches) for _ in range(steps)])
+
+    def dropout_key(self, which: int) -> int:
+        """The key of the masks of the network's dropout layer number ``which``, from 0."""
+        return dropout_key(self._task.seed, self._task.columns, which)
+
+
+def learning_rate(architecture: Architecture, step: int, steps: int) -> float:
+    """The learning rate of a step (from 0) of so many."""
+    if architecture.schedule == "constant":
+        return architecture.learning_rate
+    return architecture.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def checkpoint_steps(architecture: Architecture, steps: int) -> set[int]:
+    """Numbers of steps done at which the validation loss is looked at, the last one included."""
+    count = min(architecture.checkpoints, steps)
+    return {round(steps * (i + 1) / count) for i in range(count)}
+
+
+def batch_rows(architecture: Architecture, n: int) -> int:
+    """Rows of a batch: the architecture's, or all; whole vector registers where there are enough rows."""
+    rows = min(architecture.batch_size, n)
+    return rows - rows % 32 if rows > 32 else rows

@@ -108,3 +108,6 @@ class Lime(Captum):
 
     def arguments(self, X: Tensor) -> dict[str, Any]:
         return {"n_samples": max(self.n_samples, 2 * X.shape[1])}
+
+
+PRESETS: tuple[type[Captum], ...] = (FeatureAblation, ShapleySampling, CaptumKernelShap, Lime)

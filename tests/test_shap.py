@@ -29,8 +29,6 @@ from tests.reference import attributions as literal
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import BYTES_AN_ELEMENT, Problem, seeded
 from xai_bench.explainers.shap import (
-    Coalitions,
-    Masker,
     Shap,
     ShapDeep,
     ShapGradient,
@@ -38,8 +36,8 @@ from xai_bench.explainers.shap import (
     ShapPermutation,
     deep_values,
     gradient_values,
-    masker_of,
 )
+from xai_bench.explainers.shap_maskers import Coalitions, Masker, masker_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PendingDeprecationWarning")
 

@@ -322,6 +322,10 @@ class LocalExplainer(Explainer):
         is a copy, in eval mode, and its spectral layers are folded into ordinary Linear layers.
         """
 
+    def rows_apart(self) -> bool:
+        """Whether the attributions of a row depend on that row only, not on those that are explained beside it."""
+        return True
+
     def rows_explained(self, problem: Problem) -> int | None:
         return min(self.rows, len(problem.X_valid))
 

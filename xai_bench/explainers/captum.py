@@ -124,6 +124,9 @@ class Captum(LocalExplainer):
             return "it shuffles inputs over rows: it needs two validation rows"
         return None
 
+    def rows_apart(self) -> bool:
+        return core_of(self.method) not in TOGETHER
+
     def prepared(self, model: nn.Module) -> nn.Module:
         """The model as the method wants it, with the same outputs; ``model`` is a copy already."""
         inside = self._inside()
@@ -275,7 +278,6 @@ class GradientShap(Captum):
 
     name: ClassVar[str] = "gradient_shap"
     method: Literal["GradientShap"] = "GradientShap"
-    rows: Annotated[int, Field(ge=1)] = 128
     n_samples: Annotated[int, Field(ge=1)] = 50
     """Points a row, each with a background row drawn anew."""
 

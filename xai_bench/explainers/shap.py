@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 import warnings
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -62,11 +63,14 @@ GRADIENT_BYTES = 64
 class Shap(LocalExplainer):
     """One of shap's explainers for networks, by the name of its class.
 
+    One that has a name of its own here (``shap_kernel`` is KernelExplainer) has the defaults of its fields.
+
     Passes of a row: Kernel and Sampling ``samples`` x ``background``, Permutation ``samples`` x (2d + 1) x
     ``background``, Exact 2^d x ``background``.
     """
 
     name: ClassVar[str] = "shap"
+    version: ClassVar[int] = 2
     later: ClassVar[tuple[str, ...]] = ("parameters",)
 
     method: Method
@@ -78,13 +82,24 @@ class Shap(LocalExplainer):
     parameters: Parameters = {}
     """Further arguments of the call, such as ``l1_reg`` of KernelExplainer (shap's default keeps ten inputs only)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_preset(cls, fields: Any) -> Any:
+        if cls is not Shap or not isinstance(fields, dict):
+            return fields
+        for preset in (ShapDeep, ShapGradient, ShapKernel, ShapPermutation):
+            if preset.model_fields["method"].default == fields.get("method"):
+                return {**{n: f.default for n, f in preset.model_fields.items() if n != "parameters"}, **fields}
+        return fields
+
     @model_validator(mode="after")
     def _known_parameters(self) -> Shap:
         offered = OFFERED.get(self.method, ())
-        for name in self.parameters:
+        for name, value in self.parameters.items():
             if name not in offered:
                 takes = ", ".join(offered) or "none"
                 raise InputError(f"unknown entry {name!r} in 'parameters': {self.method} takes {takes}")
+            _check_value(name, value)
         return self
 
     def unsupported(self, problem: Problem) -> str | None:
@@ -171,6 +186,20 @@ class Shap(LocalExplainer):
             evaluations = self.samples * coalitions
         batched = {"batch_size": max(at_once // len(reference), 1), **self.parameters}
         return lambda X: explainer(X, max_evals=evaluations, silent=True, **batched).values
+
+
+def _check_value(name: str, value: bool | int | float | str) -> None:
+    """Raise InputError unless shap can use the value."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name == "l1_reg":
+        words = isinstance(value, str) and re.fullmatch(r"auto|aic|bic|num_features\([1-9]\d*\)", value)
+        right, expected = value is False or words or (number and value >= 0), "num_features(N), aic, bic or a number >= 0"
+    elif name == "batch_size":
+        right, expected = isinstance(value, int) and number and value >= 1, "a whole number >= 1"
+    else:
+        right, expected = number and value in (0, 1), "0 or 1"
+    if not right:
+        raise InputError(f"parameters.{name}: expected {expected}, got {value!r}")
 
 
 class SideBySide(nn.Module):
@@ -296,8 +325,8 @@ class ShapDeep(Shap):
     """DeepSHAP: DeepLIFT's rules averaged over background rows."""
 
     name: ClassVar[str] = "shap_deep"
+    completeness: ClassVar[bool] = True
     method: Literal["DeepExplainer"] = "DeepExplainer"
-    rows: Annotated[int, Field(ge=1)] = 128
 
 
 class ShapGradient(Shap):
@@ -305,7 +334,6 @@ class ShapGradient(Shap):
 
     name: ClassVar[str] = "shap_gradient"
     method: Literal["GradientExplainer"] = "GradientExplainer"
-    rows: Annotated[int, Field(ge=1)] = 128
 
 
 class ShapKernel(Shap):
@@ -313,6 +341,7 @@ class ShapKernel(Shap):
 
     name: ClassVar[str] = "shap_kernel"
     needs: ClassVar[Needs] = "predict"
+    completeness: ClassVar[bool] = True
     method: Literal["KernelExplainer"] = "KernelExplainer"
     rows: Annotated[int, Field(ge=1)] = 32
     background: Annotated[int, Field(ge=1)] = 16
@@ -326,6 +355,7 @@ class ShapPermutation(Shap):
 
     name: ClassVar[str] = "shap_permutation"
     needs: ClassVar[Needs] = "predict"
+    completeness: ClassVar[bool] = True
     method: Literal["PermutationExplainer"] = "PermutationExplainer"
     rows: Annotated[int, Field(ge=1)] = 32
     background: Annotated[int, Field(ge=1)] = 16

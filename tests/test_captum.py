@@ -28,7 +28,15 @@ from xai_bench import registry
 from xai_bench.errors import InputError
 from xai_bench.explainers import base
 from xai_bench.explainers.base import Problem, seeded
-from xai_bench.explainers.captum import Captum, GradientShap, InputXGradient, IntegratedGradients, Saliency, SmoothGrad, presets
+from xai_bench.explainers.captum import (
+    Captum,
+    GradientShap,
+    InputXGradient,
+    IntegratedGradients,
+    Saliency,
+    SmoothGrad,
+    presets,
+)
 from xai_bench.explainers.captum_arguments import arguments, methods
 from xai_bench.explainers.layerwise import LRP, Deconvolution, DeepLift, DeepLiftShap, GuidedBackprop
 from xai_bench.explainers.perturbation import CaptumKernelShap, FeatureAblation, Lime, Occlusion, ShapleySampling

@@ -27,8 +27,8 @@ from tests.reference import attributions as literal
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Evaluations, Problem, aggregated
 from xai_bench.explainers.captum import Captum, GradientShap, InputXGradient, IntegratedGradients, Saliency, SmoothGrad
-from xai_bench.explainers.layerwise import LRP, Deconvolution, DeepLift, GuidedBackprop
 from xai_bench.explainers.layers import fold_every_batch_norm, layer_use
+from xai_bench.explainers.layerwise import LRP, Deconvolution, DeepLift, GuidedBackprop
 from xai_bench.explainers.perturbation import FeatureAblation, Lime, Occlusion, ShapleySampling
 from xai_bench.explainers.selectors import MutualInformation, PermutationImportance
 from xai_bench.explainers.shap import (

@@ -24,8 +24,14 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.hooks import RemovableHandle
 
 __all__ = [
-    *("SUPPORTED_LAYERS_WITH_RULES", "SUPPORTED_METHODS", "SUPPORTED_NON_LINEAR", "SUPPORTED_NON_LINEAR_LAYERS"),
-    *("Alpha1_Beta0_Rule", "GammaRule", "method_class", "run_forward"),
+    "SUPPORTED_LAYERS_WITH_RULES",
+    "SUPPORTED_METHODS",
+    "SUPPORTED_NON_LINEAR",
+    "SUPPORTED_NON_LINEAR_LAYERS",
+    "Alpha1_Beta0_Rule",
+    "GammaRule",
+    "method_class",
+    "run_forward",
 ]
 
 POOLS = {

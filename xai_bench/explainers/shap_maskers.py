@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def masker_of(reference: NDArray, coalitions: int, at_once: int) -> Any:
-    """shap's own masker with exact equality, or one with the same rows where those of all coalitions are more than ``at_once``."""
+    """shap's own masker with exact equality, or one with the same rows if all coalitions have more than ``at_once``."""
     if coalitions * len(reference) <= at_once:
         from xai_bench.explainers.shap_inside import Independent
 

@@ -85,7 +85,9 @@ class SpectralPath(Explainer):
                 X_valid=problem.X_valid[:, kept],
                 feature_shape=None,
             )
-            result[path.support] = np.maximum(PermutationImportance(rows=len(problem.X_valid)).relevance(reduced), LEAST)
+            result[path.support] = np.maximum(
+                PermutationImportance(rows=len(problem.X_valid)).relevance(reduced), LEAST
+            )
         return result
 
 

@@ -1,4 +1,8 @@
-"""Relevance read off the first layer (``first_layer`` says which): the spectral one of arXiv 2406.01183, and the plain column norm."""
+"""Relevance read off the first layer: the spectral one of arXiv 2406.01183, and the plain column norm.
+
+``first_layer`` says which layer that is. Its columns must belong to the inputs as they are: behind a batch norm or
+another standardisation they are in other units, and the method is unsupported.
+"""
 
 from __future__ import annotations
 

@@ -177,10 +177,8 @@ class Shap(LocalExplainer):
             further = {"l1_reg": False, **self.parameters}
             return lambda X: sampled.shap_values(X, nsamples=samples, silent=True, **further) / scale
         if self.method == "PartitionExplainer":
-            explainer, evaluations = (
-                shap.PartitionExplainer(predict, shap_inside.Partition(reference)),
-                self.samples * d,
-            )
+            explainer = shap.PartitionExplainer(predict, shap_inside.Partition(reference))
+            evaluations = self.samples * d
         elif self.method == "ExactExplainer":
             explainer, evaluations = shap.ExactExplainer(predict, masker_of(reference, 2**d, at_once)), 2**d
         else:
@@ -196,10 +194,8 @@ def _check_value(name: str, value: bool | int | float | str) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if name == "l1_reg":
         words = isinstance(value, str) and re.fullmatch(r"auto|aic|bic|num_features\([1-9]\d*\)", value)
-        right, expected = (
-            value is False or words or (number and value >= 0),
-            "num_features(N), aic, bic or a number >= 0",
-        )
+        right = value is False or words or (number and value >= 0)
+        expected = "num_features(N), aic, bic or a number >= 0"
     elif name == "batch_size":
         right, expected = isinstance(value, int) and number and value >= 1, "a whole number >= 1"
     else:

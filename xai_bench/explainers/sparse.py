@@ -85,9 +85,8 @@ class SpectralPath(Explainer):
                 X_valid=problem.X_valid[:, kept],
                 feature_shape=None,
             )
-            result[path.support] = np.maximum(
-                PermutationImportance(rows=len(problem.X_valid)).relevance(reduced), LEAST
-            )
+            rise = PermutationImportance(rows=len(problem.X_valid)).relevance(reduced)
+            result[path.support] = np.maximum(rise, LEAST)
         return result
 
 

@@ -91,8 +91,8 @@ class Captum(LocalExplainer):
         preset = presets().get(self.method) if type(self) is Captum else None
         if preset is None:
             return None
-        shared = {name: getattr(self, name) for name in Captum.model_fields if name != "parameters"}
-        own = {name: value for name, value in self.parameters.items() if name in preset.model_fields}
+        shared: dict[str, Any] = {name: getattr(self, name) for name in Captum.model_fields if name != "parameters"}
+        own: dict[str, Any] = {name: value for name, value in self.parameters.items() if name in preset.model_fields}
         rest = {name: value for name, value in self.parameters.items() if name not in own}
         return preset(**shared, **own, parameters=rest)
 
@@ -102,7 +102,7 @@ class Captum(LocalExplainer):
         inside = presets().get(core) if type(self) is Captum and core != self.method else None
         if inside is None:
             return None
-        own = {name: value for name, value in self.parameters.items() if name in inside.model_fields}
+        own: dict[str, Any] = {name: value for name, value in self.parameters.items() if name in inside.model_fields}
         return inside(baseline=self.baseline, background=self.background, target=self.target, **own)
 
     def arguments(self, X: Tensor) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def presets() -> dict[str, type[Captum]]:
     """captum's name of a method to the class that has a name of its own here."""
     from xai_bench.explainers import layerwise, perturbation
 
-    own = (Saliency, SmoothGrad, InputXGradient, IntegratedGradients, GradientShap)
+    own: tuple[type[Captum], ...] = (Saliency, SmoothGrad, InputXGradient, IntegratedGradients, GradientShap)
     return {c.model_fields["method"].default: c for c in (*own, *layerwise.PRESETS, *perturbation.PRESETS)}
 
 

@@ -9,7 +9,7 @@ over the batch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import captum.attr
 import torch
@@ -34,7 +34,7 @@ __all__ = [
     "run_forward",
 ]
 
-POOLS = {
+POOLS: dict[type[nn.Module], Any] = {
     nn.MaxPool1d: nn.functional.max_pool1d,
     nn.MaxPool2d: nn.functional.max_pool2d,
     nn.MaxPool3d: nn.functional.max_pool3d,
@@ -45,7 +45,7 @@ CLOSE = 1e-8
 """Differences below this, in float64, count as none: a quotient of differences is then a derivative."""
 
 
-def max_pool_multipliers(pool: nn.Module, x: Tensor, x0: Tensor, received: Tensor) -> Tensor:
+def max_pool_multipliers(pool: Any, x: Tensor, x0: Tensor, received: Tensor) -> Tensor:
     """(n, ...) multipliers of the inputs ``x`` of a max pooling against ``x0``, given those of its outputs.
 
     A window whose maximum rises passes the rise to where ``x`` is largest, one whose maximum falls to where ``x0`` is:
@@ -116,14 +116,15 @@ def gradient_hooks(module: nn.Module, hook: Callable[[nn.Module, Tensor, Tensor]
 class _Rules(_OwnHooks):
     """What the two classes below add to captum's."""
 
-    def _backward_hook(self, module: nn.Module, grad_input: Tensor, grad_output: Tensor) -> Tensor:
+    def _backward_hook(self, module: Any, grad_input: Tensor, grad_output: Tensor) -> Tensor:
         if type(module) not in POOLS and not isinstance(module, nn.Softmax):
             return super()._backward_hook(module, grad_input, grad_output)  # type: ignore[misc]
         x, x0 = module.input.chunk(2)
         received = grad_output.chunk(2)[0]
         del module.input, module.output
         if isinstance(module, nn.Softmax):
-            dim = nn.functional._get_softmax_dim("softmax", x.ndim, 5) if module.dim is None else module.dim
+            # torch's own choice where none was made.
+            dim = (0 if x.ndim in (1, 3) else 1) if module.dim is None else module.dim
             multipliers = softmax_multipliers(dim, x, x0, received).to(grad_input.dtype)
         else:
             multipliers = max_pool_multipliers(module, x, x0, received)
@@ -159,7 +160,7 @@ class RelativeLasso(SkLearnLasso):
 
     def fit(self, train_data: DataLoader, **kwargs: Any) -> Any:
         """Fit on rows (x, y, weight); the coefficients are in units of y."""
-        x, y, weight = train_data.dataset.tensors
+        x, y, weight = cast(TensorDataset, train_data.dataset).tensors
         share = (weight / weight.sum()).double()
         centred = y.double() - share @ y.double()
         spread = torch.sqrt(share @ centred.square())

@@ -191,15 +191,14 @@ class Shap(LocalExplainer):
 
 def _check_value(name: str, value: bool | int | float | str) -> None:
     """Raise InputError unless shap can use the value."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if name == "l1_reg":
-        words = isinstance(value, str) and re.fullmatch(r"auto|aic|bic|num_features\([1-9]\d*\)", value)
-        right = value is False or words or (number and value >= 0)
-        expected = "num_features(N), aic, bic or a number >= 0"
+        words = isinstance(value, str) and re.fullmatch(r"auto|aic|bic|num_features\([1-9]\d*\)", value) is not None
+        right, expected = value is False or words or number >= 0, "num_features(N), aic, bic or a number >= 0"
     elif name == "batch_size":
-        right, expected = isinstance(value, int) and number and value >= 1, "a whole number >= 1"
+        right, expected = isinstance(value, int) and number >= 1, "a whole number >= 1"
     else:
-        right, expected = number and value in (0, 1), "0 or 1"
+        right, expected = number in (0, 1), "0 or 1"
     if not right:
         raise InputError(f"parameters.{name}: expected {expected}, got {value!r}")
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from xai_bench.explainers.base import Problem
-from xai_bench.explainers.captum import Captum, core_of
+from xai_bench.explainers.captum import Captum
+from xai_bench.explainers.captum_arguments import core_of
 from xai_bench.explainers.shap import Shap
 
 Call = Callable[[], Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -28,22 +29,19 @@ from xai_bench.errors import InputError
 from xai_bench.explainers import base
 from xai_bench.explainers.base import Problem, seeded
 from xai_bench.explainers.captum import (
-    LRP,
     Captum,
-    Deconvolution,
-    DeepLift,
-    DeepLiftShap,
     GradientShap,
-    GuidedBackprop,
     InputXGradient,
     IntegratedGradients,
     Saliency,
     SmoothGrad,
+    presets,
 )
+from xai_bench.explainers.captum_arguments import arguments, methods
+from xai_bench.explainers.layerwise import LRP, Deconvolution, DeepLift, DeepLiftShap, GuidedBackprop
 from xai_bench.explainers.perturbation import CaptumKernelShap, FeatureAblation, Lime, Occlusion, ShapleySampling
-from xai_bench.explainers.shap import (
-    ShapDeep,
-)
+from xai_bench.explainers.shap import ShapDeep
+from xai_bench.suites import reading
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PendingDeprecationWarning")
 
@@ -256,25 +254,54 @@ def test_sampled_shapley_values_tend_to_the_exact_ones(explainer):
 
 
 @BOTH
-@pytest.mark.parametrize(
-    ("explainer", "name"), [(CaptumKernelShap(n_samples=25), "KernelShap"), (Lime(n_samples=25), "Lime")]
-)
-def test_surrogates_are_the_plain_call_for_every_row(kind, explainer, name):
-    import captum.attr
+def test_kernel_shap_is_the_plain_call_for_every_row(kind):
+    from captum.attr import KernelShap
 
     p = of_kind(kind)
     mean = p.X_train.mean(0, keepdim=True)
     with seeded(0):
-        plain = row_by_row(
-            lambda x, k: getattr(captum.attr, name)(p.model).attribute(x[None], mean, target=k)[0].numpy(), p
-        )
-    close(attributions(explainer, p), plain)
-    if name == "KernelShap":
-        close(
-            attributions(explainer, p).sum(1),
-            row_by_row(lambda x, k: (p.model(x[None]) - p.model(mean))[0, k], p),
-            1e-3,
-        )
+        plain = row_by_row(lambda x, k: KernelShap(p.model).attribute(x[None], mean, target=k)[0].numpy(), p)
+    found = attributions(CaptumKernelShap(n_samples=25), p)
+    close(found, plain)
+    close(found.sum(1), row_by_row(lambda x, k: (p.model(x[None]) - p.model(mean))[0, k], p), 1e-3)
+
+
+@BOTH
+def test_lime_is_the_plain_call_with_a_lasso_relative_to_the_outputs(kind):
+    p = of_kind(kind)
+    mean = p.X_train.mean(0, keepdim=True)
+
+    from captum._utils.models.linear_model import SkLearnLasso
+    from captum.attr import Lime as Plain
+
+    class Reference(SkLearnLasso):
+        """captum's, of a strength that is .01 standard deviations of its targets."""
+
+        def fit(self, train_data, **_):
+            _, y, weight = (t.double().numpy() for t in train_data.dataset.tensors)
+            variance = np.cov(y, aweights=weight, ddof=0)
+            self.construct_kwargs["alpha"] = 0.01 * float(np.sqrt(variance))
+            return super().fit(train_data)
+
+    def plain(x, k):
+        return Plain(p.model, interpretable_model=Reference()).attribute(x[None], mean, target=k)[0].numpy()
+
+    with seeded(0):
+        expected = row_by_row(plain, p)
+    close(attributions(Lime(n_samples=25), p), expected, 1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e-3, 1e3])
+def test_lime_ranks_alike_at_any_scale_of_the_outputs(scale):
+    p = problem(network())
+    small = copy.deepcopy(p.model)
+    for tensor in (small[-1].weight, small[-1].bias):
+        tensor.mul_(scale)
+    found, expected = (Lime().explain(q, seed=1).relevance for q in (replace(p, model=small), p))
+    np.testing.assert_allclose(found / scale, expected, rtol=1e-3)
+    constant = copy.deepcopy(p.model)
+    constant[-1].weight.zero_()
+    np.testing.assert_array_equal(Lime().explain(replace(p, model=constant)).relevance, np.zeros(D))
 
 
 def test_surrogates_draw_at_least_two_copies_an_input():
@@ -283,6 +310,122 @@ def test_surrogates_draw_at_least_two_copies_an_input():
     alone = problem(draw(nn.Sequential(nn.Linear(1, CLASSES))))
     assert CaptumKernelShap().unsupported(alone) == "it needs at least two inputs"
     assert CaptumKernelShap(max_inputs=16).unsupported(p) == Lime(max_inputs=16).unsupported(p) != None  # noqa: E711
+
+
+# Whatever the batch, and up to the sizes that can be waited for.
+
+AROUND = ["Saliency", "IntegratedGradients", "FeaturePermutation", "ShapleyValueSampling"]
+
+
+@pytest.mark.parametrize("method", [*methods(), *(f"NoiseTunnel({name})" for name in AROUND)])
+def test_relevances_do_not_depend_on_the_batch(method):
+    p = problem(network(5), n=9)
+    parameters = {"n_samples": 12} if "n_samples" in arguments(method) else {}
+    found = [
+        Captum(method=method, internal_batch_size=size, parameters=parameters).explain(p, seed=3).relevance
+        for size in (4096, 7, 1)
+    ]
+    assert (found[0] > 0).any()
+    for other in found[1:]:
+        close(other, found[0], 1e-5)
+
+
+def test_feature_permutation_shuffles_over_all_explained_rows():
+    from captum.attr import FeaturePermutation
+
+    p = of_kind("classification")
+    with seeded(0):
+        plain = FeaturePermutation(p.model).attribute(p.X_valid, target=p.y_valid)
+    for size in (4096, 2, 1):
+        close(attributions(Captum(method="FeaturePermutation", internal_batch_size=size), p), plain.numpy())
+    alone = replace(p, X_valid=p.X_valid[:1], y_valid=p.y_valid[:1])
+    reason = "it shuffles inputs over rows: it needs two validation rows"
+    assert Captum(method="FeaturePermutation").unsupported(alone) == reason
+    assert not Captum(method="FeaturePermutation").rows_apart()
+
+
+@pytest.mark.parametrize("method", ["ShapleyValues", "NoiseTunnel(ShapleyValues)"])
+def test_orders_of_many_inputs_are_refused(method):
+    reason = Captum(method=method).unsupported(problem(network(12)))
+    assert reason == "it evaluates every order of the inputs: 12 inputs are above 7"
+    assert Captum(method=method).unsupported(problem(network(7))) is None
+
+
+def test_all_orders_give_the_exact_values():
+    p = problem(network(4), n=3)
+    mean = p.X_train.mean(0, keepdim=True)
+    expected = row_by_row(lambda x, k: literal.shapley_values(p.model, x, mean, k), p)
+    close(attributions(Captum(method="ShapleyValues"), p), expected)
+
+
+# A generic name is the method that has a name of its own.
+
+
+@pytest.mark.parametrize("method", presets())
+def test_generic_names_are_the_named_methods(method):
+    named = presets()[method]()
+    generic = registry.create("explainers", f"captum:{method}", {})
+    for name in ("rows", "max_inputs", "background", "internal_batch_size", "target", "aggregate", "baseline"):
+        assert getattr(generic, name) == getattr(named, name)
+    p = problem(network(), n=5)
+    first, second = generic.explain(p, seed=2), named.explain(p, seed=2)
+    np.testing.assert_array_equal(first.relevance, second.relevance)
+    assert (first.forward_rows, first.rows_explained) == (second.forward_rows, second.rows_explained)
+    assert generic.unsupported(problem(network(784))) == named.unsupported(problem(network(784)))
+
+
+def test_arguments_of_generic_names_reach_the_named_methods():
+    p = problem(network(), n=5)
+    generic = Captum(method="GradientShap", parameters={"n_samples": 3}, rows=4)
+    np.testing.assert_array_equal(
+        generic.explain(p, seed=2).relevance, GradientShap(n_samples=3, rows=4).explain(p, seed=2).relevance
+    )
+    noisy = Captum(method="NoiseTunnel(Saliency)", parameters={"stdevs": 0, "nt_samples": 1})
+    signless = Captum(method="Saliency").explain(p).relevance
+    np.testing.assert_allclose(noisy.explain(p).relevance, signless, rtol=1e-6)
+    around = Captum(method="NoiseTunnel(KernelShap)")
+    assert around.unsupported(problem(network(784))) == CaptumKernelShap().unsupported(problem(network(784)))
+    rebuilt = Captum(**json.loads(json.dumps(generic.identity()))["fields"])
+    assert (rebuilt, rebuilt.identity()) == (generic, generic.identity())
+
+
+NT = "NoiseTunnel(Saliency)"
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "value", "words"),
+    [
+        (NT, "nt_type", "nonsense", "expected smoothgrad, smoothgrad_sq or vargrad, got 'nonsense'"),
+        (NT, "stdevs", -1, "expected a finite number >= 0, got -1"),
+        (NT, "stdevs", "wide", "expected a finite number >= 0, got 'wide'"),
+        (NT, "stdevs", float("inf"), "expected a finite number >= 0, got inf"),
+        (NT, "nt_samples", 0, "expected a whole number >= 1, got 0"),
+        ("NoiseTunnel(InputXGradient)", "nt_samples", 0, "expected a whole number >= 1, got 0"),
+        ("NoiseTunnel(InputXGradient)", "nt_samples", 2.5, "expected a whole number >= 1, got 2.5"),
+        (NT, "nt_samples_batch_size", 0, "unknown entry 'nt_samples_batch_size'"),
+        (NT, "abs", "yes", "expected true or false, got 'yes'"),
+        ("Saliency", "abs", 1, "expected true or false, got 1"),
+        ("FeatureAblation", "perturbations_per_eval", -3, "expected a whole number >= 1, got -3"),
+        ("FeaturePermutation", "perturbations_per_eval", True, "expected a whole number >= 1, got True"),
+        ("IntegratedGradients", "method", "simpson", "got 'simpson'"),
+        ("IntegratedGradients", "n_steps", 0, "expected a whole number >= 1, got 0"),
+        ("GradientShap", "n_samples", "many", "expected a whole number >= 1, got 'many'"),
+        ("GradientShap", "stdevs", -0.5, "expected a finite number >= 0, got -0.5"),
+        ("Lime", "n_samples", 0, "expected a whole number >= 1, got 0"),
+    ],
+)
+def test_arguments_are_checked_when_a_suite_is_read(method, name, value, words):
+    suite = {
+        "name": "t",
+        "datasets": [{"name": "xor"}],
+        "models": [{"name": "mlp"}],
+        "explainers": [{"name": f"captum:{method}", "parameters": {name: value}}],
+    }
+    with pytest.raises(InputError) as caught:
+        reading.from_dict(suite)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+    assert words in str(caught.value)
 
 
 # Memory.

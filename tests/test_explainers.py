@@ -24,21 +24,12 @@ from tests.networks import (
     rows,
 )
 from tests.reference import attributions as literal
+from xai_bench import registry
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Evaluations, Problem, aggregated
-from xai_bench.explainers.captum import (
-    LRP,
-    Captum,
-    Deconvolution,
-    DeepLift,
-    GradientShap,
-    GuidedBackprop,
-    InputXGradient,
-    IntegratedGradients,
-    Saliency,
-    SmoothGrad,
-)
+from xai_bench.explainers.captum import Captum, GradientShap, InputXGradient, IntegratedGradients, Saliency, SmoothGrad
 from xai_bench.explainers.layers import fold_every_batch_norm, layer_use
+from xai_bench.explainers.layerwise import LRP, Deconvolution, DeepLift, GuidedBackprop
 from xai_bench.explainers.perturbation import FeatureAblation, Lime, Occlusion, ShapleySampling
 from xai_bench.explainers.selectors import MutualInformation, PermutationImportance
 from xai_bench.explainers.shap import (
@@ -163,6 +154,26 @@ def test_rows_limit_what_is_explained():
     assert Saliency(rows=4).explain(p).forward_rows == 4
     assert Saliency(rows=100).explain(p).forward_rows == 30
     assert not np.allclose(Saliency(rows=4).explain(p, 0).relevance, Saliency(rows=4).explain(p, 1).relevance)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        *[(name, 256) for name in ("saliency", "gradient_shap", "deeplift_shap", "shap_deep", "shap_gradient")],
+        *[("permutation_importance", 256), ("tree_shap", 256), ("shap_kernel", 32), ("captum:Saliency", 256)],
+        *[("random_forest_permutation", 300), ("column_norm", None), ("mutual_information", None)],
+    ],
+)
+def test_rows_that_are_explained_are_told(name, rows):
+    p = problem(network(), n=300)
+    explainer = registry.create("explainers", name, {"trees": 2} if "forest" in name or "tree" in name else {})
+    assert explainer.rows_explained(p) == rows
+    if name in ("saliency", "tree_shap", "random_forest_permutation", "column_norm"):
+        assert explainer.explain(p).rows_explained == rows
+    if rows == 256:
+        assert registry.create("explainers", name, {"rows": 9}).rows_explained(p) == 9
+        few = replace(p, X_valid=p.X_valid[:5], y_valid=p.y_valid[:5])
+        assert explainer.rows_explained(few) == 5
 
 
 def test_background_is_drawn_without_replacement():

@@ -36,12 +36,12 @@ def test_permutation_importance_against_its_definition():
     weight = p.model[0].weight[0].numpy()
     variance = p.X_valid.numpy().var(0)
     # E (w (x - x'))^2 = 2 w^2 var; 20 shuffles of 400 rows leave a few per cent.
-    close(PermutationImportance(repeats=20).explain(p).relevance, 2 * weight**2 * variance, 0.05)
+    close(PermutationImportance(rows=1000, repeats=20).explain(p).relevance, 2 * weight**2 * variance, 0.05)
 
 
 def test_permutation_importance_of_a_classifier_is_the_rise_of_cross_entropy():
     p = problem(network(), n=300)
-    found = PermutationImportance(repeats=30).explain(p).relevance
+    found = PermutationImportance(rows=300, repeats=30).explain(p).relevance
 
     def loss(X):
         return nn.functional.cross_entropy(p.model(X).double(), p.y_valid).item()

@@ -26,11 +26,10 @@ from tests.networks import (
     target_column,
 )
 from tests.reference import attributions as literal
+from xai_bench import registry
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import BYTES_AN_ELEMENT, Problem, seeded
 from xai_bench.explainers.shap import (
-    Coalitions,
-    Masker,
     Shap,
     ShapDeep,
     ShapGradient,
@@ -38,8 +37,8 @@ from xai_bench.explainers.shap import (
     ShapPermutation,
     deep_values,
     gradient_values,
-    masker_of,
 )
+from xai_bench.explainers.shap_maskers import Coalitions, Masker, masker_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PendingDeprecationWarning")
 
@@ -102,7 +101,7 @@ def test_model_free_shap_is_the_plain_call_for_all_outputs(kind, method):
     def predict(X):
         return p.model(torch.as_tensor(X, dtype=torch.float32)).numpy().astype(np.float64)
 
-    found = attributions(Shap(method=method, samples=80), p)
+    found = attributions(Shap(method=method, samples=80, background=20), p)
     if method == "KernelExplainer":
         # 80 are more than the 62 coalitions of six inputs: nothing is drawn.
         plain = shap.KernelExplainer(predict, background).shap_values(p.X_valid.numpy(), l1_reg=False, silent=True)
@@ -179,7 +178,11 @@ def test_linear_models_are_explained_exactly(method):
     p = problem(draw(nn.Sequential(nn.Linear(D, CLASSES))))
     expected = row_by_row(lambda x, k: p.model[0].weight[k] * (x - p.X_train.mean(0)), p)
     exact = method != "GradientExplainer"  # it draws background rows
-    close(attributions(Shap(method=method, samples=64 if exact else 4000), p), expected, 1e-5 if exact else 0.08)
+    close(
+        attributions(Shap(method=method, samples=64 if exact else 4000, background=20), p),
+        expected,
+        1e-5 if exact else 0.08,
+    )
 
 
 # Memory.
@@ -258,3 +261,85 @@ def test_batches_follow_the_memory_and_values_stay(explainer, unit):
         assert np.corrcoef(few.ravel(), plain.ravel())[0, 1] > 0.5
     else:
         close(few, plain)
+
+
+# shap's absolute tolerances: below 1e-8 an input counts as that of the background, below 1e-10 a value as 0.
+
+METHODS = ["KernelExplainer", "PermutationExplainer", "ExactExplainer", "PartitionExplainer", "SamplingExplainer"]
+
+
+def normed(scale, offset=0.0, dtype=torch.float32):
+    """Batch norm on raw inputs, of which the first is in units of its own, before equal weights."""
+    X = (rows(330, 4) + offset) * torch.tensor([scale, 1.0, 1.0, 1.0])
+    norm, last = nn.BatchNorm1d(4, eps=0.0), nn.Linear(4, 1)
+    model = nn.Sequential(norm, last).eval().requires_grad_(False)
+    norm.running_mean.copy_(X.double().mean(0))
+    norm.running_var.copy_(X.double().var(0))
+    last.weight.fill_(1.0)
+    last.bias.zero_()
+    y = model(X)[:, 0]
+    return Problem(model, X[:300], y[:300], X[300:], y[300:], "regression", 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_scale_of_a_column_does_not_matter(method):
+    explainer = Shap(method=method, background=16, rows=8, samples=60)
+    expected = explainer.explain(normed(1.0), seed=1).relevance
+    assert expected.min() > 0.3
+    for scale, offset in ((1e-12, 0), (1e-9, 0), (1e-9, 100), (1.0, 1e4), (1e12, 0)):
+        found = explainer.explain(normed(scale, offset), seed=1).relevance
+        close(found, expected, 1e-2 if offset else 1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_the_scale_of_the_outputs_does_not_matter(method, scale):
+    p = problem(network(4), n=3)
+    small = copy.deepcopy(p.model)
+    for tensor in (small[-1].weight, small[-1].bias):
+        tensor.mul_(scale)
+    explainer = Shap(method=method, background=8, samples=40)
+    found, expected = (explainer.explain(q, seed=1).relevance for q in (replace(p, model=small), p))
+    np.testing.assert_allclose(found / scale, expected, rtol=1e-4)
+
+
+def test_a_value_of_the_background_changes_nothing():
+    p = problem(network(), n=2)
+    p.X_train[:, 2] = p.X_valid[0, 2]
+    for method in ("KernelExplainer", "PermutationExplainer", "SamplingExplainer"):
+        found = attributions(Shap(method=method, samples=64), p)
+        assert found[0, 2] == 0
+        assert found[1, 2] != 0
+
+
+# A generic name has the defaults of the method that has a name of its own.
+
+
+@pytest.mark.parametrize("named", [ShapDeep, ShapGradient, ShapKernel, ShapPermutation])
+def test_generic_names_have_the_defaults_of_the_named_ones(named):
+    generic = registry.create("explainers", f"shap:{named().method}", {})
+    assert generic.fields() == named().fields()
+    p = problem(network(), n=5)
+    np.testing.assert_array_equal(generic.explain(p, seed=2).relevance, named().explain(p, seed=2).relevance)
+    assert generic.unsupported(problem(network(784))) == named().unsupported(problem(network(784)))
+    assert Shap(method=named().method, rows=3, samples=9).explain(p).rows_explained == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "value", "words"),
+    [
+        ("KernelExplainer", "l1_reg", "num_features(none)", "expected num_features(N), aic, bic or a number >= 0"),
+        ("KernelExplainer", "l1_reg", -1.0, "got -1.0"),
+        ("KernelExplainer", "l1_reg", True, "got True"),
+        ("PermutationExplainer", "batch_size", 0, "expected a whole number >= 1, got 0"),
+        ("ExactExplainer", "batch_size", "many", "expected a whole number >= 1, got 'many'"),
+        ("PartitionExplainer", "fixed_context", 7, "expected 0 or 1, got 7"),
+    ],
+)
+def test_arguments_are_checked(method, name, value, words):
+    with pytest.raises(InputError) as caught:
+        Shap(method=method, parameters={name: value})
+    assert str(caught.value).startswith(f"shap: parameters.{name}: expected ")
+    assert words in str(caught.value)
+    assert Shap(method="KernelExplainer", parameters={"l1_reg": "num_features(3)"}).parameters
+    assert Shap(method="KernelExplainer", parameters={"l1_reg": False}).parameters == {"l1_reg": False}

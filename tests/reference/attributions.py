@@ -156,3 +156,44 @@ def spectral_matrix(phi, lambda_in, lambda_out):
     vectors = np.eye(n_in + n_out)
     vectors[n_in:, :n_in] = phi
     return vectors @ np.diag(np.concatenate([lambda_in, lambda_out])) @ np.linalg.inv(vectors)
+
+
+def max_pool_multipliers(x, x0, received, kernel, stride, padding, dilation):
+    """(height, width): DeepLIFT's multipliers of a max pooling of a picture ``x`` against ``x0``, window by window.
+
+    ``received``: those of the outputs. A rise of a window's maximum belongs to where ``x`` is largest, a fall to where
+    ``x0`` is.
+    """
+    contributions = torch.zeros_like(x)
+    height, width = x.shape
+    for i, j in itertools.product(*map(range, received.shape)):
+        window = [
+            (i * stride - padding + a * dilation, j * stride - padding + b * dilation)
+            for a, b in itertools.product(range(kernel), repeat=2)
+        ]
+        window = [(a, b) for a, b in window if 0 <= a < height and 0 <= b < width]
+        here, there = max(window, key=lambda at: x[at]), max(window, key=lambda at: x0[at])
+        change = float(x[here] - x0[there])
+        contributions[here if change > 0 else there] += received[i, j] * change
+    return torch.where(contributions == 0, contributions, contributions / (x - x0))
+
+
+def softmax_multipliers(x, x0, received):
+    """(k,): DeepLIFT's multipliers of a softmax of ``x`` (k,) against ``x0``: the rescale rule on exp, sum and log.
+
+    p_k = exp(x_k - log(sum_i exp(x_i))), one number after the other.
+    """
+    x, x0, received = x.tolist(), x0.tolist(), received.tolist()
+
+    def rescaled(function, a, b):
+        return (function(a) - function(b)) / (a - b)
+
+    of_exp = [rescaled(math.exp, a, b) for a, b in zip(x, x0, strict=True)]
+    total, total0 = (sum(math.exp(value) for value in values) for values in (x, x0))
+    of_log = rescaled(math.log, total, total0)
+    multipliers = [0.0] * len(x)
+    for k, weight in enumerate(received):
+        of_p = weight * rescaled(math.exp, x[k] - math.log(total), x0[k] - math.log(total0))
+        for i in range(len(x)):
+            multipliers[i] += of_p * ((i == k) - of_log * of_exp[i])
+    return multipliers

@@ -49,7 +49,8 @@ from xai_bench.conformance.scenes import (
     Recipe,
     Scene,
 )
-from xai_bench.explainers.base import Explainer, Needs, Problem, Selector, seeded
+from xai_bench.explainers.base import Explainer, LocalExplainer, Needs, Problem, Selector, seeded
+from xai_bench.models.folding import fold_spectral
 from xai_bench.models.spectral import SpectralLinear
 
 Check = Callable[[Explainer], None]
@@ -507,6 +508,63 @@ def check_relevant_input(explainer: Explainer) -> None:
             raise CheckFailed(f"expected x{j + 1} to be the most relevant of y = 5 x{j + 1}, got {_short(relevance)}")
 
 
+@_check
+def check_completeness(explainer: Explainer) -> None:
+    """Where it declares ``completeness``: the sums of its attributions follow the outputs, to 1 % of their spread."""
+    if not isinstance(explainer, LocalExplainer) or not explainer.completeness:
+        raise CheckSkipped("it does not declare completeness")
+    problem = _supported(explainer, REGRESSION, ALL_SPECTRAL)
+    model = fold_spectral(copy.deepcopy(problem.fitted)).requires_grad_(False)
+    values = explainer.attribute(model, problem.X_valid.clone(), None, problem)
+    sums = np.asarray(values.detach() if isinstance(values, Tensor) else values, dtype=np.float64).sum(1)
+    outputs = problem.fitted(problem.X_valid)[:, 0].double().numpy()
+    off = np.ptp(sums - outputs)
+    if not off <= 1e-2 * outputs.std():
+        raise CheckFailed(
+            f"expected sums of attributions that follow the outputs, got differences that vary by {off:.3g} where the "
+            f"outputs have a standard deviation of {outputs.std():.3g}"
+        )
+
+
+@_check
+def check_rows_apart(explainer: Explainer) -> None:
+    """What a row gets does not depend on the rows that are explained beside it."""
+    if not isinstance(explainer, LocalExplainer) or explainer.aggregate != "mean_abs" or not explainer.rows_apart():
+        raise CheckSkipped("it explains no rows one by one, or says that it compares them")
+    problem = _supported(explainer, *ANY_MODEL)
+    whole, other_seed = (_explained(explainer, problem, seed=seed) for seed in (0, 1))
+    if whole.tobytes() != other_seed.tobytes():
+        raise CheckSkipped("it draws: other rows get other draws")
+    n = min(explainer.rows, len(problem.X_valid))
+    if n < len(problem.X_valid) or n < 3:
+        raise CheckSkipped("it explains a draw of the rows")
+    found = np.zeros(problem.d)
+    for part in (slice(0, n // 3), slice(n // 3, n)):
+        some = replace(problem, X_valid=problem.X_valid[part], y_valid=problem.y_valid[part])
+        found += _explained(explainer, some) * len(some.X_valid) / n
+    if not np.abs(found - whole).max() <= 1e-4 * whole.max():
+        raise CheckFailed(f"expected {_short(whole)} also for parts of the rows, got {_short(found)}")
+
+
+@_check
+def check_scale_of_outputs(explainer: Explainer) -> None:
+    """A model whose outputs are multiplied by .001 or 1000 gets the same relevances, multiplied alike."""
+    if not isinstance(explainer, LocalExplainer):
+        raise CheckSkipped("it does not attribute outputs")
+    problem = _supported(explainer, *ANY_MODEL)
+    expected = _explained(explainer, problem)
+    for scale in (1e-3, 1e3):
+        model = copy.deepcopy(problem.fitted)
+        last = list(model.children())[-1]
+        assert isinstance(last, nn.Linear | SpectralLinear)
+        for tensor in (last.weight if isinstance(last, nn.Linear) else last.phi, last.bias):
+            if tensor is not None:
+                tensor.mul_(scale)
+        found = _explained(explainer, replace(problem, model=model)) / scale
+        if not np.abs(found - expected).max() <= 1e-3 * expected.max():
+            raise CheckFailed(f"expected {_short(expected)} at outputs times {scale:g}, got {_short(found)} times it")
+
+
 CHECKS: tuple[Check, ...] = (
     *(check_declaration, check_identity, check_pickles, check_unsupported_answers, check_max_inputs),
     *(check_returns_relevance, check_valid_score),
@@ -514,4 +572,5 @@ CHECKS: tuple[Check, ...] = (
     *(check_batch_norm, check_spectral, check_spectral_batch_norm, check_all_spectral),
     *(check_deterministic, check_keeps_nothing, check_model_unchanged, check_data_unchanged),
     *(check_global_state_unchanged, check_silent, check_constant_input, check_permuted_inputs, check_relevant_input),
+    *(check_completeness, check_rows_apart, check_scale_of_outputs),
 )

@@ -20,7 +20,8 @@ from xai_bench.component import Component
 from xai_bench.devices import seeded as seeded
 from xai_bench.devices import synchronise
 from xai_bench.errors import InputError
-from xai_bench.models.folding import fold_spectral
+from xai_bench.explainers.first_layer import first_layer
+from xai_bench.models.folding import fold_spectral, of_margins
 from xai_bench.models.spectral import SpectralLinear
 
 Kind = Literal["classification", "regression"]
@@ -28,6 +29,11 @@ Needs = Literal["data", "predict", "gradient", "linear_first_layer", "spectral"]
 Aggregate = Literal["mean_abs", "abs_mean", "rms"]
 BaselineName = Literal["mean", "zero"]
 
+READERS: dict[str, tuple[type[nn.Module], str]] = {
+    "spectral": (SpectralLinear, "a spectral"),
+    "linear_first_layer": (nn.Linear, "an ordinary dense"),
+}
+"""What ``needs`` asks of the first layer, and in words."""
 ELEMENTS = 2**23
 """Numbers in one batch of rows at the most (32 MiB in float32)."""
 BYTES_AN_ELEMENT = 256
@@ -142,7 +148,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What an explainer found and what it cost (seconds; rows)."""
+    """What an explainer found and what it cost (seconds; rows).
+
+    ``rows_explained``: how many rows were looked at one by one, None for a method without such rows.
+    """
 
     relevance: NDArray[np.float64]
     setup_cpu: float
@@ -151,16 +160,7 @@ class Explanation:
     explain_wall: float
     forward_rows: int
     backward_rows: int
-
-
-def first_layer(model: nn.Module | None) -> nn.Module | None:
-    """The first module with its own parameters (the first layer of a feed-forward network), or None."""
-    if model is None:
-        return None
-    for module in model.modules():
-        if next(module.parameters(recurse=False), None) is not None:
-            return module
-    return None
+    rows_explained: int | None = None
 
 
 class Explainer(Component):
@@ -172,7 +172,7 @@ class Explainer(Component):
     family: ClassVar[str] = "explainers"
     needs: ClassVar[Needs] = "predict"
     """``data``: no model. ``predict``: outputs. ``gradient``: a differentiable model.
-    ``linear_first_layer``: the first layer is a Linear. ``spectral``: it is a SpectralLinear."""
+    ``linear_first_layer``: a Linear alone reads the inputs, as they are. ``spectral``: a SpectralLinear does."""
 
     max_inputs: Annotated[int, Field(ge=1)] | None = None
     """Above this number of inputs the method is not run, and says so."""
@@ -190,11 +190,14 @@ class Explainer(Component):
             return None
         if problem.model is None:
             return "it needs a model"
-        layer = first_layer(problem.model)
-        if self.needs == "spectral" and not isinstance(layer, SpectralLinear):
-            return "it needs a spectral first layer"
-        if self.needs == "linear_first_layer" and not isinstance(layer, nn.Linear):
-            return "it needs an ordinary dense first layer"
+        if self.needs in READERS:
+            wanted, words = READERS[self.needs]
+            layer, reason = first_layer(problem.model, problem.X_train)
+            return reason if isinstance(layer, wanted) else f"it needs {words} first layer"
+        return None
+
+    def rows_explained(self, problem: Problem) -> int | None:
+        """How many rows the method looks at one by one; None where it looks at none, or at the data as a whole."""
         return None
 
     def explain(self, problem: Problem, seed: int = 0) -> Explanation:
@@ -229,6 +232,7 @@ class Explainer(Component):
             explain_wall=max(wall - clock.setup_wall, 0.0),
             forward_rows=evaluations.forward_rows,
             backward_rows=evaluations.backward_rows,
+            rows_explained=self.rows_explained(problem),
         )
 
 
@@ -298,11 +302,15 @@ class LocalExplainer(Explainer):
     """
 
     needs: ClassVar[Needs] = "gradient"
+    completeness: ClassVar[bool] = False
+    """Whether the attributions of a row add up to its output less something that is the same for all rows."""
 
     rows: Annotated[int, Field(ge=1)] = 256
     """Validation rows that are explained (drawn without replacement; all if there are fewer)."""
-    target: Literal["true_class", "predicted_class"] = "true_class"
-    """Whose logit is explained in classification; in regression it is the output."""
+    target: Literal["true_class", "predicted_class", "margin"] = "true_class"
+    """What is explained in classification; in regression it is the output. The logit of a class, or the margin: the
+    logit of the true class less the mean of the others, of two classes their difference. A function that is added to
+    all logits changes no probability, and no margin, but it does change what a single logit is attributed to."""
     aggregate: Aggregate = "mean_abs"
     """Over rows: mean of absolute values, absolute value of the mean, or root mean square."""
 
@@ -314,9 +322,18 @@ class LocalExplainer(Explainer):
         is a copy, in eval mode, and its spectral layers are folded into ordinary Linear layers.
         """
 
+    def rows_apart(self) -> bool:
+        """Whether the attributions of a row depend on that row only, not on those that are explained beside it."""
+        return True
+
+    def rows_explained(self, problem: Problem) -> int | None:
+        return min(self.rows, len(problem.X_valid))
+
     def relevance(self, problem: Problem) -> NDArray:
         with problem.clock.setting_up():
             model = fold_spectral(problem.fitted)
+            if self.target == "margin" and problem.kind == "classification":
+                model = of_margins(model, problem.n_outputs)
             for parameter in model.parameters():
                 parameter.requires_grad_(False)
         n = len(problem.X_valid)

@@ -143,6 +143,9 @@ class RandomForestPermutation(Selector):
     """Training rows in a leaf at the least."""
     repeats: Annotated[int, Field(ge=1)] = 5
 
+    def rows_explained(self, problem: Problem) -> int | None:
+        return len(problem.X_valid)
+
     def select(self, problem: Problem) -> Selection:
         fitted = forest(problem, self.trees, self.min_leaf).fit(*arrays(problem))
         score = score_on_valid(problem, fitted.predict(problem.X_valid.cpu().numpy()))
@@ -161,6 +164,9 @@ class GradientBoosting(Selector):
     iterations: Annotated[int, Field(ge=1)] = 100
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     repeats: Annotated[int, Field(ge=1)] = 5
+
+    def rows_explained(self, problem: Problem) -> int | None:
+        return len(problem.X_valid)
 
     def select(self, problem: Problem) -> Selection:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -197,6 +203,9 @@ class TreeShap(Selector):
     """Training rows in a leaf at the least."""
     rows: Annotated[int, Field(ge=1)] = 256
     """Validation rows that are explained (drawn without replacement; all if there are fewer)."""
+
+    def rows_explained(self, problem: Problem) -> int | None:
+        return min(self.rows, len(problem.X_valid))
 
     def select(self, problem: Problem) -> Selection:
         fitted, score = self._fitted(problem)

@@ -114,6 +114,15 @@ def out_of_place(model: nn.Module) -> nn.Module:
     return model
 
 
+def without_biases(model: nn.Module) -> nn.Module:
+    """Set to 0 what layers add whatever their inputs are; changes ``model``."""
+    for module in model.modules():
+        for name in ("bias", "running_mean"):
+            if isinstance(value := getattr(module, name, None), Tensor):
+                value.detach().zero_()
+    return model
+
+
 class _OutsideLayers(TorchFunctionMode):
     """Records differentiable torch functions that are called while no leaf module runs."""
 

@@ -58,6 +58,7 @@ class ShapleySampling(Captum):
 
     name: ClassVar[str] = "shapley_sampling"
     needs: ClassVar[Needs] = "predict"
+    completeness: ClassVar[bool] = True
     method: Literal["ShapleyValueSampling"] = "ShapleyValueSampling"
     rows: Annotated[int, Field(ge=1)] = 32
     n_samples: Annotated[int, Field(ge=1)] = 25
@@ -76,6 +77,7 @@ class CaptumKernelShap(Captum):
 
     name: ClassVar[str] = "captum_kernel_shap"
     needs: ClassVar[Needs] = "predict"
+    completeness: ClassVar[bool] = True
     method: Literal["KernelShap"] = "KernelShap"
     rows: Annotated[int, Field(ge=1)] = 32
     n_samples: Annotated[int, Field(ge=1)] = 256
@@ -94,8 +96,9 @@ class Lime(Captum):
     """LIME: a sparse linear model of whether an input is kept (Ribeiro et al., arXiv 1602.04938).
 
     captum's defaults: inputs kept with probability 1/2, copies weighted by their cosine distance to the row, lasso of
-    strength 0.01, which gives exact zeros where an input changes the output by little. One lasso a row, of at least
-    2d copies: the cost grows as d^2.
+    strength 0.01, which gives exact zeros where an input changes the output by little. Unlike captum's, the strength
+    is relative: in standard deviations of the outputs of a row's copies, so that the unit of the outputs does not
+    matter. One lasso a row, of at least 2d copies: the cost grows as d^2.
     """
 
     name: ClassVar[str] = "lime"
@@ -108,3 +111,6 @@ class Lime(Captum):
 
     def arguments(self, X: Tensor) -> dict[str, Any]:
         return {"n_samples": max(self.n_samples, 2 * X.shape[1])}
+
+
+PRESETS: tuple[type[Captum], ...] = (FeatureAblation, ShapleySampling, CaptumKernelShap, Lime)

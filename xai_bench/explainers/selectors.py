@@ -24,11 +24,15 @@ class PermutationImportance(Explainer):
     """
 
     name: ClassVar[str] = "permutation_importance"
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = "predict"
 
-    rows: Annotated[int, Field(ge=1)] = 1000
+    rows: Annotated[int, Field(ge=1)] = 256
     """Validation rows at the most."""
     repeats: Annotated[int, Field(ge=1)] = 5
+
+    def rows_explained(self, problem: Problem) -> int | None:
+        return min(self.rows, len(problem.X_valid))
 
     @torch.no_grad()
     def relevance(self, problem: Problem) -> NDArray:

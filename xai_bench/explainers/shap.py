@@ -6,16 +6,17 @@ shap's DeepExplainer and GradientExplainer loop over rows in Python. They are ha
 one row of a wider model that adds up what it says of each: same values, far fewer passes.
 
 Its PermutationExplainer and ExactExplainer lay out the rows of all coalitions at once, (2d + 1) x background x d
-numbers. Where these are more than a batch they are handed a masker of this module, whose rows are made batch by batch:
-same rows, same values.
+numbers. Where these are more than a batch they are handed a masker of ``shap_maskers``, whose rows are made batch by
+batch: same rows, same values. ``shap_inside`` takes shap's absolute tolerances away.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import re
 import warnings
-from typing import Annotated, Any, ClassVar, Literal, overload
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -25,7 +26,9 @@ from torch import Tensor, nn
 
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Clock, LocalExplainer, Needs, Problem, rows_at_once
+from xai_bench.explainers.completeness import miss
 from xai_bench.explainers.layers import layer_use, out_of_place
+from xai_bench.explainers.shap_maskers import Coalitions, masker_of
 from xai_bench.models.folding import fold_spectral
 
 Method = Literal[
@@ -44,6 +47,8 @@ SLOTS = 16
 """Rows side by side in GradientExplainer."""
 EXACT_INPUTS = 14
 """ExactExplainer evaluates every one of 2^d coalitions."""
+TRIED = 16
+"""Validation rows, and background rows, on which sums are checked before DeepExplainer is used."""
 OFFERED = {
     "KernelExplainer": ("l1_reg",),
     "PermutationExplainer": ("batch_size",),
@@ -58,11 +63,14 @@ GRADIENT_BYTES = 64
 class Shap(LocalExplainer):
     """One of shap's explainers for networks, by the name of its class.
 
+    One that has a name of its own here (``shap_kernel`` is KernelExplainer) has the defaults of its fields.
+
     Passes of a row: Kernel and Sampling ``samples`` x ``background``, Permutation ``samples`` x (2d + 1) x
     ``background``, Exact 2^d x ``background``.
     """
 
     name: ClassVar[str] = "shap"
+    version: ClassVar[int] = 2
     later: ClassVar[tuple[str, ...]] = ("parameters",)
 
     method: Method
@@ -74,13 +82,24 @@ class Shap(LocalExplainer):
     parameters: Parameters = {}
     """Further arguments of the call, such as ``l1_reg`` of KernelExplainer (shap's default keeps ten inputs only)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_preset(cls, fields: Any) -> Any:
+        if cls is not Shap or not isinstance(fields, dict):
+            return fields
+        for preset in (ShapDeep, ShapGradient, ShapKernel, ShapPermutation):
+            if preset.model_fields["method"].default == fields.get("method"):
+                return {**{n: f.default for n, f in preset.model_fields.items() if n != "parameters"}, **fields}
+        return fields
+
     @model_validator(mode="after")
     def _known_parameters(self) -> Shap:
         offered = OFFERED.get(self.method, ())
-        for name in self.parameters:
+        for name, value in self.parameters.items():
             if name not in offered:
                 takes = ", ".join(offered) or "none"
                 raise InputError(f"unknown entry {name!r} in 'parameters': {self.method} takes {takes}")
+            _check_value(name, value)
         return self
 
     def unsupported(self, problem: Problem) -> str | None:
@@ -89,7 +108,7 @@ class Shap(LocalExplainer):
             return f"it evaluates every coalition of inputs: {problem.d} inputs are above {EXACT_INPUTS}"
         if reason or self.method != "DeepExplainer":
             return reason
-        from shap.explainers._deep.deep_pytorch import op_handler
+        from xai_bench.explainers.shap_inside import op_handler
 
         use = layer_use(fold_spectral(copy.deepcopy(problem.fitted)), problem.X_train[:2])
         if use.reused:
@@ -98,7 +117,7 @@ class Shap(LocalExplainer):
             calls = ", ".join(use.other_outside)
             return f"shap's DeepExplainer sees layers only: the model calls {calls} outside of them"
         strange = dict.fromkeys(kind.__name__ for kind in use.leaves if kind.__name__ not in op_handler)
-        return f"shap's DeepExplainer does not know {', '.join(strange)}" if strange else None
+        return f"shap's DeepExplainer does not know {', '.join(strange)}" if strange else _incomplete(problem)
 
     def attribute(self, model: nn.Module, X: Tensor, target: Tensor | None, problem: Problem) -> NDArray:
         with problem.clock.setting_up():
@@ -133,8 +152,14 @@ class Shap(LocalExplainer):
         """A function from (n, d) to the SHAP values (n, d) of the output ``chosen``."""
         import shap
 
+        from xai_bench.explainers import shap_inside
+
         reference, d = background.cpu().numpy(), background.shape[1]
         at_once = rows_at_once(BATCH, d, problem.memory)
+
+        kernel = self.method in ("KernelExplainer", "SamplingExplainer")
+        # A strength of the lasso that is asked for is in units of the outputs.
+        scale = shap_inside.OUTPUT_SCALE if kernel and not self.parameters.get("l1_reg") else 1.0
 
         def predict(X: NDArray | Coalitions) -> NDArray:
             outputs = []
@@ -142,106 +167,40 @@ class Shap(LocalExplainer):
                 for start in range(0, len(X), at_once):
                     rows = torch.as_tensor(X[start : start + at_once], dtype=background.dtype, device=background.device)
                     outputs.append(model(rows)[:, chosen])
-                return torch.cat(outputs).cpu().numpy().astype(np.float64)
+                return torch.cat(outputs).cpu().numpy().astype(np.float64) * scale
 
-        if self.method in ("KernelExplainer", "SamplingExplainer"):
-            kernel = getattr(shap, self.method)(predict, reference)
+        if kernel:
+            cls = shap_inside.Kernel if self.method == "KernelExplainer" else shap_inside.Sampling
+            sampled = cls(predict, reference)
             samples = max(self.samples, 2 * d)  # with fewer the regression has no unique solution
             # shap's default keeps ten inputs only: all inputs are to be ranked.
-            return lambda X: kernel.shap_values(
-                X, nsamples=samples, silent=True, **{"l1_reg": False, **self.parameters}
-            )
+            further = {"l1_reg": False, **self.parameters}
+            return lambda X: sampled.shap_values(X, nsamples=samples, silent=True, **further) / scale
         if self.method == "PartitionExplainer":
-            masker = shap.maskers.Partition(reference, max_samples=len(reference))
-            explainer, evaluations = shap.PartitionExplainer(predict, masker), self.samples * d
+            explainer = shap.PartitionExplainer(predict, shap_inside.Partition(reference))
+            evaluations = self.samples * d
         elif self.method == "ExactExplainer":
             explainer, evaluations = shap.ExactExplainer(predict, masker_of(reference, 2**d, at_once)), 2**d
         else:
             seed, coalitions = int(problem.generator.integers(2**31)), 2 * d + 1
             explainer = shap.PermutationExplainer(predict, masker_of(reference, coalitions, at_once), seed=seed)
             evaluations = self.samples * coalitions
-        further = {"batch_size": max(at_once // len(reference), 1), **self.parameters}
-        return lambda X: explainer(X, max_evals=evaluations, silent=True, **further).values
+        batched = {"batch_size": max(at_once // len(reference), 1), **self.parameters}
+        return lambda X: explainer(X, max_evals=evaluations, silent=True, **batched).values
 
 
-def masker_of(reference: NDArray, coalitions: int, at_once: int) -> Any:
-    """shap's own masker, or one with the same rows where those of all coalitions are more than ``at_once``."""
-    import shap
-
-    if coalitions * len(reference) <= at_once:
-        return shap.maskers.Independent(reference, max_samples=len(reference))
-    return Masker(reference)
-
-
-class Masker:
-    """``shap.maskers.Independent(reference)`` for coalitions that are written as changes of the one before.
-
-    Absent inputs are those of the background rows ``reference`` (b, d).
-    """
-
-    supports_delta_masking = True
-
-    def __init__(self, reference: NDArray) -> None:
-        self.reference, self.shape = reference, reference.shape
-
-    def invariants(self, x: NDArray) -> NDArray[np.bool_]:
-        """(b, d): where the row ``x`` (d,) is equal to a background row."""
-        return np.isclose(x, self.reference)
-
-    def __call__(self, changes: NDArray[np.int64], x: NDArray) -> tuple[tuple[Coalitions], NDArray[np.bool_]]:
-        """The masked rows, b of each of m coalitions, and (m, b): which of them differ from the coalition before.
-
-        ``changes`` are inputs j that enter or leave: -j - 1 if more of them make the same coalition. The first one
-        may be none, a number beyond all inputs: the empty coalition.
-        """
-        last = changes >= 0
-        coalition: NDArray[np.int64] = np.cumsum(last) - last
-        flipped = np.where(last, changes, -changes - 1)
-        varying = np.zeros((last.sum(), len(self.reference)), dtype=bool)
-        some = flipped < len(x)
-        coalition, flipped = coalition[some], flipped[some]
-        np.logical_or.at(varying, coalition, ~self.invariants(x).T[flipped])
-        varying[0] = True
-        return (Coalitions(x, self.reference, coalition, flipped, np.arange(varying.size)),), varying
-
-
-class Coalitions:
-    """What stands for an array (n, d) of copies of a row ``x`` whose absent inputs are those of a background row.
-
-    Row i b + j is coalition i before background row j of b: the first coalition is empty but for the inputs
-    ``flipped`` in it, every further one is that before it but for those. ``rows`` (n,) are the ones in question. A
-    slice of it is an array.
-    """
-
-    def __init__(
-        self,
-        x: NDArray,
-        reference: NDArray,
-        coalition: NDArray[np.int64],
-        flipped: NDArray[np.int64],
-        rows: NDArray[np.int64],
-    ) -> None:
-        self.x, self.reference, self.coalition, self.flipped, self.rows = x, reference, coalition, flipped, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, which: slice) -> NDArray: ...
-    @overload
-    def __getitem__(self, which: NDArray[np.bool_]) -> Coalitions: ...
-    def __getitem__(self, which: slice | NDArray[np.bool_]) -> NDArray | Coalitions:
-        rows = self.rows[which]
-        if not isinstance(which, slice):
-            return Coalitions(self.x, self.reference, self.coalition, self.flipped, rows)
-        coalition, background = np.divmod(rows, len(self.reference))
-        first, last = coalition[0], coalition[-1]
-        start, stop = np.searchsorted(self.coalition, [first, last], side="right")
-        changed = np.zeros((last - first + 1, len(self.x)), dtype=bool)
-        changed[0] = np.bincount(self.flipped[:start], minlength=len(self.x)) % 2
-        changed[self.coalition[start:stop] - first, self.flipped[start:stop]] = True
-        present = np.logical_xor.accumulate(changed, axis=0)
-        return np.where(present[coalition - first], self.x, self.reference[background])
+def _check_value(name: str, value: bool | int | float | str) -> None:
+    """Raise InputError unless shap can use the value."""
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if name == "l1_reg":
+        words = isinstance(value, str) and re.fullmatch(r"auto|aic|bic|num_features\([1-9]\d*\)", value) is not None
+        right, expected = value is False or words or number >= 0, "num_features(N), aic, bic or a number >= 0"
+    elif name == "batch_size":
+        right, expected = isinstance(value, int) and number >= 1, "a whole number >= 1"
+    else:
+        right, expected = number in (0, 1), "0 or 1"
+    if not right:
+        raise InputError(f"parameters.{name}: expected {expected}, got {value!r}")
 
 
 class SideBySide(nn.Module):
@@ -305,14 +264,26 @@ def deep_values(
         outputs = model(X).gather(1, classes[:, None])[:, 0].double()
         expected = model(background).double().mean(0)[classes]
     total = (outputs - expected).cpu().numpy()
-    off = np.abs(values.sum(1) - total).max()
-    scale = max(np.abs(total).max(), np.abs(values).sum(1).max())
-    if not off <= 1e-2 * scale + 1e-5 * float(outputs.abs().max()):
+    missed = miss(values, total, outputs.cpu().numpy())
+    if missed is not None:
         raise ValueError(
-            f"shap's DeepExplainer: the values of a row miss its output by {off:.3g}: the model holds an operation "
-            "that shap does not handle; use shap_gradient"
+            f"shap's DeepExplainer: {missed}: the model holds an operation that shap does not handle; use shap_gradient"
         )
     return values
+
+
+def _incomplete(problem: Problem) -> str | None:
+    """Why the values of some rows do not add up, or None."""
+    model = fold_spectral(copy.deepcopy(problem.fitted)).requires_grad_(False)
+    X, y = problem.X_valid[:TRIED], problem.y_valid[:TRIED]
+    classes = y if problem.kind == "classification" else torch.zeros(len(X), dtype=torch.int64, device=X.device)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            deep_values(model, problem.X_train[:TRIED], X, classes, memory=problem.memory)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def gradient_values(
@@ -355,8 +326,8 @@ class ShapDeep(Shap):
     """DeepSHAP: DeepLIFT's rules averaged over background rows."""
 
     name: ClassVar[str] = "shap_deep"
+    completeness: ClassVar[bool] = True
     method: Literal["DeepExplainer"] = "DeepExplainer"
-    rows: Annotated[int, Field(ge=1)] = 128
 
 
 class ShapGradient(Shap):
@@ -364,7 +335,6 @@ class ShapGradient(Shap):
 
     name: ClassVar[str] = "shap_gradient"
     method: Literal["GradientExplainer"] = "GradientExplainer"
-    rows: Annotated[int, Field(ge=1)] = 128
 
 
 class ShapKernel(Shap):
@@ -372,6 +342,7 @@ class ShapKernel(Shap):
 
     name: ClassVar[str] = "shap_kernel"
     needs: ClassVar[Needs] = "predict"
+    completeness: ClassVar[bool] = True
     method: Literal["KernelExplainer"] = "KernelExplainer"
     rows: Annotated[int, Field(ge=1)] = 32
     background: Annotated[int, Field(ge=1)] = 16
@@ -385,6 +356,7 @@ class ShapPermutation(Shap):
 
     name: ClassVar[str] = "shap_permutation"
     needs: ClassVar[Needs] = "predict"
+    completeness: ClassVar[bool] = True
     method: Literal["PermutationExplainer"] = "PermutationExplainer"
     rows: Annotated[int, Field(ge=1)] = 32
     background: Annotated[int, Field(ge=1)] = 16

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from xai_bench.datasets.base import Dataset
-from xai_bench.explainers.base import Explainer, Needs, Problem, first_layer
+from xai_bench.explainers.base import Explainer, Needs, Problem
+from xai_bench.explainers.selectors import PermutationImportance
 from xai_bench.models.path import Count, Diverged, Form, Rows, SparseSettings, tuned
 from xai_bench.models.sparse import SparsePath, sparse_path
 
@@ -19,12 +21,18 @@ SHRUNK = (1.0, 0.1, 0.01, 0.001)
 """Shares of the step that are tried one after the other where the path diverges."""
 
 
+LEAST = float(np.finfo(np.float32).tiny)
+"""Relevance of a chosen input whose shuffling does not raise the loss: above all that are not chosen."""
+
+
 class SpectralPath(Explainer):
-    """|lambda_j| ||phi_:j|| of a spectral network on the inputs that a path of L1 strengths on lambda chooses.
+    """What the inputs that a path of L1 strengths on lambda chooses are worth to a spectral network.
 
     The strength is chosen on training and validation rows, see ``models.sparse``; the network is refitted on the
-    chosen inputs without penalty. All others have relevance 0, all of them where nothing can be predicted. The path
-    is its set-up. The fields are some of ``models.path.SparseSettings``; the others have its defaults.
+    chosen inputs without penalty. Their relevance is its permutation importance, the rise of its loss on validation
+    rows (``selectors.PermutationImportance``): without a penalty its |lambda_j| ||phi_:j|| stay near their initial
+    values and rank nothing. All other inputs have relevance 0, all of them where nothing can be predicted. The path is
+    its set-up. The fields are some of ``models.path.SparseSettings``; the others have its defaults.
     """
 
     name: ClassVar[str] = "spectral_path"
@@ -69,9 +77,16 @@ class SpectralPath(Explainer):
             path = _followed(data, self.settings(), int(problem.generator.integers(2**31)))
         result = np.zeros(problem.d)
         if path.support.any() and path.model is not None:
-            weight = getattr(first_layer(path.model.module), "weight", None)
-            assert isinstance(weight, Tensor)
-            result[path.support] = weight.norm(dim=0).numpy()
+            kept = torch.from_numpy(path.support)
+            reduced = replace(
+                problem,
+                model=path.model.module.to(problem.device),
+                X_train=problem.X_train[:, kept],
+                X_valid=problem.X_valid[:, kept],
+                feature_shape=None,
+            )
+            rise = PermutationImportance(rows=len(problem.X_valid)).relevance(reduced)
+            result[path.support] = np.maximum(rise, LEAST)
         return result
 
 
@@ -94,7 +109,7 @@ def _followed(data: Dataset, settings: SparseSettings, seed: int) -> SparsePath:
 
 
 class GroupLassoPath(SpectralPath):
-    """||w_:j|| of a plain network on the inputs that a path of group lasso strengths on its columns chooses.
+    """What the inputs that a path of group lasso strengths on the columns chooses are worth to a plain network.
 
     What ``spectral_path`` is without the spectral form: the same path, folds, refits and choice (Yuan and Lin 2006).
     """

@@ -1,13 +1,18 @@
-"""Relevance read off the first layer: the spectral one of arXiv 2406.01183, and the plain column norm."""
+"""Relevance read off the first layer: the spectral one of arXiv 2406.01183, and the plain column norm.
+
+``first_layer`` says which layer that is. Its columns must belong to the inputs as they are: behind a batch norm or
+another standardisation they are in other units, and the method is unsupported.
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
-from xai_bench.explainers.base import Explainer, Needs, Problem, first_layer
+from xai_bench.explainers.base import Explainer, Needs, Problem
+from xai_bench.explainers.first_layer import first_layer
 from xai_bench.models.spectral import SpectralLinear
 
 
@@ -20,9 +25,11 @@ class Spectral(Explainer):
 
     name: ClassVar[str] = "spectral"
     needs: ClassVar[Needs] = "spectral"
+    version: ClassVar[int] = 2
 
     def relevance(self, problem: Problem) -> NDArray:
-        layer = first_layer(problem.fitted)
+        with problem.clock.setting_up():
+            layer, _ = first_layer(problem.fitted, problem.X_train)
         assert isinstance(layer, SpectralLinear)
         return layer.relevance().cpu().numpy()
 
@@ -32,8 +39,10 @@ class ColumnNorm(Explainer):
 
     name: ClassVar[str] = "column_norm"
     needs: ClassVar[Needs] = "linear_first_layer"
+    version: ClassVar[int] = 2
 
     def relevance(self, problem: Problem) -> NDArray:
-        weight = getattr(first_layer(problem.fitted), "weight", None)
-        assert isinstance(weight, Tensor)
-        return weight.detach().norm(dim=0).cpu().numpy()
+        with problem.clock.setting_up():
+            layer, _ = first_layer(problem.fitted, problem.X_train)
+        assert isinstance(layer, nn.Linear)
+        return layer.weight.detach().norm(dim=0).cpu().numpy()

@@ -31,12 +31,29 @@ def first_and_rest(model: nn.Module) -> tuple[nn.Linear, nn.Sequential] | None:
     """The first layer and the rest, with the hooks of ``model``, if it is a plain chain that begins with a Linear."""
     if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward or not len(model):
         return None
-    first, *others = model.children()
+    first, *others = model._modules.values()  # children() names a layer that is used twice once
     if not isinstance(first, nn.Linear):
         return None
     rest = nn.Sequential(*others)
     rest._forward_hooks.update(model._forward_hooks)  # evaluations are counted by a hook on the model
     return first, rest
+
+
+def of_margins(model: nn.Module, n_outputs: int) -> nn.Module:
+    """A model whose k-th output is the k-th logit of ``model`` less the mean of the others.
+
+    The last layer takes it in where a chain ends with a Linear, in place; else a Linear comes behind the model.
+    """
+    margins = torch.eye(n_outputs) * (1 + 1 / (n_outputs - 1)) - 1 / (n_outputs - 1)
+    reference = next(iter(model.state_dict().values()), margins)
+    margins = margins.to(reference.device, reference.dtype)
+    chain = isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward and len(model) > 0
+    last = model[-1] if chain else None  # type: ignore[index]
+    if type(last) is not nn.Linear or sum(module is last for module in model._modules.values()) > 1:
+        return nn.Sequential(model, _linear(margins, margins.new_zeros(n_outputs)))
+    bias = margins.new_zeros(n_outputs) if last.bias is None else last.bias.detach()
+    model[-1] = _linear(margins @ last.weight.detach(), margins @ bias)  # type: ignore[operator]
+    return model
 
 
 def fold_batch_norm(model: nn.Sequential) -> nn.Sequential:

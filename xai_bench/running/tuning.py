@@ -72,6 +72,9 @@ class Tuned(Selector):
     def unsupported(self, problem: Problem) -> str | None:
         return self._first.unsupported(problem)
 
+    def rows_explained(self, problem: Problem) -> int | None:
+        return self._first.rows_explained(problem)
+
     def select(self, problem: Problem) -> Selection:
         """A try depends on its own setting only, not on the others.
 

@@ -32,9 +32,11 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
     source = draw.dataset.component
     everything = np.ones(data.d, dtype=bool)
     order = np.argsort(data.permutation)
-    truth = data.canonical_truth
+    truth, family = data.canonical_truth, source.family_of(data)
     return {
         "dataset": source.name,
+        "family": family.id,
+        "traits": list(family.traits),
         "kind": data.kind,
         "d": data.d,
         "n_outputs": data.n_outputs,
@@ -50,7 +52,7 @@ def describe(data: Dataset, draw: Draw) -> dict[str, Any]:
         "target_std": data.target_std,
         "constant": constant(data),
         "content_hash": data.content_hash,
-        "ceiling": source.ceiling(everything),
+        "ceiling": source.ceiling(everything, truth),
         "floor_mae": source.error_floor(),
         "views": views(data),
         **(recovery.truth_to_json(truth) if truth else {"roles": None, "graded": None, "resolution": None}),

@@ -135,7 +135,7 @@ class Scorer:
         fits = fit_many(judge_of(self.settings), reduced, [seed for _, seed in jobs], in_order_of_x, device=self.device)
         scores: dict[str, list[float]] = {}
         for (text, _), fit in zip(jobs, fits, strict=True):
-            scores.setdefault(text, []).append(fit.test_score)
+            scores.setdefault(text, []).append(math.nan if fit.test_score is None else fit.test_score)
         for text, mask in waiting.items():
             error = 0.0
             if mask.all():
@@ -247,10 +247,11 @@ def judge(
     everything = [chance, *best_first.values(), *least_first.values()]
     scorer.retrain([mask for one in everything for row in one.masks for k, mask in row.items() if k in counts])
     ceilings: dict[str, float | None] = {}
+    truth = data.canonical_truth
 
     def ceiling(mask: Bools) -> float | None:
         if name(mask) not in ceilings:
-            ceilings[name(mask)] = draw.dataset.component.ceiling(mask)
+            ceilings[name(mask)] = draw.dataset.component.ceiling(mask, truth)
         return ceilings[name(mask)]
 
     measurements = {}

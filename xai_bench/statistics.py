@@ -18,9 +18,8 @@ Floats = NDArray[np.floating]
 SEED_COLUMNS = ("data_seed", "model_seed", "fold")
 PERMUTATIONS = 1999
 """Of a test by permutation."""
-FIRST_PERMUTATIONS = 99
-"""After which a p-value above CLEARLY_NOT is taken as it is."""
-CLEARLY_NOT = 0.2
+CLEARLY_NOT = {99: 0.2, 499: 0.05}
+"""After so many of them, a p-value above this is taken as it is."""
 CONSTANT = 1e-6
 """Predictions that differ by no more standard deviations of the target are called constant."""
 PERMUTED_VALUES = 2**21
@@ -236,12 +235,15 @@ def better_than_shuffled_values(target: ArrayLike, predicted: ArrayLike, seed: i
 def _monte_carlo(exceeding: Callable[[int], int]) -> float:
     """The p-value (1 + those of m random permutations that reach what was observed) / (1 + m).
 
-    Valid at every level below CLEARLY_NOT: a p-value that is larger after the first permutations is left at that.
+    Valid at every level up to .05: few permutations are enough where the p-value is clearly larger.
     """
-    found = exceeding(FIRST_PERMUTATIONS)
-    if (1 + found) / (1 + FIRST_PERMUTATIONS) > CLEARLY_NOT:
-        return (1 + found) / (1 + FIRST_PERMUTATIONS)
-    return (1 + found + exceeding(PERMUTATIONS - FIRST_PERMUTATIONS)) / (1 + PERMUTATIONS)
+    found = done = 0
+    for count in (*CLEARLY_NOT, PERMUTATIONS):
+        found, done = found + exceeding(count - done), count
+        p_value = (1 + found) / (1 + done)
+        if p_value > CLEARLY_NOT.get(done, 0.0):
+            break
+    return p_value
 
 
 def _hypergeometric_tail(found: int, n: int, marked: int, drawn: int) -> float:

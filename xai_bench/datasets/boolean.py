@@ -54,7 +54,7 @@ class Enumerated(DataSource):
             X=np.column_stack([states.X[drawn // count], bits]).astype(np.float64),
             y=drawn % count,
             kind="classification",
-            truth=GroundTruth((*self.roles, *(noise,) * self.noise), groups=self.groups),
+            truth=GroundTruth((*self.roles, *(noise,) * self.noise), groups=self.groups, blocks=self.blocks),
             inputs=with_singles(self.blocks, states.X.shape[1] + self.noise),
             feature_names=(*self.names, *(f"noise{j + 1}" for j in range(self.noise))),
             target_name="class",

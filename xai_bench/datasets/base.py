@@ -197,7 +197,7 @@ class DataSource(Component):
     belongs_to: ClassVar[str] = ""
     """The id of its family of datasets; "" if it is one by itself, under its name."""
     traits: ClassVar[tuple[Trait, ...]] = ()
-    """What marks it, as far as its fields and a draw do not show it: see ``family_of``."""
+    """What marks it, as far as its fields and a draw do not show it: see ``declared`` and ``family_of``."""
     paired: ClassVar[tuple[str, ...]] = ("n", "truth_seed")
     """Fields that enter no stream of randomness. Sources that differ in these alone have the same rows, as far as both
     have them: those of a smaller ``n`` are the first of a larger one."""
@@ -247,6 +247,10 @@ class DataSource(Component):
         left_out = {*self.paired, *(name for name in self.later if getattr(self, name) == facts[name].default)}
         return stream_seed(what, data_seed, self.name, self.model_dump(mode="json", exclude=left_out))
 
+    def declared(self) -> tuple[Trait, ...]:
+        """``traits``, and those that come with its fields."""
+        return self.traits
+
     def family_of(self, data: Dataset) -> Family:
         """Its family, with the traits that it declares and those that one of its draws shows."""
         roles = set(data.truth.roles) if data.truth else set()
@@ -260,7 +264,7 @@ class DataSource(Component):
             "no_signal": roles == {"noise"},
         }
         return Family(
-            self.belongs_to or self.name, in_order({*self.traits, *(t for t, there in shown.items() if there)})
+            self.belongs_to or self.name, in_order({*self.declared(), *(t for t, there in shown.items() if there)})
         )
 
     def load(self, data_seed: int, fold: Fold | None = None) -> Dataset:

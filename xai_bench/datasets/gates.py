@@ -175,6 +175,9 @@ class Switch(Logit):
 
     variant: Literal[4, 5, 6] = 4
 
+    def declared(self) -> tuple[Trait, ...]:
+        return (*self.traits, "marginal") if self.variant == 6 else self.traits
+
     @property
     def gates(self) -> tuple[Product | Sum, Product | Sum]:
         """The rule for x11 < 0, and that for x11 >= 0."""

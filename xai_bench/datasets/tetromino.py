@@ -17,16 +17,13 @@ from pydantic import Field
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import (
     Bools,
-    Dataset,
     DataSource,
-    Family,
     Floats,
     GroundTruth,
     Ints,
     Role,
     Table,
     Trait,
-    in_order,
 )
 
 Background = Literal["white", "correlated"]
@@ -106,11 +103,8 @@ class Tetromino(DataSource):
             background = blurred(background) * SIDE / np.linalg.norm(blurred(np.eye(SIDE * SIDE)))
         return self.pictures(y, background, patterns), y
 
-    def family_of(self, data: Dataset) -> Family:
-        family = super().family_of(data)
-        if self.background == "white":
-            return family
-        return family._replace(traits=in_order({*family.traits, "correlated"}))
+    def declared(self) -> tuple[Trait, ...]:
+        return self.traits if self.background == "white" else (*self.traits, "correlated")
 
     classes: ClassVar[tuple[str, ...]] = ("T", "L")
 

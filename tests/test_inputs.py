@@ -87,6 +87,13 @@ def test_blocks_are_derived_from_inputs_and_inputs_from_blocks():
     assert Given(table(X=X, truth=blocked)).load(0).canonical_inputs == ((0, 2), (1,), (3, 4))
 
 
+def test_names_that_the_source_gives_stay_with_their_columns():
+    data = Given(table(inputs=((2, 1), (0,)), input_names=("pair", "single"))).load(1)
+    names = dict(zip(data.input_names, data.inputs, strict=True))
+    assert sorted(data.permutation[list(names["pair"])]) == [1, 2]
+    assert data.permutation[list(names["single"])] == [0]
+
+
 def test_channels_of_a_pixel_are_one_input():
     pixels = tuple((j, j + 4, j + 8) for j in range(4))
     data = Given(table(X=np.random.default_rng(0).random((40, 12)), inputs=pixels, feature_shape=(2, 2))).load(0)

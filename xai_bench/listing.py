@@ -12,7 +12,7 @@ from xai_bench.suites import shipped
 
 
 def listing(family: str) -> list[dict[str, str]]:
-    """Name, summary and source of every suite or component of a family; of datasets also their own family and traits."""
+    """Name, summary and source of every suite or component of a family; of datasets also family and traits."""
     if family == "suites":
         return [
             {"name": name, "summary": shipped.title(name), "source": "xai_bench.suites"} for name in shipped.shipped()

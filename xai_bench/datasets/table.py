@@ -31,8 +31,9 @@ class Table:
     feature_names : d names, or () for ``x1 .. xd``
     feature_shape : (rows, columns) of pictures: they are not shuffled and not standardised
     feature_units : d units, or () where there are none
-    inputs : the columns of each input, a partition of 0 .. d-1; () if every column is an input by itself
-    input_names : names of the inputs, or () for those that their columns' names give
+    inputs : the columns of each input, a partition of 0 .. d-1; () if every column is an input by itself, or if the
+        blocks of the truth say which are not
+    input_names : names of ``inputs``, or () for those that their columns' names give
     class_names : names of the classes, or ()
     notices : lines the user should see
     """
@@ -99,7 +100,7 @@ def checked(name: str, table: Any) -> Table:
         y=y if table.kind == "classification" else y.astype(np.float32),
         feature_names=names,
         inputs=inputs,
-        input_names=tuple(table.input_names) or names_of(inputs, names),
+        input_names=_input_names(table, inputs) or names_of(inputs, names),
         truth=truth,
     )
 
@@ -123,6 +124,14 @@ def _inputs(name: str, table: Table, d: int) -> tuple[Inputs, GroundTruth | None
             f"{several}: leave the blocks out"
         )
     return inputs, truth if blocks else replace(truth, blocks=several)
+
+
+def _input_names(table: Table, inputs: Inputs) -> tuple[str, ...]:
+    """The names that the source gives, in the order of ``inputs``."""
+    if not table.inputs or not table.input_names:
+        return tuple(table.input_names)
+    given = {tuple(sorted(part)): str(label) for part, label in zip(table.inputs, table.input_names, strict=True)}
+    return tuple(given[part] for part in inputs)
 
 
 def _numbers(name: str, values: Any, what: str) -> NDArray:

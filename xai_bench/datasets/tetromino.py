@@ -211,7 +211,7 @@ class TetrominoRotated(Tetromino):
 
 @functools.cache
 def _largest(scenario: type[Tetromino], background: Background, alpha: float | None) -> float:
-    """The largest absolute pixel of 4000 pictures, the published number."""
+    """The largest absolute pixel of 4000 pictures, always the same ones."""
     source = scenario(n=4000, background=background, alpha=alpha)
     X, _ = source.unscaled(np.random.default_rng(stream_seed("scale", source.name)))
     return float(np.abs(X).max())

@@ -268,8 +268,16 @@ def judge(
             best = [value for row in best_first[r.cell].masks if (value := ceiling(row[k])) is not None]
             if best:
                 found.append(Measurement("retention_bayes", float(np.mean(best)), k))
-        measurements[r.cell] = tuple(found)
-    return Judged(measurements, scorer.new)
+        measurements[r.cell] = tuple(_defined(measurement) for measurement in found)
+    return Judged(measurements, {text: new for text, new in scorer.new.items() if math.isfinite(new[0])})
+
+
+def _defined(measurement: Measurement) -> Measurement:
+    """With a reason in place of a value that is not finite."""
+    if measurement.value is None or math.isfinite(measurement.value):
+        return measurement
+    reason = "the score is not defined: the target does not vary on the test rows"
+    return replace(measurement, value=None, reason=reason)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def compared(case: Case, found: NDArray, y_train: NDArray, y_test: NDArray) -> f
 
 
 def fits(case: Case, count: int, strength: float, seed: int, note: Callable[[float, float], None]) -> None:
-    """Call ``note`` with both p-values of every fit; the folds of one draw are used in turn."""
+    """Call ``note`` with both p-values of every fit; each draws new rows, the numbers of the folds go round."""
     rng = np.random.default_rng(seed)
     for number in range(count):
         X, y = drawn(case, strength, rng)

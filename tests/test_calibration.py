@@ -127,7 +127,7 @@ def test_false_selections_of_a_simple_method_are_as_few_as_promised(tables):
     assert (frame["judges"] == 20).all()
     assert frame["false_runs"].between(0, 4).all()
     real = frame.set_index(["dataset", "explainer"]).loc[("linear_sparse", "correlation")]
-    assert real["precision_n"] == 2
+    assert real["precision_n"] in (1, 2)  # draws of which something is selected
     assert real["recall"] > 0
     null = frame.set_index(["dataset", "explainer"]).loc[("null", "correlation")]
     assert np.isnan(null["precision"])

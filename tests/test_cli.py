@@ -224,7 +224,12 @@ def test_list(capsys):
     assert {"quick"} <= {row["name"] for row in listed["suites"]}
     assert {"spectral", "lrp", "shap_deep"} <= {row["name"] for row in listed["explainers"]}
     assert all(row["summary"] for rows in listed.values() for row in rows)
-    assert call("list", "datasets", capsys=capsys)[1].startswith("datasets:")
+    assert {"name": "monk1", "family": "monk", "traits": "interacting"}.items() <= {
+        key: value for row in listed["datasets"] if row["name"] == "monk1" for key, value in row.items()
+    }.items()
+    text = call("list", "datasets", capsys=capsys)[1]
+    assert text.startswith("datasets:")
+    assert any(line.split()[0] == "monk1" and line.endswith("[interacting]") for line in text.splitlines())
     assert call("data", "list", capsys=capsys)[0] == 0
 
 

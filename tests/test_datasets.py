@@ -10,7 +10,6 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from tests.reference import datasets as literal
-from xai_bench.component import stream_seed
 from xai_bench.datasets.base import DataSource, Fold, GroundTruth, Table
 from xai_bench.datasets.gaussian import GaussianCorrelated, GaussianIndependent
 from xai_bench.datasets.real import BreastCancer, Diabetes, Digits
@@ -18,8 +17,8 @@ from xai_bench.datasets.ring import Ring, UniformRule, Xor
 from xai_bench.errors import InputError
 
 SOURCES = {
-    "gaussian_independent": GaussianIndependent(n=4000),
-    "centred": GaussianIndependent(n=4000, centred=True),
+    "gaussian_independent": GaussianIndependent(n=4000, truth_seed=0),
+    "centred": GaussianIndependent(n=4000, centred=True, truth_seed=0),
     "gaussian_correlated": GaussianCorrelated(n=4000),
     "xor": Xor(n=4000, d=6),
     "ring": Ring(n=4000, d=6),
@@ -36,10 +35,9 @@ def rng(seed=0):
 
 def literal_draw(source, generator):
     if isinstance(source, GaussianIndependent):
-        gaps = source.gaps()
         return literal.gaussian_independent(
-            generator, source.n, source.d, source.relevant, source.sigma, gaps, source.centred
-        )
+            generator, source.n, source.d, source.relevant, source.sigma, source.max_gap, source.centred
+        )[:2]
     if isinstance(source, GaussianCorrelated):
         return literal.gaussian_correlated(generator, source.n, source.flip, source.noise, source.sigma)
     rule = {"xor": literal.xor, "ring": literal.ring}[source.name]
@@ -72,6 +70,8 @@ def rows(*parts):
 class TestFormulas:
     @synthetic
     def test_equals_the_literal_version(self, source):
+        if isinstance(source, GaussianIndependent):
+            source = source.model_copy(update={"truth_seed": None})
         table = source.draw(rng(3))
         X, y = literal_draw(source, rng(3))
         np.testing.assert_array_equal(table.y, y)
@@ -89,7 +89,7 @@ class TestFormulas:
 
     @pytest.mark.parametrize("centred", [False, True])
     def test_class_means_of_independent_gaussians(self, centred):
-        source = GaussianIndependent(n=20_000, centred=centred)
+        source = GaussianIndependent(n=20_000, centred=centred, truth_seed=0)
         table = source.draw(rng())
         low, high = (table.X[table.y == label].mean(0) for label in (0, 1))
         gaps = source.gaps()
@@ -153,13 +153,29 @@ class TestTruth:
         np.fill_diagonal(correlation, 0)
         assert np.abs(correlation[noise]).max() < 4.5 / math.sqrt(source.n)  # up to 9 * 20 values are compared
 
-    def test_gaps_come_from_the_truth_seed_alone(self):
-        one, other = GaussianIndependent(n=50, sigma=1.0, centred=True), GaussianIndependent(truth_seed=1)
-        np.testing.assert_array_equal(one.gaps(), GaussianIndependent().gaps())
-        assert (one.gaps()[:11] != other.gaps()[:11]).all()
+    def test_gaps_of_a_truth_seed_come_from_it_alone(self):
+        one = GaussianIndependent(n=50, sigma=1.0, centred=True, truth_seed=0)
+        np.testing.assert_array_equal(one.gaps(), GaussianIndependent(truth_seed=0).gaps())
+        assert (one.gaps()[:11] != GaussianIndependent(truth_seed=1).gaps()[:11]).all()
         a, b = one.load(0), one.load(1)
         np.testing.assert_array_equal(a.canonical(a.truth.relevance), b.canonical(b.truth.relevance))
-        assert stream_seed("truth", 0) != stream_seed("data", 0)
+
+    def test_without_a_truth_seed_gaps_vary_with_the_data_seed_and_roles_do_not(self):
+        source = GaussianIndependent(n=50)
+        a, b = (source.load(seed).canonical_truth for seed in (0, 1))
+        assert a.roles == b.roles
+        assert (a.relevance[:11] != b.relevance[:11]).all()
+        np.testing.assert_array_equal(source.load(0, Fold(1, 3)).canonical_truth.relevance, a.relevance)
+        literally = literal.gaussian_independent(rng(4), 50, 20, 11, 0.5, 1.4, False)[2]
+        np.testing.assert_allclose(source.draw(rng(4)).truth.relevance, literally)
+
+    def test_the_ceiling_is_that_of_the_gaps_of_the_draw(self):
+        source, mask = GaussianIndependent(n=50), np.arange(20) < 3
+        truth = source.load(5).canonical_truth
+        expected = norm.cdf(np.linalg.norm(truth.relevance[:3]) / 2 / 0.5)
+        assert source.ceiling(mask, truth) == pytest.approx(expected)
+        with pytest.raises(ValueError, match="the gaps vary with the data seed"):
+            source.ceiling(mask)
 
 
 class TestCeilings:
@@ -195,7 +211,7 @@ class TestCeilings:
 
     @pytest.mark.parametrize("centred", [False, True])
     def test_independent_gaussians_by_the_normal_distribution(self, centred):
-        source = GaussianIndependent(sigma=0.8, centred=centred)
+        source = GaussianIndependent(sigma=0.8, centred=centred, truth_seed=0)
         for keep in ([3], [0, 5, 15], range(20)):
             mask = np.isin(np.arange(20), keep)
             distance = np.linalg.norm(source.gaps()[mask])
@@ -261,7 +277,7 @@ class TestLoading:
     @every
     def test_parts_are_64_16_20_percent_and_disjoint(self, source):
         data = source.load(0)
-        table = source.draw(np.random.default_rng(stream_seed("data", 0)))
+        table = source.draw(np.random.default_rng(source.stream("data", 0)))
         total = len(table.y)
         sizes = [len(data.y_train), len(data.y_valid), len(data.y_test)]
         assert np.abs(np.array(sizes) - total * np.array([0.64, 0.16, 0.20])).max() <= 1.5
@@ -274,7 +290,7 @@ class TestLoading:
     @synthetic
     def test_labels_stay_with_their_rows(self, source):
         data = source.load(3)
-        table = source.draw(np.random.default_rng(stream_seed("data", 3)))
+        table = source.draw(np.random.default_rng(source.stream("data", 3)))
         label = dict(zip(rows(table.X.astype(np.float32)), table.y, strict=True))
         for X, y in ((data.X_train, data.y_train), (data.X_valid, data.y_valid), (data.X_test, data.y_test)):
             assert [label[row] for row in rows(data.canonical(X))] == list(y)
@@ -296,13 +312,13 @@ class TestLoading:
             assert np.abs(np.bincount(y, minlength=len(whole)) - whole * len(y) / whole.sum()).max() <= 2
 
     def test_canonical_undoes_the_shuffle(self):
-        data = GaussianIndependent(n=200).load(0)
+        source = GaussianIndependent(n=200, truth_seed=0)
+        data = source.load(0)
         names = np.array(data.feature_names)
         assert list(data.canonical(names)) == [f"x{j + 1}" for j in range(20)]
         assert list(data.shuffled(data.canonical(names))) == list(names)
         assert list(names) != sorted(names, key=lambda name: int(name[1:]))
-        gaps = GaussianIndependent().gaps()
-        np.testing.assert_array_equal(data.canonical(data.truth.relevance), gaps)
+        np.testing.assert_array_equal(data.canonical(data.truth.relevance), source.gaps())
         assert [data.truth.roles[j] == "relevant" for j in range(20)] == [int(n[1:]) <= 11 for n in names]
 
     def test_standardised(self):

@@ -39,7 +39,8 @@ N = 20_000
 
 
 def chance_of_gaps(source):
-    return literal.centred_gaussians(source.gaps(), source.scales() if isinstance(source, Scaled) else 1.0, 0.5)
+    gaps = source.gaps()
+    return literal.centred_gaussians(gaps, source.scales(gaps) if isinstance(source, Scaled) else 1.0, 0.5)
 
 
 INDEPENDENT = {  # the inputs are independent of each other: source, P(y = 1 | x)
@@ -67,8 +68,8 @@ DISCRETE = {  # source, every rule that gives P(y | x)
 SUPPRESSOR, MOONS = Suppressor(n=N), TwoMoonsNoise(n=N, d=6, spread=0.25)
 GAUSSIAN = {
     "suppressor": (SUPPRESSOR, literal.suppressor(*SUPPRESSOR.patterns(), SUPPRESSOR.strengths)),
-    "scaled": (Scaled(n=N), chance_of_gaps(Scaled())),
-    "duplicated": (Duplicated(n=N), chance_of_gaps(Duplicated())),
+    "scaled": (Scaled(n=N, truth_seed=0), chance_of_gaps(Scaled(truth_seed=0))),
+    "duplicated": (Duplicated(n=N, truth_seed=0), chance_of_gaps(Duplicated(truth_seed=0))),
 }
 RULES = {
     **{name: (source, [rule]) for name, (source, rule) in {**INDEPENDENT, **GAUSSIAN}.items()},
@@ -120,19 +121,19 @@ class TestFormulas:
     @pytest.mark.parametrize("name", ["xor_gaussian", "orange_skin", "nonlinear_additive", "switch_4", "switch_5"])
     def test_gates_draw_by_draw(self, name):
         source, chance = INDEPENDENT[name]
-        generator = rng(3)
-        X = np.array([[generator.normal() for _ in range(source.d)] for _ in range(source.n)])
-        y = [int(generator.random() >= 1 - p) for p in chance(X)]
+        inputs, classes = rng(3).spawn(2)
+        X = np.array([[inputs.normal() for _ in range(source.d)] for _ in range(source.n)])
+        y = [int(classes.random() >= 1 - p) for p in chance(X)]
         table = source.draw(rng(3))
         np.testing.assert_array_equal(table.X, X)
         assert (table.y != y).sum() <= 1  # 1 - p and p round differently
 
     def test_the_sum_of_the_ring_family_draw_by_draw(self):
         source = RingXorSum(n=500, d=7)
-        generator = rng(3)
-        rows = [[generator.random() for _ in range(7)] for _ in range(500)]
+        inputs, errors = rng(3).spawn(2)
+        rows = [[inputs.random() for _ in range(7)] for _ in range(500)]
         for y, x in zip(source.draw(rng(3)).y, rows, strict=True):
-            noisy = x[4] + x[5] + generator.normal(0.0, 0.2) >= 1.4074
+            noisy = x[4] + x[5] + errors.normal(0.0, 0.2) >= 1.4074
             assert y == (literal.on_circle(x[0], x[1], 0.0479) or (x[2] - 0.5) * (0.5 - x[3]) >= 0.0598 or noisy)
 
     @pytest.mark.parametrize(
@@ -215,10 +216,10 @@ class TestFormulas:
         np.testing.assert_array_equal(X[:, 15:20], X[:, :5])
         assert np.abs(X[:, 20:].mean(0)).max() < 4.5 / math.sqrt(500)
         assert np.linalg.matrix_rank(X) == 25
-        assert abs(table.y.mean() - 0.5) < 0.02
+        assert abs(table.y.mean() - 0.5) < 4 * 0.5 / math.sqrt(500)
 
     def test_scaled_and_duplicated_columns(self):
-        source = Scaled(n=2000)
+        source = Scaled(n=2000, truth_seed=0)
         table, gaps = source.draw(rng()), source.gaps()
         spread = np.full(20, 0.5)
         spread[gaps.argmax()] *= 1e-2
@@ -230,13 +231,13 @@ class TestFormulas:
 
     def test_suppressor_draw_by_draw(self):
         source = Suppressor(n=50, d=12, strengths=(0.7, 1.3, 0.4))
-        generator = rng(3)
-        y = [int(generator.integers(0, 2)) for _ in range(50)]
-        eta = [generator.normal() for _ in range(50)]
+        classes, distractors, noise = rng(3).spawn(3)
+        y = [int(classes.integers(0, 2)) for _ in range(50)]
+        eta = [distractors.normal() for _ in range(50)]
         for row, label, distractor in zip(source.draw(rng(3)).X, y, eta, strict=True):
             for j, value in enumerate(row):
                 expected = 0.7 * (2 * label - 1) * (j < 6) + 1.3 * distractor * (3 <= j < 10)
-                assert value == pytest.approx(expected + 0.4 * generator.normal())
+                assert value == pytest.approx(expected + 0.4 * noise.normal())
 
 
 class TestTruth:
@@ -440,7 +441,7 @@ class TestCeilings:
             assert abs(accuracy - ceiling) < 4 * math.sqrt(ceiling * (1 - ceiling) / (N / 2)) + 1e-3, mask
 
     def test_a_copy_is_as_good_as_its_original(self):
-        source, every = Duplicated(), np.arange(25)
+        source, every = Duplicated(truth_seed=0), np.arange(25)
         assert source.ceiling(every >= 5) == pytest.approx(source.ceiling(every < 20))
         assert source.ceiling((every >= 5) & (every < 20)) < source.ceiling(every < 20)
 
@@ -500,13 +501,12 @@ class TestTetromino:
     @pytest.mark.parametrize("scenario", ["linear", "multiplicative", "xor"])
     def test_equals_the_literal_version(self, scenario, background):
         source = TETROMINOES[scenario](n=40, background=background)
-        generator = rng(4)
-        y = generator.integers(0, 2, 40)
-        noise = generator.normal(size=(40, 64))
+        classes, backgrounds, patterns = rng(4).spawn(3)
+        y = classes.integers(0, 2, 40)
+        noise = backgrounds.normal(size=(40, 64)) / 8  # a mean squared norm of 1
         if background == "correlated":
-            noise = blurred(noise)
-        noise /= math.sqrt((noise**2).sum() / 40)
-        signs = [(s, s if label == 0 else -s) for s, label in zip(2 * generator.integers(0, 2, 40) - 1, y, strict=True)]
+            noise = 8 * blurred(noise) / math.sqrt(sum((blurred(one[None]) ** 2).sum() for one in np.eye(64)))
+        signs = [(s, s if label == 0 else -s) for s, label in zip(2 * patterns.integers(0, 2, 40) - 1, y, strict=True)]
         pictures = np.array(
             [
                 literal.tetromino(scenario, b.reshape(8, 8), label, sign, source.strength).ravel()
@@ -515,9 +515,18 @@ class TestTetromino:
         )
         table = source.draw(rng(4))
         np.testing.assert_array_equal(table.y, y)
-        np.testing.assert_allclose(table.X, pictures / np.abs(pictures).max(), atol=1e-12)
+        scale = table.X.ravel() @ pictures.ravel() / (pictures**2).sum()
+        np.testing.assert_allclose(table.X, scale * pictures, atol=1e-12)
         assert table.feature_shape == (8, 8)
-        assert np.abs(table.X).max() == 1
+
+    @pytest.mark.parametrize("background", ["white", "correlated"])
+    @pytest.mark.parametrize("scenario", TETROMINOES)
+    def test_backgrounds_have_norm_1_and_pixels_reach_1(self, scenario, background):
+        source = TETROMINOES[scenario](n=4000, background=background)
+        assert 0.75 < np.abs(source.draw(rng(1)).X).max() < 1.35
+        faint = TetrominoLinear(n=4000, background=background, alpha=1e-9).unscaled(rng(2))[0]
+        squares = (faint**2).sum(1)
+        assert mean_within(squares, 1.0)
 
     def test_rotated_patterns_stand_anywhere(self):
         table = TetrominoRotated(n=2000, alpha=0.999).draw(rng())

@@ -100,7 +100,7 @@ def values_of(judged: retention.Judged, metric: str) -> dict[str, float | None]:
 
 def test_gains_of_a_perfect_a_random_and_a_reversed_ranking(draw):
     data = shuffled(toy(n=1500))
-    perfect = np.where(np.arange(12) < 3, 1.0, 0.0)
+    perfect = np.array([1.0, 1.0, 2.0, *[0.0] * 9])  # x3 tells something alone, x1 and x2 only together
     ranked = [
         retention.Ranked("perfect", perfect, ""),
         retention.Ranked("random", None, ""),
@@ -249,10 +249,21 @@ def test_chosen_k_and_masked_at_every_k(draw):
     assert ks == {"retention_retrained": [1, 2, 6, 12], "retention_masked": [1, 2, 3, 4, 6, 12]}
 
 
+def test_a_score_that_is_not_defined_is_null_with_a_reason(draw):
+    from dataclasses import replace
+
+    data = toy(n=200, kind="regression")
+    data = replace(data, y_test=np.zeros_like(data.y_test))
+    found = retention.judge(data, draw, JUDGE, [retention.Ranked("c", np.arange(12.0), "")], {}, {})
+    assert found.judgements == {}
+    scores = [m for m in found.measurements["c"] if m.metric != "retention_bayes"]
+    assert all(m.value is None and "does not vary on the test rows" in m.reason for m in scores)
+
+
 def test_least_relevant_first(draw):
     settings = JUDGE.model_copy(update={"least_first": True})
     data = shuffled(toy(n=1500))
-    perfect = np.where(np.arange(12) < 3, 1.0, 0.0)
+    perfect = np.array([1.0, 1.0, 2.0, *[0.0] * 9])  # x3 tells something alone, x1 and x2 only together
     ranked = [retention.Ranked("perfect", perfect, ""), retention.Ranked("reversed", -perfect, "")]
     judged = retention.judge(data, draw, settings, [*ranked, retention.Ranked("random", None, "")], {}, {})
     values = {cell: {(m.metric, m.k): m.value for m in found} for cell, found in judged.measurements.items()}

@@ -418,7 +418,7 @@ def test_a_network_that_was_not_refitted_has_exact_zeros(xor, form):
     some = np.arange(8) % 2 == 0
     untrained = Walk(rows, [np.arange(384)], settings, 0, torch.float32).network(0, some)[0].weight.norm(dim=0)
     np.testing.assert_array_equal(untrained.detach() > 0, some)
-    module, support = walked([0.0, 0.1, 0.4], rows, settings, 1000)
+    module, support = walked([0.0, 0.1, 0.8], rows, settings, 1000)
     assert 0 < support.sum() < 8
     columns = module[0].weight.norm(dim=0)
     assert (columns[~torch.from_numpy(support)] == 0).all()

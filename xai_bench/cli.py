@@ -314,7 +314,8 @@ def list_(
         typer.echo(f"{family}:")
         width = max((len(row["name"]) for row in rows), default=0)
         for row in rows:
-            typer.echo(f"  {row['name']:<{width}}  {row['summary']}".rstrip())
+            marks = f" [{row['traits']}]" if row.get("traits") else ""
+            typer.echo(f"  {row['name']:<{width}}  {row['summary']}{marks}".rstrip())
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What a suite can name, with one line each, read without importing the components."""
+"""What a suite can name, with one line each; but for datasets, which load fast, no component is imported."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from xai_bench.suites import shipped
 
 
 def listing(family: str) -> list[dict[str, str]]:
-    """Name, summary and source of every suite or component of a family."""
+    """Name, summary and source of every suite or component of a family; of datasets also family and traits."""
     if family == "suites":
         return [
             {"name": name, "summary": shipped.title(name), "source": "xai_bench.suites"} for name in shipped.shipped()
         ]
     return [
-        {"name": name, "summary": _summary(family, name), "source": registry.source(family, name)}
+        {"name": name, "summary": _summary(family, name), "source": registry.source(family, name), **_kin(family, name)}
         for name in registry.names(family)
     ]
+
+
+def _kin(family: str, name: str) -> dict[str, str]:
+    if family != "datasets":
+        return {}
+    source = registry.get(family, name)
+    return {"family": source.belongs_to or name, "traits": ", ".join(source.traits)}
 
 
 def _summary(family: str, name: str) -> str:

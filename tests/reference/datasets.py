@@ -6,9 +6,11 @@ import itertools
 import math
 
 
-def gaussian_independent(rng, n, d, relevant, sigma, gaps, centred):
-    """Rows and classes; the numbers are drawn in the order: all classes, then row after row."""
-    classes = [int(rng.integers(0, 2)) for _ in range(n)]
+def gaussian_independent(rng, n, d, relevant, sigma, max_gap, centred):
+    """Rows, classes and gaps, each from a child of the generator: gaps, classes, inputs row after row."""
+    of_gaps, of_classes, of_inputs = rng.spawn(3)
+    gaps = [max_gap * of_gaps.random() for _ in range(relevant)]
+    classes = [int(of_classes.integers(0, 2)) for _ in range(n)]
     rows = []
     for y in classes:
         row = []
@@ -19,17 +21,18 @@ def gaussian_independent(rng, n, d, relevant, sigma, gaps, centred):
                 mean = gaps[f] / 2 if y == 1 else -gaps[f] / 2
             else:
                 mean = gaps[f] - 0.5 if y == 1 else -0.5
-            row.append(mean + sigma * rng.normal())
+            row.append(mean + sigma * of_inputs.normal())
         rows.append(row)
-    return rows, classes
+    return rows, classes, gaps + [0.0] * (d - relevant)
 
 
 def gaussian_correlated(rng, n, flip, noise, sigma):
-    """Drawn in the order: all classes, all first members, all flips, all noise inputs."""
-    classes = [int(rng.integers(0, 2)) for _ in range(n)]
-    firsts = [[sigma * rng.normal() for _ in flip] for _ in range(n)]
-    coins = [[rng.random() for _ in flip] for _ in range(n)]
-    others = [[sigma * rng.normal() for _ in range(noise)] for _ in range(n)]
+    """Each from a child of the generator: classes, first members, flips, noise inputs."""
+    of_classes, of_firsts, of_coins, of_others = rng.spawn(4)
+    classes = [int(of_classes.integers(0, 2)) for _ in range(n)]
+    firsts = [[sigma * of_firsts.normal() for _ in flip] for _ in range(n)]
+    coins = [[of_coins.random() for _ in flip] for _ in range(n)]
+    others = [[sigma * of_others.normal() for _ in range(noise)] for _ in range(n)]
     rows = []
     for y, first, coin, other in zip(classes, firsts, coins, others, strict=True):
         row = []
@@ -51,8 +54,9 @@ def ring(x):
 
 def uniform(rng, n, d, rule):
     rows, classes = [], []
+    inputs = rng.spawn(1)[0]
     for _ in range(n):
-        x = [rng.random() for _ in range(d)]
+        x = [inputs.random() for _ in range(d)]
         classes.append(rule(x))
         rows.append([2 * value - 1 for value in x])
     return rows, classes

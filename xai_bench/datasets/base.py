@@ -1,140 +1,71 @@
-"""Datasets with or without a known truth: the types, and the shared work of splitting and shuffling."""
+"""Datasets with or without a known truth: what a suite can name, and one split of one draw of it."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.component import Component, sha256, stream_seed
+from xai_bench.datasets.arrays import Bools, Floats, Ints
+from xai_bench.datasets.inputs import Inputs, each_column, moved, names_of, several_columns
+from xai_bench.datasets.seeding import seeded_globals
+from xai_bench.datasets.splitting import Fold, split
+from xai_bench.datasets.table import Kind, Table, checked
+from xai_bench.datasets.truth import GroundTruth, Role, Window
 from xai_bench.errors import InputError
 
-Kind = Literal["classification", "regression"]
-Role = Literal["relevant", "redundant", "suppressor", "negligible", "noise"]
-Floats = NDArray[np.floating]
-Ints = NDArray[np.integer]
-Bools = NDArray[np.bool_]
+__all__ = [
+    "Bools",
+    "DataSource",
+    "Dataset",
+    "Family",
+    "Floats",
+    "Fold",
+    "GroundTruth",
+    "Inputs",
+    "Ints",
+    "Kind",
+    "Role",
+    "Table",
+    "Trait",
+    "Window",
+    "in_order",
+]
 
-TEST_SHARE = 0.20
-VALID_SHARE_OF_REST = 0.20  # 64 / 16 / 20
+LOADING = 2
+"""Part of the identity of every dataset. Raise it when ``DataSource.load`` gives other numbers to all of them."""
 
-
-class Fold(NamedTuple):
-    """Fold ``number`` (from 0) of ``of`` consecutive folds: it is the test part."""
-
-    number: int
-    of: int
-
-
-class Window(NamedTuple):
-    """A named stretch of inputs, such as the pixels around a spectral line; its largest relevance is its own.
-
-    ``kind`` is the field's word for what it is (metal, telluric ...).
-    """
-
-    name: str
-    kind: str
-    role: Role
-    columns: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class GroundTruth:
-    """Which inputs are truly relevant. All indices are columns of the X beside it.
-
-    Attributes
-    ----------
-    roles : (d,) of Role
-        ``relevant``: in some minimal sufficient set. ``redundant``: predictive but not needed.
-        ``suppressor``: helps to correct for noise only. ``negligible``: relevant, but below what data can
-        show. ``noise``: independent of the target.
-    relevance : (d,) float >= 0, or None
-        Graded relevance, where the field defines one.
-    groups : tuples of columns
-        Interchangeable inputs: the best member counts, once.
-    blocks : tuples of columns
-        Columns of one attribute (one-hot): their relevance is summed.
-    resolution : float, or None
-        Graded relevance from which an input counts as clearly relevant.
-    windows : tuple of Window
-        Stretches of inputs that are scored as one, beside the inputs; all of the same number of columns.
-    """
-
-    roles: tuple[Role, ...]
-    relevance: Floats | None = None
-    groups: tuple[tuple[int, ...], ...] = ()
-    blocks: tuple[tuple[int, ...], ...] = ()
-    resolution: float | None = None
-    windows: tuple[Window, ...] = ()
-
-    def __post_init__(self) -> None:
-        for role in self.roles:
-            if role not in get_args(Role):
-                raise InputError(f"unknown role {role!r}: expected one of {', '.join(get_args(Role))}")
-        if self.relevance is not None:
-            graded = np.asarray(self.relevance, dtype=np.float64)
-            if graded.shape != (len(self.roles),) or not np.isfinite(graded).all() or (graded < 0).any():
-                raise InputError(
-                    f"graded truth: expected {len(self.roles)} finite values >= 0, one for each role, got shape "
-                    f"{graded.shape}, lowest {graded.min(initial=0):g}: correct the grades"
-                )
-            object.__setattr__(self, "relevance", graded)
-        for columns in (*self.groups, *self.blocks, *(window.columns for window in self.windows)):
-            if any(not 0 <= column < len(self.roles) for column in columns):
-                raise InputError(f"truth: expected columns in 0..{len(self.roles) - 1}, got {columns}: correct them")
-
-    @property
-    def relevant(self) -> Bools:
-        """(d,) True where the role is ``relevant``."""
-        return np.array([role == "relevant" for role in self.roles], dtype=bool)
-
-    @property
-    def n_relevant(self) -> int:
-        return int(self.relevant.sum())
-
-    def take(self, columns: Ints) -> GroundTruth:
-        """The truth of ``X[:, columns]`` for a permutation of all columns."""
-        position = np.empty(len(columns), dtype=int)
-        position[columns] = np.arange(len(columns))
-        moved = tuple(tuple(int(position[c]) for c in group) for group in self.groups)
-        blocks = tuple(tuple(int(position[c]) for c in block) for block in self.blocks)
-        windows = tuple(w._replace(columns=tuple(int(position[c]) for c in w.columns)) for w in self.windows)
-        graded = None if self.relevance is None else self.relevance[columns]
-        roles = tuple(self.roles[c] for c in columns)
-        return replace(self, roles=roles, relevance=graded, groups=moved, blocks=blocks, windows=windows)
+Trait = Literal[
+    "marginal",  # every relevant input tells something alone
+    "interacting",  # what an input tells depends on others
+    "redundant",  # several inputs tell the same
+    "correlated",  # inputs depend on each other, beyond copies
+    "suppressor",  # inputs that tell nothing alone correct others
+    "scaled",  # inputs differ much in scale
+    "categorical",  # some inputs are several columns
+    "picture",
+    "regression",
+    "wide",  # more columns than training rows
+    "no_signal",  # no input is related to the target
+    "real",  # measured, no truth
+]
 
 
-@dataclass(frozen=True)
-class Table:
-    """What a data source draws: all rows, columns in canonical order.
+class Family(NamedTuple):
+    """Datasets of one kind, over which results are averaged before one generalises, and what marks one of them."""
 
-    Attributes
-    ----------
-    X : (n, d) float
-    y : (n,) int classes 0 .. n_classes-1, or (n,) float
-    kind : classification or regression
-    feature_names : d names, or () for ``x1 .. xd``
-    feature_shape : (rows, columns) of pictures: they are not shuffled and not standardised
-    feature_units : d units, or () where there are none
-    class_names : names of the classes, or ()
-    notices : lines the user should see
-    """
+    id: str
+    traits: tuple[Trait, ...]
 
-    X: Floats
-    y: Floats | Ints
-    kind: Kind
-    truth: GroundTruth | None = None
-    feature_names: tuple[str, ...] = ()
-    feature_shape: tuple[int, int] | None = None
-    feature_units: tuple[str, ...] = ()
-    class_names: tuple[str, ...] = ()
-    target_name: str = "target"
-    target_units: str = ""
-    notices: tuple[str, ...] = ()
+
+def in_order(traits: Collection[str]) -> tuple[Trait, ...]:
+    """These traits, each once, in the order of the vocabulary."""
+    return tuple(trait for trait in get_args(Trait) if trait in traits)
 
 
 @dataclass(frozen=True)
@@ -142,7 +73,8 @@ class Dataset:
     """One split of one draw; everything is in the (shuffled) column order of ``X_train``.
 
     ``permutation[j]`` is the canonical column that stands at position j; results are stored in canonical
-    order, see ``canonical`` and ``shuffled``.
+    order, see ``canonical`` and ``shuffled``. ``inputs`` are the columns of X that each input has; () stands for one
+    column each.
     """
 
     X_train: Floats
@@ -158,6 +90,8 @@ class Dataset:
     truth: GroundTruth | None = None
     feature_shape: tuple[int, int] | None = None
     feature_units: tuple[str, ...] = ()
+    inputs: Inputs = ()
+    input_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     target_name: str = "target"
     target_units: str = ""
@@ -168,10 +102,37 @@ class Dataset:
     content_hash: str = ""
     notices: tuple[str, ...] = field(default=(), compare=False)
 
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            object.__setattr__(self, "inputs", each_column(self.d))
+        if not self.input_names and self.feature_names:
+            object.__setattr__(self, "input_names", names_of(self.inputs, self.feature_names))
+
     @property
     def d(self) -> int:
-        """Number of inputs."""
+        """Number of columns."""
         return int(self.X_train.shape[1])
+
+    @property
+    def canonical_inputs(self) -> Inputs:
+        """The canonical columns of each input, in canonical order: that of their first columns."""
+        return moved(self.inputs, np.argsort(self.permutation))
+
+    @property
+    def input_permutation(self) -> Ints:
+        """(n_inputs,) the number in ``canonical_inputs`` of each of ``inputs``."""
+        first = np.array([min(self.permutation[list(columns)]) for columns in self.inputs])
+        return np.argsort(np.argsort(first))
+
+    def canonical_over_inputs(self, values: NDArray) -> NDArray:
+        """``values`` (..., n_inputs) from the order of ``inputs`` to that of ``canonical_inputs``."""
+        result = np.empty_like(values)
+        result[..., self.input_permutation] = values
+        return result
+
+    def shuffled_over_inputs(self, values: NDArray) -> NDArray:
+        """``values`` (..., n_inputs) from the order of ``canonical_inputs`` to that of ``inputs``."""
+        return np.asarray(values)[..., self.input_permutation]
 
     def canonical(self, values: NDArray) -> NDArray:
         """``values`` (..., d) from the order of X to canonical order."""
@@ -233,26 +194,38 @@ class DataSource(Component):
     """A dataset that a suite can name. Subclasses write ``draw``, and ``ceiling`` where it is known."""
 
     family: ClassVar[str] = "datasets"
+    belongs_to: ClassVar[str] = ""
+    """The id of its family of datasets; "" if it is one by itself, under its name."""
+    traits: ClassVar[tuple[Trait, ...]] = ()
+    """What marks it, as far as its fields and a draw do not show it: see ``declared`` and ``family_of``."""
+    paired: ClassVar[tuple[str, ...]] = ("n", "truth_seed")
+    """Fields that enter no stream of randomness. Sources that differ in these alone have the same rows, as far as both
+    have them: those of a smaller ``n`` are the first of a larger one."""
+    reads_files: ClassVar[bool] = False
+    """The data come from files of the user: a run reads them once before it starts, to find mistakes early."""
 
     @property
     def label(self) -> str:
         """What a suite calls it if it does not say otherwise."""
         return self.name
 
-    reads_files: ClassVar[bool] = False
-    """The data come from files of the user: a run reads them once before it starts, to find mistakes early."""
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "loading": LOADING}
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> Table:
         """Draw (or read) all rows. The base class shuffles, splits and validates.
 
-        ``rng`` belongs to the data seed. What defines the truth must not depend on it.
+        ``rng`` belongs to the data seed, the name and the fields that are not ``paired``. Take one of its children
+        (``rng.spawn``) for each array that is drawn: then its first rows are the same for every ``n``. Roles must not
+        depend on it; grades may.
         """
 
-    def ceiling(self, mask: Bools) -> float | None:
-        """The best possible test score if only the inputs in ``mask`` (d,), canonical order, are known.
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float | None:
+        """The best possible test score if only the columns in ``mask`` (d,), canonical order, are known.
 
-        Accuracy in classification, R2 in regression; None where it is not known.
+        Accuracy in classification, R2 in regression; None where it is not known. ``truth`` is that of the draw, in
+        canonical order, for sources whose grades vary with the data seed.
         """
         return None
 
@@ -265,8 +238,39 @@ class DataSource(Component):
         """Why the data cannot be had on this machine and what to do, or None if they are there."""
         return None
 
+    def stream(self, what: str, data_seed: int) -> int:
+        """The seed of one stream of randomness of one draw: of its rows (``data``), its ``columns``, its ``split``.
+
+        It depends on the name and the fields, but not on those that are ``paired``.
+        """
+        facts = type(self).model_fields
+        left_out = {*self.paired, *(name for name in self.later if getattr(self, name) == facts[name].default)}
+        return stream_seed(what, data_seed, self.name, self.model_dump(mode="json", exclude=left_out))
+
+    def declared(self) -> tuple[Trait, ...]:
+        """``traits``, and those that come with its fields."""
+        return self.traits
+
+    def family_of(self, data: Dataset) -> Family:
+        """Its family, with the traits that it declares and those that one of its draws shows."""
+        roles = set(data.truth.roles) if data.truth else set()
+        shown = {
+            "redundant": "redundant" in roles or bool(data.truth and data.truth.groups),
+            "suppressor": "suppressor" in roles,
+            "categorical": bool(several_columns(data.inputs)) and data.feature_shape is None,
+            "picture": data.feature_shape is not None,
+            "regression": data.kind == "regression",
+            "wide": data.d > len(data.y_train),
+            "no_signal": roles == {"noise"},
+        }
+        return Family(
+            self.belongs_to or self.name, in_order({*self.declared(), *(t for t, there in shown.items() if there)})
+        )
+
     def load(self, data_seed: int, fold: Fold | None = None) -> Dataset:
         """Draw, check, shuffle the columns (not of pictures) and split the rows 64 / 16 / 20.
+
+        The global random states of numpy, random and torch are seeded meanwhile, and restored.
 
         Raises
         ------
@@ -276,28 +280,28 @@ class DataSource(Component):
         absent = self.missing()
         if absent:
             raise InputError(absent)
-        table = self.draw(np.random.default_rng(stream_seed("data", data_seed)))
-        _check(self.name, table)
-        X = np.ascontiguousarray(table.X, dtype=np.float32)
-        classes = table.kind == "classification"
-        y: Floats | Ints = table.y.astype(np.int64) if classes else table.y.astype(np.float32)
-        d = X.shape[1]
-        rng = np.random.default_rng(stream_seed("split", data_seed))
-        permutation = np.arange(d) if table.feature_shape else rng.permutation(d)
-        train, valid, test = _split(y, classes, fold, rng)
-        X = X[:, permutation]
-        names = table.feature_names or tuple(f"x{j + 1}" for j in range(d))
+        with seeded_globals(self.stream("globals", data_seed)):
+            table = checked(self.name, self.draw(np.random.default_rng(self.stream("data", data_seed))))
+        d, classes = table.X.shape[1], table.kind == "classification"
+        order = np.random.default_rng(self.stream("columns", data_seed))
+        permutation = np.arange(d) if table.feature_shape else order.permutation(d)
+        parts = split(table.y, classes, fold, np.random.default_rng(self.stream("split", data_seed)))
+        X, y = table.X[:, permutation], table.y
+        inputs = moved(table.inputs, permutation)
+        names = dict(zip(table.inputs, table.input_names, strict=True))
         return Dataset(
-            X_train=np.ascontiguousarray(X[train]),
-            X_valid=np.ascontiguousarray(X[valid]),
-            X_test=np.ascontiguousarray(X[test]),
-            y_train=y[train],
-            y_valid=y[valid],
-            y_test=y[test],
+            X_train=np.ascontiguousarray(X[parts.train]),
+            X_valid=np.ascontiguousarray(X[parts.valid]),
+            X_test=np.ascontiguousarray(X[parts.test]),
+            y_train=y[parts.train],
+            y_valid=y[parts.valid],
+            y_test=y[parts.test],
             kind=table.kind,
-            n_outputs=int(y.max()) + 1 if classes else 1,
-            feature_names=tuple(names[c] for c in permutation),
+            n_outputs=max(int(y.max()) + 1, len(table.class_names)) if classes else 1,
+            feature_names=tuple(table.feature_names[c] for c in permutation),
             feature_units=tuple(table.feature_units[c] for c in permutation) if table.feature_units else (),
+            inputs=inputs,
+            input_names=tuple(names[tuple(sorted(int(permutation[c]) for c in part))] for part in inputs),
             permutation=permutation,
             truth=table.truth.take(permutation) if table.truth else None,
             feature_shape=table.feature_shape,
@@ -307,73 +311,3 @@ class DataSource(Component):
             content_hash=sha256(X.tobytes() + y.tobytes()),
             notices=table.notices,
         )
-
-
-def _check(name: str, table: Table) -> None:
-    X, y = np.asarray(table.X), np.asarray(table.y)
-    if X.ndim != 2 or len(X) != len(y):
-        raise InputError(f"{name}: expected X (n, d) and y (n,), got {X.shape} and {y.shape}: correct draw()")
-    n, d = X.shape
-    if n < 20:
-        raise InputError(f"{name}: expected at least 20 rows to split into three parts, got {n}: add rows")
-    if d < 2:
-        raise InputError(f"{name}: expected at least 2 inputs to rank, got {d}: add columns")
-    labels = table.feature_names or tuple(f"x{j + 1}" for j in range(d))
-    _check_float32(name, X, [f"column {label!r}" for label in labels])
-    _check_float32(name, y[:, None], ["the target"])
-    if len(np.unique(y)) < 2:
-        what = "class" if table.kind == "classification" else "value"
-        raise InputError(f"{name}: expected a target with differences, got one {what} only: choose another target")
-    if table.truth and len(table.truth.roles) != d:
-        raise InputError(f"{name}: expected {d} roles in the truth, got {len(table.truth.roles)}: correct draw()")
-
-
-def _check_float32(name: str, values: NDArray, labels: Sequence[str]) -> None:
-    """Raise unless single precision holds the columns of ``values`` (n, d): models compute in it."""
-    low, high = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)  # NaN if there is one
-    largest = np.maximum(np.abs(low), np.abs(high))
-    unusable = np.flatnonzero(~(largest <= np.finfo(np.float32).max))
-    if len(unusable):
-        raise InputError(
-            f"{name}: expected finite numbers up to 3e38, got missing, infinite or larger ones in "
-            f"{labels[unusable[0]]}: fill, rescale or drop them"
-        )
-    span = high - low
-    coarse = np.flatnonzero((span > 0) & (np.spacing(largest.astype(np.float32)) > span / 100))
-    if len(coarse):
-        first = coarse[0]
-        raise InputError(
-            f"{name}: expected numbers that single precision can tell apart, got {labels[first]} with values up "
-            f"to {largest[first]:g} that differ by {span[first]:g} at most: subtract their mean"
-        )
-
-
-def _split(y: NDArray, classes: bool, fold: Fold | None, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """Row indices of train, validation and test; classes keep their shares where they are large enough."""
-    order = rng.permutation(len(y))
-    rest: Ints
-    test: Ints
-    if fold is not None:
-        parts = np.array_split(order, fold.of)
-        test = parts[fold.number]
-        rest = np.concatenate([part for i, part in enumerate(parts) if i != fold.number])
-    else:
-        rest, test = _cut(order, y, classes, TEST_SHARE)
-    train, valid = _cut(rest, y, classes, VALID_SHARE_OF_REST)
-    return train, valid, test
-
-
-def _cut(rows: Ints, y: NDArray, classes: bool, share: float) -> tuple[Ints, Ints]:
-    """Cut the last ``share`` of the (already shuffled) rows off; in classification, of every class."""
-    if not classes:
-        n = round(len(rows) * (1 - share))
-        return rows[:n], rows[n:]
-    position = np.empty(len(rows))
-    for label in np.unique(y[rows]):
-        members = np.flatnonzero(y[rows] == label)
-        position[members] = (np.arange(len(members)) + 0.5) / len(members)
-    # Ranking by within-class position gives the exact total; the stable sort keeps the shuffled order.
-    by_position = np.argsort(position, kind="stable")
-    n = round(len(rows) * (1 - share))
-    first, last = np.sort(by_position[:n]), np.sort(by_position[n:])
-    return rows[first], rows[last]

@@ -9,9 +9,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Ints, Role, Table
-
-Blocks = tuple[tuple[int, ...], ...]
+from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Ints, Role, Table, Trait
+from xai_bench.datasets.inputs import Inputs, with_singles
 
 
 class States(NamedTuple):
@@ -32,8 +31,9 @@ class Enumerated(DataSource):
 
     roles: ClassVar[tuple[Role, ...]]
     """Of the columns of the states."""
-    groups: ClassVar[Blocks] = ()
-    blocks: ClassVar[Blocks] = ()
+    groups: ClassVar[Inputs] = ()
+    blocks: ClassVar[Inputs] = ()
+    """Columns of the states that are one input."""
     names: ClassVar[tuple[str, ...]]
 
     n: int = Field(default=1000, ge=20)
@@ -46,19 +46,21 @@ class Enumerated(DataSource):
     def draw(self, rng: np.random.Generator) -> Table:
         states = self.states()
         count = states.chance.shape[1]
-        drawn = rng.choice(states.chance.size, size=self.n, p=states.chance.ravel())
-        bits = rng.integers(0, 2, (self.n, self.noise))
+        rows, others = rng.spawn(2)
+        drawn = rows.choice(states.chance.size, size=self.n, p=states.chance.ravel())
+        bits = others.integers(0, 2, (self.n, self.noise))
         noise: Role = "noise"
         return Table(
             X=np.column_stack([states.X[drawn // count], bits]).astype(np.float64),
             y=drawn % count,
             kind="classification",
             truth=GroundTruth((*self.roles, *(noise,) * self.noise), groups=self.groups, blocks=self.blocks),
+            inputs=with_singles(self.blocks, states.X.shape[1] + self.noise),
             feature_names=(*self.names, *(f"noise{j + 1}" for j in range(self.noise))),
             target_name="class",
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy of the kept inputs: the likeliest class of every state that they can tell apart."""
         states = self.states()
         kept = states.X[:, mask[: states.X.shape[1]]]
@@ -87,6 +89,7 @@ class Corral(Enumerated):
     """
 
     name: ClassVar[str] = "corral"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
     roles: ClassVar[tuple[Role, ...]] = ("relevant", "relevant", "relevant", "relevant", "noise", "redundant")
     names: ClassVar[tuple[str, ...]] = ("a0", "a1", "b0", "b1", "irrelevant", "correlated")
 
@@ -99,7 +102,7 @@ class Corral(Enumerated):
 
 CARDINALITIES = (3, 3, 2, 3, 4, 2)
 _STARTS = [sum(CARDINALITIES[:i]) for i in range(7)]
-ONE_HOT: Blocks = tuple(tuple(range(a, b)) for a, b in itertools.pairwise(_STARTS))
+ONE_HOT: Inputs = tuple(tuple(range(a, b)) for a, b in itertools.pairwise(_STARTS))
 
 
 def _monk_roles(*attributes: Role) -> tuple[Role, ...]:
@@ -112,7 +115,8 @@ class Monk(Enumerated):
     Source: Thrun et al., "The MONK's Problems", CMU-CS-91-197, 1991. ``noise`` = 0 leaves the published inputs.
     """
 
-    blocks: ClassVar[Blocks] = ONE_HOT
+    belongs_to: ClassVar[str] = "monk"
+    blocks: ClassVar[Inputs] = ONE_HOT
     names: ClassVar[tuple[str, ...]] = tuple(
         f"a{i + 1}={value + 1}" for i, size in enumerate(CARDINALITIES) for value in range(size)
     )
@@ -133,6 +137,7 @@ class Monk1(Monk):
     """y = [a1 = a2 or a5 = 1]; a3, a4 and a6 do not matter."""
 
     name: ClassVar[str] = "monk1"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting",)
     roles: ClassVar[tuple[Role, ...]] = _monk_roles("relevant", "relevant", "noise", "noise", "relevant", "noise")
 
     def rule(self, a: Ints) -> Bools:
@@ -143,6 +148,7 @@ class Monk2(Monk):
     """y = [exactly two of the six attributes have their first value]; all six matter."""
 
     name: ClassVar[str] = "monk2"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
     roles: ClassVar[tuple[Role, ...]] = _monk_roles(
         "relevant", "relevant", "relevant", "relevant", "relevant", "relevant"
     )
@@ -158,6 +164,7 @@ class Monk3(Monk):
     """
 
     name: ClassVar[str] = "monk3"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
     roles: ClassVar[tuple[Role, ...]] = _monk_roles("noise", "relevant", "noise", "negligible", "relevant", "noise")
     error: ClassVar[float] = 0.05
 
@@ -187,6 +194,7 @@ class LED(Enumerated):
     """
 
     name: ClassVar[str] = "led"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal",)
     roles: ClassVar[tuple[Role, ...]] = ("relevant",) * 7
     names: ClassVar[tuple[str, ...]] = tuple(f"segment{j + 1}" for j in range(7))
 
@@ -210,8 +218,10 @@ class BooleanRedundant(Enumerated):
     """
 
     name: ClassVar[str] = "boolean_redundant"
+    belongs_to: ClassVar[str] = "boolean"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting", "redundant")
     roles: ClassVar[tuple[Role, ...]] = ("relevant",) * 5
-    groups: ClassVar[Blocks] = ((0, 4),)
+    groups: ClassVar[Inputs] = ((0, 4),)
     names: ClassVar[tuple[str, ...]] = ("a", "b", "a_or_b", "a_and_b", "not_a")
 
     def states(self) -> States:

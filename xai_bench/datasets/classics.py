@@ -9,7 +9,8 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table
+from xai_bench.component import stream_seed
+from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Ints, Role, Table, Trait
 from xai_bench.datasets.gaussian import GaussianIndependent
 
 
@@ -18,11 +19,14 @@ class Madelon(DataSource):
 
     Columns: ``informative`` ones (relevant), ``redundant`` random linear combinations of them, ``repeated`` copies
     of the informative ones in turn (a group with their original), N(0, 1) noise. The classes of ``flip`` of the
-    rows are drawn anew. Source: Guyon, "Design of experiments of the NIPS 2003 variable selection benchmark", 2003,
-    as scikit-learn's ``make_classification``, without its shifts and scales.
+    rows are drawn anew. Corners, shapes of the clusters and combinations vary with the data seed, or are those of
+    ``truth_seed``. Source: Guyon, "Design of experiments of the NIPS 2003 variable selection benchmark", 2003, as
+    scikit-learn's ``make_classification`` without shifts and scales, but for the sizes of the clusters: the cluster of
+    every row is drawn.
     """
 
     name: ClassVar[str] = "madelon"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting", "redundant")
 
     n: int = Field(default=2600, ge=20)
     d: int = Field(default=500, ge=2)
@@ -32,6 +36,7 @@ class Madelon(DataSource):
     clusters: int = Field(default=2, ge=1)
     separation: float = Field(default=1.0, gt=0)
     flip: float = Field(default=0.01, ge=0, lt=1)
+    truth_seed: int | None = None
 
     @model_validator(mode="after")
     def _inputs_fit(self) -> Self:
@@ -46,75 +51,97 @@ class Madelon(DataSource):
         return self
 
     def draw(self, rng: np.random.Generator) -> Table:
-        from sklearn.datasets import make_classification
-
-        # Its repeats are of randomly chosen inputs: the truth would depend on the data seed.
-        X, y = make_classification(
-            n_samples=self.n,
-            n_features=self.d - self.repeated,
-            n_informative=self.informative,
-            n_redundant=self.redundant,
-            n_repeated=0,
-            n_clusters_per_class=self.clusters,
-            class_sep=self.separation,
-            flip_y=self.flip,
-            shuffle=False,
-            random_state=int(rng.integers(2**31)),
-        )
+        shape, clusters, inputs, flips, others = rng.spawn(5)
+        if self.truth_seed is not None:
+            shape = np.random.default_rng(stream_seed("truth", self.truth_seed))
+        centres, stretched, combined = self.shapes(shape)
+        cluster = clusters.integers(0, len(centres), self.n)
+        within = inputs.normal(size=(self.n, self.informative))
+        used = centres[cluster]
+        for number, matrix in enumerate(stretched):
+            used[cluster == number] += within[cluster == number] @ matrix
+        anew, drawn = flips.random((self.n, 2)).T
+        y = np.where(anew < self.flip, drawn < 0.5, cluster % 2).astype(np.int64)
         first = self.informative + self.redundant
         originals = np.arange(self.repeated) % self.informative
-        copies = first + np.arange(self.repeated)
+        copies, needed = first + np.arange(self.repeated), first + self.repeated
         groups = [(j, *(int(c) for c in copies[originals == j])) for j in range(self.informative)]
         counts: dict[Role, int] = {"relevant": self.informative, "redundant": self.redundant}
         roles: list[Role] = [role for role, count in counts.items() for _ in range(count)]
         roles += ["relevant" for _ in copies]
         roles += ["noise" for _ in range(self.d - len(roles))]
         return Table(
-            X=np.column_stack([X[:, :first], X[:, originals], X[:, first:]]),
+            X=np.column_stack(
+                [used, used @ combined, used[:, originals], others.normal(size=(self.n, self.d - needed))]
+            ),
             y=y,
             kind="classification",
             truth=GroundTruth(tuple(roles), groups=tuple(group for group in groups if len(group) > 1)),
             target_name="class",
         )
 
+    def shapes(self, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+        """Centres (clusters, informative), what N(0, I) is multiplied by in each cluster, and the combinations.
+
+        The second is (clusters, informative, informative), the third (informative, redundant). Cluster i is in class
+        i mod 2.
+        """
+        count, short = 2 * self.clusters, min(self.informative, 30)
+        corners = rng.choice(2**short, count, replace=False)
+        bits = np.column_stack(
+            [corners[:, None] >> np.arange(short) & 1, rng.integers(0, 2, (count, self.informative - short))]
+        )
+        stretched = rng.uniform(-1, 1, (count, self.informative, self.informative))
+        return self.separation * (2.0 * bits - 1), stretched, rng.uniform(-1, 1, (self.informative, self.redundant))
+
 
 class TwoMoonsNoise(DataSource):
     """Two interleaved half circles in the first two inputs, and N(0, 1) noise inputs.
 
-    scikit-learn's ``make_moons`` with Gaussian noise of standard deviation ``spread``. Source: Yamada, Lindenbaum,
-    Negahban, Kluger, "Feature Selection using Stochastic Gates", ICML 2020, arXiv 1810.04247.
+    scikit-learn's ``make_moons`` with Gaussian noise of standard deviation ``spread``, but class and place on the moon
+    are drawn for every row. Source: Yamada, Lindenbaum, Negahban, Kluger, "Feature Selection using Stochastic Gates",
+    ICML 2020, arXiv 1810.04247.
     """
 
     name: ClassVar[str] = "two_moons_noise"
+    belongs_to: ClassVar[str] = "moons"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
 
     n: int = Field(default=1000, ge=20)
     d: int = Field(default=20, ge=2)
     spread: float = Field(default=0.1, ge=0.02)
 
     def draw(self, rng: np.random.Generator) -> Table:
-        from sklearn.datasets import make_moons
-
-        X, y = make_moons(self.n, noise=self.spread, random_state=int(rng.integers(2**31)))
+        classes, places, errors, others = rng.spawn(4)
+        y = classes.integers(0, 2, self.n)
+        at = np.column_stack(moons(places.uniform(0, np.pi, self.n), y))
         roles: tuple[Role, ...] = tuple("relevant" if j < 2 else "noise" for j in range(self.d))
         return Table(
-            X=np.column_stack([X, rng.normal(size=(self.n, self.d - 2))]),
+            X=np.column_stack(
+                [at + errors.normal(0.0, self.spread, at.shape), others.normal(size=(self.n, self.d - 2))]
+            ),
             y=y,
             kind="classification",
             truth=GroundTruth(roles),
             target_name="class",
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy: the larger of the two densities, integrated on a grid; error below 1e-4."""
         arc = np.pi * (np.arange(1000) + 0.5) / 1000
-        moons = ((np.cos(arc), np.sin(arc)), (1 - np.cos(arc), 0.5 - np.sin(arc)))
         axes = (_covering(-1, 2, self.spread), _covering(-0.5, 1, self.spread))
         joint = []
-        for moon in moons:
-            across, up = (_normal_shares(axis, at, self.spread) for axis, at in zip(axes, moon, strict=True))
+        for label in (0, 1):
+            places = moons(arc, np.full(len(arc), label))
+            across, up = (_normal_shares(axis, at, self.spread) for axis, at in zip(axes, places, strict=True))
             joint.append(across @ up.T / len(arc))
         density = np.stack(joint).sum(axis=tuple(1 + np.flatnonzero(~mask[:2])))
         return float(density.max(0).sum() / density.sum())
+
+
+def moons(angle: Floats, y: Ints) -> tuple[Floats, Floats]:
+    """The two coordinates (n,) at the angles (n,), 0 to pi, of the half circles 0 and 1 in y (n,)."""
+    return np.where(y, 1 - np.cos(angle), np.cos(angle)), np.where(y, 0.5 - np.sin(angle), np.sin(angle))
 
 
 def _covering(low: float, high: float, spread: float) -> Floats:
@@ -138,6 +165,7 @@ class Suppressor(DataSource):
     """
 
     name: ClassVar[str] = "suppressor"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "correlated")
 
     n: int = Field(default=2000, ge=20)
     d: int = Field(default=20, ge=2)
@@ -166,9 +194,10 @@ class Suppressor(DataSource):
 
     def draw(self, rng: np.random.Generator) -> Table:
         a, b = self.patterns()
-        y = rng.integers(0, 2, self.n)
-        eta = rng.normal(size=self.n)
-        noise = rng.normal(size=(self.n, self.d))
+        classes, distractors, errors = rng.spawn(3)
+        y = classes.integers(0, 2, self.n)
+        eta = distractors.normal(size=self.n)
+        noise = errors.normal(size=(self.n, self.d))
         signal, distractor, white = self.strengths
         roles: tuple[Role, ...] = tuple(
             "relevant" if in_a else "suppressor" if in_b else "noise" for in_a, in_b in zip(a, b, strict=True)
@@ -181,7 +210,7 @@ class Suppressor(DataSource):
             target_name="class",
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy of the kept inputs: Phi(l1 sqrt(a' S^-1 a)) with S = l2^2 b b' + l3^2 I."""
         a, b = (pattern[mask] for pattern in self.patterns())
         signal, distractor, white = self.strengths
@@ -199,6 +228,7 @@ class Scaled(GaussianIndependent):
     """
 
     name: ClassVar[str] = "scaled"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "scaled")
 
     n: int = Field(default=4000, ge=20)
     centred: bool = True
@@ -211,16 +241,18 @@ class Scaled(GaussianIndependent):
             )
         return self
 
-    def scales(self) -> Floats:
-        """(d,) what the inputs are multiplied by."""
+    def scales(self, gaps: Floats) -> Floats:
+        """(d,) what the inputs with these gaps (d,) are multiplied by."""
         scales = np.ones(self.d)
-        scales[int(self.gaps().argmax())] = 1e-2
+        scales[int(gaps.argmax())] = 1e-2
         scales[-1] = 1e2
         return scales
 
     def draw(self, rng: np.random.Generator) -> Table:
         table = super().draw(rng)
-        return replace(table, X=table.X * self.scales())
+        assert table.truth is not None
+        assert table.truth.relevance is not None
+        return replace(table, X=table.X * self.scales(table.truth.relevance))
 
 
 class Duplicated(GaussianIndependent):
@@ -230,6 +262,7 @@ class Duplicated(GaussianIndependent):
     """
 
     name: ClassVar[str] = "duplicated"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal",)
 
     n: int = Field(default=4000, ge=20)
     centred: bool = True
@@ -243,22 +276,24 @@ class Duplicated(GaussianIndependent):
 
     def draw(self, rng: np.random.Generator) -> Table:
         table = super().draw(rng)
-        gaps = self.gaps()
+        assert table.truth is not None
+        assert table.truth.relevance is not None
+        gaps = table.truth.relevance
         roles: tuple[Role, ...] = tuple("relevant" if j < self.relevant else "noise" for j in range(self.d))
         truth = GroundTruth(
             (*roles, *roles[: self.copies]),
             relevance=np.append(gaps, gaps[: self.copies]),
             groups=tuple((j, self.d + j) for j in range(self.copies)),
-            resolution=table.truth.resolution if table.truth else None,
+            resolution=table.truth.resolution,
         )
         names = tuple(f"x{j + 1}" for j in range(self.d)) + tuple(f"copy_of_x{j + 1}" for j in range(self.copies))
         return replace(table, X=np.column_stack([table.X, table.X[:, : self.copies]]), truth=truth, feature_names=names)
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy: a copy is as good as its original."""
         known = mask[: self.d].copy()
         known[: self.copies] |= mask[self.d :]
-        return super().ceiling(known)
+        return super().ceiling(known, truth)
 
 
 class Null(DataSource):
@@ -271,15 +306,16 @@ class Null(DataSource):
 
     def draw(self, rng: np.random.Generator) -> Table:
         noise: Role = "noise"
+        inputs, classes = rng.spawn(2)
         return Table(
-            X=rng.normal(size=(self.n, self.d)),
-            y=rng.integers(0, 2, self.n),
+            X=inputs.normal(size=(self.n, self.d)),
+            y=classes.integers(0, 2, self.n),
             kind="classification",
             truth=GroundTruth((noise,) * self.d),
             target_name="class",
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """1/2."""
         return 0.5
 
@@ -288,6 +324,8 @@ class LinearSparse(DataSource):
     """y = [the sum of ten N(0, 1) inputs + N(0, 1) >= 0], among a thousand inputs."""
 
     name: ClassVar[str] = "linear_sparse"
+    belongs_to: ClassVar[str] = "linear"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal",)
 
     n: int = Field(default=2000, ge=20)
     d: int = Field(default=1000, ge=2)
@@ -300,8 +338,9 @@ class LinearSparse(DataSource):
         return self
 
     def draw(self, rng: np.random.Generator) -> Table:
-        X = rng.normal(size=(self.n, self.d))
-        total = X[:, : self.relevant].sum(1) + rng.normal(size=self.n)
+        inputs, errors = rng.spawn(2)
+        X = inputs.normal(size=(self.n, self.d))
+        total = X[:, : self.relevant].sum(1) + errors.normal(size=self.n)
         roles: tuple[Role, ...] = tuple("relevant" if j < self.relevant else "noise" for j in range(self.d))
         return Table(
             X=X,
@@ -311,7 +350,7 @@ class LinearSparse(DataSource):
             target_name="class",
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy of k kept relevant inputs: 1/2 + arcsin(sqrt(k / (relevant + 1))) / pi (Sheppard)."""
         kept = int(mask[: self.relevant].sum())
         return 0.5 + math.asin(math.sqrt(kept / (self.relevant + 1))) / math.pi

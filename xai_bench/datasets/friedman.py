@@ -1,8 +1,8 @@
 """Friedman's three regressions with inputs that do not matter, and exact Sobol indices.
 
 Sources: Friedman, "Multivariate Adaptive Regression Splines", Annals of Statistics 19, 1991; Breiman, "Bagging
-Predictors", Machine Learning 24, 1996; the generators are scikit-learn's. Sobol indices: Sobol 2001, Math. Comput.
-Simul. 55; Homma and Saltelli 1996, Reliab. Eng. Syst. Saf. 52.
+Predictors", Machine Learning 24, 1996; ranges and noise are those of scikit-learn's generators. Sobol indices: Sobol
+2001, Math. Comput. Simul. 55; Homma and Saltelli 1996, Reliab. Eng. Syst. Saf. 52.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table
+from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table, Trait
 
 Function = Callable[..., Floats]
 Ranges = tuple[tuple[float, float], ...]
@@ -24,8 +24,11 @@ class Friedman(DataSource):
     """Inputs of the published ranges, then U(0, 1) noise inputs; y = f(x) + N(0, noise).
 
     The graded truth is the total Sobol index: the share of the variance of f that is left, on average, when all
-    other inputs are known. Subclasses set the facts below and write ``generate``.
+    other inputs are known. Subclasses set the facts below.
     """
+
+    belongs_to: ClassVar[str] = "friedman"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
 
     function: ClassVar[Function]
     ranges: ClassVar[Ranges]
@@ -43,27 +46,24 @@ class Friedman(DataSource):
             raise ValueError(f"expected d >= {len(self.ranges)}, the inputs of the function, got d = {self.d}")
         return self
 
-    def generate(self, random_state: int) -> tuple[Floats, Floats]:
-        """X (n, inputs of the function) and y (n,)."""
-        from sklearn import datasets
-
-        return getattr(datasets, f"make_{self.name}")(self.n, noise=self.noise, random_state=random_state)
-
     def draw(self, rng: np.random.Generator) -> Table:
         used = len(self.ranges)
-        X, y = self.generate(int(rng.integers(2**31)))
+        inputs, errors, others = rng.spawn(3)
+        low, high = np.array(self.ranges).T
+        X = inputs.uniform(low, high, (self.n, used))
+        y = type(self).function(*X.T) + self.noise * errors.normal(size=self.n)
         roles: tuple[Role, ...] = tuple(
             "noise" if j >= used else "negligible" if j in self.negligible else "relevant" for j in range(self.d)
         )
         graded = np.append(total_sobol(type(self).function, self.ranges, self.points), np.zeros(self.d - used))
         return Table(
-            X=np.column_stack([X[:, :used], rng.random((self.n, self.d - used))]),
+            X=np.column_stack([X, others.random((self.n, self.d - used))]),
             y=y,
             kind="regression",
             truth=GroundTruth(roles, relevance=graded),
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """R2 of E[f | kept inputs]: its variance over that of y."""
         used = len(self.ranges)
         explained, variance = explained_variance(type(self).function, self.ranges, self.points, tuple(mask[:used]))

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table
+from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table, Trait
 
 QUANTILES = 512
 """Equally likely values that stand for a distribution in a ceiling."""
@@ -75,6 +75,8 @@ ADDITIVE = Sum(6, (lambda x: -10 * np.sin(0.2 * x), np.abs, lambda x: x, lambda 
 class Logit(DataSource):
     """X ~ N(0, I) and P(y=0) = g / (1 + g). Subclasses set ``relevant`` and write ``log_odds`` and ``chances``."""
 
+    belongs_to: ClassVar[str] = "gates"
+
     n: int = Field(default=4000, ge=20)
     d: int = Field(default=20, ge=2)
 
@@ -99,13 +101,14 @@ class Logit(DataSource):
         return self
 
     def draw(self, rng: np.random.Generator) -> Table:
-        X = rng.normal(size=(self.n, self.d))
-        y = rng.random(self.n) >= _sigmoid(self.log_odds(X))
+        inputs, classes = rng.spawn(2)
+        X = inputs.normal(size=(self.n, self.d))
+        y = classes.random(self.n) >= _sigmoid(self.log_odds(X))
         relevant = self.relevant
         roles: tuple[Role, ...] = tuple("relevant" if j in relevant else "noise" for j in range(self.d))
         return Table(X=X, y=y.astype(np.int64), kind="classification", truth=GroundTruth(roles), target_name="class")
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy of the kept inputs, E max(q, 1 - q) with q = P(y=0 | kept inputs); error below 5e-4."""
         return _accuracy(self, tuple(j for j in self.relevant if mask[j]))
 
@@ -138,6 +141,7 @@ class XorGaussian(SingleGate):
     """g = exp(x1 x2): XOR of L2X, Syn1 of INVASE; best accuracy .632."""
 
     name: ClassVar[str] = "xor_gaussian"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting",)
     gate: ClassVar[Product | Sum] = PRODUCT
 
 
@@ -145,6 +149,7 @@ class OrangeSkin(SingleGate):
     """g = exp(x3^2 + x4^2 + x5^2 + x6^2 - 4): Syn2 of INVASE; best accuracy .824."""
 
     name: ClassVar[str] = "orange_skin"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal",)
     gate: ClassVar[Product | Sum] = SQUARES
 
 
@@ -155,6 +160,7 @@ class NonlinearAdditive(SingleGate):
     """
 
     name: ClassVar[str] = "nonlinear_additive"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal",)
     gate: ClassVar[Product | Sum] = ADDITIVE
 
 
@@ -165,8 +171,12 @@ class Switch(Logit):
     """
 
     name: ClassVar[str] = "switch"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting",)
 
     variant: Literal[4, 5, 6] = 4
+
+    def declared(self) -> tuple[Trait, ...]:
+        return (*self.traits, "marginal") if self.variant == 6 else self.traits
 
     @property
     def gates(self) -> tuple[Product | Sum, Product | Sum]:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from xai_bench.component import stream_seed
-from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table
+from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table, Trait
 
 
 class GaussianIndependent(DataSource):
@@ -21,17 +21,20 @@ class GaussianIndependent(DataSource):
 
     Both classes are equally likely and have the standard deviation ``sigma``. In the published encoding
     class 0 stands at -0.5 and class 1 at g - 0.5; ``centred`` puts them at -g/2 and +g/2. An input that is
-    not relevant has mean 0. The gaps are the graded truth and depend on ``truth_seed`` alone.
+    not relevant has mean 0. The gaps are the graded truth: they vary with the data seed, or are those of
+    ``truth_seed``.
     """
 
     name: ClassVar[str] = "gaussian_independent"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal",)
+    paired: ClassVar[tuple[str, ...]] = ("n", "truth_seed", "centred")
 
     n: int = Field(default=10_000, ge=20)
     d: int = Field(default=20, ge=2)
     relevant: int = Field(default=11, ge=1)
     sigma: float = Field(default=0.5, gt=0)
     max_gap: float = Field(default=1.4, gt=0)
-    truth_seed: int = 0
+    truth_seed: int | None = None
     centred: bool = False
 
     @model_validator(mode="after")
@@ -40,17 +43,26 @@ class GaussianIndependent(DataSource):
             raise ValueError(f"expected relevant <= d, got relevant = {self.relevant} and d = {self.d}")
         return self
 
-    def gaps(self) -> Floats:
-        """(d,) distance of the two class means: ``relevant`` random ones, then zeros."""
-        rng = np.random.default_rng(stream_seed("truth", self.truth_seed))
+    def gaps(self, rng: np.random.Generator | None = None) -> Floats:
+        """(d,) distance of the two class means: ``relevant`` random ones, then zeros.
+
+        They are those of ``truth_seed``, or, if there is none, drawn from ``rng``.
+        """
+        if self.truth_seed is not None:
+            rng = np.random.default_rng(stream_seed("truth", self.truth_seed))
+        if rng is None:
+            raise ValueError(
+                f"{self.name}: the gaps vary with the data seed: expected a generator, or the truth of a draw"
+            )
         gaps = np.zeros(self.d)
         gaps[: self.relevant] = rng.uniform(0.0, self.max_gap, self.relevant)
         return gaps
 
     def draw(self, rng: np.random.Generator) -> Table:
-        gaps = self.gaps()
-        y = rng.integers(0, 2, self.n)
-        noise = rng.normal(0.0, self.sigma, (self.n, self.d))
+        grades, classes, inputs = rng.spawn(3)
+        gaps = self.gaps(grades)
+        y = classes.integers(0, 2, self.n)
+        noise = inputs.normal(0.0, self.sigma, (self.n, self.d))
         shift = -gaps / 2 if self.centred else np.where(np.arange(self.d) < self.relevant, -0.5, 0.0)
         roles: tuple[Role, ...] = tuple("relevant" if j < self.relevant else "noise" for j in range(self.d))
         return Table(
@@ -61,9 +73,13 @@ class GaussianIndependent(DataSource):
             target_name="class",
         )
 
-    def ceiling(self, mask: Bools) -> float:
-        """Bayes accuracy of the kept inputs: Phi(sqrt(sum g^2) / (2 sigma))."""
-        distance = math.sqrt(float(np.sum(self.gaps()[mask] ** 2))) / self.sigma
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
+        """Bayes accuracy of the kept inputs: Phi(sqrt(sum g^2) / (2 sigma)).
+
+        The gaps are those of ``truth``, or of ``truth_seed``.
+        """
+        gaps = self.gaps() if truth is None or truth.relevance is None else truth.relevance[: self.d]
+        distance = math.sqrt(float(np.sum(gaps[mask] ** 2))) / self.sigma
         return 0.5 * (1.0 + math.erf(distance / 2 / math.sqrt(2.0)))
 
 
@@ -76,6 +92,7 @@ class GaussianCorrelated(DataSource):
     """
 
     name: ClassVar[str] = "gaussian_correlated"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting", "correlated")
 
     n: int = Field(default=10_000, ge=20)
     flip: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (0.7, 0.8, 0.4, 0.6)
@@ -84,13 +101,14 @@ class GaussianCorrelated(DataSource):
 
     def draw(self, rng: np.random.Generator) -> Table:
         pairs = len(self.flip)
-        y = rng.integers(0, 2, self.n)
-        first = rng.normal(0.0, self.sigma, (self.n, pairs))
-        flipped = (rng.random((self.n, pairs)) < self.flip) & (y[:, None] == 1)
+        classes, firsts, coins, others = rng.spawn(4)
+        y = classes.integers(0, 2, self.n)
+        first = firsts.normal(0.0, self.sigma, (self.n, pairs))
+        flipped = (coins.random((self.n, pairs)) < self.flip) & (y[:, None] == 1)
         X = np.empty((self.n, 2 * pairs + self.noise))
         X[:, 0 : 2 * pairs : 2] = first
         X[:, 1 : 2 * pairs : 2] = np.where(flipped, -first, first)
-        X[:, 2 * pairs :] = rng.normal(0.0, self.sigma, (self.n, self.noise))
+        X[:, 2 * pairs :] = others.normal(0.0, self.sigma, (self.n, self.noise))
         roles: tuple[Role, ...] = tuple("relevant" if j < 2 * pairs else "noise" for j in range(X.shape[1]))
         return Table(
             X=X,
@@ -100,7 +118,7 @@ class GaussianCorrelated(DataSource):
             target_name="class",
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy: class 1 betrays itself by a flip in any pair that is kept whole."""
         unflipped = 1.0 - np.array(self.flip)
         whole = mask[: 2 * len(self.flip)].reshape(-1, 2).all(axis=1)

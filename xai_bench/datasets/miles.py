@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from xai_bench.component import sha256
-from xai_bench.datasets.base import DataSource, Table
+from xai_bench.datasets.base import DataSource, Table, Trait
 from xai_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class MILES(DataSource):
     """
 
     name: ClassVar[str] = "miles"
+    belongs_to: ClassVar[str] = "stellar"
+    traits: ClassVar[tuple[Trait, ...]] = ("correlated", "real")
+    paired: ClassVar[tuple[str, ...]] = ("target", "first", "last")
     reads_files: ClassVar[bool] = True
 
     target: Literal["feh", "teff", "logg"] = "feh"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from xai_bench.datasets.base import DataSource, Table
+from xai_bench.datasets.base import DataSource, Table, Trait
 from xai_bench.errors import InputError
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -36,6 +36,9 @@ class MNIST(DataSource):
     """
 
     name: ClassVar[str] = "mnist"
+    belongs_to: ClassVar[str] = "mnist"
+    traits: ClassVar[tuple[Trait, ...]] = ("correlated", "real")
+    paired: ClassVar[tuple[str, ...]] = ("rows",)
     reads_files: ClassVar[bool] = True
     digits: ClassVar[tuple[int, ...]] = tuple(range(10))
 
@@ -72,7 +75,7 @@ class MNIST(DataSource):
         images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         chosen = np.flatnonzero(np.isin(labels, self.digits))
         if self.rows is not None and self.rows < len(chosen):
-            chosen = rng.choice(chosen, self.rows, replace=False)
+            chosen = rng.permutation(chosen)[: self.rows]
         return Table(
             X=images[chosen].reshape(len(chosen), -1) / np.float32(255),
             y=labels[chosen].astype(np.int64),

@@ -6,13 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from xai_bench.datasets.base import DataSource, Table
+from xai_bench.datasets.base import DataSource, Table, Trait
 
 
 class Digits(DataSource):
     """1797 handwritten digits of 8 x 8 pixels in [0, 1] (UCI, Alpaydin and Kaynak 1998)."""
 
     name: ClassVar[str] = "digits"
+    traits: ClassVar[tuple[Trait, ...]] = ("correlated", "real")
 
     def draw(self, rng: np.random.Generator) -> Table:
         from sklearn.datasets import load_digits
@@ -33,6 +34,8 @@ class BreastCancer(DataSource):
     """569 tumours, 30 measurements of cell nuclei (UCI, Wolberg, Street and Mangasarian 1995)."""
 
     name: ClassVar[str] = "breast_cancer"
+    belongs_to: ClassVar[str] = "tabular"
+    traits: ClassVar[tuple[Trait, ...]] = ("correlated", "real")
 
     def draw(self, rng: np.random.Generator) -> Table:
         from sklearn.datasets import load_breast_cancer
@@ -52,6 +55,8 @@ class Diabetes(DataSource):
     """442 patients, ten variables, the progression of the disease after a year (Efron et al. 2004)."""
 
     name: ClassVar[str] = "diabetes"
+    belongs_to: ClassVar[str] = "tabular"
+    traits: ClassVar[tuple[Trait, ...]] = ("correlated", "real")
 
     def draw(self, rng: np.random.Generator) -> Table:
         from sklearn.datasets import load_diabetes

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table
+from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Role, Table, Trait
 
 CEILING_GRID = 1 << 20  # points, over all relevant inputs together
 PART_STEPS = 512  # along each of the two inputs of one part of a disjunction
@@ -49,17 +49,18 @@ class UniformRule(DataSource):
         return self.rule(x)
 
     def draw(self, rng: np.random.Generator) -> Table:
-        x = rng.random((self.n, self.d))
+        inputs, errors = rng.spawn(2)
+        x = inputs.random((self.n, self.d))
         roles: tuple[Role, ...] = tuple("relevant" if j < self.relevant else "noise" for j in range(self.d))
         return Table(
             X=2 * x - 1,
-            y=self.labels(list(x.T[: self.relevant]), rng).astype(np.int64),
+            y=self.labels(list(x.T[: self.relevant]), errors).astype(np.int64),
             kind="classification",
             truth=GroundTruth(roles),
             target_name="class",
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy of the kept inputs: E max(q, 1 - q) with q = P(y = 1 | kept inputs).
 
         1 with all relevant inputs, as the rule is deterministic; else integrated on the midpoints of a grid
@@ -79,6 +80,7 @@ class Xor(UniformRule):
     """y = [(x1 - .5)(.5 - x2) >= 0]: either input alone tells nothing."""
 
     name: ClassVar[str] = "xor"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting",)
     relevant: ClassVar[int] = 2
 
     def rule(self, x: Sequence[Floats]) -> Bools:
@@ -89,6 +91,7 @@ class Ring(UniformRule):
     """y = [|sqrt((x1 - .5)^2 + (x2 - .5)^2) - .35| <= .1151]: inside a ring."""
 
     name: ClassVar[str] = "ring"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
     relevant: ClassVar[int] = 2
 
     def rule(self, x: Sequence[Floats]) -> Bools:
@@ -109,7 +112,7 @@ class Disjunction(UniformRule):
             silent = silent * (1.0 - part(x[2 * i], x[2 * i + 1]))
         return silent <= 0.5
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """Bayes accuracy of the kept inputs, E max(q, 1 - q) with q = P(y = 0 | kept inputs).
 
         The parts are independent, so q is the product of P(part says 0 | its kept inputs), each on a grid of
@@ -140,6 +143,8 @@ class RingXor(Disjunction):
     """y = [|sqrt((x1 - .5)^2 + (x2 - .5)^2) - .35| <= .0704] or [(x3 - .5)(.5 - x4) >= .0337]."""
 
     name: ClassVar[str] = "ring_xor"
+    belongs_to: ClassVar[str] = "ring_xor"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
     relevant: ClassVar[int] = 4
 
     def parts(self) -> tuple[Part, ...]:
@@ -154,6 +159,8 @@ class RingXorSum(Disjunction):
     """
 
     name: ClassVar[str] = "ring_xor_sum"
+    belongs_to: ClassVar[str] = "ring_xor"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
     relevant: ClassVar[int] = 6
 
     def parts(self) -> tuple[Part, ...]:

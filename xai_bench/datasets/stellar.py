@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from xai_bench.datasets.base import DataSource, Floats, GroundTruth, Role, Table, Window
+from xai_bench.datasets.base import DataSource, Floats, GroundTruth, Role, Table, Trait, Window
 
 LineKind = Literal["metal", "balmer", "telluric", "interstellar"]
 
@@ -257,16 +257,18 @@ class StellarSynthetic(DataSource):
     """
 
     name: ClassVar[str] = "stellar_synthetic"
+    belongs_to: ClassVar[str] = "stellar"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "redundant", "correlated")
 
     n: int = Field(default=985, ge=20)
     noise: float = Field(default=0.01, gt=0)
 
     def draw(self, rng: np.random.Generator) -> Table:
-        teff, feh = rng.uniform(*TEFF, self.n), rng.uniform(*FEH, self.n)
-        telluric, interstellar = rng.exponential(size=(2, self.n))
-        spectra = flux(teff, feh, telluric, interstellar)
+        hot, metal, sky, gas, errors = rng.spawn(5)
+        teff, feh = hot.uniform(*TEFF, self.n), metal.uniform(*FEH, self.n)
+        spectra = flux(teff, feh, sky.exponential(size=self.n), gas.exponential(size=self.n))
         return Table(
-            X=spectra + rng.normal(0.0, self.noise, spectra.shape),
+            X=spectra + errors.normal(0.0, self.noise, spectra.shape),
             y=feh,
             kind="regression",
             truth=GroundTruth(pixel_roles(), relevance=mean_slope() / self.noise, resolution=1.0, windows=windows()),

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from xai_bench.component import sha256
-from xai_bench.datasets.base import DataSource, Floats, Ints, Kind, Table
+from xai_bench.datasets.base import DataSource, Floats, Ints, Kind, Table, Trait
 from xai_bench.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class CSV(DataSource):
     """
 
     name: ClassVar[str] = "csv"
+    traits: ClassVar[tuple[Trait, ...]] = ("real",)
+    paired: ClassVar[tuple[str, ...]] = ("path", "target", "kind", "drop")
     reads_files: ClassVar[bool] = True
 
     path: str

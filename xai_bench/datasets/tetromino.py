@@ -6,6 +6,7 @@ of feature importance", Machine Learning 113, 2024, arXiv 2306.12816; positions,
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
@@ -13,7 +14,17 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from xai_bench.datasets.base import Bools, DataSource, Floats, GroundTruth, Ints, Role, Table
+from xai_bench.component import stream_seed
+from xai_bench.datasets.base import (
+    Bools,
+    DataSource,
+    Floats,
+    GroundTruth,
+    Ints,
+    Role,
+    Table,
+    Trait,
+)
 
 Background = Literal["white", "correlated"]
 
@@ -35,14 +46,16 @@ def fixed_patterns() -> Floats:
 
 
 class Tetromino(DataSource):
-    """A pattern p of strength ``alpha`` and a background b, each with mean squared norm 1, in [-1, 1].
+    """A pattern p of strength ``alpha`` and a background b, each with mean squared norm 1; pixels in -1 .. 1 or nearly.
 
     The background is white noise, or white noise blurred (``correlated``). ``alpha`` None stands for the published
-    strength. The whole dataset is divided by its largest absolute pixel. Truth: the pixels of both patterns are
+    strength. All pixels are divided by the largest absolute one of 4000 other pictures: the published code takes the
+    largest of the dataset itself, and so its rows depend on their number. Truth: the pixels of both patterns are
     relevant. With a correlated background the pixels that touch them are suppressors: they tell the background
     (those farther away do too, ever less). Subclasses set ``strengths`` and write ``pictures``.
     """
 
+    belongs_to: ClassVar[str] = "tetromino"
     strengths: ClassVar[dict[str, float]]
     """The published alpha of each background."""
 
@@ -69,13 +82,9 @@ class Tetromino(DataSource):
         return GroundTruth(tuple(roles))
 
     def draw(self, rng: np.random.Generator) -> Table:
-        y = rng.integers(0, 2, self.n)
-        background: Floats = rng.normal(size=(self.n, SIDE * SIDE))
-        if self.background == "correlated":
-            background = blurred(background)
-        X = self.pictures(y, background / np.sqrt((background**2).sum(1).mean()), rng)
+        X, y = self.unscaled(rng)
         return Table(
-            X=X / np.abs(X).max(),
+            X=X / _largest(type(self), self.background, self.alpha),
             y=y,
             kind="classification",
             truth=self.truth(),
@@ -85,9 +94,21 @@ class Tetromino(DataSource):
             target_name="class",
         )
 
+    def unscaled(self, rng: np.random.Generator) -> tuple[Floats, Ints]:
+        """(n, 64) pictures and (n,) classes."""
+        classes, noise, patterns = rng.spawn(3)
+        y = classes.integers(0, 2, self.n)
+        background: Floats = noise.normal(size=(self.n, SIDE * SIDE)) / SIDE
+        if self.background == "correlated":
+            background = blurred(background) * SIDE / np.linalg.norm(blurred(np.eye(SIDE * SIDE)))
+        return self.pictures(y, background, patterns), y
+
+    def declared(self) -> tuple[Trait, ...]:
+        return self.traits if self.background == "white" else (*self.traits, "correlated")
+
     classes: ClassVar[tuple[str, ...]] = ("T", "L")
 
-    def ceiling(self, mask: Bools) -> float | None:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float | None:
         """Bayes accuracy with white background.
 
         None with a correlated one: its covariance is singular to working precision.
@@ -110,6 +131,7 @@ class TetrominoLinear(Tetromino):
     """A T or an L added to the background: alpha p + (1 - alpha) b."""
 
     name: ClassVar[str] = "tetromino_linear"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal",)
     strengths: ClassVar[dict[str, float]] = {"white": 0.18, "correlated": 0.0125}
 
     def pictures(self, y: Ints, background: Floats, rng: np.random.Generator) -> Floats:
@@ -124,6 +146,7 @@ class TetrominoMultiplicative(Tetromino):
     """A T or an L that damps the background: (1 - alpha p) b."""
 
     name: ClassVar[str] = "tetromino_multiplicative"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting")
     strengths: ClassVar[dict[str, float]] = {"white": 0.7, "correlated": 0.1}
 
     def pictures(self, y: Ints, background: Floats, rng: np.random.Generator) -> Floats:
@@ -149,6 +172,7 @@ class TetrominoXor(Tetromino):
     """Both patterns, each with a random sign: the class is whether the signs differ."""
 
     name: ClassVar[str] = "tetromino_xor"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting",)
     strengths: ClassVar[dict[str, float]] = {"white": 0.35, "correlated": 0.15}
     classes: ClassVar[tuple[str, ...]] = ("equal", "different")
 
@@ -167,6 +191,7 @@ class TetrominoRotated(Tetromino):
     """A T or an L anywhere, turned by 0, 90, 180 or 270 degrees: alpha p + (1 - alpha) b. No global truth."""
 
     name: ClassVar[str] = "tetromino_rotated"
+    traits: ClassVar[tuple[Trait, ...]] = ("interacting",)
     strengths: ClassVar[dict[str, float]] = {"white": 0.65, "correlated": 0.2}
 
     def truth(self) -> None:
@@ -182,6 +207,14 @@ class TetrominoRotated(Tetromino):
 
     def accuracy(self, in_t: int, in_l: int) -> None:
         return None
+
+
+@functools.cache
+def _largest(scenario: type[Tetromino], background: Background, alpha: float | None) -> float:
+    """The largest absolute pixel of 4000 pictures, always the same ones."""
+    source = scenario(n=4000, background=background, alpha=alpha)
+    X, _ = source.unscaled(np.random.default_rng(stream_seed("scale", source.name)))
+    return float(np.abs(X).max())
 
 
 def blurred(pictures: Floats) -> Floats:

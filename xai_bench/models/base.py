@@ -153,25 +153,28 @@ class FittedModel:
     ----------
     module : in eval mode, without gradients of its parameters
     kind : classification or regression
-    train_score, valid_score, test_score : accuracy or R2
+    train_score, valid_score, test_score : accuracy or R2; None where R2 is not defined, see ``unscored``
     test_mae : mean absolute error on the test rows, in the units of the target; None in classification
-    chance : test score of the constant guess: the majority class of the training rows (accuracy), or the
-        training mean (R2)
-    p_value : of the one-sided test that the model is better than that guess
+    chance : test score of a constant guess: the share of the test rows that have the commonest class of the training
+        rows, or R2 of the training mean on the test rows; None where R2 is not defined
+    p_value : how often predictions dealt to the test rows at random have as many hits, or as small squared errors
+        (an upper bound, where that is tiny); 1 for constant predictions
     learned : p_value < .01
     valid_loss : the lowest validation loss
     train_cpu, train_wall : seconds
+    unscored : why a score is None, "" if none is
     """
 
     module: nn.Module
     kind: Kind
-    train_score: float
-    valid_score: float
-    test_score: float
+    train_score: float | None
+    valid_score: float | None
+    test_score: float | None
     test_mae: float | None
-    chance: float
+    chance: float | None
     p_value: float
     learned: bool
     valid_loss: float
     train_cpu: float
     train_wall: float
+    unscored: str = ""

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.devices import seeded, synchronise
-from xai_bench.models.base import Architecture, FittedModel, Kind, built
+from xai_bench.models.base import Architecture, FittedModel, built
 from xai_bench.models.dropout import keep_masks
+from xai_bench.models.learning import fitted_model as fitted_model
+from xai_bench.models.learning import score as score
 from xai_bench.models.losses import RowWeights as RowWeights
 from xai_bench.models.losses import Tensors, loss
 from xai_bench.models.losses import loss_gradient as loss_gradient
@@ -29,7 +31,6 @@ from xai_bench.models.mlp import MLPFamily
 from xai_bench.models.stack import ADAM_BETAS, ADAM_EPS
 from xai_bench.models.stacked import CHUNK, fit_stacked, is_served
 from xai_bench.models.streams import Streams, Task, batch_rows, checkpoint_steps, learning_rate
-from xai_bench.statistics import better_than_majority, better_than_mean
 
 
 def fit_many(
@@ -203,69 +204,3 @@ class Masked(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, k) to what the network says of (n, d)."""
         return self.network(x.new_zeros(len(x), self.d).index_copy(1, self.columns, x))
-
-
-def fitted_model(
-    module: nn.Module, data: Tensors, outputs: dict[str, Tensor], valid_loss: float, cpu: float, wall: float
-) -> FittedModel:
-    if not math.isfinite(valid_loss):
-        raise ValueError("the training diverged: no checkpoint has a finite validation loss; lower learning_rate")
-    module.eval()
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-    scores = {part: score(outputs[part], getattr(data, f"y_{part}"), data.kind) for part in outputs}
-    chance, p_value = _against_chance(outputs["test"], data)
-    return FittedModel(
-        module=module,
-        kind=data.kind,
-        train_score=scores["train"],
-        valid_score=scores["valid"],
-        test_score=scores["test"],
-        test_mae=_mae(outputs["test"], data),
-        chance=chance,
-        p_value=p_value,
-        learned=p_value < 0.01,
-        valid_loss=valid_loss,
-        train_cpu=cpu,
-        train_wall=wall,
-    )
-
-
-def score(outputs: Tensor, y: Tensor, kind: Kind) -> float:
-    """Accuracy, or R2 = 1 - squared error / variance, of outputs (n, n_outputs) for y (n,).
-
-    For y (n, n_outputs) R2 is the mean over the targets.
-    """
-    if kind == "classification":
-        return float((outputs.argmax(1) == y).double().mean())
-    y = y.double()
-    if y.ndim == 2:
-        return float((1 - (outputs.double() - y).square().mean(0) / y.var(0, unbiased=False)).mean())
-    return float(1 - (outputs[:, 0].double() - y).square().mean() / y.var(unbiased=False))
-
-
-def _mae(outputs: Tensor, data: Tensors) -> float | None:
-    """Mean absolute error in the units of the target, over rows and targets."""
-    if data.kind == "classification":
-        return None
-    y = data.y_test if data.y_test.ndim == 2 else data.y_test[:, None]
-    return float((outputs.double() - y.double()).abs().mean()) * data.target_std
-
-
-def _against_chance(outputs: Tensor, data: Tensors) -> tuple[float, float]:
-    """Test score of the constant guess, and the p-value that the model is better."""
-    y = data.y_test
-    if data.kind == "classification":
-        majority = data.y_train.bincount().argmax()
-        share = float((y == majority).double().mean())
-        return share, better_than_majority(int((outputs.argmax(1) == y).sum()), len(y), share)
-    mean = data.y_train.double().mean(0)
-    y = y.double()
-    guess = (y - mean).square()
-    if y.ndim == 2:
-        chance = float((1 - guess.mean(0) / y.var(0, unbiased=False)).mean())
-        guess, errors = guess.mean(1), (outputs.double() - y).square().mean(1)
-    else:
-        chance = float(1 - guess.mean() / y.var(unbiased=False))
-        errors = (outputs[:, 0].double() - y).square()
-    return chance, better_than_mean(errors.cpu().numpy(), guess.cpu().numpy())

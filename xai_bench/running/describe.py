@@ -61,7 +61,7 @@ def describe(data: Dataset, draw: Draw) -> DrawFacts:
     source = draw.dataset.component
     everything = np.ones(data.d, dtype=bool)
     order = np.argsort(data.permutation)
-    truth = data.canonical_truth
+    truth, family = data.canonical_truth, source.family_of(data)
     facts = DrawFacts(
         dataset=source.name,
         kind=data.kind,
@@ -71,6 +71,8 @@ def describe(data: Dataset, draw: Draw) -> DrawFacts:
         n_valid=len(data.y_valid),
         n_test=len(data.y_test),
         feature_names=tuple(data.feature_names[j] for j in order),
+        family=family.id,
+        traits=family.traits,
         feature_units=tuple(data.feature_units[j] for j in order) if data.feature_units else (),
         feature_shape=data.feature_shape,
         class_names=tuple(data.class_names),
@@ -79,7 +81,7 @@ def describe(data: Dataset, draw: Draw) -> DrawFacts:
         target_std=data.target_std,
         constant=tuple(constant(data)),
         content_hash=data.content_hash,
-        ceiling=source.ceiling(everything),
+        ceiling=source.ceiling(everything, truth),
         floor_mae=source.error_floor(),
         views=views(data),
         notices=tuple(data.notices),

@@ -160,7 +160,8 @@ class Scorer:
         in_order_of_x = np.array([self.data.shuffled(mask) for mask in masks for _ in seeds])
         judge = judge_of(self.settings)
         fits = fit_many(judge, self._training_rows, [*seeds] * len(masks), in_order_of_x, device=self.device)
-        return np.array([fit.test_score for fit in fits]).reshape(len(masks), len(seeds))
+        found = [math.nan if fit.test_score is None else fit.test_score for fit in fits]
+        return np.array(found).reshape(len(masks), len(seeds))
 
     def _by_trees(self, masks: Sequence[Bools]) -> Floats:
         """(masks, judge seeds): test scores of extremely randomised trees on the kept inputs."""
@@ -271,10 +272,11 @@ def judge(
     everything = [chance, *best_first.values(), *least_first.values()]
     scorer.retrain([mask for one in everything for row in one.masks for k, mask in row.items() if k in counts])
     ceilings: dict[str, float | None] = {}
+    truth = data.canonical_truth
 
     def ceiling(mask: Bools) -> float | None:
         if name(mask) not in ceilings:
-            ceilings[name(mask)] = draw.dataset.component.ceiling(mask)
+            ceilings[name(mask)] = draw.dataset.component.ceiling(mask, truth)
         return ceilings[name(mask)]
 
     measurements = {}
@@ -291,8 +293,16 @@ def judge(
             best = [value for row in best_first[r.cell].masks if (value := ceiling(row[k])) is not None]
             if best:
                 found.append(Measurement("retention_bayes", float(np.mean(best)), k))
-        measurements[r.cell] = tuple(found)
-    return Judged(measurements, scorer.new)
+        measurements[r.cell] = tuple(_defined(measurement) for measurement in found)
+    return Judged(measurements, {text: new for text, new in scorer.new.items() if math.isfinite(new[0])})
+
+
+def _defined(measurement: Measurement) -> Measurement:
+    """With a reason in place of a value that is not finite."""
+    if measurement.value is None or math.isfinite(measurement.value):
+        return measurement
+    reason = "the score is not defined: the target does not vary on the test rows"
+    return replace(measurement, value=None, reason=reason)
 
 
 @dataclass(frozen=True)

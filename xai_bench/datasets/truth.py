@@ -1,0 +1,91 @@
+"""What is known of which inputs matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from xai_bench.datasets.arrays import Bools, Floats, Ints
+from xai_bench.errors import InputError
+
+Role = Literal["relevant", "redundant", "suppressor", "negligible", "noise"]
+
+
+class Window(NamedTuple):
+    """A named stretch of inputs, such as the pixels around a spectral line; its largest relevance is its own.
+
+    ``kind`` is the field's word for what it is (metal, telluric ...).
+    """
+
+    name: str
+    kind: str
+    role: Role
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Which inputs are truly relevant. All indices are columns of the X beside it.
+
+    Attributes
+    ----------
+    roles : (d,) of Role
+        ``relevant``: in some minimal sufficient set. ``redundant``: predictive but not needed.
+        ``suppressor``: helps to correct for noise only. ``negligible``: relevant, but below what data can
+        show. ``noise``: independent of the target.
+    relevance : (d,) float >= 0, or None
+        Graded relevance, where the field defines one.
+    groups : tuples of columns
+        Interchangeable inputs: the best member counts, once.
+    blocks : tuples of columns
+        Columns of one attribute (one-hot): their relevance is summed.
+    resolution : float, or None
+        Graded relevance from which an input counts as clearly relevant.
+    windows : tuple of Window
+        Stretches of inputs that are scored as one, beside the inputs; all of the same number of columns.
+    """
+
+    roles: tuple[Role, ...]
+    relevance: Floats | None = None
+    groups: tuple[tuple[int, ...], ...] = ()
+    blocks: tuple[tuple[int, ...], ...] = ()
+    resolution: float | None = None
+    windows: tuple[Window, ...] = ()
+
+    def __post_init__(self) -> None:
+        for role in self.roles:
+            if role not in get_args(Role):
+                raise InputError(f"unknown role {role!r}: expected one of {', '.join(get_args(Role))}")
+        if self.relevance is not None:
+            graded = np.asarray(self.relevance, dtype=np.float64)
+            if graded.shape != (len(self.roles),) or not np.isfinite(graded).all() or (graded < 0).any():
+                raise InputError(
+                    f"graded truth: expected {len(self.roles)} finite values >= 0, one for each role, got shape "
+                    f"{graded.shape}, lowest {graded.min(initial=0):g}: correct the grades"
+                )
+            object.__setattr__(self, "relevance", graded)
+        for columns in (*self.groups, *self.blocks, *(window.columns for window in self.windows)):
+            if any(not 0 <= column < len(self.roles) for column in columns):
+                raise InputError(f"truth: expected columns in 0..{len(self.roles) - 1}, got {columns}: correct them")
+
+    @property
+    def relevant(self) -> Bools:
+        """(d,) True where the role is ``relevant``."""
+        return np.array([role == "relevant" for role in self.roles], dtype=bool)
+
+    @property
+    def n_relevant(self) -> int:
+        return int(self.relevant.sum())
+
+    def take(self, columns: Ints) -> GroundTruth:
+        """The truth of ``X[:, columns]`` for a permutation of all columns."""
+        position = np.empty(len(columns), dtype=int)
+        position[columns] = np.arange(len(columns))
+        moved = tuple(tuple(int(position[c]) for c in group) for group in self.groups)
+        blocks = tuple(tuple(int(position[c]) for c in block) for block in self.blocks)
+        windows = tuple(w._replace(columns=tuple(int(position[c]) for c in w.columns)) for w in self.windows)
+        graded = None if self.relevance is None else self.relevance[columns]
+        roles = tuple(self.roles[c] for c in columns)
+        return replace(self, roles=roles, relevance=graded, groups=moved, blocks=blocks, windows=windows)

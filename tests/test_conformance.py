@@ -77,7 +77,7 @@ class Plain(DataSource):
     def truth(self):
         return GroundTruth(("relevant", "noise", "noise", "noise"), relevance=np.array([1.0, 0.0, 0.0, 0.0]))
 
-    def ceiling(self, mask):
+    def ceiling(self, mask, truth=None):
         return 1.0 if mask[0] else 0.5
 
 
@@ -227,6 +227,12 @@ class RolesByRows(Plain):
         return GroundTruth(("relevant", "relevant" if self.n > 60 else "noise", "noise", "noise"))
 
 
+class DrawsByColumn(Plain):
+    def draw(self, rng):
+        X = np.column_stack([rng.normal(size=self.n) for _ in range(4)])
+        return replace(super().draw(rng), X=X, y=(X[:, 0] > 0).astype(int))
+
+
 class ConstantRelevant(Plain):
     def truth(self):
         return GroundTruth(("relevant", "relevant", "noise", "noise"))
@@ -238,17 +244,17 @@ class ConstantRelevant(Plain):
 
 
 class CeilingAboveOne(Plain):
-    def ceiling(self, mask):
+    def ceiling(self, mask, truth=None):
         return 1.5
 
 
 class CeilingFalls(Plain):
-    def ceiling(self, mask):
+    def ceiling(self, mask, truth=None):
         return 1.0 - 0.1 * float(mask.sum())
 
 
 class RandomCeiling(Plain):
-    def ceiling(self, mask):
+    def ceiling(self, mask, truth=None):
         return float(np.random.default_rng().random())
 
 
@@ -292,6 +298,7 @@ BAD_SOURCES = [
     (NoiseAboveRelevant, "truth_agrees"),
     (RolesBySeed, "truth_is_fixed"),
     (RolesByRows, "truth_is_fixed"),
+    (DrawsByColumn, "nested_rows"),
     (ConstantRelevant, "relevant_inputs_vary"),
     (CeilingAboveOne, "ceiling"),
     (CeilingFalls, "ceiling"),

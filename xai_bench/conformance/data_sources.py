@@ -282,9 +282,27 @@ def check_truth_is_fixed(source: DataSource) -> None:
     roles = _truth(source).roles
     if _truth(source, 1).roles != roles:
         raise CheckFailed("expected the same roles for every seed, got others: what defines the truth is a field")
-    n: Any = getattr(source, "n", None)
-    if isinstance(n, int) and _truth(type(source)(**{**dict(source), "n": n + 10})).roles != roles:
+    larger = _larger(source)
+    if larger is not None and _truth(larger).roles != roles:
         raise CheckFailed("expected the same roles for every number of rows, got others")
+
+
+def _larger(source: DataSource) -> DataSource | None:
+    """The same source with ten rows more; None if it has no field ``n``."""
+    n: Any = getattr(source, "n", None)
+    return type(source)(**{**dict(source), "n": n + 10}) if isinstance(n, int) else None
+
+
+@a_check
+def check_nested_rows(source: DataSource) -> None:
+    """More rows of a seed begin with the fewer ones: learning curves compare the same rows."""
+    larger = _larger(source)
+    if larger is None:
+        raise CheckSkipped("it has no field n")
+    few, many = _drawn(source), _drawn(larger)
+    n = len(few.y)
+    if not (np.array_equal(many.X[:n], few.X) and np.array_equal(many.y[:n], few.y)):
+        raise CheckFailed(f"expected {n + 10} rows to begin with the {n} of the same seed, got others: draw row by row")
 
 
 @a_check
@@ -350,5 +368,6 @@ CHECKS: tuple[Check, ...] = (
     *(check_deterministic, check_own_generator, check_seeds_differ, check_keeps_nothing),
     *(check_global_state_unchanged, check_silent),
     *(check_truth_fits, check_truth_agrees, check_truth_is_fixed, check_relevant_inputs_vary),
+    check_nested_rows,
     *(check_ceiling, check_error_floor),
 )

@@ -1,15 +1,22 @@
-# make demo: install and run the quick comparison.  make test: install and run the tests.
+# make demo: install and run the quick comparison.  make test: install and run the tests, but for the slow ones.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test slow mutation bench lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/xai-bench run quick
 
 test: $(VENV)/installed
 	$(BIN)/pytest -n auto
+
+slow: $(VENV)/installed
+	$(BIN)/pytest -n auto -m "slow and not browser and not cluster"
+
+SEED ?= 0
+mutation: $(VENV)/installed
+	$(BIN)/python benchmarks/mutation.py --seed $(SEED)
 
 bench: $(VENV)/installed
 	mkdir -p .benchmarks

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import random
+import time
+
 import pytest
 import torch
 
@@ -19,6 +23,42 @@ TINY_SUITE = {
     "explainers": [{"name": "spectral"}, {"name": "column_norm"}, {"name": "saliency"}, {"name": "mutual_information"}],
     "retention": {"judge": {"epochs": 0.1, "min_steps": 20, "checkpoints": 2}},
 }
+
+
+SEED = "XAI_BENCH_TEST_SEED"
+"""Environment variable: the seed that the sampled tests draw with; ``random`` for another one every time."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--every-combination", action="store_true", help="Run every explainer on every dataset and model, not a sample."
+    )
+
+
+def pytest_configure(config):
+    """Before workers start: they are to draw the same sample."""
+    if os.environ.get(SEED, "0") == "random":
+        os.environ[SEED] = str(random.SystemRandom().randrange(10**6))
+    os.environ.setdefault(SEED, "0")
+
+
+def pytest_report_header(config):
+    if config.getoption("--every-combination"):
+        return "every combination of dataset, model and explainer"
+    return f"a sample of the combinations of dataset, model and explainer: {SEED}={os.environ[SEED]}"
+
+
+@pytest.fixture
+def standing_clock(monkeypatch):
+    """Time stands still in this process; ``time.sleep`` moves it on, and returns at once."""
+    now = [1000.0]
+    for name in ("perf_counter", "monotonic", "process_time"):
+        monkeypatch.setattr(time, name, lambda: now[0])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "sleep", sleep)
 
 
 @pytest.fixture

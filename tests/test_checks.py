@@ -28,10 +28,19 @@ FIELDS = {
     "tree_shap": {"trees": 20},
     "boruta": {"runs": 3, "trees": 20},
     "lassonet": {"hidden": [8], "lambda_start": 1.0, "path_multiplier": 1.2, "n_iters": [300, 5]},
+    # Shorter ones lose the input.
+    "spectral_path": {"hidden": [16], "levels": 10, "first_steps": 300, "level_steps": 60, "refit_steps": 60},
+    "group_lasso_path": {"hidden": [16], "levels": 10, "first_steps": 300, "level_steps": 60, "refit_steps": 60},
+    "shap_permutation": {"samples": 3},
 }
+PATHS = ("spectral_path", "group_lasso_path", "lassonet")
+"""A minute of training for the three of them."""
 
 
-@pytest.mark.parametrize("name", registry.names("explainers"))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in PATHS else ()) for name in registry.names("explainers")],
+)
 def test_registered_explainers_pass(name):
     explainer = registry.create("explainers", name, FIELDS.get(name, {}))
     report = check_report(explainer)

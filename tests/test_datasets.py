@@ -454,9 +454,9 @@ class TestFields:
             (GaussianIndependent, {"sigma": 0.0}, "sigma"),
             (GaussianIndependent, {"relevent": 3}, "did you mean relevant"),
             (GaussianIndependent, {"n": 5}, "20"),
-            (GaussianCorrelated, {"flip": [0.5, 1.5]}, "flip.1"),
+            (GaussianCorrelated, {"flip": [0.5, 1.5]}, "got [0.5, 1.5]"),
             (GaussianCorrelated, {"flip": []}, "flip"),
-            (Ring, {"d": 1}, "greater than or equal to 2"),
+            (Ring, {"d": 1}, "a whole number >= 2, got 1"),
             (Xor, {"n": "many"}, "n: "),
         ],
     )

@@ -174,16 +174,16 @@ class Trivial(base.Explainer):
         return np.ones(problem.d)
 
 
-def test_clocks_wait_for_the_device(monkeypatch):
+def test_clocks_wait_for_the_device(monkeypatch, standing_clock):
     """What is still under way when a clock is stopped belongs to what was timed."""
     for module in (base, training, stacked):
-        monkeypatch.setattr(module, "synchronise", lambda _: time.sleep(0.05))
+        monkeypatch.setattr(module, "synchronise", lambda _: time.sleep(0.0625))
     problem = block.problem_of(toy(), None, "cpu")
-    assert Trivial().explain(problem).explain_wall >= 0.05
-    assert Trivial(set_up=True).explain(problem).setup_wall >= 0.05
+    assert Trivial().explain(problem).explain_wall >= 0.0625
+    assert Trivial(set_up=True).explain(problem).setup_wall >= 0.0625
     schedule = {"hidden": (4,), "epochs": 0.01, "min_steps": 1, "checkpoints": 1}
-    assert fit_many(MLP(**schedule), toy(), [0], chunk=1)[0].train_wall >= 0.05
-    assert fit_one(MLP(**schedule), toy(), 0).train_wall >= 0.05
+    assert fit_many(MLP(**schedule), toy(), [0], chunk=1)[0].train_wall >= 0.0625
+    assert fit_one(MLP(**schedule), toy(), 0).train_wall >= 0.0625
 
 
 def test_random_states_are_restored_and_cuda_is_not_started(monkeypatch):

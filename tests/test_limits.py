@@ -13,7 +13,7 @@ from xai_bench.running.process import limits_memory
 from xai_bench.suites import plan, reading
 
 PLUGIN = """
-import os, time
+import multiprocessing, os, signal, threading
 import numpy as np
 from xai_bench import DataSource, Explainer, register
 
@@ -30,9 +30,10 @@ class Sleeps(Explainer):
     seconds: float = 60.0
     def relevance(self, problem):
         if problem.d > 4:  # not while warming up
-            until = time.monotonic() + self.seconds
-            while time.monotonic() < until:
-                time.sleep(0.01)
+            if multiprocessing.parent_process():  # the other process has the clock
+                threading.Event().wait(self.seconds)
+            elif 0 < signal.getitimer(signal.ITIMER_REAL)[0] < self.seconds:
+                signal.raise_signal(signal.SIGALRM)  # as if the time were over
         return problem.X_train.var(0)
 
 @register

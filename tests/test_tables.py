@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from xai_bench import registry
+from xai_bench import registry, run
 from xai_bench.component import sha256
 from xai_bench.datasets.tables import CSV
 from xai_bench.errors import InputError
@@ -326,3 +327,74 @@ class TestFields:
             CSV(**fields)
         assert line in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+class TestDataFrame:
+    FRAME = pd.DataFrame(
+        {"a": np.arange(40.0), "b": np.arange(40) % 7, "c": ["u", "v"] * 20, "y": ["p", "q", "q", "p"] * 10}
+    )
+
+    def source(self, frame=None, **fields) -> CSV:
+        frame = self.FRAME if frame is None else frame
+        return CSV(path=frame, **{"target": "y", "kind": "classification", "drop": "c", **fields})
+
+    def test_is_read_as_a_file_of_it_would_be(self, tmp_path):
+        self.FRAME.to_csv(tmp_path / "t.csv", index=False)
+        from_file = self.source(str(tmp_path / "t.csv")).load(0)
+        held = self.source().load(0)
+        assert held.feature_names == from_file.feature_names
+        assert held.content_hash == from_file.content_hash
+        assert held.class_names == ("p", "q")
+        assert self.source().label == "table"
+        assert self.source().missing() is None
+
+    def test_its_content_is_its_identity(self):
+        source = self.source()
+        same = self.source(self.FRAME.set_index(np.arange(40) + 5))
+        assert source.identity() == same.identity()
+        assert source == same
+        assert hash(source) == hash(same)
+        other = pickle.loads(pickle.dumps(source))
+        assert other == source
+        assert other.load(0).content_hash == source.load(0).content_hash
+        for changed in (
+            self.FRAME.assign(a=self.FRAME["a"] + 1e-9),
+            self.FRAME.rename(columns={"a": "A"}),
+            self.FRAME.astype({"b": float}),
+            self.FRAME[["b", "a", "c", "y"]],
+            self.FRAME[::-1],
+            self.FRAME.head(39),
+        ):
+            assert self.source(changed).identity() != source.identity()
+
+    def test_a_later_change_of_it_changes_nothing(self):
+        frame = self.FRAME.copy()
+        source = self.source(frame)
+        before = source.load(0).content_hash
+        frame.loc[3, "a"] = 99.0
+        assert source.load(0).content_hash == before
+
+    def test_in_a_suite(self, tmp_path):
+        table = {"name": "csv", "path": self.FRAME, "target": "y", "kind": "classification", "drop": ["c"]}
+        suite = {"name": "held", "data_seeds": [0], "datasets": [table], "explainers": [{"name": "f_test"}]}
+        assert set(run(suite, out=tmp_path).cells["status"]) == {"done", "unsupported"}
+        totals = []
+        run(suite, out=tmp_path, on_progress=lambda progress: totals.append(progress.total))
+        assert max(totals, default=0) == 0
+
+    @pytest.mark.parametrize(
+        ("frame", "line"),
+        [
+            (FRAME.rename(columns={"b": "a"}), "expected each column of the table once, got 'a' again"),
+            (FRAME.head(0), "'table' has 0 rows of 4 columns"),
+            (FRAME.assign(a=[[1]] * 40), "expected numbers, texts or booleans in the cells"),
+            (FRAME["a"], "expected the path of a file, or a pandas DataFrame, got a value of the type Series"),
+            (FRAME.to_numpy(), "expected the path of a file, or a pandas DataFrame"),
+            (type("DataFrame", (), {})(), "expected the path of a file, or a pandas DataFrame"),
+        ],
+    )
+    def test_what_cannot_be_used_is_one_line(self, frame, line):
+        with pytest.raises(InputError) as caught:
+            self.source(frame).load(0)
+        assert line in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1

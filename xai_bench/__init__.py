@@ -9,7 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xai_bench.conformance.architectures import check_architecture as check_architecture
+    from xai_bench.conformance.data_sources import check_data_source as check_data_source
     from xai_bench.conformance.explainers import check_explainer as check_explainer
+    from xai_bench.conformance.families import check as check
+    from xai_bench.conformance.metrics import check_metric as check_metric
     from xai_bench.datasets.base import Dataset as Dataset
     from xai_bench.datasets.base import DataSource as DataSource
     from xai_bench.datasets.base import GroundTruth as GroundTruth
@@ -57,7 +61,11 @@ _HOME = {
     "SpectralMLPRegressor": "estimators",
     "Suite": "suites.suite",
     "Table": "datasets.base",
+    "check": "conformance.families",
+    "check_architecture": "conformance.architectures",
+    "check_data_source": "conformance.data_sources",
     "check_explainer": "conformance.explainers",
+    "check_metric": "conformance.metrics",
     "fit_many": "models.training",
     "forecast": "running.run",
     "forget": "results.store",

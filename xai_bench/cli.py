@@ -321,15 +321,18 @@ def list_(
 @app.command()
 def check(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An explainer, of a plugin too, or captum:CLASS, shap:CLASS.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="A dataset, model, explainer or metric, of a plugin too; or FAMILY/NAME, captum:CLASS."
+        ),
     ],
     plugin: Plugins = None,
 ) -> None:
-    """Test an explainer against the contract. Exit code 1 if a check fails."""
-    from xai_bench.conformance.explainers import check_report
+    """Test a component against the contract of its family. Exit code 1 if a check fails."""
+    from xai_bench.conformance import families
 
     _load(plugin)
-    rows = check_report(registry.create("explainers", name, {}))
+    rows = families.check_report(families.named(name))
     for title, outcome, reason in rows:
         typer.echo(f"{outcome:<8} {title}" + (f": {reason}" if reason else ""))
     failed = sum(outcome == "failed" for _, outcome, _ in rows)

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from xai_bench.errors import InputError, unknown
+from xai_bench.errors import InputError
+from xai_bench.validation import one_line, plain_fields
 
 
 def canonical_json(value: Any) -> str:
@@ -35,7 +36,9 @@ class Component(BaseModel):
         From ``configured`` and from the constructor, in one line, for unknown fields and wrong values.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=False, allow_inf_nan=False
+    )
 
     family: ClassVar[str]
     """The kind of component: ``datasets``, ``models`` or ``explainers``."""
@@ -56,28 +59,12 @@ class Component(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise InputError(self._one_line(error)) from None
+            raise InputError(one_line(type(self), self.name, fields, error)) from None
 
     @model_validator(mode="before")
     @classmethod
-    def _lists_are_tuples(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict):
-            return fields
-        return {key: _frozen(value) for key, value in fields.items()}
-
-    @classmethod
-    def _one_line(cls, error: ValidationError) -> str:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            return f"{cls.name}: {unknown('field', where, cls.model_fields)}"
-        if first["type"] == "missing":
-            return f"{cls.name}: the field {where!r} is required"
-        subject = f"{cls.name}: {where}" if where else cls.name
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "value_error" and not where:
-            return f"{subject}: {message}"
-        return f"{subject}: {message[0].lower() + message[1:]}, got {first['input']!r}"
+    def _plainly(cls, fields: Any) -> Any:
+        return plain_fields(cls, fields) if isinstance(fields, dict) else fields
 
     def fields(self) -> dict[str, Any]:
         """Field name to value, JSON-ready."""
@@ -101,10 +88,6 @@ class Component(BaseModel):
 
     def __hash__(self) -> int:
         return hash((self.name, canonical_json(self.fields())))
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def stream_seed(stream: str, *parts: Any) -> int:

@@ -13,24 +13,33 @@ nothing is trained.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-import io
-import json
-import pickle
-import random
-import unittest
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Literal, NamedTuple, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xai_bench.component import canonical_json
+from xai_bench.conformance.base import (
+    Check,
+    CheckFailed,
+    CheckResult,
+    CheckSkipped,
+    a_check,
+    check_name,
+    draw_from_every_stream,
+    line,
+    report_of,
+    require_declaration,
+    require_identity,
+    require_pickles,
+    require_silence,
+    require_state_kept,
+    run_checks,
+)
 from xai_bench.conformance.scenes import (
     ALL_SPECTRAL,
     ANY_MODEL,
@@ -49,33 +58,11 @@ from xai_bench.conformance.scenes import (
     Recipe,
     Scene,
 )
-from xai_bench.explainers.base import Explainer, LocalExplainer, Needs, Problem, Selector, seeded
+from xai_bench.explainers.base import Explainer, LocalExplainer, Needs, Problem, Selector
 from xai_bench.models.folding import fold_spectral
 from xai_bench.models.spectral import SpectralLinear
 
-Check = Callable[[Explainer], None]
-Outcome = Literal["passed", "failed", "skipped"]
-
-
-class CheckFailed(AssertionError):
-    """An explainer breaks its contract: which check, what was expected, what came."""
-
-
-class CheckSkipped(unittest.SkipTest):
-    """A check that does not apply to this explainer; pytest shows it as skipped."""
-
-
-class CheckResult(NamedTuple):
-    """One row of the report."""
-
-    check: str
-    outcome: Outcome
-    reason: str
-
-
-def check_name(check: Check) -> str:
-    """``relevant_input`` for ``check_relevant_input``."""
-    return getattr(check, "__name__", str(check)).removeprefix("check_")
+__all__ = ["CHECKS", "CheckFailed", "CheckResult", "CheckSkipped", "check_explainer", "check_name", "check_report"]
 
 
 def check_explainer(explainer: Explainer | type[Explainer]) -> None:
@@ -86,54 +73,12 @@ def check_explainer(explainer: Explainer | type[Explainer]) -> None:
     CheckFailed
         At the first check that fails.
     """
-    built = explainer() if isinstance(explainer, type) else explainer
-    for check in CHECKS:
-        with contextlib.suppress(CheckSkipped):
-            check(built)
+    run_checks(CHECKS, explainer)
 
 
 def check_report(explainer: Explainer | type[Explainer]) -> list[CheckResult]:
     """(check, passed | failed | skipped, reason) of every check, in order."""
-    built = explainer() if isinstance(explainer, type) else explainer
-    results = []
-    for check in CHECKS:
-        outcome: Outcome = "passed"
-        reason = ""
-        try:
-            check(built)
-        except CheckSkipped as skipped:
-            outcome, reason = "skipped", str(skipped)
-        except CheckFailed as failed:
-            outcome, reason = "failed", str(failed)
-        results.append(CheckResult(check_name(check), outcome, reason))
-    return results
-
-
-def _check(function: Check) -> Check:
-    """Make ``function`` a check: names itself in its error, fails where it breaks down, restores what is global."""
-
-    @functools.wraps(function)
-    def check(explainer: Explainer) -> None:
-        subject = f"{check_name(check)}: {getattr(explainer, 'name', type(explainer).__name__)}"
-        with _global_state_restored():
-            try:
-                function(explainer)
-            except CheckSkipped:
-                raise
-            except CheckFailed as failed:
-                raise CheckFailed(f"{subject}: {failed}") from failed.__cause__
-            except Exception as error:
-                raise CheckFailed(f"{subject}: expected no error, got {_line(error)}") from error
-
-    return check
-
-
-# What the checks share.
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+    return report_of(CHECKS, explainer)
 
 
 def _supported(explainer: Explainer, *recipes: Recipe) -> Problem:
@@ -163,7 +108,7 @@ def _unsupported(explainer: Explainer, problem: Problem) -> str | None:
     try:
         reason = explainer.unsupported(problem)
     except Exception as error:
-        raise CheckFailed(f"expected unsupported() not to raise, got {_line(error)}") from error
+        raise CheckFailed(f"expected unsupported() not to raise, got {line(error)}") from error
     if reason is not None and (not isinstance(reason, str) or not reason.strip() or "\n" in reason):
         raise CheckFailed(f"expected unsupported() to return one line or None, got {reason!r}")
     return reason
@@ -174,7 +119,7 @@ def _explained(explainer: Explainer, problem: Problem, seed: int = 0) -> NDArray
     try:
         return explainer.explain(problem, seed=seed).relevance
     except Exception as error:
-        raise CheckFailed(f"expected an explanation of a problem it supports, got {_line(error)}") from error
+        raise CheckFailed(f"expected an explanation of a problem it supports, got {line(error)}") from error
 
 
 def _difference(first: NDArray, second: NDArray) -> str:
@@ -185,45 +130,27 @@ def _short(values: NDArray) -> str:
     return f"[{', '.join(f'{value:.3g}' for value in np.ravel(values))}]"
 
 
-# The checks. Their names end up in reports: short, and each says one thing.
-
-
-@_check
+@a_check
 def check_declaration(explainer: Explainer) -> None:
     """It is an Explainer with a name of one word and a known ``needs``."""
-    if not isinstance(explainer, Explainer):
-        raise CheckFailed(f"expected a subclass of Explainer, got {type(explainer).__name__}")
-    name = getattr(type(explainer), "name", None)
-    if not isinstance(name, str) or not name or any(c.isspace() or c == "," for c in name):
-        raise CheckFailed(f"expected a name without spaces and commas, got {name!r}")
+    require_declaration(explainer, Explainer)
     if explainer.needs not in get_args(Needs):
         raise CheckFailed(f"expected needs to be one of {', '.join(get_args(Needs))}, got {explainer.needs!r}")
 
 
-@_check
+@a_check
 def check_identity(explainer: Explainer) -> None:
     """identity() is JSON, the same on every call, and the same for an explainer with equal fields."""
-    try:
-        first, second = canonical_json(explainer.identity()), canonical_json(explainer.identity())
-        rebuilt = canonical_json(type(explainer)(**json.loads(first)["fields"]).identity())
-    except Exception as error:
-        raise CheckFailed(f"expected identity() to be JSON, got {_line(error)}") from error
-    if not first == second == rebuilt:
-        raise CheckFailed(f"expected the same identity() every time, got {first}, {second} and {rebuilt}")
+    require_identity(explainer)
 
 
-@_check
+@a_check
 def check_pickles(explainer: Explainer) -> None:
     """Workers receive it pickled: the copy is equal, with the same hash and identity."""
-    try:
-        other = pickle.loads(pickle.dumps(explainer))
-    except Exception as error:
-        raise CheckFailed(f"expected a picklable explainer, got {_line(error)}") from error
-    if other != explainer or other.identity() != explainer.identity() or hash(other) != hash(explainer):
-        raise CheckFailed("expected an equal explainer back from pickle, got another one")
+    require_pickles(explainer, "explainer")
 
 
-@_check
+@a_check
 def check_unsupported_answers(explainer: Explainer) -> None:
     """unsupported() answers with one line or None, never raises, also where there is no model."""
     for scene in SCENES:
@@ -233,7 +160,7 @@ def check_unsupported_answers(explainer: Explainer) -> None:
         raise CheckFailed("expected unsupported() to give a reason where there is no model, got None")
 
 
-@_check
+@a_check
 def check_max_inputs(explainer: Explainer) -> None:
     """Above ``max_inputs`` it says so: unsupported() extends that of the base class."""
     limited = explainer.model_copy(update={"max_inputs": 3})
@@ -242,7 +169,7 @@ def check_max_inputs(explainer: Explainer) -> None:
             raise CheckFailed("expected unsupported() to give a reason for 12 inputs at max_inputs = 3, got None")
 
 
-@_check
+@a_check
 def check_returns_relevance(explainer: Explainer) -> None:
     """relevance() returns (d,) finite numbers >= 0."""
     _check_scenes(explainer, *ANY_MODEL)
@@ -255,7 +182,7 @@ def _check_scenes(explainer: Explainer, *scenes: Scene) -> None:
         raise CheckFailed(f"expected ({problem.d},) finite relevances >= 0, got {_short(relevance)}")
 
 
-@_check
+@a_check
 def check_valid_score(explainer: Explainer) -> None:
     """A selector that ``predicts`` gives a finite ``valid_score``, by which it can be tuned; another one gives none."""
     if not isinstance(explainer, Selector):
@@ -267,72 +194,72 @@ def check_valid_score(explainer: Explainer) -> None:
         raise CheckFailed(f"expected valid_score = None where predicts = False, got {score!r}")
 
 
-@_check
+@a_check
 def check_regression(explainer: Explainer) -> None:
     """It explains a regression of 12 inputs."""
     _check_scenes(explainer, REGRESSION)
 
 
-@_check
+@a_check
 def check_binary(explainer: Explainer) -> None:
     """It explains two classes."""
     _check_scenes(explainer, BINARY)
 
 
-@_check
+@a_check
 def check_five_classes(explainer: Explainer) -> None:
     """It explains five classes."""
     _check_scenes(explainer, FIVE_CLASSES)
 
 
-@_check
+@a_check
 def check_two_inputs(explainer: Explainer) -> None:
     """It explains a problem of two inputs."""
     _check_scenes(explainer, TWO_INPUTS)
 
 
-@_check
+@a_check
 def check_one_validation_row(explainer: Explainer) -> None:
     """It explains a problem with a single validation row."""
     _check_scenes(explainer, ONE_VALIDATION_ROW, SPECTRAL_ONE_ROW)
 
 
-@_check
+@a_check
 def check_batch_norm(explainer: Explainer) -> None:
     """It explains a model with batch norm and dropout after an activation."""
     _check_scenes(explainer, BATCH_NORM)
 
 
-@_check
+@a_check
 def check_spectral(explainer: Explainer) -> None:
     """It explains a model with a spectral first layer."""
     _check_scenes(explainer, SPECTRAL)
 
 
-@_check
+@a_check
 def check_spectral_batch_norm(explainer: Explainer) -> None:
     """It explains a model with a spectral first layer, batch norm and dropout."""
     _check_scenes(explainer, SPECTRAL_BATCH_NORM)
 
 
-@_check
+@a_check
 def check_all_spectral(explainer: Explainer) -> None:
     """It explains a model with spectral layers only."""
     _check_scenes(explainer, ALL_SPECTRAL)
 
 
-@_check
+@a_check
 def check_deterministic(explainer: Explainer) -> None:
     """The same seed gives the same bits, whatever the global random states."""
     problem = _supported(explainer, *ANY_MODEL)
     first = _explained(explainer, problem, seed=3)
-    _draw_from_every_stream()
+    draw_from_every_stream()
     second = _explained(explainer, problem, seed=3)
     if first.tobytes() != second.tobytes():
         raise CheckFailed(f"expected equal bits for the same seed, got {_difference(first, second)}")
 
 
-@_check
+@a_check
 def check_keeps_nothing(explainer: Explainer) -> None:
     """What it explains in between changes nothing."""
     problem = _supported(explainer, *ANY_MODEL)
@@ -346,7 +273,7 @@ def check_keeps_nothing(explainer: Explainer) -> None:
         raise CheckFailed(f"expected equal bits after other problems, got {_difference(first, again)}")
 
 
-@_check
+@a_check
 def check_model_unchanged(explainer: Explainer) -> None:
     """unsupported() and explain() leave weights, buffers, mode, hooks and outputs of the model as they were."""
     if explainer.needs == "data":
@@ -375,7 +302,7 @@ def _model_state(problem: Problem) -> dict[str, object]:
         return {**state, "outputs": model(problem.X_valid.clone()).numpy().tobytes()}
 
 
-@_check
+@a_check
 def check_data_unchanged(explainer: Explainer) -> None:
     """The rows it is given stay as they were, bit by bit."""
     problem = _supported(explainer, *ANY_MODEL)
@@ -388,70 +315,26 @@ def check_data_unchanged(explainer: Explainer) -> None:
             raise CheckFailed(f"expected {name} as before, got a changed one: work on a copy")
 
 
-@_check
+@a_check
 def check_global_state_unchanged(explainer: Explainer) -> None:
     """Random states, and torch's default dtype, gradient mode and threads, are as before."""
-    settings = _settings()
     problem = _supported(explainer, *ANY_MODEL)
-    _explained(explainer, problem)  # what a library draws on its first import is not its doing
-    _draw_from_every_stream()  # to a place where no seeding leads
-    before = {**settings, **_random_states()}
-    _unsupported(explainer, problem)
-    _explained(explainer, problem)
-    after = {**_settings(), **_random_states()}
-    for what, value in before.items():
-        if after[what] != value:
-            raise CheckFailed(f"expected the {what} as before, got another one: restore it, or do not touch it")
+
+    def used() -> None:
+        _unsupported(explainer, problem)
+        _explained(explainer, problem)
+
+    require_state_kept(used)
 
 
-def _draw_from_every_stream() -> None:
-    _ = random.random(), np.random.random(), torch.rand(3)  # noqa: NPY002
-
-
-def _settings() -> dict[str, object]:
-    return {
-        "default dtype of torch": torch.get_default_dtype(),
-        "gradient mode of torch": torch.is_grad_enabled(),
-        "number of threads": torch.get_num_threads(),
-    }
-
-
-def _random_states() -> dict[str, object]:
-    twister = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
-    return {
-        "random state of torch": torch.get_rng_state().tolist(),
-        "random state of numpy": (twister["key"].tolist(), twister["pos"]),
-        "random state of random": random.getstate(),
-    }
-
-
-@contextlib.contextmanager
-def _global_state_restored() -> Iterator[None]:
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    try:
-        torch.set_default_dtype(torch.float32)
-        with seeded(0), torch.set_grad_enabled(torch.is_grad_enabled()):
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-
-
-@_check
+@a_check
 def check_silent(explainer: Explainer) -> None:
     """It prints nothing and shows no progress bar."""
     problem = _supported(explainer, *ANY_MODEL)
-    _explained(explainer, problem)  # notices on first import are not its own
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        _explained(explainer, problem)
-    printed = (out.getvalue() + err.getvalue()).strip()
-    if printed:
-        raise CheckFailed(f"expected no output, got {printed.splitlines()[0][:80]!r}")
+    require_silence(lambda: _explained(explainer, problem))
 
 
-@_check
+@a_check
 def check_constant_input(explainer: Explainer) -> None:
     """An input that is constant on the training rows gets 0; the others are explained all the same."""
     problem = _supported(explainer, *ANY_MODEL)
@@ -462,7 +345,7 @@ def check_constant_input(explainer: Explainer) -> None:
         raise CheckFailed(f"expected 0 for a constant input, got {relevance[1]:.3g}")
 
 
-@_check
+@a_check
 def check_permuted_inputs(explainer: Explainer) -> None:
     """Other places for the same inputs move their relevances along.
 
@@ -497,7 +380,7 @@ def _with_inputs_in_order(model: nn.Module | None, order: Tensor) -> nn.Module |
     return model
 
 
-@_check
+@a_check
 def check_relevant_input(explainer: Explainer) -> None:
     """Of y = 5 x_j it finds x_j, wherever it stands."""
     for j in (0, 2):
@@ -508,7 +391,7 @@ def check_relevant_input(explainer: Explainer) -> None:
             raise CheckFailed(f"expected x{j + 1} to be the most relevant of y = 5 x{j + 1}, got {_short(relevance)}")
 
 
-@_check
+@a_check
 def check_completeness(explainer: Explainer) -> None:
     """Where it declares ``completeness``: the sums of its attributions follow the outputs, to 1 % of their spread."""
     if not isinstance(explainer, LocalExplainer) or not explainer.completeness:
@@ -526,7 +409,7 @@ def check_completeness(explainer: Explainer) -> None:
         )
 
 
-@_check
+@a_check
 def check_rows_apart(explainer: Explainer) -> None:
     """What a row gets does not depend on the rows that are explained beside it."""
     if not isinstance(explainer, LocalExplainer) or explainer.aggregate != "mean_abs" or not explainer.rows_apart():
@@ -546,7 +429,7 @@ def check_rows_apart(explainer: Explainer) -> None:
         raise CheckFailed(f"expected {_short(whole)} also for parts of the rows, got {_short(found)}")
 
 
-@_check
+@a_check
 def check_scale_of_outputs(explainer: Explainer) -> None:
     """A model whose outputs are multiplied by .001 or 1000 gets the same relevances, multiplied alike."""
     if not isinstance(explainer, LocalExplainer):

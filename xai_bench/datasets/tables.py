@@ -1,4 +1,4 @@
-"""The user's own table: a CSV or Parquet file with a target column."""
+"""The user's own table with a target column: a CSV or Parquet file, or a DataFrame."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import ConfigDict, Field, field_serializer, field_validator
 
-from xai_bench.component import sha256
+from xai_bench.component import canonical_json, sha256
 from xai_bench.datasets.base import DataSource, Floats, Ints, Kind, Table, Trait
 from xai_bench.errors import InputError, unknown
 
@@ -19,30 +19,71 @@ if TYPE_CHECKING:
 MAX_FLOAT_CLASSES = 50
 
 
+class Frame:
+    """A DataFrame as the value of a field: a copy, equal to another one of the same content."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        import pandas as pd
+
+        self.frame = frame.copy()
+        try:
+            values = pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()
+        except TypeError:
+            raise InputError("expected numbers, texts or booleans in the cells, got others") from None
+        columns = [[str(name), str(dtype)] for name, dtype in zip(frame.columns, frame.dtypes, strict=True)]
+        self.sha256 = sha256(canonical_json([frame.shape, columns, sha256(values)]))
+        """Of names, types and values of the columns; the index does not count."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Frame) and other.sha256 == self.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def __repr__(self) -> str:
+        return f"<table of {len(self.frame)} rows and {self.frame.shape[1]} columns>"
+
+
 class CSV(DataSource):
     """A table: every column but ``target`` and those in ``drop`` is an input.
 
-    The file is CSV with a header line, or Parquet if its name ends in ``.parquet``. Inputs are numbers or
-    booleans (0/1). Class labels may be text. The key of a result holds the file's content, not its place.
+    The file is CSV with a header line, or Parquet if its name ends in ``.parquet``; from Python, ``path`` may be a
+    pandas DataFrame. Inputs are numbers or booleans (0/1). Class labels may be text. The key of a result holds the
+    table's content, not its place.
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     name: ClassVar[str] = "csv"
     traits: ClassVar[tuple[Trait, ...]] = ("real",)
     paired: ClassVar[tuple[str, ...]] = ("path", "target", "kind", "drop")
     reads_files: ClassVar[bool] = True
 
-    path: str
+    path: str | Frame = Field(description="the path of a file, or a pandas DataFrame")
     target: str
     kind: Kind
     drop: tuple[str, ...] = Field(default=())
 
+    @field_validator("path", mode="before")
+    @classmethod
+    def _held(cls, path: Any) -> Any:
+        """A DataFrame is known by its name: a suite of files need not import pandas."""
+        names = [(kind.__module__.split(".")[0], kind.__name__) for kind in type(path).__mro__]
+        return Frame(path) if ("pandas", "DataFrame") in names else path
+
+    @field_serializer("path")
+    def _told(self, path: str | Frame) -> str:
+        return path if isinstance(path, str) else path.sha256
+
     @property
     def label(self) -> str:
-        return self._file.stem
+        return "table" if isinstance(self.path, Frame) else Path(self.path).expanduser().stem
 
     def fingerprint(self) -> dict[str, Any]:
-        """SHA-256 of the file; empty if it is missing."""
-        return {} if self.missing() else {"sha256": sha256(self._file.read_bytes())}
+        """SHA-256 of the file, or of the DataFrame; empty if the file is missing."""
+        if isinstance(self.path, Frame):
+            return {"sha256": self.path.sha256}
+        return {} if self.missing() else {"sha256": sha256(Path(self.path).expanduser().read_bytes())}
 
     def identity(self) -> dict[str, Any]:
         identity = super().identity()
@@ -50,9 +91,10 @@ class CSV(DataSource):
         return {**identity, "fields": fields}
 
     def missing(self) -> str | None:
-        if self._file.is_file():
+        file = None if isinstance(self.path, Frame) else Path(self.path).expanduser()
+        if file is None or file.is_file():
             return None
-        found = "a folder" if self._file.is_dir() else "nothing"
+        found = "a folder" if file.is_dir() else "nothing"
         return f"csv: expected a file at {self.path!r}, found {found}: correct the path"
 
     def draw(self, rng: np.random.Generator) -> Table:
@@ -63,7 +105,7 @@ class CSV(DataSource):
         InputError
             If it cannot be read, lacks a named column, or holds inputs that are not finite numbers.
         """
-        frame = _read(self._file)
+        frame = _held(self.path.frame) if isinstance(self.path, Frame) else _read(Path(self.path).expanduser())
         for column in (self.target, *self.drop):
             if column not in frame:
                 raise InputError(f"csv: {unknown('column', column, frame.columns)}")
@@ -80,10 +122,6 @@ class CSV(DataSource):
             target_name=self.target,
             notices=_notices(inputs),
         )
-
-    @property
-    def _file(self) -> Path:
-        return Path(self.path).expanduser()
 
     def _target(self, column: pd.Series) -> tuple[Floats | Ints, tuple[str, ...]]:
         """(n,) the target, and the names of its classes."""
@@ -145,11 +183,25 @@ def _read(path: Path) -> pd.DataFrame:
     frame.columns = frame.columns.astype(str)
     if path.suffix.lower() != ".parquet":
         _check_header(path.name, frame, header)
+    return _usable(path.name, frame)
+
+
+def _held(frame: pd.DataFrame) -> pd.DataFrame:
+    """A DataFrame as if it were read from a file: names as text, the index left out."""
+    frame = frame.reset_index(drop=True)
+    frame.columns = frame.columns.astype(str)
+    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+    if twice:
+        raise InputError(f"csv: expected each column of the table once, got {twice[0]!r} again: rename or remove one")
+    return _usable("table", frame)
+
+
+def _usable(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         raise InputError(
-            f"csv: {path.name!r} has {len(frame)} rows of {frame.shape[1]} columns: expected a header line and rows"
+            f"csv: {name!r} has {len(frame)} rows of {frame.shape[1]} columns: expected a header line and rows"
         )
-    broken = [name for name in frame.columns if len(name.splitlines()) > 1]
+    broken = [column for column in frame.columns if len(column.splitlines()) > 1]
     if broken:
         raise InputError(f"csv: expected column names of one line, got {broken[0]!r}: rename it")
     return frame

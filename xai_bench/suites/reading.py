@@ -9,10 +9,11 @@ import itertools
 import random
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from xai_bench import registry
 from xai_bench.component import stream_seed
@@ -20,7 +21,9 @@ from xai_bench.errors import InputError, unknown
 from xai_bench.suites import paths
 from xai_bench.suites.shipped import text_of
 from xai_bench.suites.suite import CONTROLS, UNITS, Calibration, Entry, Limits, Part, Retention, Sanity, Suite, Tuning
+from xai_bench.validation import one_line, plain, plain_fields, shown
 
+Model = TypeVar("Model", bound=BaseModel)
 ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise", "datasets", "tune")
 
 
@@ -49,19 +52,17 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
     InputError
         See ``load``.
     """
-    fields = dict(content)
+    fields = _table(content, "the suite")
     unexpected = set(fields) - {*Suite.model_fields, "plugins"}
     if unexpected:
         raise InputError(f"suite: {unknown('field', min(unexpected), {*Suite.model_fields, 'plugins'})}")
     paths.load_plugins(fields.pop("plugins", ()), folder)
     if "tuning" in fields:
-        if not isinstance(fields["tuning"], dict):
-            raise InputError(f"suite: expected a [tuning] table, got {fields['tuning']!r}")
-        fields["tuning"] = _validated(Tuning, fields["tuning"], "[tuning]")
+        fields["tuning"] = _validated(Tuning, _table(fields["tuning"], "[tuning]"), "[tuning]")
     for axis in ("datasets", "models", "explainers"):
         rows = fields.get(axis, [])
         if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
-            raise InputError(f"suite: expected [[{axis}]] tables with a name, got {rows!r}")
+            raise InputError(f"suite: expected [[{axis}]] tables with a name, got {shown(rows)}")
         fields[axis] = tuple(
             _tuned(axis, entry, row, fields.get("tuning")) for row in rows for entry in _expand(axis, row, folder)
         )
@@ -70,33 +71,54 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
         if not fields[axis]:
             raise InputError(f"the suite is empty: it needs at least one {what} table")
     for seeds in ("data_seeds", "model_seeds"):
-        if isinstance(fields.get(seeds), list):
-            fields[seeds] = tuple(fields[seeds])
-            if len(set(fields[seeds])) < len(fields[seeds]):
-                raise InputError(f"suite: {seeds} holds a seed twice")
-    if isinstance(fields.get("retention"), dict):
-        table = dict(fields["retention"])
-        table["seeds"] = tuple(table.get("seeds", (0,)))
-        table["ks"] = tuple(table.get("ks", ()))
-        table["judges"] = tuple(table.get("judges", ("network",)))
-        fields["retention"] = _validated(Retention, table, "[retention]")
-        registry.create("models", "mlp", {**table.get("judge", {})})
+        _check_seeds(seeds, fields, "suite")
+    if fields.get("retention") is not None:
+        fields["retention"] = _retention(_table(fields["retention"], "[retention]"))
     if "limits" in fields:
         fields["limits"] = _limits(fields["limits"])
     for name, kind in (("calibration", Calibration), ("sanity", Sanity)):
-        if isinstance(fields.get(name), dict):
-            fields[name] = _part(kind, fields[name], f"[{name}]", fields)
-    if fields.get("folds") == 1:
+        if fields.get(name) is not None:
+            fields[name] = _part(kind, _table(fields[name], f"[{name}]"), f"[{name}]", fields)
+    suite = _validated(Suite, fields, "suite")
+    if suite.folds == 1:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
-    suite: Suite = _validated(Suite, fields, "suite")
     _check_models(suite)
     return suite
 
 
+def _table(value: Any, where: str) -> dict[str, Any]:
+    """A copy of a table of a suite."""
+    if not isinstance(value, Mapping):
+        what = f"a {where} table" if where.startswith("[") else f"{where} as a table"
+        raise InputError(f"suite: expected {what}, got {shown(value)}")
+    for key in value:
+        if not isinstance(key, str):
+            raise InputError(f"suite: expected texts as names in {where}, got {shown(key)}")
+    return dict(value)
+
+
+def _check_seeds(name: str, table: dict[str, Any], where: str) -> None:
+    """A single number could be a seed, or how many there are."""
+    seeds = plain(table.get(name))
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 0:
+        several = f"{list(range(seeds))} for {seeds} seeds" if 1 < seeds <= 20 else "a list for several"
+        raise InputError(
+            f"{where}: {name}: expected a list of seeds, got {shown(seeds)}: write [{shown(seeds)}] for that seed "
+            f"alone, or {several}"
+        )
+    if isinstance(seeds, tuple) and len(set(map(repr, seeds))) < len(seeds):
+        raise InputError(f"{where}: {name} holds a seed twice")
+
+
+def _retention(table: dict[str, Any]) -> Retention:
+    _check_seeds("seeds", table, "[retention]")
+    retention = _validated(Retention, table, "[retention]")
+    registry.create("models", "mlp", _table(retention.judge, "[retention.judge]"))
+    return retention
+
+
 def _limits(table: Any) -> Limits:
-    if not isinstance(table, dict):
-        raise InputError(f"suite: expected a [limits] table, got {table!r}")
-    limits: Limits = _validated(Limits, table, "[limits]")
+    limits = _validated(Limits, _table(table, "[limits]"), "[limits]")
     if limits.memory is not None and not re.fullmatch(rf"\d+(\.\d+)? ?({'|'.join(UNITS)})", limits.memory):
         raise InputError(
             f'[limits]: memory: expected a number and one of {", ".join(UNITS)}, such as "2GiB", got {limits.memory!r}'
@@ -119,8 +141,7 @@ def _check_models(suite: Suite) -> None:
 
 
 def _part(kind: type[Part], table: dict[str, Any], where: str, axes: dict[str, Any]) -> Part:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    part: Part = _validated(kind, values, where)
+    part = _validated(kind, table, where)
     for axis in Part.model_fields:
         known = [entry.label for entry in axes[axis]]
         for label in getattr(part, axis):
@@ -129,20 +150,17 @@ def _part(kind: type[Part], table: dict[str, Any], where: str, axes: dict[str, A
     return part
 
 
-def _validated(kind: Any, fields: dict[str, Any], where: str) -> Any:
+def _validated(kind: type[Model], fields: dict[str, Any], where: str) -> Model:
     try:
-        return kind(**fields)
+        return kind(**plain_fields(kind, fields))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"{where}: {unknown('field', name, kind.model_fields)}") from None
-        raise InputError(
-            f"{where}: {name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
-        ) from None
+        raise InputError(one_line(kind, where, fields, error)) from None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
+    row = _table(row, f"[[{axis}]]")
     if not isinstance(row.get("name"), str):
         raise InputError(f"suite: every [[{axis}]] table needs a name; known: {', '.join(registry.names(axis))}")
     if "optional" in row and (axis != "datasets" or not isinstance(row["optional"], bool)):
@@ -154,16 +172,21 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
         axis != "models" or not isinstance(restricted, list) or not restricted or set(map(type, restricted)) != {str}
     ):
         raise InputError(
-            f"suite: datasets of {row['name']!r}: expected a list of labels in a [[models]] table, got {restricted!r}"
+            f"suite: datasets of {row['name']!r}: expected a list of labels in a [[models]] table, got "
+            f"{shown(restricted)}"
         )
     grid = row.get("grid", {})
-    if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
+    if (
+        not isinstance(grid, dict)
+        or not all(isinstance(key, str) for key in grid)
+        or not all(isinstance(v, list) and v for v in grid.values())
+    ):
         raise InputError(
-            f"suite: grid of {row['name']!r}: expected lists, such as grid = {{d = [16, 64]}}, got {grid!r}"
+            f"suite: grid of {row['name']!r}: expected lists, such as grid = {{d = [16, 64]}}, got {shown(grid)}"
         )
     label = row.get("label")
     if label is not None and not isinstance(label, str):
-        raise InputError(f"suite: label of {row['name']!r}: expected a text, got {label!r}")
+        raise InputError(f"suite: label of {row['name']!r}: expected a text, got {shown(label)}")
     fields = {key: value for key, value in row.items() if key not in ENTRY_KEYS}
     both = set(fields) & set(grid)
     if both:
@@ -175,7 +198,7 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
         if axis == "datasets":
             name, values = paths.located(name, values, folder, optional=row.get("optional", False))
         component = registry.create(axis, name, values)
-        suffix = ", ".join(f"{key}={value}" for key, value in point.items())
+        suffix = ", ".join(f"{key}={_in_a_label(value)}" for key, value in point.items())
         base = label or getattr(component, "label", row["name"])
         entries.append(
             Entry(
@@ -189,6 +212,10 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
     return entries
 
 
+def _in_a_label(value: Any) -> str:
+    return value if isinstance(value, str) else shown(value)
+
+
 def _tuned(axis: str, entry: Entry, row: dict[str, Any], tuning: Tuning | None) -> Entry:
     """The entry with the settings that are tried, if the row has a ``tune`` table."""
     table, name = row.get("tune"), row["name"]
@@ -196,8 +223,15 @@ def _tuned(axis: str, entry: Entry, row: dict[str, Any], tuning: Tuning | None) 
         return entry
     if axis == "datasets":
         raise InputError(f"suite: tune belongs to [[models]] and [[explainers]], got it for the dataset {name!r}")
-    if not isinstance(table, dict) or not table or not all(isinstance(v, list) and v for v in table.values()):
-        raise InputError(f"suite: tune of {name!r}: expected lists, such as tune = {{alpha = [0.1, 1]}}, got {table!r}")
+    if (
+        not isinstance(table, dict)
+        or not table
+        or not {str}.issuperset(map(type, table))
+        or not all(isinstance(v, list) and v for v in table.values())
+    ):
+        raise InputError(
+            f"suite: tune of {name!r}: expected lists, such as tune = {{alpha = [0.1, 1]}}, got {shown(table)}"
+        )
     both = set(table) & {*row, *row.get("grid", {})}
     if both:
         raise InputError(f"suite: {name}: {min(both)!r} stands both under tune and as a field or under grid")

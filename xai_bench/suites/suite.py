@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xai_bench.component import canonical_json, sha256
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+NAME_WORDS = "a name of letters, digits, '.', '_' and '-' that begins with a letter or a digit"
 CONTROLS = ("random", "oracle")
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -62,7 +63,7 @@ class Limits(BaseModel):
     has none. One over its memory is a failure.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Wall seconds of a cell; training, loading and retention are not counted."""
@@ -82,7 +83,7 @@ class Limits(BaseModel):
 class Tuning(BaseModel):
     """The budget that everything with a ``tune`` table has, for every draw: the same for all."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     tries: Annotated[int, Field(ge=1)]
     """Settings that are tried at the most; drawn once for the suite, if there are more."""
@@ -91,7 +92,7 @@ class Tuning(BaseModel):
 class Retention(BaseModel):
     """How retention is judged. The judge is a plain ``mlp`` that is retrained on the kept inputs only."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     orders: Annotated[int, Field(ge=10)] = 10
     """Random orders that the curve of chance is the mean of."""
@@ -117,7 +118,7 @@ class Retention(BaseModel):
 class Part(BaseModel):
     """A part of a suite, by labels; an empty axis stands for all of it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     datasets: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -143,13 +144,15 @@ class Sanity(Part):
 class Suite(BaseModel):
     """A validated suite. Build one with ``load`` or ``from_dict``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description=NAME_WORDS)]
     title: str = ""
     data_seeds: Seeds = (0, 1, 2)
     model_seeds: Seeds = (0,)
-    folds: Annotated[int, Field(ge=0)] = 0
+    folds: Annotated[int, Field(ge=0, le=1000)] = 0
     crossed: bool = True
     """Every model seed on every data seed; false: model seeds after the first on the first data seed only."""
     standardise: bool = True

@@ -95,6 +95,7 @@ def test_a_store_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_finished_store_is_one_file(stored):
     assert [path.name for path in stored.parent.iterdir()] == ["results.sqlite"]
+    assert stored.read_bytes()[18:20] != opening.WAL, "which could not be read where no log can be made beside it"
 
 
 # Reading leaves no trace

@@ -161,8 +161,6 @@ def for_reading(path: Path) -> sqlite3.Connection:
         If the file is empty, not a store, damaged, or has a newer schema.
     """
     try:
-        if not path.stat().st_size:
-            raise Empty(path)
         db = _unchanged(path)
         try:
             found = schema.version(db, str(path))

@@ -429,6 +429,14 @@ def test_forgetting_takes_all_that_belongs_to_the_cells_and_nothing_else(stored)
     assert left["plan"] == rows["plan"]
 
 
+def test_networks_and_draws_that_other_cells_use_stay(stored):
+    before = read(stored)
+    found = forget(stored, explainers=["saliency"])
+    assert (found.cells, found.networks, found.draws) == (8, 0, 0)
+    after = read(stored)
+    assert (after.models, after.draws) == (before.models, before.draws)
+
+
 def test_a_draw_goes_with_its_last_cell(stored):
     found = forget(stored, datasets=["toy"])
     assert (found.cells, found.networks, found.draws) == (14, 4, 2)

@@ -349,7 +349,7 @@ def read(place: str | Path) -> Results:
         try:
             results = store.results()
         except (ValueError, TypeError) as error:  # SQLite knows of no damage inside of a text.
-            raise opening.damaged(store.path, error) from None
+            raise opening.Damaged(store.path, error) from None
     if not results.suite:
         raise InputError(f"no run is stored in {str(place)!r}: run the suite first")
     return results

@@ -18,7 +18,7 @@ from xai_bench import registry
 from xai_bench.errors import InputError, reason_of
 from xai_bench.results import gate
 from xai_bench.results.frames import Results
-from xai_bench.results.opening import FILE, is_empty, locate
+from xai_bench.results.opening import FILE, Damaged, is_empty, locate
 from xai_bench.results.records import DrawRecord, Measurement, PlanRow
 from xai_bench.results.store import Store
 from xai_bench.running.ledger import TRAINING, Forecast, Measured, Work
@@ -252,11 +252,14 @@ def _loop(asked: _Asked, store: Store, measured: Measured | None = None) -> Loop
 
 
 def _measured_before(folder: Path, asked: _Asked) -> Measured:
-    """What the runs took whose results are to be forgotten; nothing if they were on another device."""
-    if not _is_stored(folder):
-        return Measured()
-    with Store.reading(folder) as store:
-        return _measured(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
+    """What the runs took whose results are to be forgotten; nothing if they were on another device or are damaged."""
+    try:
+        if _is_stored(folder):
+            with Store.reading(folder) as store:
+                return _measured(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
+    except Damaged:  # It is about to be removed.
+        pass
+    return Measured()
 
 
 def _measured(store: Store, planned: list[plan.Block]) -> Measured:

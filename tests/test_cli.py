@@ -253,4 +253,6 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, capsys):
     assert {"done", "missing"} <= set(cells["status"])
     code, out, _ = call("run", suite, "--out", tmp_path, "--jobs", 1, "--data-seeds", 1, capsys=capsys)
     assert code == 0
-    assert "6 cells: 6 done" in out
+    assert "tiny: 2400 cells: " in out, "a part leaves the plan whole"
+    cells = read(store.parent).cells
+    assert set(cells.loc[cells["data_seed"] == 0, "status"]) == {"done"}

@@ -442,6 +442,9 @@ def test_a_draw_goes_with_its_last_cell(stored):
     assert (found.cells, found.networks, found.draws) == (14, 4, 2)
     assert read(stored).draws.keys() == {"other0", "other1"}
     assert stores.counts(stored)["judgements"] == 1
+    assert len(read(stored).provenance) == 1
+    forget(stored, datasets=["other"])
+    assert read(stored).provenance == [], "a run of which nothing is left"
     assert str(forget(stored, datasets=["toy"])) == "nothing that is named is stored"
 
 

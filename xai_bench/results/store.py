@@ -208,7 +208,8 @@ class Store:
     def forget(self, cells: Collection[str]) -> Forgotten:
         """Remove cells with all that belongs to them; what was removed.
 
-        Networks, draws and judgements go with the last planned cell that uses them. The plan stays.
+        Networks, draws and judgements go with the last planned cell that uses them, the record of a run with the last
+        cell that it measured. The plan stays.
         """
         return taking.remove(self._db, cells)
 

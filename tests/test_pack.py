@@ -34,6 +34,7 @@ def same_order(values: np.ndarray) -> None:
     assert numbers.shape == values.shape
     np.testing.assert_array_equal(rankdata(again), rankdata(values))  # ties at their mean rank
     np.testing.assert_array_equal(again == 0, values == 0)
+    assert not np.signbit(numbers[values == 0]).any()
     second, power = packing.single(again)
     np.testing.assert_array_equal(second, numbers)
     assert power == exponent or not values.any()

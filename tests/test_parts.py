@@ -133,6 +133,17 @@ def test_pack_report_and_export_read_one_another(whole, again, tmp_path, capsys)
         assert "no results" in err
 
 
+def test_a_fresh_start_removes_a_damaged_store_and_nothing_else_does(again):
+    path = again / "runs" / "part" / "results.sqlite"
+    path.write_bytes(path.read_bytes()[:6000])
+    for asked in ({}, {"datasets": ["xor"]}, {"datasets": ["xor"], "fresh": True}):
+        with pytest.raises(InputError, match="damaged"):
+            run(PART, out=again, **asked)
+    assert path.stat().st_size == 6000
+    part = {**PART, "datasets": PART["datasets"][1:], "models": [], "explainers": [{"name": "f_test"}]}
+    assert set(run(part, out=again, fresh=True).cells["status"]) == {"done"}
+
+
 def test_a_run_takes_what_a_pack_has(whole, tmp_path, monkeypatch):
     path = pack(whole[1], tmp_path / "part.xaipack")
     monkeypatch.setattr(loop.Loop, "_store_block", lambda *_: pytest.fail("a block was computed"))

@@ -141,7 +141,8 @@ def test_recovery_relative_to_chance_and_of_networks_that_learned(frames):
 def test_a_chance_of_one_leaves_nothing_to_score(results):
     from dataclasses import replace
 
-    draws = {key: {**facts, "chance": {**CHANCE, "auroc": 1.0}} for key, facts in results.draws.items()}
+    chance = {**CHANCE, "auroc": 1.0}
+    draws = {key: replace(facts, chance=chance) for key, facts in results.draws.items()}
     frame = relative.recovery(Tables(replace(results, draws=draws)))
     assert frame.loc[frame["metric"] == "auroc", "normalised"].isna().all()
 

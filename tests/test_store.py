@@ -95,6 +95,7 @@ def test_a_store_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_finished_store_is_one_file(stored):
     assert [path.name for path in stored.parent.iterdir()] == ["results.sqlite"]
+    assert stored.read_bytes()[18:20] != opening.WAL, "which could not be read where no log can be made beside it"
 
 
 # Reading leaves no trace
@@ -431,11 +432,22 @@ def test_forgetting_takes_all_that_belongs_to_the_cells_and_nothing_else(stored)
     assert left["plan"] == rows["plan"]
 
 
+def test_networks_and_draws_that_other_cells_use_stay(stored):
+    before = read(stored)
+    found = forget(stored, explainers=["saliency"])
+    assert (found.cells, found.networks, found.draws) == (8, 0, 0)
+    after = read(stored)
+    assert (after.models, after.draws) == (before.models, before.draws)
+
+
 def test_a_draw_goes_with_its_last_cell(stored):
     found = forget(stored, datasets=["toy"])
     assert (found.cells, found.networks, found.draws) == (14, 4, 2)
     assert read(stored).draws.keys() == {"other0", "other1"}
     assert stores.counts(stored)["judgements"] == 1
+    assert len(read(stored).provenance) == 1
+    forget(stored, datasets=["other"])
+    assert read(stored).provenance == [], "a run of which nothing is left"
     assert str(forget(stored, datasets=["toy"])) == "nothing that is named is stored"
 
 

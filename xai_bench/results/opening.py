@@ -51,6 +51,13 @@ class Empty(InputError):
         super().__init__(f"no results in {str(path)!r}, which is empty: run the suite first")
 
 
+class Damaged(InputError):
+    """A store whose content cannot be what was stored."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        super().__init__(f"{str(path)!r} is damaged ({one_line(error, 200)}): move it away, or run with --fresh")
+
+
 def is_empty(path: Path) -> bool:
     """Whether nothing was ever stored in a file.
 
@@ -78,13 +85,8 @@ def in_words(error: sqlite3.Error, path: Path) -> InputError | None:
     if any(words in told for words in ("readonly", "full", "disk I/O")):
         return InputError(f"cannot write results to {str(path.parent)!r}: {told}; choose another --out")
     if "malformed" in told or "no such" in told or "decode" in told:
-        return damaged(path, error)
+        return Damaged(path, error)
     return None
-
-
-def damaged(path: Path, error: Exception) -> InputError:
-    """The error for a file whose content cannot be."""
-    return InputError(f"{str(path)!r} is damaged ({one_line(error, 200)}): move it away, or run with --fresh")
 
 
 def for_writing(path: Path) -> sqlite3.Connection:
@@ -161,8 +163,6 @@ def for_reading(path: Path) -> sqlite3.Connection:
         If the file is empty, not a store, damaged, or has a newer schema.
     """
     try:
-        if not path.stat().st_size:
-            raise Empty(path)
         db = _unchanged(path)
         try:
             found = schema.version(db, str(path))

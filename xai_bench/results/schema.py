@@ -36,7 +36,8 @@ CREATE TABLE judgements (
   judge TEXT NOT NULL, mask TEXT NOT NULL, value REAL NOT NULL, error REAL NOT NULL,
   PRIMARY KEY (judge, mask)) WITHOUT ROWID
 """
-"""``models.weights`` is empty where a network came without its weights, as from a pack."""
+"""``models.weights`` is empty where a network came without its weights, as from a pack. A column that comes later has a
+default: packs of earlier schemas do not have it."""
 STATEMENTS = tuple(statement.strip() for statement in TABLES.split(";"))
 
 

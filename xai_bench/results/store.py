@@ -214,7 +214,8 @@ class Store:
     def forget(self, cells: Collection[str]) -> Forgotten:
         """Remove cells with all that belongs to them; what was removed.
 
-        Networks, draws and judgements go with the last planned cell that uses them. The plan stays.
+        Networks, draws and judgements go with the last planned cell that uses them, the record of a run with the last
+        cell that it measured. The plan stays.
         """
         return taking.remove(self._db, cells)
 
@@ -370,7 +371,7 @@ def read(place: str | Path) -> Results:
         try:
             results = store.results()
         except (ValueError, TypeError) as error:  # SQLite knows of no damage inside of a text.
-            raise opening.damaged(store.path, error) from None
+            raise opening.Damaged(store.path, error) from None
     if not results.suite:
         raise InputError(f"no run is stored in {str(place)!r}: run the suite first")
     return results

@@ -109,9 +109,10 @@ def named(db: sqlite3.Connection, part: Mapping[str, Collection[Any]]) -> set[st
 
 
 def remove(db: sqlite3.Connection, cells: Collection[str]) -> Forgotten:
-    """Forget cells with their scores, and the networks, draws and judgements that no other planned cell uses."""
+    """Forget cells and scores, what no other planned cell uses, and the records of runs that no cell is left of."""
     with transaction(db):
-        stored = {row[0] for row in _rows(db, "cells", "key", cells)}
+        found = list(_rows(db, "cells", "key", cells))
+        stored, runs = {row[0] for row in found}, {row[-1] for row in found}
         planned = [row[1:7] for row in _rows(db, "plan", "cell", stored)]
         judges = {row[3] for row in _rows(db, "followed", "cell", stored)}
         removed = _delete(db, "cells", "key", stored)
@@ -119,6 +120,7 @@ def remove(db: sqlite3.Connection, cells: Collection[str]) -> Forgotten:
         for table in ("scored", "followed"):
             _delete(db, table, "cell", stored)
         _delete(db, "judgements", "judge", judges - {row[0] for row in db.execute("SELECT judge FROM followed")})
+        _delete(db, "provenance", "id", runs - {row[0] for row in db.execute("SELECT provenance FROM cells")})
         used = db.execute("SELECT draw, model_key FROM plan JOIN cells ON plan.cell = cells.key").fetchall()
         networks = _delete(db, "models", "key", {row[2] for row in planned} - {model for _, model in used})
         draws = _delete(db, "draws", "key", {row[1] for row in planned} - {draw for draw, _ in used})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from xai_bench import registry
 from xai_bench.errors import InputError
 from xai_bench.results.frames import Results
-from xai_bench.results.opening import FILE, locate
+from xai_bench.results.opening import FILE, Damaged, locate
 from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
 from xai_bench.running.ledger import Forecast, Measured, recorded
@@ -158,11 +158,14 @@ def _loop(asked: Asked, store: Store, measured: Measured | None = None) -> Loop:
 
 
 def _measured_before(asked: Asked) -> Measured:
-    """What the runs took whose results are to be forgotten; nothing if they were on another device."""
-    if not is_stored(asked.folder):
-        return Measured()
-    with Store.reading(asked.folder) as store:
-        return recorded(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
+    """What the runs took whose results are to be forgotten; nothing if they were on another device or are damaged."""
+    try:
+        if is_stored(asked.folder):
+            with Store.reading(asked.folder) as store:
+                return recorded(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
+    except Damaged:  # It is about to be removed.
+        pass
+    return Measured()
 
 
 def _score_anew(store: Store, planned: list[plan.Block]) -> None:

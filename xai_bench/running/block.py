@@ -33,7 +33,7 @@ from xai_bench.running.process import (
     warm_up,
     warm_up_training,
 )
-from xai_bench.running.state import NotRestored, guarded
+from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery, retention, sanity
 from xai_bench.suites.plan import Block, Cell, Draw
 from xai_bench.suites.suite import Retention
@@ -78,24 +78,24 @@ def run_block(
     except Exception as error:
         reason = reason_of(error)
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
-        if isinstance(error, NotRestored):
-            raise Spent(reason) from None
+        if isinstance(error, Spent):
+            raise
         return
     yield Prepared(record, trained, data.notices, data.content_hash)
     for cell in block.cells:
-        if cell.explainer is None:
-            yield _control(cell, block, data)
-            continue
-        yield Started(cell.key, WARM_UP)
         try:
+            if cell.explainer is None:
+                yield _control(cell, block, data)
+                continue
+            yield Started(cell.key, WARM_UP)
             warm_up(cell.explainer, block.device)
             yield Started(cell.key)
             with guarded():
                 result = _explain(cell, block, data, model)
-        except NotRestored as lost:
+            yield _scored(result, block, data)
+        except Spent as lost:
             yield CellResult(cell.key, "failed", str(lost))
-            raise Spent(str(lost)) from None
-        yield _scored(result, block, data)
+            raise
 
 
 def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:
@@ -170,7 +170,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
             # The stream depends on the cell only: companions change nothing.
             found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
         peak = peak_memory(block.device)
-    except NotRestored:
+    except Spent:
         raise
     except Exception as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
@@ -277,6 +277,8 @@ def run_sanity(task: SanityTask) -> Iterator[SanityFound]:
             with guarded():
                 curves = sanity.curves(cell.explainer, architecture, problem, original, task.block.model_key, seed)
             found[cell.key] = curves
+        except Spent:
+            raise
         except Exception as error:
             found[cell.key] = reason_of(error)
     yield found

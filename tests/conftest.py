@@ -71,10 +71,9 @@ def tiny() -> dict:
 def plugin_registry():
     """Whatever a test registers is forgotten afterwards."""
     before = {family: dict(known) for family, known in registry._registered.items()}
-    origins, plugins = dict(registry._origins), dict(registry._plugins)
+    held = [(table, dict(table)) for table in (registry._origins, registry._plugins, registry._known_codes)]
     yield registry
     registry._registered.update(before)
-    registry._origins.clear()
-    registry._origins.update(origins)
-    registry._plugins.clear()
-    registry._plugins.update(plugins)
+    for table, content in held:
+        table.clear()
+        table.update(content)

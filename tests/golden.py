@@ -39,7 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "boruta": {"runs": 5, "trees": 10},
     "captum": {"method": "Saliency"},
     "gradient_boosting": {"iterations": 10, "repeats": 2},
-    "lassonet": {"hidden": (8,), "path_multiplier": 2.0, "n_iters": (20, 5)},
+    "lassonet": {"hidden": (8,), "lambda_start": 1.0, "path_multiplier": 4.0, "n_iters": (10, 3)},
     "random_forest": {"trees": 10},
     "random_forest_permutation": {"trees": 10},
     "shap": {"method": "GradientExplainer"},

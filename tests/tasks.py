@@ -7,6 +7,9 @@ from typing import Any
 
 from xai_bench.workers import Spent, Started
 
+spoilt: list[int] = []
+"""Stands for a piece of state that cannot be set back."""
+
 
 def nothing() -> None:
     """What a worker begins with."""

@@ -14,7 +14,7 @@ from tests import tasks
 from tests.test_run import scores
 from xai_bench import registry, run
 from xai_bench.errors import InputError
-from xai_bench.running import block, executors, loop, state
+from xai_bench.running import executors, state
 from xai_bench.workers import Done, Item, Replaced, Spent, ThisProcess, Workers
 
 HOSTILE = {
@@ -245,31 +245,46 @@ def test_this_process_stops_when_it_cannot_go_on():
         executor.wait()
 
 
-def test_the_rest_of_a_block_is_handed_out_again(tmp_path, monkeypatch, tiny):
+SPOILING = """
+from xai_bench import Explainer, register
+@register
+class Spoiling(Explainer):
+    name = "spoiling"
+    needs = "data"
+    def relevance(self, problem):
+        from tests.tasks import spoilt
+        spoilt.append(1)
+        return problem.X_train.var(0)
+"""
+
+
+class Replacing(ThisProcess):
+    """Says that it was replaced, and goes on."""
+
+    def wait(self):
+        task, function, arguments = self._waiting.popleft()
+        events = []
+        try:
+            for content in function(*arguments):
+                events.append(Item(task, content))
+        except Spent as spent:
+            tasks.spoilt.clear()
+            return [*events, Replaced(task, str(spent))]
+        return [*events, Done(task)]
+
+
+def test_the_rest_of_a_block_is_handed_out_again(alone, tmp_path, monkeypatch, plugin_registry):
     """The cell that spoils its process fails; those after it are computed in another process."""
-    suite = {**PLAIN, "sanity": None, "datasets": PLAIN["datasets"][:1]}
-    original, spoilt = block.run_block, []
-
-    def spoiling(work, weights=None, content_hash=None):
-        for content in original(work, weights, content_hash):
-            yield content
-            if not spoilt and getattr(content, "relevance", None) is not None:
-                spoilt.append(content.key)
-                raise Spent("spoilt")
-
-    class Replacing(ThisProcess):
-        def wait(self):
-            task, function, arguments = self._waiting.popleft()
-            events = []
-            try:
-                for content in function(*arguments):
-                    events.append(Item(task, content))
-            except Spent as spent:
-                return [*events, Replaced(task, str(spent))]
-            return [*events, Done(task)]
-
-    monkeypatch.setattr(loop, "run_block", spoiling)
+    (tmp_path / "spoiling.py").write_text(SPOILING)
+    registry.load_plugin(tmp_path / "spoiling.py")
+    part = state.Part("a list", lambda: list(tasks.spoilt), lambda value: None)
+    monkeypatch.setattr(state, "PARTS", (*state.PARTS, part))
     monkeypatch.setattr(executors, "ThisProcess", Replacing)
-    cells = run(suite, out=tmp_path).cells
-    assert spoilt
-    assert set(cells["status"]) == {"done"}
+    explainers = [{"name": "f_test"}, {"name": "spoiling"}, *PLAIN["explainers"]]
+    found = run({**PLAIN, "explainers": explainers}, out=tmp_path)
+    status = found.cells.groupby("explainer")["status"].agg(set).to_dict()
+    assert status.pop("spoiling") == {"failed"}
+    assert set(map(frozenset, status.values())) == {frozenset({"done"})}
+    assert found.cells.query("explainer == 'spoiling'")["reason"].str.contains("cannot be set back: a list").all()
+    for key, relevance in alone.relevance.items():
+        np.testing.assert_array_equal(relevance, found.relevance[key])

@@ -33,7 +33,7 @@ from xai_bench.running.process import (
     warm_up,
     warm_up_training,
 )
-from xai_bench.running.state import NotRestored, guarded
+from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery
 from xai_bench.suites.plan import Block, Cell
 from xai_bench.workers import Spent, Started
@@ -77,25 +77,25 @@ def run_block(
     except Exception as error:
         reason = reason_of(error)
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
-        if isinstance(error, NotRestored):
-            raise Spent(reason) from None
+        if isinstance(error, Spent):
+            raise
         return
     notices = tuple(gate.text(notice) for notice in data.notices)
     yield Prepared(record, trained, notices, data.content_hash)
     for cell in block.cells:
-        if cell.explainer is None:
-            yield gate.cell(_control(cell, block, data))
-            continue
-        yield Started(cell.key, WARM_UP)
         try:
+            if cell.explainer is None:
+                yield gate.cell(_control(cell, block, data))
+                continue
+            yield Started(cell.key, WARM_UP)
             warm_up(cell.explainer, block.device)
             yield Started(cell.key)
             with guarded():
                 result = _explain(cell, block, data, model)
-        except NotRestored as lost:
+            yield gate.cell(_scored(result, block, data))
+        except Spent as lost:
             yield CellResult(cell.key, "failed", str(lost))
-            raise Spent(str(lost)) from None
-        yield gate.cell(_scored(result, block, data))
+            raise
 
 
 def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:
@@ -173,7 +173,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
             # The stream depends on the cell only: companions change nothing.
             found = explainer.explain(problem, seed=stream_seed("explainer", cell.key))
         peak = peak_memory(block.device)
-    except NotRestored:
+    except Spent:
         raise
     except Exception as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""

@@ -52,7 +52,7 @@ def other_data(draw: Draw) -> str:
     """Why data that differ from others under the same key are not used."""
     return (
         f"{draw.dataset.label}, data seed {draw.data_seed}: other data than before under the same key: expected a draw "
-        "that depends on its fields and on rng only; correct it, or raise its version if it was changed"
+        "that depends on its fields and on rng only; correct it, raise its version, or use --fresh"
     )
 
 

@@ -18,6 +18,7 @@ from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
 from xai_bench.running.state import guarded, standardise
+from xai_bench.workers import Spent
 
 WARM_UP = 60.0
 """Seconds more than the limit that imports and compilations may take once a process: they are not the method's."""
@@ -60,6 +61,8 @@ def warm_up(explainer: Explainer, device: str = "cpu") -> None:
             warnings.simplefilter("ignore", UserWarning)
             if explainer.unsupported(problem) is None:
                 explainer.explain(problem)
+    except Spent:
+        raise
     except Exception:  # The real call will say what is wrong.
         return
 

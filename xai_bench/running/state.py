@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch.nn.modules import module as modules
 
+from xai_bench.workers import Spent
+
 HOOKS = tuple(name for name in sorted(vars(modules)) if name.startswith("_global_") and "hook" in name)
 """torch's tables of hooks that every module calls."""
 FLOATING = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
@@ -26,8 +28,8 @@ SKLEARN = {"assume_finite": False, "transform_output": "default", "array_api_dis
 """What of scikit-learn's settings numbers depend on, as they are at first."""
 
 
-class NotRestored(Exception):
-    """Somebody's code changed the state of this process, and it cannot be set back: the process is of no more use."""
+class NotRestored(Spent):
+    """Somebody's code changed the state of this process, and it cannot be set back."""
 
 
 @dataclass(frozen=True)

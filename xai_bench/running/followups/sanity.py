@@ -14,7 +14,7 @@ from xai_bench.models.base import Architecture
 from xai_bench.running import block as computed
 from xai_bench.running.describe import load_checked
 from xai_bench.running.followups.base import FollowUp, Rows, Scope, Stored, as_trained
-from xai_bench.running.state import NotRestored, guarded
+from xai_bench.running.state import guarded
 from xai_bench.scoring import sanity
 from xai_bench.suites.plan import Block
 from xai_bench.suites.suite import Sanity, Suite
@@ -54,9 +54,9 @@ class SanityTask:
             try:
                 with guarded():
                     curves = sanity.curves(cell.explainer, architecture, problem, original, block.model_key, seed)
-            except NotRestored as lost:
+            except Spent as lost:
                 yield {cell.key: str(lost)}
-                raise Spent(str(lost)) from None
+                raise
             except Exception as error:
                 yield {cell.key: reason_of(error)}
             else:

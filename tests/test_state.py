@@ -90,7 +90,7 @@ def test_what_cannot_be_set_back_is_said(monkeypatch):
 def test_a_process_is_as_workers_are_and_afterwards_as_it_was():
     torch.set_default_dtype(torch.float64)
     try:
-        with loop.executor(None, None):
+        with executors.executor(None, None):
             assert torch.get_default_dtype() == torch.float32
         assert torch.get_default_dtype() == torch.float64
     finally:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ class Metric:
         score. ``values``: its sizes. ``support``: which inputs are exactly 0, except for those that the harness set to
         0 because they are constant on the training rows
     descriptive : the score says where inputs stand that need not be found: nothing to reach, never ranked
+    better : which end of the scale is the better one
+    headline : the score leads the tables of a report, and its words
+    order : its place among the scores in tables; equal ones stand by name
     """
 
     family: ClassVar[str] = "metrics"
@@ -39,6 +43,22 @@ class Metric:
     title: str
     reads: Literal["ranks", "values", "support"] = "ranks"
     descriptive: bool = False
+    better: Literal["higher", "lower"] = "higher"
+    headline: bool = False
+    order: int = 1000
+
+    def facts(self) -> dict[str, Any]:
+        """What statistics and reports need to know of the score, JSON-ready; a bound that is not finite is None."""
+        return {
+            "title": self.title,
+            "lower": self.lower if math.isfinite(self.lower) else None,
+            "upper": self.upper if math.isfinite(self.upper) else None,
+            "better": self.better,
+            "reads": self.reads,
+            "descriptive": self.descriptive,
+            "headline": self.headline,
+            "order": self.order,
+        }
 
     def __call__(self, relevance: NDArray, truth: GroundTruth) -> float | None:
         """The score of ``relevance`` (d,) in the column order of ``truth``.

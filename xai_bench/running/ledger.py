@@ -16,6 +16,7 @@ from statistics import linear_regression, mean, median
 from typing import NamedTuple
 
 from xai_bench.suites.plan import Block
+from xai_bench.wording import plural
 
 TRAINING, RETENTION, SANITY, REST = "training", "retention", "sanity", "rest"
 EXPLAINING = "explaining"
@@ -63,16 +64,16 @@ class Forecast:
     def plan(self) -> str:
         """What is to be done, in one line."""
         counts = [
-            f"{_plural(self.cells, 'cell')} to compute ({self.settled:,} are stored)",
-            _plural(self.blocks, "block"),
-            _plural(self.trainings, "training"),
-            f"retention of {_plural(self.retentions, 'draw')}",
+            f"{plural(self.cells, 'cell')} to compute ({self.settled:,} are stored)",
+            plural(self.blocks, "block"),
+            plural(self.trainings, "training"),
+            f"retention of {plural(self.retentions, 'draw')}",
         ]
         return ", ".join(counts)
 
     def text(self) -> str:
         """How long it takes, in one line."""
-        on = f"on {_plural(self.jobs, 'worker')}"
+        on = f"on {plural(self.jobs, 'worker')}"
         most = "" if self.bound is None else f"; explaining takes at most {duration(self.bound)}, by [limits]"
         if not self.unknown:
             return f"about {duration(self.seconds)} {on}, by what was measured here{most}"
@@ -81,14 +82,10 @@ class Forecast:
         return f"not known yet: nothing was measured here of {names}{known}{most}"
 
 
-def _plural(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def duration(seconds: float) -> str:
     """Seconds in words, rounded up."""
     if seconds < 90:
-        return _plural(max(math.ceil(seconds), 1), "second")
+        return plural(max(math.ceil(seconds), 1), "second")
     minutes = math.ceil(seconds / 60)
     return f"{minutes} minutes" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 

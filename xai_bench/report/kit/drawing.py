@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xai_bench.report.comparisons import COUNTERPART, FOCUS, labels
-from xai_bench.report.tables import Tables
+from xai_bench.report.kit.comparisons import COUNTERPART, FOCUS, labels
+from xai_bench.report.kit.frames import Frames
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,13 +33,13 @@ class Style(NamedTuple):
     order: int
 
 
-def styles(tables: Tables) -> dict[str, Style]:
+def styles(frames: Frames) -> dict[str, Style]:
     """Explainer to its style: the same in all figures of a report."""
-    special = dict.fromkeys(labels(tables, "explainers", FOCUS), HIGHLIGHT)
-    special |= dict.fromkeys(labels(tables, "explainers", COUNTERPART), PLAIN)
+    special = dict.fromkeys(labels(frames, "explainers", FOCUS), HIGHLIGHT)
+    special |= dict.fromkeys(labels(frames, "explainers", COUNTERPART), PLAIN)
     result = {}
     rest = 0
-    for explainer in dict.fromkeys(explainer for _, explainer in tables.pairs):
+    for explainer in dict.fromkeys(explainer for _, explainer in frames.pairs):
         if explainer in special:
             highlighted = special[explainer] == HIGHLIGHT
             result[explainer] = Style(

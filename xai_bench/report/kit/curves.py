@@ -7,27 +7,27 @@ from typing import Any
 import pandas as pd
 
 from xai_bench.report import drawing
-from xai_bench.report.drawing import GREY, INK
-from xai_bench.report.saturation import FEW, saturation
-from xai_bench.report.tables import NO_MODEL, Tables
+from xai_bench.report.kit.drawing import GREY, INK
+from xai_bench.report.kit.saturation import FEW, saturation
+from xai_bench.report.kit.frames import NO_MODEL, Frames
 
 FORMS = ("retention_retrained", "retention_masked")
 ROUND = tuple(step * 10**power for power in range(6) for step in (1, 2, 5))
 
 
-def retention(tables: Tables, dataset: str, key: str) -> str | None:
+def retention(frames: Frames, dataset: str, key: str) -> str | None:
     """A column a network, retrained above, masked below.
 
     k is on a logarithmic axis, except where a suite asks for every k of the masked form: then as published, linear.
     """
-    curves = tables.curves[tables.curves["dataset"] == dataset]
+    curves = frames.curves[frames.curves["dataset"] == dataset]
     if curves.empty:
         return None
-    models = networks(tables, curves)
+    models = networks(frames, curves)
     forms = [form for form in FORMS if form in set(curves["metric"])]
-    style = drawing.styles(tables)
+    style = drawing.styles(frames)
     drawn: dict[str, Any] = {}
-    last = (tables.results.suite.get("retention") or {}).get("masked_to") or None
+    last = (frames.results.suite.get("retention") or {}).get("masked_to") or None
     with drawing.style():
         figure, axes = drawing.new(drawing.across(len(models)), 2.35 * len(forms) + 0.9, len(forms), len(models),
                                    sharex="row" if last else True, sharey="row" if last else True)  # fmt: skip
@@ -49,14 +49,14 @@ def retention(tables: Tables, dataset: str, key: str) -> str | None:
         return drawing.svg(figure, key)
 
 
-def first_inputs(tables: Tables, dataset: str, key: str) -> str | None:
+def first_inputs(frames: Frames, dataset: str, key: str) -> str | None:
     """Retrained on 1 to 10 inputs, enlarged: a panel a network. None where nothing saturates soon."""
-    if saturation(tables, dataset) is None:
+    if saturation(frames, dataset) is None:
         return None
-    curves = tables.curve(dataset, "retention_retrained")
+    curves = frames.curve(dataset, "retention_retrained")
     curves = curves[curves["k"] <= FEW]
-    models = networks(tables, curves)
-    style = drawing.styles(tables)
+    models = networks(frames, curves)
+    style = drawing.styles(frames)
     drawn: dict[str, Any] = {}
     with drawing.style():
         figure, axes = drawing.new(drawing.across(len(models)), 3.6, 1, len(models), sharex=True, sharey=True)
@@ -70,9 +70,9 @@ def first_inputs(tables: Tables, dataset: str, key: str) -> str | None:
         return drawing.svg(figure, key)
 
 
-def networks(tables: Tables, curves: pd.DataFrame) -> list[str]:
+def networks(frames: Frames, curves: pd.DataFrame) -> list[str]:
     """The networks that have a curve, or the absence of one."""
-    return [model for model in tables.models if model in set(curves["model"])] or [NO_MODEL]
+    return [model for model in frames.models if model in set(curves["model"])] or [NO_MODEL]
 
 
 def _lines(

@@ -1,4 +1,4 @@
-"""Tables as they are shown: page and summary render the same objects, so that they hold the same numbers."""
+"""Frames as they are shown: page and summary render the same objects, so that they hold the same numbers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 
 from xai_bench.report import comparisons, wording
-from xai_bench.report.answers import headline
-from xai_bench.report.comparisons import Pair
-from xai_bench.report.tables import AREAS, CONTROLS, LEAST_FIRST, NO_MODEL, Tables, controls, records
-from xai_bench.report.wording import DASH
+from xai_bench.report.kit.prose import headline
+from xai_bench.report.kit.comparisons import Pair
+from xai_bench.report.kit.frames import AREAS, CONTROLS, LEAST_FIRST, NO_MODEL, Frames, controls, records
+from xai_bench.report.kit.wording import DASH
 
 
 @dataclass(frozen=True)
-class Cell:
+class Box:
     """One entry. ``value`` sorts, ``bar`` in [0, 1] shades, ``near`` marks what cannot be told from the highest."""
 
     main: str
@@ -33,7 +33,7 @@ class Cell:
         return f"{self.main} {self.small}".strip() + marks
 
 
-EMPTY = Cell(DASH)
+EMPTY = Box(DASH)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Column:
 @dataclass(frozen=True)
 class Row:
     name: str
-    cells: list[Cell]
+    cells: list[Box]
     kind: str = "method"
     """method, focus (the spectral method) or control."""
 
@@ -95,17 +95,17 @@ def beside(row: dict[str, Any], seeds: int) -> str:
     return wording.interval_of(row["low"], row["high"], row["n"], seeds)
 
 
-def _score(row: dict[str, Any] | None, low: float, seeds: int, unlearned: bool = False) -> Cell:
+def _score(row: dict[str, Any] | None, low: float, seeds: int, unlearned: bool = False) -> Box:
     """``low`` is the left end of the bar, 1 the right."""
     if row is None:
         return EMPTY
     bar = None if not math.isfinite(low) or low >= 1 else min(max((row["mean"] - low) / (1 - low), 0.0), 1.0)
-    return Cell(wording.number(row["mean"]), beside(row, seeds), row["mean"], bar, bool(row["near"]), unlearned)
+    return Box(wording.number(row["mean"]), beside(row, seeds), row["mean"], bar, bool(row["near"]), unlearned)
 
 
-def reached(tables: Tables, dataset: str, model: str) -> str:
+def reached(frames: Frames, dataset: str, model: str) -> str:
     """What the network reached beside chance and ceiling, and whether it learned: one line."""
-    facts = tables.reached(dataset, model)
+    facts = frames.reached(dataset, model)
     if facts is None:
         return "" if model == NO_MODEL else "not trained"
     ceiling = f", ceiling {wording.number(facts['ceiling'])}" if math.isfinite(facts["ceiling"]) else ""
@@ -113,88 +113,88 @@ def reached(tables: Tables, dataset: str, model: str) -> str:
     return f"test {wording.number(facts['mean'])} (chance {wording.number(facts['chance'])}{ceiling}), {learned}"
 
 
-def has_learned(tables: Tables, dataset: str, model: str) -> bool:
+def has_learned(frames: Frames, dataset: str, model: str) -> bool:
     """False if any of its trainings did not."""
-    facts = tables.reached(dataset, model)
+    facts = frames.reached(dataset, model)
     return facts is None or facts["learned"] == facts["of"]
 
 
-def _chance(tables: Tables, dataset: str, metric: str) -> float:
-    levels = [facts.get("chance", {}).get(metric) for facts in tables.draws(dataset)]
+def _chance(frames: Frames, dataset: str, metric: str) -> float:
+    levels = [facts.get("chance", {}).get(metric) for facts in frames.draws(dataset)]
     known = [level for level in levels if level is not None]
     return sum(known) / len(known) if known else math.nan
 
 
 def _grouped(
-    tables: Tables, frame: pd.DataFrame, metrics: dict[str, list[str]], caption: str, bottom: dict[str, float] | None
+    frames: Frames, frame: pd.DataFrame, metrics: dict[str, list[str]], caption: str, bottom: dict[str, float] | None
 ) -> Table:
     """Methods by network, datasets side by side. ``bottom`` is where bars begin; None: at chance."""
-    rows, focus, seeds = _lookup(frame), comparisons.focus(tables), len(tables.data_seeds)
+    rows, focus, seeds = _lookup(frame), comparisons.focus(frames), len(frames.data_seeds)
     columns = [Column(wording.title(m), d, m) for d, chosen in metrics.items() for m in chosen]
 
-    def cells(model: str, explainer: str) -> list[Cell]:
+    def cells(model: str, explainer: str) -> list[Box]:
         found = []
         for column in columns:
-            low = _chance(tables, column.group, column.hint) if bottom is None else bottom.get(column.hint, 0.0)
-            unlearned = explainer not in CONTROLS and not has_learned(tables, column.group, model)
+            low = _chance(frames, column.group, column.hint) if bottom is None else bottom.get(column.hint, 0.0)
+            unlearned = explainer not in CONTROLS and not has_learned(frames, column.group, model)
             found.append(_score(rows.get((column.group, model, explainer, column.hint)), low, seeds, unlearned))
         return found
 
     bodies = []
-    for model in dict.fromkeys(model for model, _ in tables.pairs):
-        names = [explainer for m, explainer in tables.pairs if m == model]
+    for model in dict.fromkeys(model for model, _ in frames.pairs):
+        names = [explainer for m, explainer in frames.pairs if m == model]
         names = [e for e in names if any(cell is not EMPTY for cell in cells(model, e))]
         names.sort(key=lambda e: kind_of(e, focus) != "focus")
-        facts = [(reached(tables, d, model), len(chosen)) for d, chosen in metrics.items()]
+        facts = [(reached(frames, d, model), len(chosen)) for d, chosen in metrics.items()]
         if names:
             methods = [Row(e, cells(model, e), kind_of(e, focus)) for e in names]
             bodies.append(Body(methods, model, facts if model != NO_MODEL else []))
     return Table(caption, "Method, by network", columns, bodies)
 
 
-def recovery(tables: Tables) -> Table | None:
+def recovery(frames: Frames) -> Table | None:
     """The headline scores of every pair on every dataset with a truth."""
-    known = set(tables.recovery["dataset"])
-    metrics = {d: headline(tables, d) for d in tables.datasets if d in known}
+    known = set(frames.recovery["dataset"])
+    metrics = {d: headline(frames, d) for d in frames.datasets if d in known}
     if not metrics:
         return None
     caption = "Recovery of the truly relevant inputs: mean and 95 % interval over data seeds."
-    table = _grouped(tables, tables.recovery, metrics, caption, None)
-    levels = [_chance(tables, c.group, c.hint) for c in table.columns]
-    rows = [Row("chance, by formula", [Cell(wording.number(v), value=v) for v in levels], "control")]
+    table = _grouped(frames, frames.recovery, metrics, caption, None)
+    levels = [_chance(frames, c.group, c.hint) for c in table.columns]
+    rows = [Row("chance, by formula", [Box(wording.number(v), value=v) for v in levels], "control")]
     for name in CONTROLS:
-        found = [controls(tables.recovery, c.group, name, c.hint) for c in table.columns]
-        label = f"{name}, {tables.results.suite.get('rankings', '')} rankings" if name == "random" else name
-        rows.append(Row(label, [_score(row, math.nan, len(tables.data_seeds)) for row in found], "control"))
+        found = [controls(frames.recovery, c.group, name, c.hint) for c in table.columns]
+        label = f"{name}, {frames.results.suite.get('rankings', '')} rankings" if name == "random" else name
+        rows.append(Row(label, [_score(row, math.nan, len(frames.data_seeds)) for row in found], "control"))
     return Table(table.caption, table.first, table.columns, [*table.bodies, Body(rows, "controls, not ranked")])
 
 
-def retention(tables: Tables) -> Table | None:
+def retention(frames: Frames) -> Table | None:
     """Both areas of every pair on every dataset."""
-    known = set(tables.retention["dataset"])
-    metrics = {d: list(AREAS) for d in tables.datasets if d in known}
+    known = set(frames.retention["dataset"])
+    metrics = {d: list(AREAS) for d in frames.datasets if d in known}
     if not metrics:
         return None
     caption = "Retained area: 0 is a random choice of inputs, 1 what all inputs reach; mean and 95 % interval."
-    table = _grouped(tables, tables.retention, metrics, caption, {})
+    table = _grouped(frames, frames.retention, metrics, caption, {})
     rows = []
     for name in CONTROLS:
-        found = [controls(tables.retention, c.group, name, c.hint) for c in table.columns]
-        cells = [_score(row, math.nan, len(tables.data_seeds)) for row in found]
+        found = [controls(frames.retention, c.group, name, c.hint) for c in table.columns]
+        cells = [_score(row, math.nan, len(frames.data_seeds)) for row in found]
         # One network stands for all: what a control keeps, masked, depends on the network.
         if name == "oracle":
             cells = [EMPTY if c.hint == AREAS[1] else cell for c, cell in zip(table.columns, cells, strict=True)]
         else:
-            cells = [Cell(wording.number(0.0), "by definition", 0.0)] * len(cells)
+            cells = [Box(wording.number(0.0), "by definition", 0.0)] * len(cells)
         rows.append(Row(name, cells, "control"))
     return Table(table.caption, table.first, table.columns, [*table.bodies, Body(rows, "controls, not ranked")])
 
 
-def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]]) -> Table | None:
+def standings(frames: Frames, frame: pd.DataFrame, scores: dict[str, list[str]]) -> Table | None:
     """A row a dataset and score: the highest mean and who cannot be told from it, the spectral method beside its
     plain counterpart, and whether method or network makes the difference."""
-    focus, seeds = comparisons.focus(tables), len(tables.data_seeds)
-    others = comparisons.counterparts(tables) if focus else []
+    focus, seeds = comparisons.focus(frames), len(frames.data_seeds)
+    others = comparisons.counterparts(frames) if focus else []
     top = "Highest mean"
     columns = [Column("Mean", top), Column("Reached by", top, text=True), Column("Not told apart", top)]
     if focus:
@@ -220,28 +220,28 @@ def standings(tables: Tables, frame: pd.DataFrame, scores: dict[str, list[str]])
             single = f"{best.left_out} of one draw left out" if best.left_out else ""
             crowd = EMPTY
             if best.near is not None:
-                crowd = Cell(f"{len(best.near)} of {len(best.compared)}", single, len(best.near))
-            cells = [_plain(best.row, seeds), Cell(who, text=True), crowd]
+                crowd = Box(f"{len(best.near)} of {len(best.compared)}", single, len(best.near))
+            cells = [_plain(best.row, seeds), Box(who, text=True), crowd]
             if focus:
                 found = comparisons.value(frame, dataset, focus, metric)
                 cells.append(_score(found, math.nan, seeds))
                 for pair in (one, *(pair for pair, _ in others)):
-                    gap = comparisons.difference(tables, dataset, metric, focus, pair)
+                    gap = comparisons.difference(frames, dataset, metric, focus, pair)
                     cells.append(EMPTY if gap is None else _plain(gap._asdict(), seeds))
-            spread = comparisons.spread(tables, dataset, metric)
+            spread = comparisons.spread(frames, dataset, metric)
             cells += [EMPTY] * 4 if spread is None else [
-                Cell(wording.number(spread.of_methods), value=spread.of_methods),
-                Cell(wording.number(spread.of_networks), value=spread.of_networks),
-                Cell(wording.number(spread.same_network, 2), value=spread.same_network),
-                Cell(wording.number(spread.same_method, 2), value=spread.same_method),
+                Box(wording.number(spread.of_methods), value=spread.of_methods),
+                Box(wording.number(spread.of_networks), value=spread.of_networks),
+                Box(wording.number(spread.same_network, 2), value=spread.same_network),
+                Box(wording.number(spread.same_method, 2), value=spread.same_method),
             ]  # fmt: skip
             rows.append(Row(f"{dataset}: {wording.title(metric)}", cells))
     caption = "In one view. Differences are over the data seeds that both have."
     return Table(caption, "Dataset, score", columns, [Body(rows)]) if rows else None
 
 
-def _plain(row: dict[str, Any], seeds: int) -> Cell:
-    return Cell(wording.number(row["mean"]), beside(row, seeds), row["mean"])
+def _plain(row: dict[str, Any], seeds: int) -> Box:
+    return Box(wording.number(row["mean"]), beside(row, seeds), row["mean"])
 
 
 COST_COLUMNS = [
@@ -259,30 +259,30 @@ COST_COLUMNS = [
 ]
 
 
-def cost(tables: Tables) -> Table | None:
+def cost(frames: Frames) -> Table | None:
     """Medians over seeds and datasets of every pair."""
-    frame = tables.cost(["model", "explainer"])
+    frame = frames.cost(["model", "explainer"])
     if frame.empty:
         return None
-    focus, total = comparisons.focus(tables), len(tables.datasets)
+    focus, total = comparisons.focus(frames), len(frames.datasets)
     positive = frame["given_cpu"][frame["given_cpu"] > 0]
     rows = {(row["model"], row["explainer"]): row for row in records(frame)}
     scale = (math.log(positive.min()), math.log(positive.max())) if len(positive) else (0.0, 0.0)
 
-    def cells(row: dict[str, Any]) -> list[Cell]:
-        times = [Cell(wording.seconds(row[c]), value=row[c])
+    def cells(row: dict[str, Any]) -> list[Box]:
+        times = [Box(wording.seconds(row[c]), value=row[c])
                  for c in ("setup_cpu", "explain_cpu", "train_cpu", "end_cpu", "given_wall", "end_wall")]  # fmt: skip
-        given = Cell(wording.seconds(row["given_cpu"]), value=row["given_cpu"], bar=_on_log(row["given_cpu"], scale))
+        given = Box(wording.seconds(row["given_cpu"]), value=row["given_cpu"], bar=_on_log(row["given_cpu"], scale))
         return [
-            given, *times, Cell(wording.size(row["peak_memory"]), value=row["peak_memory"]),
-            Cell(wording.count(row["forward_rows"]), value=row["forward_rows"]),
-            Cell(wording.count(row["backward_rows"]), value=row["backward_rows"]),
-            Cell(f"{row['datasets']} of {total}", value=row["datasets"]),
+            given, *times, Box(wording.size(row["peak_memory"]), value=row["peak_memory"]),
+            Box(wording.count(row["forward_rows"]), value=row["forward_rows"]),
+            Box(wording.count(row["backward_rows"]), value=row["backward_rows"]),
+            Box(f"{row['datasets']} of {total}", value=row["datasets"]),
         ]  # fmt: skip
 
     bodies = []
-    for model in dict.fromkeys(model for model, _ in tables.pairs):
-        names = [e for m, e in tables.pairs if m == model and (m, e) in rows]
+    for model in dict.fromkeys(model for model, _ in frames.pairs):
+        names = [e for m, e in frames.pairs if m == model and (m, e) in rows]
         names.sort(key=lambda e: kind_of(e, focus) != "focus")
         if names:
             bodies.append(Body([Row(e, cells(rows[model, e]), kind_of(e, focus)) for e in names], model))
@@ -297,13 +297,13 @@ def _on_log(value: float, scale: tuple[float, float]) -> float | None:
     return 0.04 + 0.96 * (math.log(value) - low) / (high - low)
 
 
-def models(tables: Tables, dataset: str) -> Table | None:
+def models(frames: Frames, dataset: str) -> Table | None:
     """What every network reached; with a numeric target also its error, beside what the noise leaves."""
-    found = {model: facts for model in tables.models if (facts := tables.reached(dataset, model)) is not None}
+    found = {model: facts for model in frames.models if (facts := frames.reached(dataset, model)) is not None}
     if not found:
         return None
     names = ["Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Training, CPU", "Parameters"]
-    draw = (tables.draws(dataset) or [{}])[0]
+    draw = (frames.draws(dataset) or [{}])[0]
     errors = any(math.isfinite(facts["mae"]) for facts in found.values())
     if errors:
         units = f" ({draw['target_units']})" if draw.get("target_units") else ""
@@ -311,19 +311,19 @@ def models(tables: Tables, dataset: str) -> Table | None:
     floor = draw.get("floor_mae")
     rows = []
     for model, facts in found.items():
-        cells = [_plain(facts, len(tables.data_seeds))]
+        cells = [_plain(facts, len(frames.data_seeds))]
         if errors:
             bounds = wording.bounds(facts["mae_low"], facts["mae_high"])
-            cells.append(Cell(wording.number(facts["mae"]), bounds, facts["mae"]))
-            cells.append(Cell(wording.number(floor), value=floor))
+            cells.append(Box(wording.number(facts["mae"]), bounds, facts["mae"]))
+            cells.append(Box(wording.number(floor), value=floor))
         for name in ("chance", "ceiling", "train", "valid"):
-            cells.append(Cell(wording.number(facts[name]), value=facts[name]))
+            cells.append(Box(wording.number(facts[name]), value=facts[name]))
         learned = f"{facts['learned']} of {facts['of']}"
         rows.append(Row(model, [
-            *cells, Cell(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
-            Cell(wording.p_value(facts["p_value"]), value=facts["p_value"]),
-            Cell(wording.seconds(facts["train_cpu"]), value=facts["train_cpu"]),
-            Cell(wording.count(facts["parameters"]), value=facts["parameters"]),
+            *cells, Box(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
+            Box(wording.p_value(facts["p_value"]), value=facts["p_value"]),
+            Box(wording.seconds(facts["train_cpu"]), value=facts["train_cpu"]),
+            Box(wording.count(facts["parameters"]), value=facts["parameters"]),
         ]))  # fmt: skip
     caption = "What the networks reached" + (
         "; test score R², and mean absolute error beside the least that the noise allows." if errors else "."
@@ -331,59 +331,59 @@ def models(tables: Tables, dataset: str) -> Table | None:
     return Table(caption, "Network", [Column(name) for name in names], [Body(rows)])
 
 
-def everything(tables: Tables, dataset: str) -> Table | None:
+def everything(frames: Frames, dataset: str) -> Table | None:
     """All scores of one dataset, one row a pair, with what its network reached."""
-    rows, focus, seeds = _lookup(tables.recovery), comparisons.focus(tables), len(tables.data_seeds)
-    areas = _lookup(tables.retention)
+    rows, focus, seeds = _lookup(frames.recovery), comparisons.focus(frames), len(frames.data_seeds)
+    areas = _lookup(frames.retention)
     metrics = [
-        m for m in tables.metrics if m in set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
+        m for m in frames.metrics if m in set(frames.recovery.loc[frames.recovery["dataset"] == dataset, "metric"])
     ]
     kept = [
         m
         for m in (*AREAS, *LEAST_FIRST)
-        if m in set(tables.retention.loc[tables.retention["dataset"] == dataset, "metric"])
+        if m in set(frames.retention.loc[frames.retention["dataset"] == dataset, "metric"])
     ]
-    times = {(r["model"], r["explainer"]): r for r in records(tables.cost(["dataset", "model", "explainer"]))
+    times = {(r["model"], r["explainer"]): r for r in records(frames.cost(["dataset", "model", "explainer"]))
              if r["dataset"] == dataset}  # fmt: skip
     columns = [Column("Network", text=True), *[Column(wording.title(m), "Recovery") for m in metrics],
                *[Column(wording.title(m), "Retained area") for m in kept],
                Column("Given a model", "CPU time"), Column("End to end", "CPU time"),
                Column("Network’s test score", text=True)]  # fmt: skip
     found = []
-    for model, explainer in tables.pairs:
+    for model, explainer in frames.pairs:
         if (model, explainer) not in times:
             continue
-        level = {m: _chance(tables, dataset, m) for m in metrics}
-        unlearned, time = not has_learned(tables, dataset, model), times[model, explainer]
+        level = {m: _chance(frames, dataset, m) for m in metrics}
+        unlearned, time = not has_learned(frames, dataset, model), times[model, explainer]
         found.append(Row(explainer, [
-            Cell(model, text=True),
+            Box(model, text=True),
             *[_score(rows.get((dataset, model, explainer, m)), level[m], seeds, unlearned) for m in metrics],
             *[_score(areas.get((dataset, model, explainer, m)), 0.0, seeds, unlearned) for m in kept],
-            *[Cell(wording.seconds(time[c]), value=time[c]) for c in ("given_cpu", "end_cpu")],
-            Cell(reached(tables, dataset, model), text=True),
+            *[Box(wording.seconds(time[c]), value=time[c]) for c in ("given_cpu", "end_cpu")],
+            Box(reached(frames, dataset, model), text=True),
         ], kind_of(explainer, focus)))  # fmt: skip
     if not found:
         return None
     bodies = [Body(found)]
     rest = [EMPTY] * (len(kept) + 3)
     if metrics:
-        levels = [Cell(wording.number(_chance(tables, dataset, m))) for m in metrics]
+        levels = [Box(wording.number(_chance(frames, dataset, m))) for m in metrics]
         last = [Row("chance, by formula", [EMPTY, *levels, *rest], "control")]
         for name in CONTROLS:
-            own = [_score(controls(tables.recovery, dataset, name, m), math.nan, seeds) for m in metrics]
+            own = [_score(controls(frames.recovery, dataset, name, m), math.nan, seeds) for m in metrics]
             kept_ = [EMPTY] * len(kept)
             if kept:
-                kept_[0] = _score(controls(tables.retention, dataset, name, kept[0]), math.nan, seeds)
+                kept_[0] = _score(controls(frames.retention, dataset, name, kept[0]), math.nan, seeds)
             last.append(Row(name, [EMPTY, *own, *kept_, EMPTY, EMPTY, EMPTY], "control"))
-        top = spearman_ceiling(tables, dataset)
+        top = spearman_ceiling(frames, dataset)
         if top is not None and "spearman" in metrics:
-            cells = [Cell(wording.number(top)) if m == "spearman" else EMPTY for m in metrics]
+            cells = [Box(wording.number(top)) if m == "spearman" else EMPTY for m in metrics]
             last.append(Row("ceiling of a ranking without ties", [EMPTY, *cells, *rest], "control"))
         bodies.append(Body(last, "controls, not ranked"))
     return Table(f"All scores on {dataset}.", "Method", columns, bodies)
 
 
-def spearman_ceiling(tables: Tables, dataset: str) -> float | None:
-    values = [facts.get("spearman_ceiling") for facts in tables.draws(dataset)]
+def spearman_ceiling(frames: Frames, dataset: str) -> float | None:
+    values = [facts.get("spearman_ceiling") for facts in frames.draws(dataset)]
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from xai_bench.report import comparisons, drawing
-from xai_bench.report.answers import headline
-from xai_bench.report.comparisons import Pair
-from xai_bench.report.drawing import GREY, HIGHLIGHT, INK, PALE
-from xai_bench.report.shares import Floats, columns_of_methods, shares, trainings, truth
-from xai_bench.report.tables import NO_MODEL, Tables, controls, records
-from xai_bench.report.wording import seconds, title
+from xai_bench.report.kit.prose import headline
+from xai_bench.report.kit.comparisons import Pair
+from xai_bench.report.kit.drawing import GREY, HIGHLIGHT, INK, PALE
+from xai_bench.report.kit.shares import Floats, columns_of_methods, shares, trainings, truth
+from xai_bench.report.kit.frames import NO_MODEL, Frames, controls, records
+from xai_bench.report.kit.wording import seconds, title
 
 SMALL = 40
 """Inputs that are drawn one by one; more are drawn as strips of colour."""
@@ -24,23 +24,23 @@ PITCH = 1.62
 NETWORKS = (("o", "#332288"), ("s", "#44aa99"), ("^", "#999933"), ("D", "#882255"), ("v", "#88ccee"))
 
 
-def relevance(tables: Tables, dataset: str, key: str) -> str | None:
+def relevance(frames: Frames, dataset: str, key: str) -> str | None:
     """A column a network, a band a method: mean and standard deviation of every input over draws, before the truth.
 
     Where the first draw has several trainings, their deviation is a pale bar behind.
     """
-    found, repeated = shares(tables, dataset), trainings(tables, dataset)
+    found, repeated = shares(frames, dataset), trainings(frames, dataset)
     if not found:
         return None
-    names, known = tables.draws(dataset)[0]["feature_names"], truth(tables, dataset)
-    columns = columns_of_methods(tables, found)
+    names, known = frames.draws(dataset)[0]["feature_names"], truth(frames, dataset)
+    columns = columns_of_methods(frames, found)
     alone = columns.pop(NO_MODEL, []) if len(columns) > 1 else []
     for pair in alone:  # Methods without a network fill the shortest column.
         min(columns.values(), key=len).append(pair)
     bands, d = max(len(pairs) for pairs in columns.values()), len(names)
     labels = [name if len(name) <= 22 else f"{name[:21]}…" for name in names]
     upright = max(len(label) for label in labels) > 3 or d > 12
-    style = drawing.styles(tables)
+    style = drawing.styles(frames)
     with drawing.style():
         height = 0.7 * bands + 0.4 + (0.07 * max(len(label) for label in labels) if upright else 0.2)
         figure, axes = drawing.new(max(2.5, 0.125 * d) * len(columns) + 0.4, height, 1, len(columns), sharey=True)
@@ -92,16 +92,16 @@ def _deviation(axis: Any, mean: Floats, sd: Floats, base: float, at: Floats | No
     axis.plot(np.repeat(x, 3), base + ends, "-", **look)
 
 
-def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
+def against_truth(frames: Frames, dataset: str, key: str) -> str | None:
     """One panel a method: share against graded truth, one mark a network, whiskers of one standard deviation over
     draws; the line is perfect proportion."""
-    known, found = truth(tables, dataset), shares(tables, dataset)
+    known, found = truth(frames, dataset), shares(frames, dataset)
     if known is None or not known[1] or not found or len(known[0]) > MARKS:
         return None
-    graded = np.mean([facts["graded"] for facts in tables.draws(dataset)], axis=0)
+    graded = np.mean([facts["graded"] for facts in frames.draws(dataset)], axis=0)
     methods = list(dict.fromkeys(pair.explainer for pair in found))
-    style = drawing.styles(tables)
-    marks = {model: NETWORKS[i % len(NETWORKS)] for i, model in enumerate([*tables.models, NO_MODEL])}
+    style = drawing.styles(frames)
+    marks = {model: NETWORKS[i % len(NETWORKS)] for i, model in enumerate([*frames.models, NO_MODEL])}
     across = min(5, len(methods))
     down = math.ceil(len(methods) / across)
     with drawing.style():
@@ -146,20 +146,20 @@ def against_truth(tables: Tables, dataset: str, key: str) -> str | None:
         return drawing.svg(figure, key)
 
 
-def cost_against_recovery(tables: Tables, dataset: str, key: str) -> str | None:
+def cost_against_recovery(frames: Frames, dataset: str, key: str) -> str | None:
     """CPU time given a model against the last headline score, a panel a network."""
-    metric = (headline(tables, dataset) or [""])[-1]
-    times = tables.cost(["dataset", "model", "explainer"])
+    metric = (headline(frames, dataset) or [""])[-1]
+    times = frames.cost(["dataset", "model", "explainer"])
     points = {}
     for cell in records(times[times["dataset"] == dataset]):
         pair = Pair(cell["model"], cell["explainer"])
-        row = comparisons.value(tables.recovery, dataset, pair, metric)
+        row = comparisons.value(frames.recovery, dataset, pair, metric)
         if row is not None:
             points[pair] = max(float(cell["given_cpu"]), 1e-6), row
     if not points:
         return None
-    style, chance = drawing.styles(tables), controls(tables.recovery, dataset, "random", metric)
-    panels = [m for m in (*tables.models, NO_MODEL) if any(pair.model == m for pair in points)]
+    style, chance = drawing.styles(frames), controls(frames.recovery, dataset, "random", metric)
+    panels = [m for m in (*frames.models, NO_MODEL) if any(pair.model == m for pair in points)]
     decades = range(
         math.floor(math.log10(min(t for t, _ in points.values()))),
         math.ceil(math.log10(max(t for t, _ in points.values()))) + 1,

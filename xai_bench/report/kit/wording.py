@@ -7,23 +7,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from xai_bench.errors import reason_of
+from xai_bench.wording import plural as plural
+
 QUOTED = re.compile(r"(['\"])(?:~|[A-Za-z]:)?[/\\][^'\"]*[/\\]([^'\"/\\]*)\1")
 PATH = re.compile(r"(?<![\w./\\~])(?:~|[A-Za-z]:)?[/\\](?!/)[^\s'\"<>|,;:()\[\]]*[/\\]([^\s'\"<>|,;:()\[\]/\\]*)")
 DASH = "–"
-TITLES = {
-    "auroc": "AUROC",
-    "auroc_clear": "AUROC, clear",
-    "auroc_windows": "AUROC, windows",
-    "average_precision": "Average precision",
-    "precision_at_p": "Precision at p",
-    "somers_d": "Somers’ D",
-    "spearman": "Spearman",
-    "pearson": "Pearson",
-    "contrast": "Contrast",
-    "support_precision": "Support: precision",
-    "support_recall": "Support: recall",
-    "auroc_redundant": "AUROC, redundant",
-    "auroc_suppressor": "AUROC, suppressors",
+LONGEST = 300
+"""Characters of a reason."""
+AREA_TITLES = {
     "retention_retrained_area": "Retrained",
     "retention_masked_area": "Masked",
     "retention_retrained_least_area": "Retrained, least relevant",
@@ -33,15 +25,19 @@ TITLES = {
 }
 
 
-def title(metric: str) -> str:
-    """A score's name in tables."""
-    return TITLES.get(metric, metric)
-
-
 def without_paths(text: Any) -> str:
-    """One line, in which a file is named without its folders: a report tells nothing about the machine."""
-    line = QUOTED.sub(r"\1\2\1", " ".join(str(text).split()))
-    return PATH.sub(r"\1", line)
+    """One printable line, in which a file is named without its folders: a report tells nothing about the machine."""
+    line = "".join(c if c.isprintable() else "�" for c in " ".join(str(text).split()))
+    return PATH.sub(r"\1", QUOTED.sub(r"\1\2\1", line))
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed: one short printable line, even for an exception that cannot be put into words."""
+    try:
+        text = without_paths(reason_of(error))
+    except Exception:
+        text = type(error).__name__
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -110,11 +106,6 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     if len(items) > most:
         items = [*items[: most - 1], f"{len(items) - most + 1} more"]
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
-
-
-def plural(n: int, noun: str) -> str:
-    """``1 dataset``, ``3 datasets``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def times(ratio: float) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.report import comparisons
-from xai_bench.report.pixels import cells
-from xai_bench.report.shares import Floats, shares
-from xai_bench.report.tables import Tables
+from xai_bench.report.kit.pixels import cells
+from xai_bench.report.kit.shares import Floats, shares
+from xai_bench.report.kit.frames import Frames
 
 KEPT = 17
 """Pixels that are shown, as published."""
@@ -37,14 +37,14 @@ class Kept:
     k: int
 
 
-def kept(tables: Tables, dataset: str) -> Kept | None:
+def kept(frames: Frames, dataset: str) -> Kept | None:
     """By spectral relevance and column norm of each network, and one post-hoc method on the first of them."""
-    draws, found = tables.draws(dataset), shares(tables, dataset)
+    draws, found = frames.draws(dataset), shares(frames, dataset)
     pictures = (draws[0].get("views") or {}).get("pictures") if draws else None
-    own = comparisons.structural(tables, found)
+    own = comparisons.structural(frames, found)
     if not pictures or not own:
         return None
-    other = comparisons.post_hoc(tables, found, own[0].model)
+    other = comparisons.post_hoc(frames, found, own[0].model)
     shape = draws[0]["feature_shape"]
     ink = [np.array(picture["pixels"], dtype=float).reshape(shape) / 255 for picture in pictures]
     lines = [Line("whole", "", "control", [cells(values, 1.0, _shades(NOTHING)) for values in ink])]
@@ -52,7 +52,7 @@ def kept(tables: Tables, dataset: str) -> Kept | None:
         mask = top(found[pair].mean, KEPT).reshape(shape)
         # Kept pixels without ink are the first shade above nothing.
         svgs = [cells(np.where(mask, np.maximum(v, 1e-9), 0.0), 1.0, [NOTHING, *_shades(BLANK)]) for v in ink]
-        lines.append(Line(pair.explainer, pair.model, "focus" if pair == comparisons.focus(tables) else "method", svgs))
+        lines.append(Line(pair.explainer, pair.model, "focus" if pair == comparisons.focus(frames) else "method", svgs))
     return Kept([str(picture["class"]) for picture in pictures], lines, KEPT)
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.report.comparisons import COUNTERPART, Pair, focus, labels
-from xai_bench.report.tables import NO_MODEL, Tables
+from xai_bench.report.kit.comparisons import COUNTERPART, Pair, focus, labels
+from xai_bench.report.kit.frames import NO_MODEL, Frames
 
 Floats = NDArray[np.float64]
 
@@ -28,36 +28,36 @@ def share(vector: Floats) -> Floats:
     return vector / total if total > 0 else np.zeros_like(vector)
 
 
-def runs(tables: Tables, dataset: str) -> dict[Pair, dict[int, list[Floats]]]:
+def runs(frames: Frames, dataset: str) -> dict[Pair, dict[int, list[Floats]]]:
     """The relevances (d,) of every pair of which some are stored, by data seed: one a model seed and fold.
 
-    In the order of ``Tables.pairs``.
+    In the order of ``Frames.pairs``.
     """
-    rows = tables.with_relevance
+    rows = frames.with_relevance
     grouped = dict(iter(rows[rows["dataset"] == dataset].groupby(["model", "explainer"], sort=False)))
     return {
         Pair(*pair): {
-            int(str(seed)): [tables.results.relevance[cell] for cell in group["cell"]]
+            int(str(seed)): [frames.results.relevance[cell] for cell in group["cell"]]
             for seed, group in grouped[pair].groupby("data_seed")
         }
-        for pair in tables.pairs
+        for pair in frames.pairs
         if pair in grouped
     }
 
 
-def shares(tables: Tables, dataset: str) -> dict[Pair, Share]:
+def shares(frames: Frames, dataset: str) -> dict[Pair, Share]:
     """Over the draws of a dataset. Model seeds and folds of a draw are averaged first."""
     return {
         pair: _over([np.mean([share(vector) for vector in vectors], axis=0) for vectors in by_seed.values()])
-        for pair, by_seed in runs(tables, dataset).items()
+        for pair, by_seed in runs(frames, dataset).items()
     }
 
 
-def trainings(tables: Tables, dataset: str) -> dict[Pair, Share]:
+def trainings(frames: Frames, dataset: str) -> dict[Pair, Share]:
     """Over the trainings on the first draw, where it has more than one: draws and splits are the same in all."""
-    if len(tables.results.suite.get("model_seeds", [])) < 2 or tables.results.suite.get("folds"):
+    if len(frames.results.suite.get("model_seeds", [])) < 2 or frames.results.suite.get("folds"):
         return {}
-    first = {pair: next(iter(by_seed.values())) for pair, by_seed in runs(tables, dataset).items()}
+    first = {pair: next(iter(by_seed.values())) for pair, by_seed in runs(frames, dataset).items()}
     return {
         pair: _over([share(vector) for vector in vectors])
         for pair, vectors in first.items()
@@ -71,9 +71,9 @@ def _over(vectors: list[Floats]) -> Share:
     return Share(values.mean(axis=0), sd, len(values))
 
 
-def truth(tables: Tables, dataset: str) -> tuple[Floats, bool] | None:
+def truth(frames: Frames, dataset: str) -> tuple[Floats, bool] | None:
     """The truth (d,) as a share, and whether it is graded; None where it is not known."""
-    draws = tables.draws(dataset)
+    draws = frames.draws(dataset)
     if not draws or draws[0].get("roles") is None:
         return None
     if draws[0].get("graded") is not None:
@@ -81,12 +81,12 @@ def truth(tables: Tables, dataset: str) -> tuple[Floats, bool] | None:
     return share(np.array([role == "relevant" for role in draws[0]["roles"]], dtype=float)), False
 
 
-def columns_of_methods(tables: Tables, found: Collection[Pair]) -> dict[str, list[Pair]]:
+def columns_of_methods(frames: Frames, found: Collection[Pair]) -> dict[str, list[Pair]]:
     """One column a network, the spectral method and its counterpart on top, so that lines of methods align."""
-    chosen = focus(tables)
-    first = {chosen.explainer if chosen else "", *labels(tables, "explainers", COUNTERPART)}
+    chosen = focus(frames)
+    first = {chosen.explainer if chosen else "", *labels(frames, "explainers", COUNTERPART)}
     result = {}
-    for model in [*tables.models, NO_MODEL]:
+    for model in [*frames.models, NO_MODEL]:
         pairs = [pair for pair in found if pair.model == model]
         if pairs:
             result[model] = sorted(pairs, key=lambda pair: pair.explainer not in first)

@@ -1,4 +1,4 @@
-"""What the report's tables hold: from stored results to tidy frames, at full precision.
+"""What a report is written from: stored results as tidy frames, at full precision.
 
 The unit of inference is the data seed. The controls ``random`` and ``oracle`` are never compared with methods.
 """
@@ -13,18 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from xai_bench.report.wording import without_paths
-from xai_bench.statistics import Interval, by_data_seed
+from xai_bench.report.kit.declared import Declared, declared
+from xai_bench.report.kit.wording import AREA_TITLES, without_paths
+from xai_bench.scoring import above_chance, calibration, stability
+from xai_bench.statistics import by_data_seed
+from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
-CONTROLS = ("random", "oracle")
-DESCRIPTIVE = ("auroc_redundant", "auroc_suppressor")
-"""Where inputs stand that need not be found: shown, never a headline, never compared."""
-RECOVERY = ("auroc", "auroc_clear", "auroc_windows", "average_precision", "precision_at_p", "somers_d", "spearman",
-            "pearson", "contrast", "support_precision", "support_recall", *DESCRIPTIVE)  # fmt: skip
-"""The order of the known scores; those of plugins follow."""
 FOLLOW_UPS = ("retention_", "sanity_")
 """What is measured beside recovery: the names of its scores begin so."""
 AREAS = ("retention_retrained_area", "retention_masked_area")
@@ -41,8 +38,8 @@ PAIR = ["dataset", "model", "explainer"]
 
 
 @dataclass(frozen=True)
-class Tables:
-    """The frames that page, summary and CSV files are written from.
+class Frames:
+    """The frames that the sections of a report are written from.
 
     Every frame has ``model`` as the label of the suite, "no model" for explainers that need none.
     """
@@ -116,17 +113,40 @@ class Tables:
         return {str(d): [self.results.draws[key] for key in rows["draw"]] for d, rows in ordered.groupby("dataset")}
 
     @cached_property
-    def metrics(self) -> list[str]:
-        """Recovery scores that were measured: the known ones first."""
+    def declared(self) -> dict[str, Declared]:
+        """Recovery scores that were measured, and what each declares of itself; in the order of tables."""
         found = {str(name) for name in self.scores["metric"].unique() if not str(name).startswith(FOLLOW_UPS)}
-        found -= {f"{name}_se" for name in found}
-        return [name for name in RECOVERY if name in found] + sorted(found - set(RECOVERY))
+        return declared(found - {f"{name}_se" for name in found}, self.results.metrics)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the recovery scores that were measured, in the order of tables."""
+        return list(self.declared)
+
+    def title(self, score: str) -> str:
+        """The name of a recovery score or of a retained area in tables."""
+        return without_paths(self.declared[score].title) if score in self.declared else AREA_TITLES.get(score, score)
+
+    def sign(self, score: str) -> int:
+        """1 where a higher score is better, else -1."""
+        return self.declared[score].sign if score in self.declared else 1
+
+    @cached_property
+    def never_compared(self) -> set[str]:
+        """Scores that are shown and never compared: descriptive ones, and areas of the least relevant inputs."""
+        return {name for name, facts in self.declared.items() if facts.descriptive} | set(LEAST_FIRST)
+
+    def headline(self, dataset: str) -> list[str]:
+        """The recovery scores of a dataset that lead the tables: who finds the inputs, and who orders them."""
+        measured = set(self.recovery.loc[self.recovery["dataset"] == dataset, "metric"])
+        chosen = [name for name in self.metrics if name in measured and self.declared[name].headline]
+        return chosen or [name for name in self.metrics if name in measured - self.never_compared][:1]
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
         """dataset, model, explainer, metric, mean, low, high, n, near: one row an interval.
 
-        ``near``: the interval overlaps that of the highest mean, of those that have an interval, if there are two.
+        ``near``: the interval overlaps that of the best mean, of those that have an interval, if there are two.
         """
         frame = self.scores
         return self._intervals(frame[frame["metric"].isin(self.metrics)])
@@ -149,7 +169,7 @@ class Tables:
         """Retained scores: dataset, model, explainer, metric, k, mean, low, high, n; one row an interval over seeds."""
         frame = self.measurements
         rows = frame[frame["metric"].isin(CURVES) & frame["value"].notna()]
-        return _over_seeds(rows, [*PAIR, "metric", "k"])
+        return by_data_seed(rows, "value", [*PAIR, "metric", "k"])
 
     def curve(self, dataset: str, metric: str) -> pd.DataFrame:
         """The rows of ``curves`` of one dataset and form."""
@@ -230,48 +250,50 @@ class Tables:
             })  # fmt: skip
         return sorted(rows, key=lambda row: ("failed", "timed_out", "missing", "unsupported").index(row["status"]))
 
-    def csv(self) -> dict[str, pd.DataFrame]:
-        """File name to frame. Cells that were not run are counted on the page; listed they would be most of a part."""
-        hidden = ["draw", "model_key", "provenance"]
-        files = {
-            "cells.csv": self.cells[self.cells["status"] != "missing"].drop(columns=hidden, errors="ignore"),
-            "measurements.csv": (self.scores if self.dense else self.measurements).drop(columns=["cell", "draw"]),
-            "recovery.csv": self.recovery,
-            "cost.csv": self.cost(PAIR),
-            "retention.csv": self.retention,
-        }
-        return {**files, "curves.csv": self.curves} if self.dense else files
+    @cached_property
+    def above_chance(self) -> pd.DataFrame:
+        """``recovery`` with what chance explains, and of networks that learned: see ``scoring.above_chance``."""
+        if self.recovery.empty:
+            return self.recovery
+        rows = self.measurements[self.measurements["metric"].isin(self.metrics)]
+        best = {name: facts.best for name, facts in self.declared.items()}
+        return above_chance.above_chance(self.recovery, rows, self.cells, self.results.draws, best)
+
+    @cached_property
+    def calibration(self) -> pd.DataFrame:
+        """Thresholds of null runs, and what is found above them: see ``scoring.calibration``."""
+        asked = self.results.suite.get("calibration")
+        relevance, draws = self.results.relevance, self.results.draws
+        return calibration.calibration(self.null_cells, self.cells, relevance, draws, asked["runs"] if asked else None)
+
+    @cached_property
+    def stability(self) -> pd.DataFrame:
+        """Of networks trained anew: see ``scoring.stability``."""
+        return stability.stability(self.timed, self.results.relevance, self.results.draws)
+
+    @cached_property
+    def agreement(self) -> stability.Agreement | None:
+        """Between methods on one network: see ``scoring.stability``."""
+        names = list(dict.fromkeys(explainer for _, explainer in self.pairs))
+        return stability.agreement(self.with_relevance, names, self.results.relevance)
 
     def _intervals(self, frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame[frame["value"].notna()]
         result = by_data_seed(frame, "value", [*PAIR, "metric"])
         result["near"] = False
-        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin((*DESCRIPTIVE, *LEAST_FIRST))]
-        for _, group in methods.groupby(["dataset", "metric"], sort=False):
-            compared = with_interval(group)
+        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin(self.never_compared)]
+        for (_, metric), group in methods.groupby(["dataset", "metric"], sort=False):
+            compared, sign = with_interval(group), self.sign(metric)
             if len(compared) > 1:
-                best = compared.iloc[int(compared["mean"].argmax())]
-                result.loc[compared.index, "near"] = (compared["high"] >= best["low"]).to_numpy()
+                best = compared.iloc[int((sign * compared["mean"]).argmax())]
+                near = compared["high"] >= best["low"] if sign > 0 else compared["low"] <= best["high"]
+                result.loc[compared.index, "near"] = near.to_numpy()
         return result
 
 
 def with_interval(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that can be compared: a mean over one data seed has no interval, so it is neither near nor apart."""
     return rows[rows["low"].notna()]
-
-
-def _over_seeds(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """``statistics.by_data_seed`` of the column ``value``, for tens of thousands of groups at once."""
-    if frame.empty:
-        return pd.DataFrame(columns=[*by, *Interval._fields])
-    from scipy.special import stdtrit
-
-    seeds = frame.groupby([*by, "data_seed"], sort=False)["value"].mean()
-    groups = seeds.groupby(level=by, sort=False)
-    mean, n = groups.mean(), groups.size()
-    half = stdtrit(n - 1, 0.975) * groups.std() / np.sqrt(n)
-    half = half.mask((groups.max() == groups.min()) & (n > 1), 0.0)
-    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half, "n": n}).reset_index()
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
@@ -297,7 +319,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-def controls(frame: pd.DataFrame, dataset: str, explainer: str, metric: str) -> dict[str, Any] | None:
+def control(frame: pd.DataFrame, dataset: str, explainer: str, metric: str) -> dict[str, Any] | None:
     """A control's interval on a dataset; its rows under different models are the same draws, the first counts."""
     rows = frame[(frame["dataset"] == dataset) & (frame["explainer"] == explainer) & (frame["metric"] == metric)]
     return records(rows)[0] if len(rows) else None

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from xai_bench.report import comparisons, wording
-from xai_bench.report.tables import AREAS, CONTROLS, NO_MODEL, Tables, records
+from xai_bench.report.kit.frames import AREAS, CONTROLS, NO_MODEL, Frames, records
 
 FEW = 10
 """Inputs that are shown enlarged where more of them saturate."""
@@ -29,11 +29,11 @@ class Saturation(NamedTuple):
     chance: float
 
 
-def saturation(tables: Tables, dataset: str) -> Saturation | None:
+def saturation(frames: Frames, dataset: str) -> Saturation | None:
     """Of the retrained form: the random choice of few inputs that nearly does what all do, or None."""
-    draws = tables.draws(dataset)
-    curve = tables.curve(dataset, "retention_retrained")
-    chance = tables.trained.loc[tables.trained["dataset"] == dataset, "chance"].mean()
+    draws = frames.draws(dataset)
+    curve = frames.curve(dataset, "retention_retrained")
+    chance = frames.trained.loc[frames.trained["dataset"] == dataset, "chance"].mean()
     own = curve[curve["explainer"] == "random"].drop_duplicates("k").set_index("k")["mean"]
     if not draws or own.empty or not math.isfinite(chance):
         return None
@@ -45,21 +45,21 @@ def saturation(tables: Tables, dataset: str) -> Saturation | None:
     return found if found.random - found.chance >= SATURATED * (found.full - found.chance) > 0 else None
 
 
-def words(tables: Tables, datasets: list[str]) -> list[str]:
+def words(frames: Frames, datasets: list[str]) -> list[str]:
     """Paragraphs on retained scores that say little about the methods; [] where none do."""
-    return [*_few(tables, datasets), *_saturated(tables, datasets), *_sparse(tables, datasets)]
+    return [*_few(frames, datasets), *_saturated(frames, datasets), *_sparse(frames, datasets)]
 
 
-def _few(tables: Tables, datasets: list[str]) -> list[str]:
+def _few(frames: Frames, datasets: list[str]) -> list[str]:
     """What a judge reaches with the quoted numbers of inputs, where there are many."""
     found = []
-    focus = comparisons.focus(tables)
+    focus = comparisons.focus(frames)
     for dataset in datasets:
-        curve = tables.curve(dataset, "retention_retrained")
+        curve = frames.curve(dataset, "retention_retrained")
         values = {(r["model"], r["explainer"], int(r["k"])): float(r["mean"]) for r in records(curve)}
-        d = int(tables.draws(dataset)[0]["d"])
+        d = int(frames.draws(dataset)[0]["d"])
         ks = [k for k in QUOTED if 2 * k <= d and any(key[2] == k for key in values)]
-        if not tables.dense or d < MANY or not ks:
+        if not frames.dense or d < MANY or not ks:
             continue
         clauses = []
         for k in ks:
@@ -77,17 +77,17 @@ def _few(tables: Tables, datasets: list[str]) -> list[str]:
     return found
 
 
-def _saturated(tables: Tables, datasets: list[str]) -> list[str]:
+def _saturated(frames: Frames, datasets: list[str]) -> list[str]:
     found = []
     for dataset in datasets:
-        if (level := saturation(tables, dataset)) is None:
+        if (level := saturation(frames, dataset)) is None:
             continue
         text = (
             f"On `{dataset}` retraining saturates: {level.k} inputs chosen at random out of {level.d:,} reach "
             f"{wording.number(level.random)}, all of them {wording.number(level.full)} (the constant guess "
             f"{wording.number(level.chance)}). Look at the first {FEW} inputs, which are drawn enlarged"
         )
-        curve = tables.curve(dataset, "retention_retrained")
+        curve = frames.curve(dataset, "retention_retrained")
         curve = curve[(curve["k"] <= FEW) & ~curve["explainer"].isin(["oracle"])]
         methods = curve[curve["explainer"] != "random"].groupby("k")["mean"].agg(["min", "max"])
         if len(methods):
@@ -102,9 +102,9 @@ def _saturated(tables: Tables, datasets: list[str]) -> list[str]:
     return found
 
 
-def _sparse(tables: Tables, datasets: list[str]) -> list[str]:
+def _sparse(frames: Frames, datasets: list[str]) -> list[str]:
     """Where the masked area depends on the network more than on the method."""
-    areas = tables.retention
+    areas = frames.retention
     areas = areas[(areas["metric"] == AREAS[1]) & ~areas["explainer"].isin(CONTROLS) & (areas["model"] != NO_MODEL)]
     spreads = {}
     for dataset in datasets:

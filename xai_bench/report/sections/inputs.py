@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from xai_bench.report import drawing
-from xai_bench.report.shares import Floats, columns_of_methods, runs
-from xai_bench.report.tables import NO_MODEL, Tables
+from xai_bench.report.kit.shares import Floats, columns_of_methods, runs
+from xai_bench.report.kit.frames import NO_MODEL, Frames
 
 CLASSES = ("#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#661100")
 """Paul Tol's muted colours; classes beyond them begin again, dashed."""
@@ -17,9 +17,9 @@ BINS = 25
 """Of relevances divided by their largest."""
 
 
-def inputs(tables: Tables, dataset: str, key: str) -> str | None:
+def inputs(frames: Frames, dataset: str, key: str) -> str | None:
     """A panel an input, a step line a class: share of the class's training rows, in the first draw."""
-    draws = tables.draws(dataset)
+    draws = frames.draws(dataset)
     views = (draws[0].get("views") or {}).get("histograms") if draws else None
     if not views:
         return None
@@ -64,13 +64,13 @@ def _titled(facts: dict[str, Any], j: int) -> str:
     return f"{text}: {role} ({graded[j]:.2g})" if graded is not None and role == "relevant" else f"{text}: {role}"
 
 
-def relevances(tables: Tables, dataset: str, key: str) -> str | None:
+def relevances(frames: Frames, dataset: str, key: str) -> str | None:
     """A panel a network, a line a method: how many inputs have which relevance, divided by the largest of its run."""
-    found = {pair: _counts(by_seed) for pair, by_seed in runs(tables, dataset).items()}
-    columns = {m: pairs for m, pairs in columns_of_methods(tables, found).items() if m != NO_MODEL}
+    found = {pair: _counts(by_seed) for pair, by_seed in runs(frames, dataset).items()}
+    columns = {m: pairs for m, pairs in columns_of_methods(frames, found).items() if m != NO_MODEL}
     if not columns:
         return None
-    style, edges = drawing.styles(tables), np.linspace(0, 1, BINS + 1)
+    style, edges = drawing.styles(frames), np.linspace(0, 1, BINS + 1)
     used: dict[str, drawing.Style] = {}
     with drawing.style():
         figure, axes = drawing.new(drawing.across(len(columns)), 3.5, 1, len(columns), sharex=True, sharey=True)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xai_bench.report import comparisons, drawing
-from xai_bench.report.drawing import GREY, INK
-from xai_bench.report.shares import Floats, shares
-from xai_bench.report.tables import Tables
+from xai_bench.report.kit.drawing import GREY, INK
+from xai_bench.report.kit.shares import Floats, shares
+from xai_bench.report.kit.frames import Frames
 
 ANGSTROM = ("A", "Å", "Angstrom")
 POINTS = 1500
@@ -73,16 +73,16 @@ def marks(facts: dict[str, Any]) -> list[Mark]:
     return sorted(found, key=lambda mark: mark.wavelength)
 
 
-def relevance(tables: Tables, dataset: str, key: str) -> str | None:
+def relevance(frames: Frames, dataset: str, key: str) -> str | None:
     """A panel a network: the method that reads the first layer upwards, a post-hoc method downwards."""
-    draws, found = tables.draws(dataset), shares(tables, dataset)
+    draws, found = frames.draws(dataset), shares(frames, dataset)
     axis = wavelengths(draws[0]) if draws else None
-    own = comparisons.structural(tables, found)
+    own = comparisons.structural(frames, found)
     if axis is None or not own:
         return None
     joined = int(np.ceil(len(axis) / POINTS))
     x, mean = _joined(axis, joined).mean(1), (draws[0].get("views") or {}).get("mean")
-    known, style = marks(draws[0]), drawing.styles(tables)
+    known, style = marks(draws[0]), drawing.styles(frames)
     with drawing.style():
         figure, axes = drawing.new(11.2, PANEL * len(own) + 1.7, len(own), 1, sharex=True)
         for axes_row, pair in zip(axes[:, 0], own, strict=True):
@@ -93,7 +93,7 @@ def relevance(tables: Tables, dataset: str, key: str) -> str | None:
             for mark in known:
                 _, color, dash = look(mark)
                 axes_row.axvline(mark.wavelength, color=color, ls=dash, lw=0.7, alpha=0.5, zorder=2)
-            shown = [(pair, 1.0), (comparisons.post_hoc(tables, found, pair.model), -1.0)]
+            shown = [(pair, 1.0), (comparisons.post_hoc(frames, found, pair.model), -1.0)]
             for one, side in [(p, side) for p, side in shown if p is not None]:
                 height = _joined(found[one].mean, joined).max(1)
                 own_color = style[one.explainer].color

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xai_bench.report import drawing
-from xai_bench.report.drawing import GREY, INK, PALE
-from xai_bench.report.shares import Floats
+from xai_bench.report.kit.drawing import GREY, INK, PALE
+from xai_bench.report.kit.shares import Floats
 from xai_bench.report.stability import Agreement
 
 FEWEST = 3

@@ -1,4 +1,4 @@
-"""The three questions in prose, generated from the tables. Names stand in backticks; nothing is crowned."""
+"""The three questions in prose, generated from the frames. Names stand in backticks; nothing is crowned."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xai_bench.report import comparisons, saturation
-from xai_bench.report.comparisons import Leader, Pair
-from xai_bench.report.tables import AREAS, CONTROLS, DESCRIPTIVE, NO_MODEL, Tables
-from xai_bench.report.wording import bounds, listed, number, plural, seconds, times, title
+from xai_bench.report.kit.comparisons import Leader, Pair
+from xai_bench.report.kit.frames import AREAS, CONTROLS, DESCRIPTIVE, NO_MODEL, Frames
+from xai_bench.report.kit.wording import bounds, listed, number, plural, seconds, times, title
 
 FEW = 4
 """Datasets that are spelled out in a sentence."""
@@ -24,11 +24,11 @@ class Answer:
     paragraphs: list[str]
 
 
-def headline(tables: Tables, dataset: str) -> list[str]:
+def headline(frames: Frames, dataset: str) -> list[str]:
     """The recovery scores of the first table: who finds the inputs, and who orders them."""
-    found = set(tables.recovery.loc[tables.recovery["dataset"] == dataset, "metric"])
+    found = set(frames.recovery.loc[frames.recovery["dataset"] == dataset, "metric"])
     chosen = [metric for metric in ("auroc", "auroc_clear", "auroc_windows", "somers_d") if metric in found]
-    return chosen or [metric for metric in tables.metrics if metric in found.difference(DESCRIPTIVE)][:1]
+    return chosen or [metric for metric in frames.metrics if metric in found.difference(DESCRIPTIVE)][:1]
 
 
 def on(pair: Pair) -> str:
@@ -40,35 +40,35 @@ def ticked(names: Sequence[str]) -> str:
     return listed([f"`{name}`" for name in names], FEW)
 
 
-def recovery(tables: Tables) -> Answer:
+def recovery(frames: Frames) -> Answer:
     """Does it find the inputs that are truly relevant?"""
-    frame = tables.recovery
+    frame = frames.recovery
     methods = frame[~frame["explainer"].isin(CONTROLS) & ~frame["metric"].isin(DESCRIPTIVE)]
-    known = [d for d in tables.datasets if d in set(methods["dataset"])]
+    known = [d for d in frames.datasets if d in set(methods["dataset"])]
     if not known:
         text = "No answer: no method was scored, since no truth is known on these datasets or no explanation is done."
-        return Answer(text, [text, *_unlearned(tables)])
-    focus = comparisons.focus(tables)
-    first = _interval_words(tables, methods)
-    unknown = [d for d in tables.datasets if d not in known]
+        return Answer(text, [text, *_unlearned(frames)])
+    focus = comparisons.focus(frames)
+    first = _interval_words(frames, methods)
+    unknown = [d for d in frames.datasets if d not in known]
     if unknown:
         first += f" No truth, or no score, is known for {ticked(unknown)}: nothing is said about recovery there."
-    order = {d: headline(tables, d)[-1] for d in known}
-    graded = {d: metric for d, metric in order.items() if metric != headline(tables, d)[0]}
+    order = {d: headline(frames, d)[-1] for d in known}
+    graded = {d: metric for d, metric in order.items() if metric != headline(frames, d)[0]}
     paragraphs = [
         first,
-        _crowd(tables, frame, {d: headline(tables, d)[0] for d in known}, focus),
-        _crowd(tables, frame, graded, focus),
-        _counterpart_words(tables, order, focus),
-        _spread_words(tables, order),
-        *_unlearned(tables),
+        _crowd(frames, frame, {d: headline(frames, d)[0] for d in known}, focus),
+        _crowd(frames, frame, graded, focus),
+        _counterpart_words(frames, order, focus),
+        _spread_words(frames, order),
+        *_unlearned(frames),
     ]
-    short = _short(tables, frame, {d: headline(tables, d)[0] for d in known}, focus, _value_of_score)
-    below = _below(tables, _leaders(frame, graded), graded, focus) if focus else []
+    short = _short(frames, frame, {d: headline(frames, d)[0] for d in known}, focus, _value_of_score)
+    below = _below(frames, _leaders(frame, graded), graded, focus) if focus else []
     if below:
         short += f" Paired by data seed, its order of the inputs is below the highest on {listed(below, 2)}."
     return Answer(
-        f"{short} {_counterpart_words(tables, order, focus, brief=True)}".strip(), [p for p in paragraphs if p]
+        f"{short} {_counterpart_words(frames, order, focus, brief=True)}".strip(), [p for p in paragraphs if p]
     )
 
 
@@ -80,8 +80,8 @@ def _value_of_area(metric: str) -> str:
     return "a retained area of"
 
 
-def _interval_words(tables: Tables, methods: pd.DataFrame) -> str:
-    seeds, most = tables.data_seeds, int(methods["n"].max())
+def _interval_words(frames: Frames, methods: pd.DataFrame) -> str:
+    seeds, most = frames.data_seeds, int(methods["n"].max())
     if most == 1:
         only = f"Every value rests on one of the {len(seeds)} data seeds only"
         only = f"There is one data seed only ({seeds[0]})" if len(seeds) == 1 else only
@@ -106,7 +106,7 @@ def _leaders(frame: pd.DataFrame, scores: dict[str, str]) -> dict[str, Leader]:
     return {d: best for d, best in found.items() if best is not None}
 
 
-def _crowd(tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None) -> str:
+def _crowd(frames: Frames, frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None) -> str:
     """How many cannot be told from the highest mean, and the method under study paired with it."""
     leaders = {d: best for d, best in _leaders(frame, scores).items() if best.near is not None}
     if not leaders:
@@ -124,7 +124,7 @@ def _crowd(tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: P
     apart = [d for d, best in leaders.items() if focus not in (best.near or [])]
     everywhere = "wherever it has an interval" if len(leaders) < len(shares) else "on every dataset"
     text += f" {on(focus)} is " + (f"below it on {ticked(apart)}." if apart else f"among them {everywhere}.")
-    below = _below(tables, leaders, scores, focus)
+    below = _below(frames, leaders, scores, focus)
     if below:
         text += (
             f" Paired by data seed, which sees smaller differences, it is below the highest on {listed(below, FEW)}."
@@ -135,7 +135,7 @@ def _crowd(tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: P
 
 
 def _short(
-    tables: Tables, frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None, words: Callable[[str], str]
+    frames: Frames, frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None, words: Callable[[str], str]
 ) -> str:
     """The first screen: where the method under study stands, and how crowded the top is."""
     leaders = _leaders(frame, scores)
@@ -155,14 +155,14 @@ def _short(
         return f"{text} The intervals of most pairs overlap these." if judged and crowded else text
     values = [f"{number(row['mean'])} on `{d}`" for d, row in own.items()]
     text = f"`{focus.explainer}` reaches {name} {listed(values, FEW)}."
-    if len(tables.data_seeds) == 1:
+    if len(frames.data_seeds) == 1:
         return f"{text} With one data seed nothing can be told apart."
     close = [d for d in judged if focus in (leaders[d].near or [])]
     if judged:
         text += f" Its interval overlaps that of the highest mean on {len(close)} of {plural(len(judged), 'dataset')}"
         text += ", as do those of most pairs." if crowded else "."
     text += _uncompared(leaders, list(own), focus)
-    below = _below(tables, leaders, scores, focus)
+    below = _below(frames, leaders, scores, focus)
     return f"{text} Paired by data seed it is below the highest on {listed(below, 2)}." if below else text
 
 
@@ -174,27 +174,27 @@ def _uncompared(leaders: dict[str, Leader], datasets: list[str], focus: Pair) ->
     return text + (f" On {plural(len(alone), 'dataset')} no other pair has an interval." if alone else "")
 
 
-def _below(tables: Tables, leaders: dict[str, Leader], scores: dict[str, str], focus: Pair) -> list[str]:
+def _below(frames: Frames, leaders: dict[str, Leader], scores: dict[str, str], focus: Pair) -> list[str]:
     """Datasets on which the paired difference to the highest mean is below 0 with its whole interval."""
     found = []
     for dataset, best in leaders.items():
-        gap = comparisons.difference(tables, dataset, scores[dataset], focus, best.top[0])
+        gap = comparisons.difference(frames, dataset, scores[dataset], focus, best.top[0])
         if gap is not None and gap.high < 0:
             words = f"{title(scores[dataset])} {number(gap.mean)} {bounds(gap.low, gap.high)}"
             found.append(f"`{dataset}` ({words} to {on(best.top[0])})")
     return found
 
 
-def _counterpart_words(tables: Tables, scores: dict[str, str], focus: Pair | None, *, brief: bool = False) -> str:
+def _counterpart_words(frames: Frames, scores: dict[str, str], focus: Pair | None, *, brief: bool = False) -> str:
     """The spectral method less the column norm of a plain network, paired by data seed."""
-    pairs = comparisons.counterparts(tables)
-    if focus is None or not pairs or len(tables.data_seeds) < 2:
+    pairs = comparisons.counterparts(frames)
+    if focus is None or not pairs or len(frames.data_seeds) < 2:
         return ""
     clauses = []
     for other, kind in pairs[: 1 if brief else None]:
         shown: dict[str, list[str]] = {"above": [], "below": [], "": [], "single": []}
         for dataset, metric in scores.items():
-            gap = comparisons.difference(tables, dataset, metric, focus, other)
+            gap = comparisons.difference(frames, dataset, metric, focus, other)
             if gap is None:
                 continue
             side = "single" if gap.n == 1 else "above" if gap.low > 0 else "below" if gap.high < 0 else ""
@@ -220,9 +220,9 @@ def _counterpart_words(tables: Tables, scores: dict[str, str], focus: Pair | Non
     )
 
 
-def _spread_words(tables: Tables, scores: dict[str, str]) -> str:
+def _spread_words(frames: Frames, scores: dict[str, str]) -> str:
     """Methods on one network, beside networks under one method."""
-    found = {d: s for d, metric in scores.items() if (s := comparisons.spread(tables, d, metric))}
+    found = {d: s for d, metric in scores.items() if (s := comparisons.spread(frames, d, metric))}
     if not found:
         return ""
     moved = [d for d, s in found.items() if s.of_networks > s.of_methods]
@@ -234,8 +234,8 @@ def _spread_words(tables: Tables, scores: dict[str, str]) -> str:
     )
 
 
-def _unlearned(tables: Tables) -> list[str]:
-    rows = tables.trained
+def _unlearned(frames: Frames) -> list[str]:
+    rows = frames.trained
     if rows.empty:
         return []
     poor = rows[rows["learned"] < rows["of"]]
@@ -248,13 +248,13 @@ def _unlearned(tables: Tables) -> list[str]:
     ]
 
 
-def cost(tables: Tables) -> Answer:
+def cost(frames: Frames) -> Answer:
     """What does it cost?"""
-    frame = tables.cost(["model", "explainer"])
+    frame = frames.cost(["model", "explainer"])
     if frame.empty:
         text = "No answer: no explanation is done."
         return Answer(text, [text])
-    focus = comparisons.focus(tables)
+    focus = comparisons.focus(frames)
     given = frame["given_cpu"]
     fast, slow = frame.iloc[int(given.argmin())], frame.iloc[int(given.argmax())]
     first = (
@@ -271,14 +271,14 @@ def cost(tables: Tables) -> Answer:
             middle = float(others.median())
             short += f"; the median of the other pairs is {seconds(middle)}, {times(middle / row.given_cpu)} as much"
         short += f". Training takes {seconds(row.train_cpu)}." if row.train_cpu > 0 else "."
-    return Answer(short, [f"{first} {_end_words(tables, frame)}".strip(), _clock_words(tables, frame)])
+    return Answer(short, [f"{first} {_end_words(frames, frame)}".strip(), _clock_words(frames, frame)])
 
 
-def _end_words(tables: Tables, frame: pd.DataFrame) -> str:
+def _end_words(frames: Frames, frame: pd.DataFrame) -> str:
     """Training, and what is left of the differences end to end."""
-    if tables.trained.empty:
+    if frames.trained.empty:
         return ""
-    training = tables.trained.groupby("model", sort=False)["train_cpu"].median()
+    training = frames.trained.groupby("model", sort=False)["train_cpu"].median()
     trains = [f"{seconds(value)} for `{model}`" for model, value in training.items()]
     whole = frame[(frame["datasets"] == frame["datasets"].max()) & (frame["model"] != NO_MODEL)]
     low, high = whole["end_cpu"].min(), whole["end_cpu"].max()
@@ -288,8 +288,8 @@ def _end_words(tables: Tables, frame: pd.DataFrame) -> str:
     )
 
 
-def _clock_words(tables: Tables, frame: pd.DataFrame) -> str:
-    jobs = max((record.get("jobs") or 1 for record in tables.results.provenance), default=1)
+def _clock_words(frames: Frames, frame: pd.DataFrame) -> str:
+    jobs = max((record.get("jobs") or 1 for record in frames.results.provenance), default=1)
     text = "A time is one measurement on one thread; short ones are noisy, and only large factors mean something."
     if jobs > 1:
         text += (
@@ -301,40 +301,40 @@ def _clock_words(tables: Tables, frame: pd.DataFrame) -> str:
     return text
 
 
-def retention(tables: Tables) -> Answer:
+def retention(frames: Frames) -> Answer:
     """How accurate is a model that keeps only its top inputs?"""
-    frame = tables.retention
+    frame = frames.retention
     methods = frame[~frame["explainer"].isin(CONTROLS)]
-    valued = [d for d in tables.datasets if d in set(methods["dataset"])]
+    valued = [d for d in frames.datasets if d in set(methods["dataset"])]
     if not valued:
         text = "No answer: " + (
-            "retention was not asked for in this suite." if not tables.results.suite.get("retention")
-            else "no area has a value; the reasons stand below." if len(tables.retention_reasons)
+            "retention was not asked for in this suite." if not frames.results.suite.get("retention")
+            else "no area has a value; the reasons stand below." if len(frames.retention_reasons)
             else "retention has not been judged."
         )  # fmt: skip
-        return Answer(text, [text, *_without_area(tables)])
-    focus = comparisons.focus(tables)
+        return Answer(text, [text, *_without_area(frames)])
+    focus = comparisons.focus(frames)
     scores = {d: AREAS[0] for d in valued if ((methods["dataset"] == d) & (methods["metric"] == AREAS[0])).any()}
     above = methods[methods["mean"] > 1]
     paragraphs = [
         "The area under the test score over the logarithm of k, the number of inputs kept; 0 is a random choice, 1 is "
         "what all inputs reach at every k. First retrained: a judge network, trained on the kept inputs only. Beside "
         "it masked: the explained network, all other inputs at their mean.",
-        _crowd(tables, frame, scores, focus),
-        _counterpart_words(tables, scores, focus),
-        *saturation.words(tables, valued),
+        _crowd(frames, frame, scores, focus),
+        _counterpart_words(frames, scores, focus),
+        *saturation.words(frames, valued),
         "Retention alone can be gamed, by inputs that predict without being needed; read it beside recovery. "
         + ("No mean is above 1." if above.empty
            else f"{plural(len(above), 'mean')} above 1, shown as they are: fewer inputs did better than all."),
-        *_without_area(tables),
+        *_without_area(frames),
     ]  # fmt: skip
-    return Answer(_short(tables, frame, scores, focus, _value_of_area), [p for p in paragraphs if p])
+    return Answer(_short(frames, frame, scores, focus, _value_of_area), [p for p in paragraphs if p])
 
 
-def _without_area(tables: Tables) -> list[str]:
+def _without_area(frames: Frames) -> list[str]:
     """Where no area is shown, and why."""
     notes = []
-    for dataset, group in tables.retention_reasons.groupby("dataset", sort=False):
+    for dataset, group in frames.retention_reasons.groupby("dataset", sort=False):
         seeds = listed([str(seed) for seed in sorted(group["data_seed"].unique())])
         notes.append(f"`{dataset}` (data seeds {seeds}; for example: {group['reason'].iloc[0]})")
     if not notes:

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from xai_bench.report import comparisons, wording
-from xai_bench.report.tables import CONTROLS, Tables, records
-from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, beside, has_learned, kind_of
+from xai_bench.report.kit.frames import CONTROLS, Frames, records
+from xai_bench.report.kit.tables import EMPTY, Body, Box, Column, Row, Table, beside, has_learned, kind_of
 
 SHOWN = (1, 3, 5, 10, 17, 50)
 """The k of the table, where they were measured and leave half of the inputs out; 17 and 50 are quoted in the paper."""
@@ -15,14 +15,14 @@ BOTH = 2
 """The largest so many of them are shown masked as well."""
 
 
-def table(tables: Tables, dataset: str) -> Table | None:
+def table(frames: Frames, dataset: str) -> Table | None:
     """A row a pair, retrained before masked; only for suites that name the k they keep."""
-    if not tables.dense or not tables.draws(dataset):
+    if not frames.dense or not frames.draws(dataset):
         return None
-    d = int(tables.draws(dataset)[0]["d"])
+    d = int(frames.draws(dataset)[0]["d"])
     found: dict[tuple[str, str, str, int], dict[str, Any]] = {}
     for form in ("retention_retrained", "retention_masked"):
-        for one in records(tables.curve(dataset, form)):
+        for one in records(frames.curve(dataset, form)):
             found[form, one["model"], one["explainer"], int(one["k"])] = one
     retrained = [k for k in SHOWN if k <= d / 2 and any(key[0].endswith("retrained") and key[3] == k for key in found)]
     if not retrained:
@@ -30,21 +30,21 @@ def table(tables: Tables, dataset: str) -> Table | None:
     forms = [("retention_retrained", k) for k in retrained]
     forms += [("retention_masked", k) for k in retrained[-BOTH:] if any(key[0].endswith("masked") for key in found)]
     columns = [Column(f"k = {k}", form.removeprefix("retention_").capitalize()) for form, k in forms]
-    focus, chance = comparisons.focus(tables), tables.trained.loc[tables.trained["dataset"] == dataset, "chance"].mean()
+    focus, chance = comparisons.focus(frames), frames.trained.loc[frames.trained["dataset"] == dataset, "chance"].mean()
 
-    seeds = len(tables.data_seeds)
+    seeds = len(frames.data_seeds)
 
     def row(model: str, explainer: str) -> Row:
         # What a control keeps, masked, depends on the network.
         control = explainer in CONTROLS
-        unlearned = not control and not has_learned(tables, dataset, model)
+        unlearned = not control and not has_learned(frames, dataset, model)
         places = [None if control and form == "retention_masked" else (form, model, explainer, k) for form, k in forms]
         cells = [_cell(found.get(place) if place else None, chance, unlearned, seeds) for place in places]
         return Row(explainer, cells, kind_of(explainer, focus))
 
     bodies = []
-    for model in dict.fromkeys(model for model, _ in tables.pairs):
-        rows = [row(model, explainer) for m, explainer in tables.pairs if m == model]
+    for model in dict.fromkeys(model for model, _ in frames.pairs):
+        rows = [row(model, explainer) for m, explainer in frames.pairs if m == model]
         rows = [one for one in rows if any(cell is not EMPTY for cell in one.cells)]
         if rows:
             bodies.append(Body(sorted(rows, key=lambda one: one.kind != "focus"), model))
@@ -56,9 +56,9 @@ def table(tables: Tables, dataset: str) -> Table | None:
     return Table(caption, "Method, by network", columns, bodies)
 
 
-def _cell(row: dict[str, Any] | None, chance: float, unlearned: bool, seeds: int) -> Cell:
+def _cell(row: dict[str, Any] | None, chance: float, unlearned: bool, seeds: int) -> Box:
     """The bar runs from the constant guess to 1."""
     if row is None:
         return EMPTY
     bar = min(max((row["mean"] - chance) / (1 - chance), 0.0), 1.0) if math.isfinite(chance) and chance < 1 else None
-    return Cell(wording.number(row["mean"]), beside(row, seeds), row["mean"], bar, unlearned=unlearned)
+    return Box(wording.number(row["mean"]), beside(row, seeds), row["mean"], bar, unlearned=unlearned)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xai_bench.component import stream_seed
 from xai_bench.metrics.recovery import reduced
-from xai_bench.report.shares import Floats
-from xai_bench.report.tables import NO_MODEL, PAIR, Tables
 from xai_bench.scoring import recovery
 from xai_bench.statistics import (
     Estimate,
@@ -23,15 +23,26 @@ from xai_bench.statistics import (
     selection_stability,
 )
 
+Floats = NDArray[np.float64]
+PAIR = ["dataset", "model", "explainer"]
 NETWORK = ["dataset", "model", "data_seed", "model_seed", "fold"]
 MEASURES = ("top_p", "support", "spearman")
 SAME = 1 - 1e-9
 """Rank correlation from which two rankings are one."""
 
 
-def stability(tables: Tables) -> pd.DataFrame:
+def stability(
+    cells: pd.DataFrame, relevance: Mapping[str, Floats], draws: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
     """One row a dataset, network and method with at least two model seeds.
 
+    Parameters
+    ----------
+    cells : explanations that are done: cell, draw, model_key ("" without a network), the pair, the seeds
+    relevance, draws : cell key to relevances (d,), draw key to what is known of it
+
+    Returns
+    -------
     top_p : Nogueira's index of the sets of the p highest ranked, p the number of relevant inputs; ties are broken at
         random, anew for each network, so that equal relevances do not look stable
     support : Nogueira's index of the inputs of relevance above 0, where all relevances have exact zeros
@@ -40,20 +51,19 @@ def stability(tables: Tables) -> pd.DataFrame:
         by their published variance; of the correlation by Student's t over draws, or of one draw by the jackknife.
     networks : in one draw, the least
     """
-    rows = tables.timed
-    found = []
-    for key, group in rows[rows["model"] != NO_MODEL].groupby(PAIR, sort=False):
-        draws = [part for _, part in group.groupby(["data_seed", "fold"]) if len(part) > 1]
-        if not draws:
+    rows = []
+    for key, group in cells[cells["model_key"] != ""].groupby(PAIR, sort=False):
+        repeated = [part for _, part in group.groupby(["data_seed", "fold"]) if len(part) > 1]
+        if not repeated:
             continue
-        row: dict[str, Any] = {**dict(zip(PAIR, key, strict=True)), "networks": min(map(len, draws))}
-        estimates = [_of_draw(tables, part) for part in draws]
+        row: dict[str, Any] = {**dict(zip(PAIR, key, strict=True)), "networks": min(map(len, repeated))}
+        estimates = [_of_draw(part, relevance, draws) for part in repeated]
         for measure in MEASURES:
             values = [one[measure] for one in estimates if math.isfinite(one[measure].value)]
             summary = _over_draws(values) if measure == "spearman" else combined(values)
             row |= dict(zip(_names(measure), summary, strict=True))
-        found.append(row)
-    return pd.DataFrame(found, columns=[*PAIR, "networks", *(name for m in MEASURES for name in _names(m))])
+        rows.append(row)
+    return pd.DataFrame(rows, columns=[*PAIR, "networks", *(name for m in MEASURES for name in _names(m))])
 
 
 def _names(measure: str) -> tuple[str, str, str, str]:
@@ -66,22 +76,24 @@ def _over_draws(values: list[Estimate]) -> Interval:
     return combined(values)
 
 
-def _of_draw(tables: Tables, part: pd.DataFrame) -> dict[str, Estimate]:
+def _of_draw(
+    part: pd.DataFrame, relevance: Mapping[str, Floats], draws: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Estimate]:
     """The three measures over the networks of one draw."""
-    vectors = np.array([tables.results.relevance[cell] for cell in part["cell"]])
-    content = tables.results.draws[part["draw"].iloc[0]]
+    vectors = np.array([relevance[cell] for cell in part["cell"]])
+    content = dict(draws[part["draw"].iloc[0]])
     undefined = Estimate(math.nan, math.nan)
-    found = {"top_p": undefined, "support": undefined, "spearman": mean_rank_correlation(vectors)}
+    measures = {"top_p": undefined, "support": undefined, "spearman": mean_rank_correlation(vectors)}
     if all(recovery.has_support(vector, content["constant"]) for vector in vectors):
-        found["support"] = selection_stability(vectors > 0)
+        measures["support"] = selection_stability(vectors > 0)
     truth = recovery.truth_from_json(content)
     if truth is not None:
         items = [reduced(vector, truth) for vector in vectors]
         p, a = int(items[0].relevant.sum()), len(items[0].roles)
         if 0 < p < a:
             sets = [_top(one.relevance, p, cell) for one, cell in zip(items, part["cell"], strict=True)]
-            found["top_p"] = selection_stability(np.array(sets))
-    return found
+            measures["top_p"] = selection_stability(np.array(sets))
+    return measures
 
 
 def _top(relevance: np.ndarray, p: int, cell: str) -> np.ndarray:
@@ -109,24 +121,26 @@ class Agreement(NamedTuple):
     same: list[list[str]]
 
 
-def agreement(tables: Tables) -> Agreement | None:
-    """None with fewer than two methods. A method without a network is compared on every network of its draw."""
-    rows = tables.with_relevance
-    names = list(dict.fromkeys(explainer for _, explainer in tables.pairs if explainer in set(rows["explainer"])))
+def agreement(cells: pd.DataFrame, order: Sequence[str], relevance: Mapping[str, Floats]) -> Agreement | None:
+    """None with fewer than two methods. A method without a network is compared on every network of its draw.
+
+    ``cells``: explanations whose ``relevance`` is stored, as for ``stability``. ``order``: of the methods.
+    """
+    rows, names = cells, [name for name in order if name in set(cells["explainer"])]
     if len(names) < 2:
         return None
     at = {name: i for i, name in enumerate(names)}
     m = len(names)
     total, count, lowest = np.zeros((m, m)), np.zeros((m, m), dtype=int), np.full((m, m), np.inf)
-    alone = dict(iter(rows[rows["model"] == NO_MODEL].groupby(["dataset", "data_seed", "fold"])))
-    trained = rows[rows["model"] != NO_MODEL]
+    alone = dict(iter(rows[rows["model_key"] == ""].groupby(["dataset", "data_seed", "fold"])))
+    trained = rows[rows["model_key"] != ""]
     shared = [(key, part) for key, part in trained.groupby(NETWORK, sort=False)]
     if not shared:
         shared = [((key[0], "", key[1], 0, key[2]), part.iloc[:0]) for key, part in alone.items()]
     for key, part in shared:
-        cells = pd.concat([part, alone.get((key[0], key[2], key[4]), part.iloc[:0])])
-        position = [at[name] for name in cells["explainer"]]
-        matrix = rank_correlations([tables.results.relevance[cell] for cell in cells["cell"]])
+        together = pd.concat([part, alone.get((key[0], key[2], key[4]), part.iloc[:0])])
+        position = [at[name] for name in together["explainer"]]
+        matrix = rank_correlations([relevance[cell] for cell in together["cell"]])
         finite = np.isfinite(matrix)
         place = np.ix_(position, position)
         total[place] += np.where(finite, matrix, 0.0)
@@ -147,12 +161,13 @@ def _same(names: list[str], equal: np.ndarray) -> list[list[str]]:
     return groups
 
 
-def pairs(found: Agreement) -> pd.DataFrame:
+def pairs(agreement: Agreement) -> pd.DataFrame:
     """Every pair of methods: explainer, other, spearman, networks."""
+    names = agreement.names
     rows = [
-        {"explainer": found.names[i], "other": found.names[j], "spearman": found.mean[i, j],
-         "networks": int(found.networks[i, j])}
-        for i in range(len(found.names))
-        for j in range(i + 1, len(found.names))
+        {"explainer": names[i], "other": names[j], "spearman": agreement.mean[i, j],
+         "networks": int(agreement.networks[i, j])}
+        for i in range(len(names))
+        for j in range(i + 1, len(names))
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["explainer", "other", "spearman", "networks"])

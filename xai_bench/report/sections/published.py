@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from xai_bench.report import wording
-from xai_bench.report.tables import NO_MODEL, Tables
-from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table
+from xai_bench.report.kit.frames import NO_MODEL, Frames
+from xai_bench.report.kit.tables import EMPTY, Body, Box, Column, Row, Table
 
 ROWS = 1000
 """Rows of the published datasets."""
@@ -60,7 +60,7 @@ NOTES = {
     "ring_xor_sum at d = 1024 (0.61). The trees and the rows explain most of it.",
 }
 """Why a figure of ours is not comparable, by the authors' code or as ``benchmarks/published_notes.py`` measured; shown
-under the tables."""
+under the frames."""
 
 
 @functools.cache
@@ -77,63 +77,63 @@ def values(dataset: str, method: str) -> dict[int, float]:
     return {int(d): float(value) for d, value in zip(rows["d"], rows["best_p"], strict=True)}
 
 
-def ours(tables: Tables, labels: dict[int, str], model: str, explainer: str) -> dict[int, pd.Series]:
+def ours(frames: Frames, labels: dict[int, str], model: str, explainer: str) -> dict[int, pd.Series]:
     """Number of inputs to our precision at p by draw, the mean over folds."""
-    frame = tables.measurements
+    frame = frames.measurements
     frame = frame[(frame["metric"] == METRIC) & (frame["model"] == model) & (frame["explainer"] == explainer)]
     draws = {d: frame[frame["dataset"] == label].groupby("data_seed")["value"].mean() for d, label in labels.items()}
     return {d: values.dropna() for d, values in draws.items() if values.notna().any()}
 
 
-def cell(draws: pd.Series, *, counted: bool) -> Cell:
+def cell(draws: pd.Series, *, counted: bool) -> Box:
     """The mean over draws, their range beside it; before it their number, where it is to be ``counted``."""
     parts = [wording.plural(len(draws), "draw")] if counted else []
     if len(draws) > 1:
         parts.append(f"{wording.number(draws.min())} to {wording.number(draws.max())}")
-    return Cell(wording.number(float(draws.mean())), ", ".join(parts), float(draws.mean()))
+    return Box(wording.number(float(draws.mean())), ", ".join(parts), float(draws.mean()))
 
 
-def tables_of(tables: Tables) -> list[Table]:
+def tables_of(frames: Frames) -> list[Table]:
     """A table for each published dataset of the suite; [] if there is none of a published size."""
-    suite, found = tables.results.suite, []
+    suite, found = frames.results.suite, []
     sizes = set(zip(_file()["dataset"], _file()["d"], strict=True))
     datasets: dict[str, dict[int, str]] = {}
     for entry in suite.get("datasets", []):
         fields = entry.get("fields", {})
         name, label = entry.get("name"), wording.without_paths(entry["label"])
-        if (name, fields.get("d")) in sizes and fields.get("n") == ROWS and label in tables.datasets:
+        if (name, fields.get("d")) in sizes and fields.get("n") == ROWS and label in frames.datasets:
             datasets.setdefault(name, {}).setdefault(fields["d"], label)
     for name, labels in datasets.items():
-        bodies = _bodies(tables, name, labels)
+        bodies = _bodies(frames, name, labels)
         if bodies:
-            found.append(_table(tables, name, labels, bodies))
+            found.append(_table(frames, name, labels, bodies))
     return found
 
 
-def _bodies(tables: Tables, name: str, labels: dict[int, str]) -> list[tuple[str, str, dict[str, dict[int, Cell]]]]:
+def _bodies(frames: Frames, name: str, labels: dict[int, str]) -> list[tuple[str, str, dict[str, dict[int, Box]]]]:
     """Method, its number of draws in words, and its rows: name to cells by number of inputs, the published one last."""
     bodies = []
-    for entry in tables.results.suite.get("explainers", []):
+    for entry in frames.results.suite.get("explainers", []):
         published = values(name, entry.get("name", ""))
         explainer = wording.without_paths(entry["label"])
         found = {
             "ours" if model == NO_MODEL else f"ours, {model}": draws
-            for model in (*tables.models, NO_MODEL)
-            if (draws := ours(tables, labels, model, explainer))
+            for model in (*frames.models, NO_MODEL)
+            if (draws := ours(frames, labels, model, explainer))
         }
         if found and published:
             counts = sorted({len(draws) for row in found.values() for draws in row.values()})
             unequal = len(counts) > 1
             rows = {line: {d: cell(draws, counted=unequal) for d, draws in row.items()} for line, row in found.items()}
-            rows["published"] = {d: Cell(wording.number(value), value=value) for d, value in published.items()}
+            rows["published"] = {d: Box(wording.number(value), value=value) for d, value in published.items()}
             number = f"{counts[0]} to {counts[-1]} draws" if unequal else wording.plural(counts[0], "draw")
             bodies.append((explainer, number, rows))
     return bodies
 
 
-def _table(tables: Tables, name: str, labels: dict[int, str], bodies: list[tuple[str, str, dict[str, Any]]]) -> Table:
-    folds = tables.results.suite.get("folds") or 1
-    relevant = max((draw["n_relevant"] or 0 for label in labels.values() for draw in tables.draws(label)), default=0)
+def _table(frames: Frames, name: str, labels: dict[int, str], bodies: list[tuple[str, str, dict[str, Any]]]) -> Table:
+    folds = frames.results.suite.get("folds") or 1
+    relevant = max((draw["n_relevant"] or 0 for label in labels.values() for draw in frames.draws(label)), default=0)
     shown = []
     for explainer, number, rows in bodies:
         common = [d for d in labels if d > relevant and all(d in cells for cells in rows.values())]
@@ -146,16 +146,16 @@ def _table(tables: Tables, name: str, labels: dict[int, str], bodies: list[tuple
     )
     named = {
         wording.without_paths(entry["label"]): entry.get("name", "")
-        for entry in tables.results.suite.get("explainers", [])
+        for entry in frames.results.suite.get("explainers", [])
     }
     caption += "".join(f" {NOTES[named[e]]}" for e, _, _ in bodies if named.get(e) in NOTES)
     columns = [Column(f"d = {d}") for d in labels]
     return Table(caption, "Method", [*columns, Column(f"mean over d > {relevant}")], shown)
 
 
-def _row(title: str, cells: dict[int, Cell], labels: dict[int, str], common: list[int]) -> Row:
+def _row(title: str, cells: dict[int, Box], labels: dict[int, str], common: list[int]) -> Row:
     """``common``: the numbers of inputs above p for which every row of the method has a value."""
     mean = math.fsum(cells[d].value or 0.0 for d in common) / len(common) if common else None
-    last = EMPTY if mean is None else Cell(wording.number(mean), f"{len(common)} of them", mean)
+    last = EMPTY if mean is None else Box(wording.number(mean), f"{len(common)} of them", mean)
     kind = "control" if title == "published" else "method"
     return Row(title, [*[cells.get(d, EMPTY) for d in labels], last], kind)

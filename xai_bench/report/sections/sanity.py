@@ -8,34 +8,34 @@ from typing import Any
 import pandas as pd
 
 from xai_bench.report import drawing
-from xai_bench.report.drawing import GREY
-from xai_bench.report.tables import PAIR, Tables
+from xai_bench.report.kit.drawing import GREY
+from xai_bench.report.kit.frames import PAIR, Frames
 from xai_bench.statistics import by_data_seed
 
 DIRECTIONS = {"sanity_top": "from the output", "sanity_bottom": "from the inputs"}
 
 
-def sanity(tables: Tables) -> pd.DataFrame:
+def sanity(frames: Frames) -> pd.DataFrame:
     """dataset, model, explainer, metric (direction), k (layers initialised anew), mean, low, high, n (data seeds)."""
-    rows = tables.measurements
+    rows = frames.measurements
     rows = rows[rows["metric"].isin(DIRECTIONS) & rows["value"].notna()]
     return by_data_seed(rows, "value", [*PAIR, "metric", "k"])
 
 
-def reasons(tables: Tables) -> pd.DataFrame:
+def reasons(frames: Frames) -> pd.DataFrame:
     """dataset, model, explainer, reason: where there is no value."""
-    rows = tables.measurements
+    rows = frames.measurements
     rows = rows[rows["metric"].isin(DIRECTIONS) & rows["value"].isna()]
     return rows[[*PAIR, "reason"]].drop_duplicates(ignore_index=True)
 
 
-def figure(tables: Tables, frame: pd.DataFrame, key: str) -> str | None:
+def figure(frames: Frames, frame: pd.DataFrame, key: str) -> str | None:
     """A column a network, from the output above, from the inputs below; a curve a method, the mean over datasets."""
     if frame.empty:
         return None
     curves = frame.groupby(["model", "explainer", "metric", "k"], sort=False)["mean"].mean().reset_index()
-    models = [model for model in tables.models if model in set(curves["model"])]
-    style, drawn = drawing.styles(tables), dict[str, Any]()
+    models = [model for model in frames.models if model in set(curves["model"])]
+    style, drawn = drawing.styles(frames), dict[str, Any]()
     with drawing.style():
         width = max(2.9 * len(models), 5.6) + 0.3
         figure, axes = drawing.new(width, 5.4, 2, len(models), sharey=True)

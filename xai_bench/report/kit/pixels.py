@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.report.comparisons import focus
-from xai_bench.report.shares import Floats, columns_of_methods, shares, truth
-from xai_bench.report.tables import Tables
+from xai_bench.report.kit.comparisons import focus
+from xai_bench.report.kit.shares import Floats, columns_of_methods, shares, truth
+from xai_bench.report.kit.frames import Frames
 
 LEVELS = 24
 """Shades that are told apart."""
@@ -69,13 +69,13 @@ def cells(values: NDArray, top: float, palette: list[str]) -> str:
     )
 
 
-def maps(tables: Tables, dataset: str) -> Maps | None:
+def maps(frames: Frames, dataset: str) -> Maps | None:
     """Pixel maps where the inputs form a picture, else strips; by network."""
-    found = shares(tables, dataset)
+    found = shares(frames, dataset)
     if not found:
         return None
-    facts, known = tables.draws(dataset)[0], truth(tables, dataset)
-    shape, palette, chosen = facts.get("feature_shape"), colors(), focus(tables)
+    facts, known = frames.draws(dataset)[0], truth(frames, dataset)
+    shape, palette, chosen = facts.get("feature_shape"), colors(), focus(frames)
     joined = 1 if shape else int(np.ceil(facts["d"] / WIDEST))
     means = np.concatenate([one.mean for one in found.values()])
     top = float(np.quantile(means[means > 0], SATURATED)) if (means > 0).any() else 0.0
@@ -88,7 +88,7 @@ def maps(tables: Tables, dataset: str) -> Maps | None:
         groups["truth"] = [
             Map("graded" if known[1] else "relevant inputs", "control", draw(known[0], float(known[0].max())))
         ]
-    for model, pairs in columns_of_methods(tables, found).items():
+    for model, pairs in columns_of_methods(frames, found).items():
         groups[model] = [
             Map(
                 pair.explainer,

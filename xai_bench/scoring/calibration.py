@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.metrics.recovery import reduced
-from xai_bench.report.shares import Floats, share
-from xai_bench.report.tables import PAIR, Tables
 from xai_bench.scoring import recovery
 from xai_bench.statistics import by_data_seed, null_threshold
 
+Floats = NDArray[np.float64]
+PAIR = ["dataset", "model", "explainer"]
+SEEDS = ["data_seed", "model_seed", "fold"]
 SCORES = ("precision", "recall", "noise_above")
 ENDS = ("_low", "_high", "_n")
 COLUMNS = [*PAIR, "runs", "judges", "threshold", "false_runs", "reason"]
 
 
-def calibration(tables: Tables) -> pd.DataFrame:
+def calibration(
+    nulls: pd.DataFrame,
+    cells: pd.DataFrame,
+    relevance: Mapping[str, Floats],
+    draws: Mapping[str, Mapping[str, Any]],
+    runs: int | None,
+) -> pd.DataFrame:
     """One row a dataset, network and method that is calibrated, unsupported pairs left out.
 
     Relevances are divided by their sum; the columns of an attribute are summed, and of a group the best counts once.
 
+    Parameters
+    ----------
+    nulls, cells : cells of null runs and of real ones: cell, draw, the pair, the seeds, status; ``permutation``, reason
+    relevance, draws : cell key to relevances (d,), draw key to what is known of it
+    runs : null runs that set a threshold; as many again judge it. None where no calibration was asked for
+
+    Returns
+    -------
     runs, judges : null runs that are done, of those that set the threshold and of those that judge it
     threshold : see ``statistics.null_threshold``, of the largest share of each run; NaN until all runs are done
     false_runs : judges in which any share is above the threshold
@@ -35,35 +51,35 @@ def calibration(tables: Tables) -> pd.DataFrame:
     noise_above : share of the noise inputs that are above it
         These three with their intervals over data seeds, ``_low``, ``_high`` and ``_n``.
     """
-    asked = tables.results.suite.get("calibration")
-    cells = tables.null_cells
     rows = []
-    if asked is None or cells.empty:
+    if runs is None or nulls.empty:
         return pd.DataFrame(columns=[*COLUMNS, *(f"{name}{end}" for name in SCORES for end in ("", *ENDS))])
-    for key, group in cells.groupby(PAIR, sort=False):
+    for key, group in nulls.groupby(PAIR, sort=False):
         done = group[group["status"] == "done"]
         if (group["status"] == "unsupported").all():
             continue
-        truth = _truth(tables, str(key[0]), group["data_seed"].iloc[0])
+        truth = _truth(cells, draws, str(key[0]), group["data_seed"].iloc[0])
         largest = {
-            int(number): float(items(tables.results.relevance[cell], truth).max())
+            int(number): float(items(relevance[cell], truth).max())
             for cell, number in zip(done["cell"], done["permutation"], strict=True)
         }
-        setting = [value for number, value in largest.items() if number < asked["runs"]]
-        judging = [value for number, value in largest.items() if number >= asked["runs"]]
+        setting = [value for number, value in largest.items() if number < runs]
+        judging = [value for number, value in largest.items() if number >= runs]
         row: dict[str, Any] = {**dict(zip(PAIR, key, strict=True)), "runs": len(setting), "judges": len(judging)}
-        if len(setting) < asked["runs"]:
-            row |= {
-                "threshold": math.nan,
-                "false_runs": math.nan,
-                "reason": _reason(group, len(setting), asked["runs"]),
-            }
+        if len(setting) < runs:
+            row |= {"threshold": math.nan, "false_runs": math.nan, "reason": _reason(group, len(setting), runs)}
         else:
             level = null_threshold(setting)
             row |= {"threshold": level, "false_runs": sum(value > level for value in judging), "reason": ""}
-            row |= _selection(tables, key, level)
+            row |= _selection(cells, relevance, draws, key, level)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def share(relevance: Floats) -> Floats:
+    """(d,) divided by its sum; zeros stay zeros."""
+    total = relevance.sum()
+    return relevance / total if total > 0 else np.zeros_like(relevance)
 
 
 def items(relevance: Floats, truth: GroundTruth | None) -> Floats:
@@ -71,11 +87,12 @@ def items(relevance: Floats, truth: GroundTruth | None) -> Floats:
     return share(relevance) if truth is None else np.asarray(reduced(share(relevance), truth).relevance, np.float64)
 
 
-def _truth(tables: Tables, dataset: str, data_seed: int) -> GroundTruth | None:
-    cells = tables.cells
+def _truth(
+    cells: pd.DataFrame, draws: Mapping[str, Mapping[str, Any]], dataset: str, data_seed: int
+) -> GroundTruth | None:
     keys = cells.loc[(cells["dataset"] == dataset) & (cells["data_seed"] == data_seed), "draw"]
-    content = next((tables.results.draws[key] for key in keys if key in tables.results.draws), None)
-    return None if content is None else recovery.truth_from_json(content)
+    content = next((draws[key] for key in keys if key in draws), None)
+    return None if content is None else recovery.truth_from_json(dict(content))
 
 
 def _reason(group: pd.DataFrame, done: int, runs: int) -> str:
@@ -84,20 +101,26 @@ def _reason(group: pd.DataFrame, done: int, runs: int) -> str:
     return f"{done} of {runs} null runs are done" + (f": {told[0]}" if told else "")
 
 
-def _selection(tables: Tables, key: Sequence[Hashable], level: float) -> dict[str, float]:
+def _selection(
+    cells: pd.DataFrame,
+    relevance: Mapping[str, Floats],
+    draws: Mapping[str, Mapping[str, Any]],
+    key: Sequence[Hashable],
+    level: float,
+) -> dict[str, float]:
     """Means and intervals of the three scores over the real runs of one dataset, network and method."""
-    rows = tables.timed
+    rows = cells[cells["status"] == "done"]
     for name, value in zip(PAIR, key, strict=True):
         rows = rows[rows[name] == value]
-    found = []
+    scored = []
     for cell in rows.to_dict("records"):
-        truth = recovery.truth_from_json(tables.results.draws[cell["draw"]])
+        truth = recovery.truth_from_json(dict(draws[cell["draw"]]))
         if truth is not None:
-            seeds = {name: cell[name] for name in ("data_seed", "model_seed", "fold")}
-            found.append({**seeds, **selected(tables.results.relevance[cell["cell"]], truth, level)})
+            seeds = {name: cell[name] for name in SEEDS}
+            scored.append({**seeds, **selected(relevance[cell["cell"]], truth, level)})
     result: dict[str, float] = {}
     for name in SCORES:
-        values = pd.DataFrame(found, columns=["data_seed", "model_seed", "fold", *SCORES])
+        values = pd.DataFrame(scored, columns=[*SEEDS, *SCORES])
         values = values[values[name].notna()]
         if values.empty:
             result |= {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan, f"{name}_n": 0}

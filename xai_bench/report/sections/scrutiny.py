@@ -12,12 +12,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from xai_bench.report import calibration, comparisons, heatmap, relative, sanity, stability
-from xai_bench.report.answers import headline, on, ticked
-from xai_bench.report.comparisons import Pair
+from xai_bench.report.kit.prose import headline, on, ticked
+from xai_bench.report.kit.comparisons import Pair
 from xai_bench.report.stability import Agreement
-from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records
-from xai_bench.report.views import EMPTY, Body, Cell, Column, Row, Table, kind_of
-from xai_bench.report.wording import bounds, interval_of, listed, number, plural, title
+from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, Frames, records
+from xai_bench.report.kit.tables import EMPTY, Body, Box, Column, Row, Table, kind_of
+from xai_bench.report.kit.wording import bounds, interval_of, listed, number, plural, title
 
 MANY = 40
 """Rows from which a table is folded away."""
@@ -54,7 +54,7 @@ class Scrutiny:
 class Frames:
     """The tidy frames of the section, each computed once."""
 
-    tables: Tables
+    frames: Frames
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def scrutiny(frames: Frames) -> Scrutiny:
     tables = frames.tables
     builders = (_relative, _calibration, _stability, _agreement, _sanity)
     parts = [part for build in builders if (part := build(frames)) is not None]
-    suite, absent = tables.results.suite, []
+    suite, absent = frames.results.suite, []
     if not suite.get("calibration"):
         absent.append("null runs were not asked for (`[calibration]`)")
     if len(suite.get("model_seeds", [])) < 2:
@@ -104,26 +104,26 @@ def scrutiny(frames: Frames) -> Scrutiny:
     return Scrutiny(parts, text)
 
 
-def _plain(mean: float, low: float = math.nan, high: float = math.nan, bar: float | None = None) -> Cell:
-    return Cell(number(mean), bounds(low, high), mean, bar) if math.isfinite(mean) else EMPTY
+def _plain(mean: float, low: float = math.nan, high: float = math.nan, bar: float | None = None) -> Box:
+    return Box(number(mean), bounds(low, high), mean, bar) if math.isfinite(mean) else EMPTY
 
 
-def _of_seeds(row: dict[str, Any], name: str, n: str, seeds: int, bar: float | None = None) -> Cell:
+def _of_seeds(row: dict[str, Any], name: str, n: str, seeds: int, bar: float | None = None) -> Box:
     """As ``_plain``, of the column ``name``; and how many data seeds it rests on, where they are not all."""
     beside = interval_of(row[f"{name}_low"], row[f"{name}_high"], int(row[n]), seeds)
-    return Cell(number(row[name]), beside, row[name], bar) if math.isfinite(row[name]) else EMPTY
+    return Box(number(row[name]), beside, row[name], bar) if math.isfinite(row[name]) else EMPTY
 
 
 def _bodies(
-    tables: Tables, rows: pd.DataFrame, cells: Callable[[dict[str, Any]], list[Cell]], columns: list[Column], text: str
+    frames: Frames, rows: pd.DataFrame, cells: Callable[[dict[str, Any]], list[Box]], columns: list[Column], text: str
 ) -> Table:
     """A body a dataset, a row a pair of method and network."""
-    focus, bodies = comparisons.focus(tables), []
-    for dataset in tables.datasets:
+    focus, bodies = comparisons.focus(frames), []
+    for dataset in frames.datasets:
         by_pair = {(row["model"], row["explainer"]): row for row in records(rows[rows["dataset"] == dataset])}
         found = [
-            Row(explainer, [Cell(model, text=True), *cells(by_pair[model, explainer])], kind_of(explainer, focus))
-            for model, explainer in tables.pairs
+            Row(explainer, [Box(model, text=True), *cells(by_pair[model, explainer])], kind_of(explainer, focus))
+            for model, explainer in frames.pairs
             if (model, explainer) in by_pair
         ]
         if found:
@@ -137,23 +137,23 @@ def _relative(frames: Frames) -> Part | None:
     frame = frame[~frame["explainer"].isin(CONTROLS)]
     if frame.empty:
         return None
-    scores = {dataset: (headline(tables, dataset) or [""])[0] for dataset in tables.datasets}
+    scores = {dataset: (headline(frames, dataset) or [""])[0] for dataset in frames.datasets}
     rows = frame[frame["metric"] == frame["dataset"].map(scores)]
     if rows.empty:
         return None
 
-    seeds = len(tables.data_seeds)
+    seeds = len(frames.data_seeds)
 
-    def cells(row: dict[str, Any]) -> list[Cell]:
+    def cells(row: dict[str, Any]) -> list[Box]:
         level, trained = row["normalised"], row["model"] != NO_MODEL
         learned = f"{int(row['networks_learned'])} of {int(row['networks'])}"
         some = row["networks_learned"] < row["networks"]
         return [
-            Cell(title(row["metric"]), text=True),
+            Box(title(row["metric"]), text=True),
             _plain(row["chance"]),
             _of_seeds(row, "normalised", "n", seeds, min(max(level, 0.0), 1.0)),
             _of_seeds(row, "learned_normalised", "learned_n", seeds),
-            Cell(learned, value=row["networks_learned"], unlearned=some) if trained else EMPTY,
+            Box(learned, value=row["networks_learned"], unlearned=some) if trained else EMPTY,
             _plain(row["reach"]),
         ]
 
@@ -196,10 +196,10 @@ def _calibration(frames: Frames) -> Part | None:
     frame = frames.calibration
     if frame.empty:
         return None
-    runs = frames.tables.results.suite["calibration"]["runs"]
+    runs = frames.frames.results.suite["calibration"]["runs"]
 
-    def cells(row: dict[str, Any]) -> list[Cell]:
-        false = Cell(f"{int(row['false_runs'])} of {row['judges']}", value=row["false_runs"])
+    def cells(row: dict[str, Any]) -> list[Box]:
+        false = Box(f"{int(row['false_runs'])} of {row['judges']}", value=row["false_runs"])
         scores = [_plain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in calibration.SCORES]
         return [false, _plain(row["threshold"]), *scores]
 
@@ -240,9 +240,9 @@ def _stability(frames: Frames) -> Part | None:
     if frame.empty:
         return None
 
-    def cells(row: dict[str, Any]) -> list[Cell]:
+    def cells(row: dict[str, Any]) -> list[Box]:
         found = [_plain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in stability.MEASURES]
-        return [*found, Cell(str(row["networks"]), value=row["networks"])]
+        return [*found, Box(str(row["networks"]), value=row["networks"])]
 
     columns = [
         Column("Top p", "Nogueira’s index"), Column("Own support", "Nogueira’s index"),

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from xai_bench.report.tables import CONTROLS, NO_MODEL, Tables, records, with_interval
-from xai_bench.report.wording import without_paths
+from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, Frames, records, with_interval
+from xai_bench.report.kit.wording import without_paths
 from xai_bench.statistics import Interval, interval, mean_rank_correlation
 
 FOCUS, COUNTERPART = "spectral", "column_norm"
@@ -59,15 +59,15 @@ class Spread:
     same_method: float
 
 
-def labels(tables: Tables, axis: str, name: str) -> list[str]:
+def labels(frames: Frames, axis: str, name: str) -> list[str]:
     """Labels under which a suite has the component ``name``."""
-    return [without_paths(entry["label"]) for entry in tables.results.suite.get(axis, []) if entry.get("name") == name]
+    return [without_paths(entry["label"]) for entry in frames.results.suite.get(axis, []) if entry.get("name") == name]
 
 
-def focus(tables: Tables) -> Pair | None:
+def focus(frames: Frames) -> Pair | None:
     """The spectral method on the first network it ran on, or None."""
-    done = tables.timed
-    for label in labels(tables, "explainers", FOCUS):
+    done = frames.timed
+    for label in labels(frames, "explainers", FOCUS):
         models = done.loc[done["explainer"] == label, "model"].unique()
         if len(models):
             return Pair(str(models[0]), label)
@@ -75,7 +75,7 @@ def focus(tables: Tables) -> Pair | None:
 
 
 def leader(frame: pd.DataFrame, dataset: str, metric: str) -> Leader | None:
-    """Of ``Tables.recovery`` or ``Tables.retention``; None without a value."""
+    """Of ``Frames.recovery`` or ``Frames.retention``; None without a value."""
     rows = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & ~frame["explainer"].isin(CONTROLS)]
     if rows.empty:
         return None
@@ -100,9 +100,9 @@ def value(frame: pd.DataFrame, dataset: str, pair: Pair, metric: str) -> dict[st
     return records(rows)[0] if len(rows) else None
 
 
-def difference(tables: Tables, dataset: str, metric: str, one: Pair, other: Pair) -> Interval | None:
+def difference(frames: Frames, dataset: str, metric: str, one: Pair, other: Pair) -> Interval | None:
     """Score of ``one`` less that of ``other`` on the ``n`` data seeds that both have; None if they share none."""
-    rows = tables.scores
+    rows = frames.scores
     rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & rows["value"].notna()]
 
     def by_seed(pair: Pair) -> pd.Series:
@@ -113,15 +113,15 @@ def difference(tables: Tables, dataset: str, metric: str, one: Pair, other: Pair
     return None if gaps.empty else interval(gaps.to_numpy(dtype=float))
 
 
-def counterparts(tables: Tables) -> list[tuple[Pair, str]]:
+def counterparts(frames: Frames) -> list[tuple[Pair, str]]:
     """``column_norm`` on every plain network it ran on, and how that network is penalised."""
     penalty = {
         without_paths(e["label"]): e.get("fields", {}).get("group_lasso")
-        for e in tables.results.suite.get("models", [])
+        for e in frames.results.suite.get("models", [])
     }
-    done = tables.timed
+    done = frames.timed
     found = []
-    for label in labels(tables, "explainers", COUNTERPART):
+    for label in labels(frames, "explainers", COUNTERPART):
         for model in done.loc[done["explainer"] == label, "model"].unique():
             strength = penalty.get(str(model))
             kind = "" if strength is None else "unpenalised" if strength == 0 else "group penalty"
@@ -129,9 +129,9 @@ def counterparts(tables: Tables) -> list[tuple[Pair, str]]:
     return found
 
 
-def spread(tables: Tables, dataset: str, metric: str) -> Spread | None:
+def spread(frames: Frames, dataset: str, metric: str) -> Spread | None:
     """None with fewer than two networks or methods."""
-    rows = tables.scores
+    rows = frames.scores
     rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & rows["value"].notna()]
     rows = rows[(rows["model"] != NO_MODEL) & ~rows["explainer"].isin(CONTROLS)]
     if rows.empty:
@@ -141,7 +141,7 @@ def spread(tables: Tables, dataset: str, metric: str) -> Spread | None:
     if min(scores.shape) < 2:
         return None
     keys = rows.pivot(index=network, columns="explainer", values="cell").loc[scores.index, scores.columns]
-    vectors = np.array([[tables.results.relevance[key] for key in row] for row in keys.to_numpy()])
+    vectors = np.array([[frames.results.relevance[key] for key in row] for row in keys.to_numpy()])
     return Spread(
         methods=scores.shape[1],
         networks=scores.shape[0],
@@ -152,17 +152,17 @@ def spread(tables: Tables, dataset: str, metric: str) -> Spread | None:
     )
 
 
-def structural(tables: Tables, found: Collection[Pair]) -> list[Pair]:
+def structural(frames: Frames, found: Collection[Pair]) -> list[Pair]:
     """Of each network the method that reads its first layer, among ``found``: spectral, else the column norm."""
-    names = [*labels(tables, "explainers", FOCUS), *labels(tables, "explainers", COUNTERPART)]
+    names = [*labels(frames, "explainers", FOCUS), *labels(frames, "explainers", COUNTERPART)]
     chosen = []
-    for model in tables.models:
+    for model in frames.models:
         own = [Pair(model, name) for name in names if Pair(model, name) in found]
         chosen += own[:1]
     return chosen
 
 
-def post_hoc(tables: Tables, found: Collection[Pair], model: str) -> Pair | None:
+def post_hoc(frames: Frames, found: Collection[Pair], model: str) -> Pair | None:
     """The method that stands for those that explain a trained network, where there is room for one only."""
-    names = [label for name in POST_HOC for label in labels(tables, "explainers", name)]
+    names = [label for name in POST_HOC for label in labels(frames, "explainers", name)]
     return next((Pair(model, name) for name in names if Pair(model, name) in found), None)

@@ -18,6 +18,9 @@ from xai_bench.component import sha256
 from xai_bench.errors import InputError, unknown
 
 FAMILIES = ("datasets", "models", "explainers", "metrics")
+"""What a suite is made of."""
+KINDS = (*FAMILIES, "sections")
+"""What can be registered: sections are those of a report."""
 SHORT_FORMS = {
     ("datasets", "csv"): ("path", "file", "csv:PATH, such as csv:table.csv"),
     ("explainers", "captum"): ("method", "class", "captum:CLASS, such as captum:Saliency"),
@@ -40,7 +43,7 @@ class Plugin:
         return sha256(self.text)
 
 
-_registered: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}
+_registered: dict[str, dict[str, Any]] = {family: {} for family in KINDS}
 _plugins: dict[str, Plugin] = {}
 _loading: Plugin | None = None
 
@@ -67,10 +70,10 @@ def register(component: T) -> T:
         If the name is taken, or if it is not a component.
     """
     family, name = getattr(component, "family", None), getattr(component, "name", None)
-    if family not in FAMILIES or not isinstance(name, str):
+    if family not in KINDS or not isinstance(name, str):
         raise InputError(
             f"cannot register {component!r}: expected a subclass of DataSource, Architecture or Explainer "
-            "with a name, or a Metric"
+            "with a name, a Metric, or a Section with an id"
         )
     lacking = sorted(getattr(component, "__abstractmethods__", ()))
     if lacking:
@@ -86,8 +89,8 @@ def register(component: T) -> T:
 
 def names(family: str) -> list[str]:
     """The known names of a family, sorted."""
-    if family not in FAMILIES:
-        raise unknown("kind of component", family, FAMILIES)
+    if family not in KINDS:
+        raise unknown("kind of component", family, KINDS)
     return sorted({*_entry_points(family), *_registered[family]})
 
 

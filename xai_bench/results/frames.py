@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Results:
     models : model key to what the network reached
     provenance : one record a run, oldest first: library versions, times
     folder : where the store lies
+    metrics : score to what it declares of itself (``Metric.facts``); empty for stores that do not hold it
     """
 
     suite: dict[str, Any]
@@ -38,6 +39,7 @@ class Results:
     relevance: dict[str, NDArray[np.float64]]
     provenance: list[dict[str, Any]]
     folder: Path
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def cells(self) -> pd.DataFrame:

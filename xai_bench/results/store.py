@@ -115,9 +115,19 @@ class Store:
     def set_meta(self, name: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    def begin(self, suite: Mapping[str, Any], plan: Iterable[PlanRow], provenance: Mapping[str, Any]) -> int:
-        """Store the suite and its plan (in place of earlier ones) and a new provenance; returns its id."""
+    def begin(
+        self,
+        suite: Mapping[str, Any],
+        plan: Iterable[PlanRow],
+        provenance: Mapping[str, Any],
+        metrics: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> int:
+        """Store the suite and its plan (in place of earlier ones) and a new provenance; returns its id.
+
+        ``metrics``: score to what it declares of itself. What is stored of others stays.
+        """
         with self._db:
+            self._add_metrics(metrics or {})
             self.set_meta("suite", json.dumps(suite))
             self._db.execute("DELETE FROM plan")
             rows = [(i, *asdict(row).values()) for i, row in enumerate(plan)]
@@ -125,6 +135,9 @@ class Store:
             cursor = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (json.dumps(provenance),))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
+
+    def _add_metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+        self.set_meta("metrics", json.dumps({**self.metrics(), **metrics}))
 
     def end(self, provenance_id: int, provenance: Mapping[str, Any]) -> None:
         """Complete a run's provenance."""
@@ -209,6 +222,7 @@ class Store:
                     self._db.execute("INSERT INTO runs VALUES (?, ?)", (old, new))
                 for statement in TAKEN:
                     self._db.execute(statement)
+                self._add_metrics({**other.metrics(), **self.metrics()})
         finally:
             for table in ("wanted", "runs"):
                 self._db.execute(f"DROP TABLE IF EXISTS temp.{table}")
@@ -224,6 +238,10 @@ class Store:
     def meta(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Score to what it declares of itself: title, bounds, direction ..."""
+        return dict(json.loads(self.meta("metrics") or "{}"))
 
     def settled(self, seconds: float | None = None) -> set[str]:
         """Keys of the cells that need not be computed again under a limit of so many seconds (None: no limit).
@@ -304,7 +322,8 @@ class Store:
         models = {key: json.loads(c) for key, c in self._db.execute("SELECT key, content FROM models")}
         draws = {key: json.loads(c) for key, c in self._db.execute("SELECT key, content FROM draws")}
         suite = json.loads(self.meta("suite") or "{}")
-        return Results(suite, plan, cells, measurements, models, draws, relevance, self.provenance(), self.path.parent)
+        runs, folder = self.provenance(), self.path.parent
+        return Results(suite, plan, cells, measurements, models, draws, relevance, runs, folder, self.metrics())
 
 
 def read(folder: str | Path) -> Results:

@@ -80,7 +80,8 @@ def run(
         _score_by_new_metrics(store, asked.planned)
         loop = _loop(asked, store, earlier)
         facts, begun = {**provenance(jobs, asked.device), "left_out": notices.copy()}, time.monotonic()
-        number = store.begin(suite.config(), _plan_rows(asked.planned), facts)
+        declared = {name: registry.get("metrics", name).facts() for name in registry.names("metrics")}
+        number = store.begin(suite.config(), _plan_rows(asked.planned), facts, declared)
         try:
             loop.run(jobs, number, on_progress)
             facts |= {"finished": _now(), "cells": loop.progress.finished}

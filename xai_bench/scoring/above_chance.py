@@ -69,7 +69,9 @@ def above_chance(
     })  # fmt: skip
     parts = [
         _intervals(rows, "normalised").rename(columns={"mean": "normalised", **_ends("normalised")}),
-        _intervals(learned, "value", "n").rename(columns={"mean": "learned_mean", "n": "learned_n", **_ends("learned")}),
+        _intervals(learned, "value", "n").rename(
+            columns={"mean": "learned_mean", "n": "learned_n", **_ends("learned")}
+        ),
         _intervals(learned, "normalised").rename(columns={"mean": "learned_normalised", **_ends("learned_normalised")}),
         counts.reset_index(),
     ]

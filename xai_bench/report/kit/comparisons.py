@@ -25,7 +25,7 @@ class Pair(NamedTuple):
 
 
 class Leader(NamedTuple):
-    """The highest mean of a score on a dataset, and who cannot be told from it.
+    """The best mean of a score on a dataset, and who cannot be told from it.
 
     ``row``: of those with an interval where there are two. ``top``: pairs that share this mean. ``compared``: pairs
     with an interval. ``near``: those whose interval overlaps its interval, ``top`` included; None where fewer than two
@@ -74,15 +74,16 @@ def focus(frames: Frames) -> Pair | None:
     return None
 
 
-def leader(frame: pd.DataFrame, dataset: str, metric: str) -> Leader | None:
-    """Of ``Frames.recovery`` or ``Frames.retention``; None without a value."""
+def leader(frames: Frames, frame: pd.DataFrame, dataset: str, metric: str) -> Leader | None:
+    """Of ``frame``, which is ``frames.recovery`` or ``frames.retention``; None without a value."""
     rows = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & ~frame["explainer"].isin(CONTROLS)]
     if rows.empty:
         return None
     compared = with_interval(rows)
     ranked = compared if len(compared) > 1 else rows  # one interval alone is compared with nothing
-    best = records(ranked)[int(ranked["mean"].argmax())]
-    top = ranked[ranked["mean"] >= best["mean"] - 1e-12]
+    goodness = frames.sign(metric) * ranked["mean"]
+    best = records(ranked)[int(goodness.argmax())]
+    top = ranked[goodness >= goodness.max() - 1e-12]
     near = _pairs(compared[compared["near"]]) if len(compared) > 1 else None
     return Leader(best, _pairs(top), near, _pairs(compared), len(rows) - len(compared))
 

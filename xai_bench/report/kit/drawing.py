@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xai_bench.report.kit.comparisons import COUNTERPART, FOCUS, labels
 from xai_bench.report.kit.frames import Frames
 
@@ -86,6 +89,14 @@ def new(width: float, height: float, rows: int = 1, columns: int = 1, **options:
 def across(panels: int) -> float:
     """Inches of a row of panels, one a network: with many they are narrow, so that type stays large on the page."""
     return max((3.3 if panels < 3 else 2.6) * panels, 5.6) + 0.3
+
+
+def deviation(axis: Any, mean: NDArray, sd: NDArray, base: float, at: NDArray | None = None, **look: Any) -> None:
+    """Mean plus and minus ``sd``, not below 0, as one path."""
+    x = np.arange(len(mean), dtype=float) if at is None else at
+    gaps = np.full(len(mean), np.nan)
+    ends = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
+    axis.plot(np.repeat(x, 3), base + ends, "-", **look)
 
 
 def handle(**options: Any) -> Any:

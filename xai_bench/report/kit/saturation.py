@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from xai_bench.report import comparisons, wording
+from xai_bench.report.kit import comparisons, wording
 from xai_bench.report.kit.frames import AREAS, CONTROLS, NO_MODEL, Frames, records
 
 FEW = 10

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.report.kit.comparisons import COUNTERPART, Pair, focus, labels
 from xai_bench.report.kit.frames import NO_MODEL, Frames
+from xai_bench.scoring.calibration import share
 
 Floats = NDArray[np.float64]
+
+
+SMALL = 40
+"""Inputs that are drawn one by one; more are drawn as maps."""
 
 
 class Share(NamedTuple):
@@ -20,12 +25,6 @@ class Share(NamedTuple):
     mean: Floats
     sd: Floats
     n: int
-
-
-def share(vector: Floats) -> Floats:
-    """(d,) with sum 1; zeros stay zeros."""
-    total = vector.sum()
-    return vector / total if total > 0 else np.zeros_like(vector)
 
 
 def runs(frames: Frames, dataset: str) -> dict[Pair, dict[int, list[Floats]]]:
@@ -43,6 +42,13 @@ def runs(frames: Frames, dataset: str) -> dict[Pair, dict[int, list[Floats]]]:
         for pair in frames.pairs
         if pair in grouped
     }
+
+
+def explained(frames: Frames, dataset: str) -> list[Pair]:
+    """The pairs of which a relevance is stored, in the order of ``Frames.pairs``."""
+    rows = frames.with_relevance
+    stored = set(zip(*(rows.loc[rows["dataset"] == dataset, axis] for axis in ("model", "explainer")), strict=True))
+    return [Pair(*pair) for pair in frames.pairs if pair in stored]
 
 
 def shares(frames: Frames, dataset: str) -> dict[Pair, Share]:
@@ -81,13 +87,18 @@ def truth(frames: Frames, dataset: str) -> tuple[Floats, bool] | None:
     return share(np.array([role == "relevant" for role in draws[0]["roles"]], dtype=float)), False
 
 
-def columns_of_methods(frames: Frames, found: Collection[Pair]) -> dict[str, list[Pair]]:
+def columns_of_methods(frames: Frames, pairs: Collection[Pair]) -> dict[str, list[Pair]]:
     """One column a network, the spectral method and its counterpart on top, so that lines of methods align."""
     chosen = focus(frames)
     first = {chosen.explainer if chosen else "", *labels(frames, "explainers", COUNTERPART)}
     result = {}
     for model in [*frames.models, NO_MODEL]:
-        pairs = [pair for pair in found if pair.model == model]
-        if pairs:
-            result[model] = sorted(pairs, key=lambda pair: pair.explainer not in first)
+        own = [pair for pair in pairs if pair.model == model]
+        if own:
+            result[model] = sorted(own, key=lambda pair: pair.explainer not in first)
     return result
+
+
+def with_maps(draw: dict[str, Any]) -> bool:
+    """Whether the inputs of a draw are too many to be drawn one by one, or form a picture."""
+    return draw["d"] > SMALL or draw.get("feature_shape") is not None

@@ -1,4 +1,4 @@
-"""Inputs along a wavelength axis: the lines of a spectrum, and relevance over the mean spectrum."""
+"""Inputs along a wavelength axis: the lines of a spectrum."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xai_bench.report import comparisons, drawing
-from xai_bench.report.kit.drawing import GREY, INK
-from xai_bench.report.kit.shares import Floats, shares
-from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.drawing import GREY
+from xai_bench.report.kit.shares import Floats
 
 ANGSTROM = ("A", "Å", "Angstrom")
-POINTS = 1500
-"""Points of a curve; longer spectra are joined, the largest relevance standing for its neighbours."""
 KINDS: dict[str, tuple[str, str, Any]] = {
     "metal": ("metal", "#6a3d9a", "-"),
     "balmer": ("Balmer", "#00796b", (0, (4, 2))),
@@ -22,10 +18,6 @@ KINDS: dict[str, tuple[str, str, Any]] = {
     "interstellar": ("telluric or interstellar", "#757575", (0, (1, 1.6))),
 }
 """Kind of a line to its name, colour and dash."""
-HAZE = "#e9e8e4"
-"""The mean spectrum."""
-PANEL = 1.35
-"""Inches a network."""
 
 
 class Mark(NamedTuple):
@@ -64,81 +56,20 @@ def marks(facts: dict[str, Any]) -> list[Mark]:
             Mark(line.name, line.kind, "", line.element, line.wavelength, range(columns.start, columns.stop))
             for line, columns in line_windows(axis)
         ]
-    found = []
+    known = []
     for window in windows:
         line = lines.get(window["name"])
         centre = float(axis[window["columns"]].mean()) if line is None else line.wavelength
         element = "" if line is None else line.element
-        found.append(Mark(window["name"], window["kind"], window["role"], element, centre, window["columns"]))
-    return sorted(found, key=lambda mark: mark.wavelength)
+        known.append(Mark(window["name"], window["kind"], window["role"], element, centre, window["columns"]))
+    return sorted(known, key=lambda mark: mark.wavelength)
 
 
-def relevance(frames: Frames, dataset: str, key: str) -> str | None:
-    """A panel a network: the method that reads the first layer upwards, a post-hoc method downwards."""
-    draws, found = frames.draws(dataset), shares(frames, dataset)
-    axis = wavelengths(draws[0]) if draws else None
-    own = comparisons.structural(frames, found)
-    if axis is None or not own:
-        return None
-    joined = int(np.ceil(len(axis) / POINTS))
-    x, mean = _joined(axis, joined).mean(1), (draws[0].get("views") or {}).get("mean")
-    known, style = marks(draws[0]), drawing.styles(frames)
-    with drawing.style():
-        figure, axes = drawing.new(11.2, PANEL * len(own) + 1.7, len(own), 1, sharex=True)
-        for axes_row, pair in zip(axes[:, 0], own, strict=True):
-            if mean:
-                spectrum = _joined(np.array(mean), joined).mean(1)
-                axes_row.fill_between(x, spectrum / spectrum.max(), color=HAZE, lw=0, zorder=1)
-                axes_row.plot(x, spectrum / spectrum.max(), color=GREY, lw=0.5, zorder=1)
-            for mark in known:
-                _, color, dash = look(mark)
-                axes_row.axvline(mark.wavelength, color=color, ls=dash, lw=0.7, alpha=0.5, zorder=2)
-            shown = [(pair, 1.0), (comparisons.post_hoc(frames, found, pair.model), -1.0)]
-            for one, side in [(p, side) for p, side in shown if p is not None]:
-                height = _joined(found[one].mean, joined).max(1)
-                own_color = style[one.explainer].color
-                axes_row.plot(x, side * height / max(float(height.max()), 1e-300), color=own_color, lw=0.9, zorder=4)
-                axes_row.text(1.004, 0.75 if side > 0 else 0.2, one.explainer, color=own_color, fontsize=8,
-                              transform=axes_row.transAxes, va="center")  # fmt: skip
-            axes_row.axhline(0, color=INK, lw=0.6, zorder=5)
-            axes_row.set(xlim=(axis[0], axis[-1]), ylim=(-1.05, 1.08))
-            axes_row.set_yticks([-1, 0, 1], ["1", "0", "1"])
-            axes_row.set_ylabel(pair.model, weight="bold")
-        axes[-1, 0].set_xlabel("wavelength (Å)")
-        _names(axes[0, 0], known, (float(axis[0]), float(axis[-1])))
-        handles = [drawing.handle(color=c, ls=dash, lw=1.4, label=n) for n, c, dash in dict.fromkeys(map(look, known))]
-        if mean:
-            handles.append(drawing.handle(color=HAZE, ls="-", lw=6, label="mean spectrum, largest = 1"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.6)
-        return drawing.svg(figure, key)
+def name_of(kind: str) -> str:
+    """Balmer is a name; other kinds are words."""
+    return KINDS["balmer"][0] if kind == "balmer" else kind
 
 
 def look(mark: Mark) -> tuple[str, str, Any]:
+    """Name of its kind, colour and dash."""
     return KINDS.get(mark.kind, (mark.kind, GREY, "-"))
-
-
-def _joined(values: Floats, joined: int) -> Floats:
-    """(ceil(d / joined), joined): neighbours side by side, the last value repeated to fill the end."""
-    return np.pad(values, (0, -len(values) % joined), mode="edge").reshape(-1, joined)
-
-
-def _names(axes: Any, known: list[Mark], limits: tuple[float, float]) -> None:
-    """Upright names above the panel, pushed apart, each with a leader to its line."""
-    places = spaced([mark.wavelength for mark in known], 0.0128 * (limits[1] - limits[0]))
-    for mark, place in zip(known, places, strict=True):
-        _, color, dash = look(mark)
-        axes.plot([mark.wavelength, place], [1.08, 1.3], color=color, ls=dash, lw=0.7, clip_on=False)
-        axes.text(place, 1.34, mark.name, rotation=90, ha="center", va="bottom", fontsize=7.5, color=color)
-
-
-def spaced(positions: Sequence[float], gap: float) -> list[float]:
-    """Ascending ``positions`` moved as little as possible (least squares) so that neighbours are ``gap`` apart."""
-    blocks: list[tuple[float, int]] = []  # mean and length of runs that touch, by pooling adjacent violators
-    for i, position in enumerate(positions):
-        mean, length = position - i * gap, 1
-        while blocks and blocks[-1][0] > mean:
-            other, count = blocks.pop()
-            mean, length = (other * count + mean * length) / (count + length), count + length
-        blocks.append((mean, length))
-    flat = [mean for mean, length in blocks for _ in range(length)]
-    return [value + i * gap for i, value in enumerate(flat)]

@@ -15,6 +15,8 @@ PATH = re.compile(r"(?<![\w./\\~])(?:~|[A-Za-z]:)?[/\\](?!/)[^\s'\"<>|,;:()\[\]]
 DASH = "–"
 LONGEST = 300
 """Characters of a reason."""
+STATUS = {"failed": "failed", "timed_out": "out of time", "missing": "not run", "unsupported": "not supported"}
+"""What became of a cell, in words."""
 AREA_TITLES = {
     "retention_retrained_area": "Retrained",
     "retention_masked_area": "Masked",

@@ -1,19 +1,71 @@
-"""Agreement of methods as a clustered heat map."""
+"""Which methods rank alike on the same network: in words, and as a clustered heat map."""
 
 from __future__ import annotations
 
-import numpy as np
+from functools import cached_property
 
-from xai_bench.report import drawing
+import numpy as np
+import pandas as pd
+
+from xai_bench.report.kit import drawing
 from xai_bench.report.kit.drawing import GREY, INK, PALE
+from xai_bench.report.kit.frames import records
+from xai_bench.report.kit.prose import ticked
+from xai_bench.report.kit.section import Figure, Section
 from xai_bench.report.kit.shares import Floats
-from xai_bench.report.stability import Agreement
+from xai_bench.report.kit.wording import number
+from xai_bench.scoring.stability import Agreement, pairs
 
 FEWEST = 3
 """Methods from which a map says more than a sentence."""
 
 
-def order(mean: Floats) -> tuple[list[int], Floats]:
+class WhichAgree(Section):
+    """Rank agreement of methods."""
+
+    id, title = "agreement", "Which methods agree"
+    within, order = "scrutiny", 40
+
+    def needs(self) -> bool:
+        return bool(self.frame["spearman"].notna().any())
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        agreement = self.frames.agreement
+        return pd.DataFrame(columns=["spearman"]) if agreement is None else pairs(agreement)
+
+    def csv(self) -> dict[str, pd.DataFrame]:
+        return {"agreement.csv": self.frame}
+
+    def words(self) -> str:
+        known = self.frame[self.frame["spearman"].notna()]
+        most, least = (records(known.sort_values("spearman", ascending=up, kind="stable"))[0] for up in (False, True))
+        return (
+            "Rank correlation of relevances on the same network, averaged over networks and datasets: from "
+            f"{number(least['spearman'], 2)} (`{least['explainer']}` and `{least['other']}`) to "
+            f"{number(most['spearman'], 2)} (`{most['explainer']}` and `{most['other']}`). Methods that agree are not "
+            "several witnesses: they may share an error."
+        )
+
+    def findings(self) -> list[str]:
+        agreement = self.frames.agreement
+        if agreement is None or not agreement.same:
+            return ["No two methods rank identically on every network."]
+        return [f"Identical rankings on every network: {'; '.join(ticked(group) for group in agreement.same)}."]
+
+    def figures(self) -> list[Figure]:
+        agreement = self.frames.agreement
+        if agreement is None or len(agreement.names) < FEWEST:
+            return []
+        caption = (
+            "Mean Spearman correlation between methods on the same network, ordered by average linkage of one minus "
+            "it. A method without a network is compared on every network of its draw. Grey: the two never had the same "
+            "network."
+        )
+        return [Figure(heatmap(agreement, self.key), self.title, caption)]
+
+
+def clustered(mean: Floats) -> tuple[list[int], Floats]:
     """Rows in the order of their clusters (average linkage of 1 - correlation), and the linkage (m - 1, 4).
 
     Methods that never met count as uncorrelated.
@@ -28,17 +80,15 @@ def order(mean: Floats) -> tuple[list[int], Floats]:
     return leaves_list(tree).tolist(), tree
 
 
-def agreement(found: Agreement | None, key: str) -> str | None:
+def heatmap(agreement: Agreement, key: str) -> str:
     """Mean Spearman correlation of every pair of methods, tree on the left, as SVG text."""
-    if found is None or len(found.names) < FEWEST:
-        return None
     from scipy.cluster.hierarchy import dendrogram
     from seaborn import color_palette
 
-    rows, tree = order(found.mean)
+    rows, tree = clustered(agreement.mean)
     m = len(rows)
-    values = found.mean[np.ix_(rows, rows)]
-    names = [found.names[i] for i in rows]
+    values = agreement.mean[np.ix_(rows, rows)]
+    names = [agreement.names[i] for i in rows]
     side = max(3.2, 0.44 * m)
     with drawing.style():
         figure, axes = drawing.new(side + 2.9, side + 1.5, 1, 2, width_ratios=[1, 5])

@@ -2,63 +2,82 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from xai_bench.report import comparisons, wording
-from xai_bench.report.kit.frames import CONTROLS, Frames, records
-from xai_bench.report.kit.tables import EMPTY, Body, Box, Column, Row, Table, beside, has_learned, kind_of
+from xai_bench.report.kit import wording
+from xai_bench.report.kit.frames import CONTROLS, records
+from xai_bench.report.kit.section import Section
+from xai_bench.report.kit.tables import (
+    EMPTY,
+    Body,
+    Box,
+    Column,
+    Row,
+    Table,
+    beside,
+    by_network,
+    has_learned,
+    share,
+)
 
 SHOWN = (1, 3, 5, 10, 17, 50)
 """The k of the table, where they were measured and leave half of the inputs out; 17 and 50 are quoted in the paper."""
 BOTH = 2
 """The largest so many of them are shown masked as well."""
+RETRAINED, MASKED = "retention_retrained", "retention_masked"
 
 
-def table(frames: Frames, dataset: str) -> Table | None:
-    """A row a pair, retrained before masked; only for suites that name the k they keep."""
-    if not frames.dense or not frames.draws(dataset):
-        return None
-    d = int(frames.draws(dataset)[0]["d"])
-    found: dict[tuple[str, str, str, int], dict[str, Any]] = {}
-    for form in ("retention_retrained", "retention_masked"):
-        for one in records(frames.curve(dataset, form)):
-            found[form, one["model"], one["explainer"], int(one["k"])] = one
-    retrained = [k for k in SHOWN if k <= d / 2 and any(key[0].endswith("retrained") and key[3] == k for key in found)]
-    if not retrained:
-        return None
-    forms = [("retention_retrained", k) for k in retrained]
-    forms += [("retention_masked", k) for k in retrained[-BOTH:] if any(key[0].endswith("masked") for key in found)]
-    columns = [Column(f"k = {k}", form.removeprefix("retention_").capitalize()) for form, k in forms]
-    focus, chance = comparisons.focus(frames), frames.trained.loc[frames.trained["dataset"] == dataset, "chance"].mean()
+class Kept(Section):
+    """Only of suites that name the k they keep."""
 
-    seeds = len(frames.data_seeds)
+    id, within, order = "kept", "datasets", 140
 
-    def row(model: str, explainer: str) -> Row:
-        # What a control keeps, masked, depends on the network.
-        control = explainer in CONTROLS
-        unlearned = not control and not has_learned(frames, dataset, model)
-        places = [None if control and form == "retention_masked" else (form, model, explainer, k) for form, k in forms]
-        cells = [_cell(found.get(place) if place else None, chance, unlearned, seeds) for place in places]
-        return Row(explainer, cells, kind_of(explainer, focus))
+    def needs(self) -> bool:
+        return self.frames.dense and bool(self.draw) and bool(self._places())
 
-    bodies = []
-    for model in dict.fromkeys(model for model, _ in frames.pairs):
-        rows = [row(model, explainer) for m, explainer in frames.pairs if m == model]
-        rows = [one for one in rows if any(cell is not EMPTY for cell in one.cells)]
-        if rows:
-            bodies.append(Body(sorted(rows, key=lambda one: one.kind != "focus"), model))
-    if not bodies:
-        return None
-    controls = [row(bodies[0].heading, name) for name in CONTROLS]
-    bodies.append(Body([r for r in controls if any(c is not EMPTY for c in r.cells)], "controls, not ranked"))
-    caption = f"Test score on {dataset} with the top k of {d:,} inputs: mean and 95 % interval over data seeds."
-    return Table(caption, "Method, by network", columns, bodies)
+    def _places(self) -> list[tuple[str, int]]:
+        """(form, k) of the columns, retrained before masked."""
+        d = self.draw["d"]
+        measured = {form: set(self.frames.curve(self.dataset, form)["k"]) for form in (RETRAINED, MASKED)}
+        retrained = [k for k in SHOWN if k <= d / 2 and k in measured[RETRAINED]]
+        masked = retrained[-BOTH:] if measured[MASKED] else []
+        return [(RETRAINED, k) for k in retrained] + [(MASKED, k) for k in masked]
+
+    def tables(self) -> list[Table]:
+        places, seeds, trained = self._places(), len(self.frames.data_seeds), self.frames.trained
+        values = {
+            (form, row["model"], row["explainer"], int(row["k"])): row
+            for form in (RETRAINED, MASKED)
+            for row in records(self.frames.curve(self.dataset, form))
+        }
+        chance = float(trained.loc[trained["dataset"] == self.dataset, "chance"].mean())
+
+        def boxes(model: str, explainer: str) -> list[Box]:
+            # What a control keeps, masked, depends on the network.
+            control = explainer in CONTROLS
+            unlearned = not control and not has_learned(self.frames, self.dataset, model)
+            rows = [values.get((form, model, explainer, k)) for form, k in places]
+            shown = [None if control and form == MASKED else row for (form, _), row in zip(places, rows, strict=True)]
+            return [_box(row, chance, unlearned, seeds) for row in shown]
+
+        bodies = by_network(self.frames, boxes)
+        if not bodies:
+            return []
+        controls = [Row(name, boxes(bodies[0].heading, name), "control") for name in CONTROLS]
+        shown = [row for row in controls if any(box is not EMPTY for box in row.boxes)]
+        columns = [Column(f"k = {k}", form.removeprefix("retention_").capitalize()) for form, k in places]
+        caption = (
+            f"Test score on {self.dataset} with the top k of {self.draw['d']:,} inputs: mean and 95 % interval over "
+            "data seeds."
+        )
+        fold = f"Test score on {self.dataset} with the top k inputs, as a table"
+        bodies = [*bodies, Body(shown, "controls, not ranked")]
+        return [Table(caption, "Method, by network", columns, bodies, fold)]
 
 
-def _cell(row: dict[str, Any] | None, chance: float, unlearned: bool, seeds: int) -> Box:
+def _box(row: dict[str, Any] | None, chance: float, unlearned: bool, seeds: int) -> Box:
     """The bar runs from the constant guess to 1."""
     if row is None:
         return EMPTY
-    bar = min(max((row["mean"] - chance) / (1 - chance), 0.0), 1.0) if math.isfinite(chance) and chance < 1 else None
+    bar = share(row["mean"], chance, 1.0)
     return Box(wording.number(row["mean"]), beside(row, seeds), row["mean"], bar, unlearned=unlearned)

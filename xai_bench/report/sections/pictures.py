@@ -7,15 +7,40 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.report import comparisons
-from xai_bench.report.kit.pixels import cells
-from xai_bench.report.kit.shares import Floats, shares
+from xai_bench.report.kit import comparisons
 from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.markup import render
+from xai_bench.report.kit.pixels import drawn
+from xai_bench.report.kit.section import Figure, Section
+from xai_bench.report.kit.shares import Floats, explained, shares
 
 KEPT = 17
 """Pixels that are shown, as published."""
 NOTHING, BLANK, INKED = "#ffffff", "#e4dccb", "#1d2733"
 """A pixel that is left out, one that is kept and has no ink, one that is black."""
+
+
+class Pictures(Section):
+    """Where the dataset stored pictures."""
+
+    id, within, order = "pictures", "datasets", 110
+
+    def needs(self) -> bool:
+        if not (self.draw.get("views") or {}).get("pictures"):
+            return False
+        return bool(comparisons.structural(self.frames, explained(self.frames, self.dataset)))
+
+    def figures(self) -> list[Figure]:
+        lines = kept(self.frames, self.dataset)
+        label = (
+            f"A picture of each class of {self.dataset}, whole and with the {lines.k} most relevant pixels only, by "
+            "method and network"
+        )
+        caption = (
+            f"A training picture of each class, whole and with only the {lines.k} most relevant pixels (mean relevance "
+            "over data seeds). Pale: kept, without ink."
+        )
+        return [Figure(render("pictures.html", kept=lines), label, caption, "digits")]
 
 
 @dataclass(frozen=True)
@@ -37,26 +62,23 @@ class Kept:
     k: int
 
 
-def kept(frames: Frames, dataset: str) -> Kept | None:
+def kept(frames: Frames, dataset: str) -> Kept:
     """By spectral relevance and column norm of each network, and one post-hoc method on the first of them."""
-    draws, found = frames.draws(dataset), shares(frames, dataset)
-    pictures = (draws[0].get("views") or {}).get("pictures") if draws else None
-    own = comparisons.structural(frames, found)
-    if not pictures or not own:
-        return None
-    other = comparisons.post_hoc(frames, found, own[0].model)
-    shape = draws[0]["feature_shape"]
+    facts, mean_of = frames.draws(dataset)[0], shares(frames, dataset)
+    pictures, shape = facts["views"]["pictures"], facts["feature_shape"]
+    own = comparisons.structural(frames, mean_of)
+    other = comparisons.post_hoc(frames, mean_of, own[0].model)
     ink = [np.array(picture["pixels"], dtype=float).reshape(shape) / 255 for picture in pictures]
-    lines = [Line("whole", "", "control", [cells(values, 1.0, _shades(NOTHING)) for values in ink])]
+    lines = [Line("whole", "", "control", [drawn(values, 1.0, _shades(NOTHING)) for values in ink])]
     for pair in [*own, *([other] if other else [])]:
-        mask = top(found[pair].mean, KEPT).reshape(shape)
+        mask = most_relevant(mean_of[pair].mean, KEPT).reshape(shape)
         # Kept pixels without ink are the first shade above nothing.
-        svgs = [cells(np.where(mask, np.maximum(v, 1e-9), 0.0), 1.0, [NOTHING, *_shades(BLANK)]) for v in ink]
+        svgs = [drawn(np.where(mask, np.maximum(v, 1e-9), 0.0), 1.0, [NOTHING, *_shades(BLANK)]) for v in ink]
         lines.append(Line(pair.explainer, pair.model, "focus" if pair == comparisons.focus(frames) else "method", svgs))
     return Kept([str(picture["class"]) for picture in pictures], lines, KEPT)
 
 
-def top(relevance: Floats, k: int) -> NDArray[np.bool_]:
+def most_relevant(relevance: Floats, k: int) -> NDArray[np.bool_]:
     """(d,) True at the k largest relevances that are not 0."""
     mask = np.zeros(len(relevance), dtype=bool)
     mask[np.argsort(-relevance, kind="stable")[:k]] = True

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from xai_bench.report import wording
+from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, Frames
+from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import EMPTY, Body, Box, Column, Row, Table
 
 ROWS = 1000
@@ -63,9 +64,32 @@ NOTES = {
 under the frames."""
 
 
+class Published(Section):
+    """Published values beside those of this run."""
+
+    id, label, title, order = "published", "Published figures", "Published figures beside ours", 40
+
+    def needs(self) -> bool:
+        return bool(self._tables)
+
+    @functools.cached_property
+    def _tables(self) -> list[Table]:
+        return tables_of(self.frames)
+
+    def words(self) -> str:
+        return (
+            "The published values stand here as published, with their source, each of one draw of the data; no mean, "
+            "interval or ranking of this report uses them. The mean over d leaves out d = p, where every ranking has "
+            "precision 1, and every d without a value in one of the rows of the method."
+        )
+
+    def tables(self) -> list[Table]:
+        return self._tables
+
+
 @functools.cache
 def _file() -> pd.DataFrame:
-    path = files("xai_bench.report").joinpath("published_ring_family.csv")
+    path = files("xai_bench.report.sections").joinpath("published_ring_family.csv")
     with path.open(encoding="utf-8") as lines:
         return pd.read_csv(lines, comment="#")
 
@@ -85,7 +109,7 @@ def ours(frames: Frames, labels: dict[int, str], model: str, explainer: str) -> 
     return {d: values.dropna() for d, values in draws.items() if values.notna().any()}
 
 
-def cell(draws: pd.Series, *, counted: bool) -> Box:
+def box(draws: pd.Series, *, counted: bool) -> Box:
     """The mean over draws, their range beside it; before it their number, where it is to be ``counted``."""
     parts = [wording.plural(len(draws), "draw")] if counted else []
     if len(draws) > 1:
@@ -95,7 +119,7 @@ def cell(draws: pd.Series, *, counted: bool) -> Box:
 
 def tables_of(frames: Frames) -> list[Table]:
     """A table for each published dataset of the suite; [] if there is none of a published size."""
-    suite, found = frames.results.suite, []
+    suite, shown = frames.results.suite, []
     sizes = set(zip(_file()["dataset"], _file()["d"], strict=True))
     datasets: dict[str, dict[int, str]] = {}
     for entry in suite.get("datasets", []):
@@ -106,25 +130,27 @@ def tables_of(frames: Frames) -> list[Table]:
     for name, labels in datasets.items():
         bodies = _bodies(frames, name, labels)
         if bodies:
-            found.append(_table(frames, name, labels, bodies))
-    return found
+            shown.append(_table(frames, name, labels, bodies))
+    return shown
 
 
 def _bodies(frames: Frames, name: str, labels: dict[int, str]) -> list[tuple[str, str, dict[str, dict[int, Box]]]]:
-    """Method, its number of draws in words, and its rows: name to cells by number of inputs, the published one last."""
+    """Method, its number of draws in words, and its rows: name to boxes by number of inputs, the published one last."""
     bodies = []
     for entry in frames.results.suite.get("explainers", []):
         published = values(name, entry.get("name", ""))
         explainer = wording.without_paths(entry["label"])
-        found = {
+        of_model = {
             "ours" if model == NO_MODEL else f"ours, {model}": draws
             for model in (*frames.models, NO_MODEL)
             if (draws := ours(frames, labels, model, explainer))
         }
-        if found and published:
-            counts = sorted({len(draws) for row in found.values() for draws in row.values()})
+        if of_model and published:
+            counts = sorted({len(draws) for row in of_model.values() for draws in row.values()})
             unequal = len(counts) > 1
-            rows = {line: {d: cell(draws, counted=unequal) for d, draws in row.items()} for line, row in found.items()}
+            rows = {
+                line: {d: box(draws, counted=unequal) for d, draws in row.items()} for line, row in of_model.items()
+            }
             rows["published"] = {d: Box(wording.number(value), value=value) for d, value in published.items()}
             number = f"{counts[0]} to {counts[-1]} draws" if unequal else wording.plural(counts[0], "draw")
             bodies.append((explainer, number, rows))
@@ -136,8 +162,8 @@ def _table(frames: Frames, name: str, labels: dict[int, str], bodies: list[tuple
     relevant = max((draw["n_relevant"] or 0 for label in labels.values() for draw in frames.draws(label)), default=0)
     shown = []
     for explainer, number, rows in bodies:
-        common = [d for d in labels if d > relevant and all(d in cells for cells in rows.values())]
-        lines = [_row(title, cells, labels, common) for title, cells in rows.items()]
+        common = [d for d in labels if d > relevant and all(d in boxes for boxes in rows.values())]
+        lines = [_row(title, boxes, labels, common) for title, boxes in rows.items()]
         shown.append(Body(lines, f"{explainer}, {number}"))
     caption = (
         f"Precision at p on {name}, {ROWS:,} rows. Ours: mean over {wording.plural(folds, 'fold')} of each draw and "
@@ -153,9 +179,9 @@ def _table(frames: Frames, name: str, labels: dict[int, str], bodies: list[tuple
     return Table(caption, "Method", [*columns, Column(f"mean over d > {relevant}")], shown)
 
 
-def _row(title: str, cells: dict[int, Box], labels: dict[int, str], common: list[int]) -> Row:
+def _row(title: str, boxes: dict[int, Box], labels: dict[int, str], common: list[int]) -> Row:
     """``common``: the numbers of inputs above p for which every row of the method has a value."""
-    mean = math.fsum(cells[d].value or 0.0 for d in common) / len(common) if common else None
+    mean = math.fsum(boxes[d].value or 0.0 for d in common) / len(common) if common else None
     last = EMPTY if mean is None else Box(wording.number(mean), f"{len(common)} of them", mean)
     kind = "control" if title == "published" else "method"
-    return Row(title, [*[cells.get(d, EMPTY) for d in labels], last], kind)
+    return Row(title, [*[boxes.get(d, EMPTY) for d in labels], last], kind)

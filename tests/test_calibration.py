@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from xai_bench.report.tables import Tables
 
 from xai_bench import run
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
 from xai_bench.report import calibration
-from xai_bench.report.tables import Tables
 from xai_bench.running.describe import load
 from xai_bench.suites import plan, reading
 

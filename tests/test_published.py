@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from xai_bench.report.tables import Tables
 
 from tests.conftest import TINY_NET
 from xai_bench import registry, run
 from xai_bench.report import published, write_report
-from xai_bench.report.tables import Tables
 
 SUITE = {
     "name": "published",

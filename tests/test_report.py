@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from xai_bench.report.comparisons import Pair
+from xai_bench.report.tables import Tables
 
 from xai_bench.errors import InputError
 from xai_bench.report import answers, comparisons, pixels, views, wording, write_report
 from xai_bench.report import page as drawn_page
-from xai_bench.report.comparisons import Pair
-from xai_bench.report.tables import Tables
 from xai_bench.results.frames import Results
 from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelRecord, PlanRow
 from xai_bench.results.store import Store

@@ -8,6 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from xai_bench.report.comparisons import Pair
+from xai_bench.report.shares import share, shares, trainings
+from xai_bench.report.tables import Tables, _over_seeds
 
 from tests.test_report import build, pages, parsed, section
 from xai_bench.datasets.stellar import LINES, WAVELENGTHS
@@ -23,9 +26,6 @@ from xai_bench.report import (
     views,
     write_report,
 )
-from xai_bench.report.comparisons import Pair
-from xai_bench.report.shares import share, shares, trainings
-from xai_bench.report.tables import Tables, _over_seeds
 from xai_bench.statistics import by_data_seed
 
 HISTOGRAMS = {

@@ -7,12 +7,12 @@ import re
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from xai_bench.report.scrutiny import Frames
+from xai_bench.report.tables import Tables
 
 from tests.reference import stability as literal
 from tests.test_report import build, entry, parsed, rows, section
 from xai_bench.report import heatmap, relative, scrutiny, stability, write_report
-from xai_bench.report.scrutiny import Frames
-from xai_bench.report.tables import Tables
 from xai_bench.results.frames import Results
 from xai_bench.results.records import CellResult, DrawRecord, Measurement, ModelRecord, PlanRow
 from xai_bench.results.store import Store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
         questions += kind.asks
         for one in (shown, *drawn):
             twice += [f"`{name}` of the section `{one.id}`" for name in one.csv if name in files]
-            files = one.csv | files
+            files |= {name: text for name, text in one.csv.items() if name not in files}
         sections.append({
             "id": kind.id, "title": shown.title, "label": shown.label, "html": shown.html, "summary": shown.summary,
             "number": questions if kind.asks else None, "short": shown.short, "in_summary": kind.in_summary,
@@ -62,8 +63,8 @@ def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
         "files": list(files),
         "twice": twice and f"Left out, since another section has a file of that name: {wording.listed(twice)}.",
     }
-    names = ("index.html", "summary.md")
-    return files | {name: str(markup.render(name, **content)) for name in names}
+    page, summary = (str(markup.render(name, **content)) for name in ("index.html", "summary.md"))
+    return files | {"index.html": page, "summary.md": re.sub(r"\n{3,}", "\n\n", summary)}
 
 
 def short_answers(frames: Frames) -> list[tuple[str, str]]:

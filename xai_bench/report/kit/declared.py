@@ -1,4 +1,4 @@
-"""What every score declares of itself: title, bounds, direction. Stored with a run, so no plugin is needed to read it."""
+"""What scores declare of themselves: title, bounds, direction. It is stored with a run: no plugin is needed to read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scores declare of themselves: title, bounds, direction. It is stored with a run: no plugin is needed to read it."""
+"""What scores declare of themselves: title, bounds, direction. Stored with a run: reports need no plugin."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import pandas as pd
 from xai_bench.report.kit.declared import Declared, declared
 from xai_bench.report.kit.wording import AREA_TITLES, without_paths
 from xai_bench.scoring import above_chance, calibration, stability
+from xai_bench.scoring.stability import Agreement
 from xai_bench.statistics import by_data_seed
 from xai_bench.suites.suite import CONTROLS
 
@@ -272,7 +273,7 @@ class Frames:
         return stability.stability(self.timed, self.results.relevance, self.results.draws)
 
     @cached_property
-    def agreement(self) -> stability.Agreement | None:
+    def agreement(self) -> Agreement | None:
         """Between methods on one network: see ``scoring.stability``."""
         names = list(dict.fromkeys(explainer for _, explainer in self.pairs))
         return stability.agreement(self.with_relevance, names, self.results.relevance)
@@ -283,7 +284,7 @@ class Frames:
         result["near"] = False
         methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin(self.never_compared)]
         for (_, metric), group in methods.groupby(["dataset", "metric"], sort=False):
-            compared, sign = with_interval(group), self.sign(metric)
+            compared, sign = with_interval(group), self.sign(str(metric))
             if len(compared) > 1:
                 best = compared.iloc[int((sign * compared["mean"]).argmax())]
                 near = compared["high"] >= best["low"] if sign > 0 else compared["low"] <= best["high"]

@@ -90,9 +90,18 @@ def show_html(kind: type[Section], results, monkeypatch) -> str:
 
 @pytest.mark.parametrize(
     ("method", "result"),
-    [("words", 3), ("tables", [None]), ("figures", "none"), ("csv", {"../x.csv": pd.DataFrame()}),
-     ("csv", {"x.csv": 1}), ("findings", None), ("needs", SystemExit(3)), ("html", RuntimeError("\udc80 \0")), ("short", RecursionError())],
-)  # fmt: skip
+    [
+        ("words", 3),
+        ("tables", [None]),
+        ("figures", "none"),
+        ("csv", {"../x.csv": pd.DataFrame()}),
+        ("csv", {"x.csv": 1}),
+        ("findings", None),
+        ("needs", SystemExit(3)),
+        ("html", RuntimeError("\udc80 \0")),
+        ("short", RecursionError()),
+    ],
+)
 def test_whatever_a_section_returns_the_page_survives(small, tmp_path, monkeypatch, method, result):
     def returned(self: Section) -> object:
         if isinstance(result, BaseException):

@@ -28,7 +28,7 @@ def test_a_mean_of_one_draw_is_neither_near_nor_apart(tmp_path):
     assert "`spectral` on `net` is " not in summary
     assert "cannot be told from the highest mean: 2 of 4 on `toy` (AUROC). Left out, of one draw: 1 value" in summary
     assert "Values are means over up to 3 data seeds" in summary
-    assert "A mean of one draw has no interval: it is neither near nor apart" in summary
+    assert "A mean of one draw has no interval: it is compared with no other" in summary
     assert "2 of 4 1 of one draw left out" in summary
     assert "no difference is shown" not in summary
     assert "one data seed is shared, so no interval, on 1 dataset" in summary

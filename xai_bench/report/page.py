@@ -167,5 +167,5 @@ def part(frames: Frames) -> str:
         ]
         if absent and len(absent) < planned[axis].nunique():
             places.append(wording.listed(absent, 8))
-    where = f"; nothing was run of {' and of '.join(places)}" if places else ""
+    where = f"; not run at all: {'; '.join(places)}" if places else ""
     return f"{text}: a part of the suite{where}."

@@ -121,13 +121,13 @@ def counterparts(frames: Frames) -> list[tuple[Pair, str]]:
         for e in frames.results.suite.get("models", [])
     }
     done = frames.timed
-    found = []
+    norms = []
     for label in labels(frames, "explainers", COUNTERPART):
         for model in done.loc[done["explainer"] == label, "model"].unique():
             strength = penalty.get(str(model))
             kind = "" if strength is None else "unpenalised" if strength == 0 else "group penalty"
-            found.append((Pair(str(model), label), kind))
-    return found
+            norms.append((Pair(str(model), label), kind))
+    return norms
 
 
 def spread(frames: Frames, dataset: str, metric: str) -> Spread | None:
@@ -153,17 +153,17 @@ def spread(frames: Frames, dataset: str, metric: str) -> Spread | None:
     )
 
 
-def structural(frames: Frames, found: Collection[Pair]) -> list[Pair]:
-    """Of each network the method that reads its first layer, among ``found``: spectral, else the column norm."""
+def structural(frames: Frames, among: Collection[Pair]) -> list[Pair]:
+    """Of each network the method that reads its first layer, ``among`` others: spectral, else the column norm."""
     names = [*labels(frames, "explainers", FOCUS), *labels(frames, "explainers", COUNTERPART)]
     chosen = []
     for model in frames.models:
-        own = [Pair(model, name) for name in names if Pair(model, name) in found]
+        own = [Pair(model, name) for name in names if Pair(model, name) in among]
         chosen += own[:1]
     return chosen
 
 
-def post_hoc(frames: Frames, found: Collection[Pair], model: str) -> Pair | None:
+def post_hoc(frames: Frames, among: Collection[Pair], model: str) -> Pair | None:
     """The method that stands for those that explain a trained network, where there is room for one only."""
     names = [label for name in POST_HOC for label in labels(frames, "explainers", name)]
-    return next((Pair(model, name) for name in names if Pair(model, name) in found), None)
+    return next((Pair(model, name) for name in names if Pair(model, name) in among), None)

@@ -43,11 +43,11 @@ class Declared:
 def declared(names: Iterable[str], stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Declared]:
     """Name to facts, in the order of tables: as stored with the run, else as declared now, else nothing but a name."""
     known = {field.name for field in fields(Declared)}
-    found = {}
+    facts_of = {}
     for name in names:
         facts = stored.get(name) or _declared_now(name)
-        found[name] = Declared(**{"title": name, **{key: value for key, value in facts.items() if key in known}})
-    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+        facts_of[name] = Declared(**{"title": name, **{key: value for key, value in facts.items() if key in known}})
+    return dict(sorted(facts_of.items(), key=lambda item: (item[1].order, item[0])))
 
 
 def _declared_now(name: str) -> Mapping[str, Any]:

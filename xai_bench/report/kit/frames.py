@@ -116,8 +116,8 @@ class Frames:
     @cached_property
     def declared(self) -> dict[str, Declared]:
         """Recovery scores that were measured, and what each declares of itself; in the order of tables."""
-        found = {str(name) for name in self.scores["metric"].unique() if not str(name).startswith(FOLLOW_UPS)}
-        return declared(found - {f"{name}_se" for name in found}, self.results.metrics)
+        measured = {str(name) for name in self.scores["metric"].unique() if not str(name).startswith(FOLLOW_UPS)}
+        return declared(measured - {f"{name}_se" for name in measured}, self.results.metrics)
 
     @property
     def metrics(self) -> list[str]:

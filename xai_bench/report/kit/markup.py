@@ -21,7 +21,7 @@ def render(template: str, **variables: Any) -> Markup:
 @cache
 def environment() -> Environment:
     """With the filters that the templates use."""
-    found = Environment(
+    jinja = Environment(
         loader=PackageLoader("xai_bench.report"),
         autoescape=lambda name: name is None or ".html" in name,
         undefined=StrictUndefined,
@@ -29,13 +29,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {
+    jinja.filters |= {
         "prose": prose,
         "markdown": markdown,
         "soft": _soft,
         "percent": lambda share: f"{100 * share:.1f}%",
     }
-    return found
+    return jinja
 
 
 def prose(text: str) -> Markup:

@@ -162,13 +162,13 @@ def counterpart(frames: Frames, scores: dict[str, str], focus: Pair | None, *, b
 
 def spread(frames: Frames, scores: dict[str, str]) -> str:
     """Methods on one network, beside networks under one method."""
-    found = {d: s for d, metric in scores.items() if (s := comparisons.spread(frames, d, metric))}
-    if not found:
+    spreads = {d: s for d, metric in scores.items() if (s := comparisons.spread(frames, d, metric))}
+    if not spreads:
         return ""
-    moved = [d for d, s in found.items() if s.of_networks > s.of_methods]
-    agree = [d for d, s in found.items() if s.same_network > s.same_method]
+    moved = [d for d, s in spreads.items() if s.of_networks > s.of_methods]
+    agree = [d for d, s in spreads.items() if s.same_network > s.same_method]
     return (
         "Method or network? The score varies more over networks (models and seeds, one method) than over methods (one "
-        f"network) on {len(moved)} of {plural(len(found), 'dataset')}. Two methods on one network rank the inputs more "
-        f"alike than one method on two networks on {len(agree)} of {len(found)}."
+        f"network) on {len(moved)} of {plural(len(spreads), 'dataset')}. Two methods on one network rank the inputs more "
+        f"alike than one method on two networks on {len(agree)} of {len(spreads)}."
     )

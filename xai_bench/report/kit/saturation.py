@@ -41,8 +41,8 @@ def saturation(frames: Frames, dataset: str) -> Saturation | None:
     few = [int(k) for k in own.index if k <= d / SMALL_PART]
     if not few or d not in own.index or sum(k <= FEW for k in few) < 3:
         return None
-    found = Saturation(max(few), d, float(own[max(few)]), float(own[d]), float(chance))
-    return found if found.random - found.chance >= SATURATED * (found.full - found.chance) > 0 else None
+    level = Saturation(max(few), d, float(own[max(few)]), float(own[d]), float(chance))
+    return level if level.random - level.chance >= SATURATED * (level.full - level.chance) > 0 else None
 
 
 def words(frames: Frames, datasets: list[str]) -> list[str]:
@@ -52,7 +52,7 @@ def words(frames: Frames, datasets: list[str]) -> list[str]:
 
 def _few(frames: Frames, datasets: list[str]) -> list[str]:
     """What a judge reaches with the quoted numbers of inputs, where there are many."""
-    found = []
+    paragraphs = []
     focus = comparisons.focus(frames)
     for dataset in datasets:
         curve = frames.curve(dataset, "retention_retrained")
@@ -73,12 +73,12 @@ def _few(frames: Frames, datasets: list[str]) -> list[str]:
             texts.append(f"the highest mean {wording.number(methods[best])} (`{explainer}`{where})")
             clauses.append(f"{k} of {d:,} inputs: {', '.join(texts)}")
         full = next((value for key, value in values.items() if key[2] == d), None)
-        found.append(f"On `{dataset}`, retrained on {'; on '.join(clauses)}; on all: {wording.number(full)}.")
-    return found
+        paragraphs.append(f"On `{dataset}`, retrained on {'; on '.join(clauses)}; on all: {wording.number(full)}.")
+    return paragraphs
 
 
 def _saturated(frames: Frames, datasets: list[str]) -> list[str]:
-    found = []
+    paragraphs = []
     for dataset in datasets:
         if (level := saturation(frames, dataset)) is None:
             continue
@@ -98,8 +98,8 @@ def _saturated(frames: Frames, datasets: list[str]) -> list[str]:
                 f": with {wording.plural(k, 'input')}, where methods differ most, their means lie between "
                 f"{wording.number(low)} and {wording.number(high)}, random inputs at {wording.number(random)}"
             )
-        found.append(f"{text}.")
-    return found
+        paragraphs.append(f"{text}.")
+    return paragraphs
 
 
 def _sparse(frames: Frames, datasets: list[str]) -> list[str]:

@@ -98,11 +98,11 @@ def _choices(frames: Frames, axis: str, entry: dict[str, Any]) -> list[str]:
     column, name = ("model_chosen", "model") if axis == "models" else ("chosen", "explainer")
     cells = frames.cells[frames.cells[name] == wording.without_paths(entry["label"])]
     once = cells.drop_duplicates("model_key") if axis == "models" else cells
-    found = Counter(json.dumps(value) for value in once[column].dropna()) if column in once else Counter()
+    times = Counter(json.dumps(value) for value in once[column].dropna()) if column in once else Counter()
     return [
         f"tries = {entry['tries']}",
         f"candidates = {wording.without_paths(json.dumps(entry['candidates']))}",
-        *(f"chosen {wording.plural(count, 'time')}: {value}" for value, count in found.most_common()),
+        *(f"chosen {wording.plural(count, 'time')}: {value}" for value, count in times.most_common()),
     ]
 
 

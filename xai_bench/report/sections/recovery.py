@@ -103,7 +103,7 @@ class Recovery(Section):
             )
         if n.max() > 1 and (n == 1).any():
             sentences.append(
-                "A mean of one draw has no interval: it is neither near nor apart, and no such count includes it."
+                "A mean of one draw has no interval: it is compared with no other, and the counts below leave it out."
             )
         if unknown := [d for d in self.frames.datasets if d not in self.first]:
             sentences.append(

@@ -169,6 +169,6 @@ def spread(frames: Frames, scores: dict[str, str]) -> str:
     agree = [d for d, s in spreads.items() if s.same_network > s.same_method]
     return (
         "Method or network? The score varies more over networks (models and seeds, one method) than over methods (one "
-        f"network) on {len(moved)} of {plural(len(spreads), 'dataset')}. Two methods on one network rank the inputs more "
-        f"alike than one method on two networks on {len(agree)} of {len(spreads)}."
+        f"network) on {len(moved)} of {plural(len(spreads), 'dataset')}. Two methods on one network rank the inputs "
+        f"more alike than one method on two networks on {len(agree)} of {len(spreads)}."
     )

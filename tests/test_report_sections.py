@@ -13,6 +13,7 @@ import pytest
 
 from tests.reports import build, parsed, section
 from xai_bench import registry
+from xai_bench.errors import InputError
 from xai_bench.report import in_short, sections, write_report
 from xai_bench.report import page as drawn_page
 from xai_bench.report.kit.frames import Frames
@@ -127,6 +128,13 @@ def test_a_section_that_cannot_be_loaded_says_so_at_the_end(small, tmp_path, plu
     assert "No module named &#39;xai_bench.nowhere&#39;" in section(page, "absent")
     assert 'href="#absent"' in page
     assert page.index('id="cost"') < page.index('id="absent"')
+
+
+def test_an_installation_without_sections_is_an_input_error(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_entry_points", lambda family: {})
+    with pytest.raises(InputError, match="install xai_bench again"):
+        write_report(small, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
 
 
 class Mine(Section):

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from xai_bench import registry
+from xai_bench.errors import InputError
 from xai_bench.report.kit import markup, wording
 from xai_bench.report.kit.frames import CONTROLS, Frames
 from xai_bench.report.kit.section import Section, Shown, known, show
@@ -35,6 +36,8 @@ class Article:
 def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
     """File name to text; the sections of datasets are drawn by up to ``jobs`` processes."""
     kinds = known()
+    if not kinds:
+        raise InputError("no section of the report is known: install xai_bench again, for its entry points")
     sections, files, twice, questions = [], dict[str, str](), list[str](), 0
     for kind in kinds:
         if kind.within or (shown := show(kind, frames)) is None:

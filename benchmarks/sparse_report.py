@@ -16,7 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from pages import Table, plain_numbers
 
-from xai_bench.report import drawing, pixels
+from xai_bench.report.kit import drawing, pixels
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "reports" / "sparse" / "runs.jsonl"
@@ -266,7 +266,7 @@ def maps(runs: pd.DataFrame) -> list[tuple[str, Markup]]:
     return [
         (
             reading(*key).replace("`", ""),
-            Markup(pixels.cells(chosen(group).mean(0).reshape(SIDE, SIDE), 1.0, palette)),
+            Markup(pixels.drawn(chosen(group).mean(0).reshape(SIDE, SIDE), 1.0, palette)),
         )
         for key, group in runs.groupby(READING, sort=False, observed=True)
     ]

@@ -18,7 +18,7 @@ import numpy as np
 from markupsafe import Markup
 from pages import Table, plain_numbers, write
 
-from xai_bench.report import drawing
+from xai_bench.report.kit import drawing
 from xai_bench.running.run import provenance
 from xai_bench.statistics import interval
 

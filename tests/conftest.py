@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import random
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
+from tests import reports
 from xai_bench import registry
+from xai_bench.report import write_report
+from xai_bench.results.frames import Results
 
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
@@ -77,3 +81,21 @@ def plugin_registry():
     for table, content in held:
         table.clear()
         table.update(content)
+
+
+@pytest.fixture(scope="session")
+def by_hand(tmp_path_factory) -> Results:
+    """A store that is filled by hand; do not change it."""
+    return reports.build(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def report(by_hand, tmp_path_factory) -> Path:
+    """The folder of its report."""
+    return write_report(by_hand, tmp_path_factory.mktemp("report")).parent
+
+
+@pytest.fixture(scope="session")
+def page(report) -> str:
+    """Its page."""
+    return (report / "index.html").read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ import pytest
 from xai_bench import run
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
-from xai_bench.report import calibration
-from xai_bench.report.tables import Tables
+from xai_bench.report.kit.frames import Frames
 from xai_bench.running.describe import load
+from xai_bench.scoring import calibration
 from xai_bench.suites import plan, reading
 
 CORRELATION = """
@@ -94,19 +94,19 @@ def test_a_mistake_is_one_clear_line(correlation, table, message):
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
+def frames(tmp_path_factory):
     from xai_bench import registry
 
     folder = tmp_path_factory.mktemp("nulls")
     (folder / "correlation.py").write_text(CORRELATION)
     registry.load_plugin(folder / "correlation.py")
     fewer = {"data_seeds": [0, 1], "datasets": SUITE["datasets"][:2], "models": SUITE["models"][:1]}
-    yield Tables(run({**SUITE, **fewer}, out=folder))
+    yield Frames(run({**SUITE, **fewer}, out=folder))
     registry.forget("explainers", "correlation")
 
 
-def test_null_cells_are_not_results(tables):
-    results = tables.results
+def test_null_cells_are_not_results(frames):
+    results = frames.results
     assert (results.null_cells["status"] == "done").all()
     assert len(results.null_cells) == 2 * 40 * 2
     assert sorted(results.null_cells["permutation"].unique()) == list(range(40))
@@ -116,8 +116,8 @@ def test_null_cells_are_not_results(tables):
     assert len(results.draws) == 4
 
 
-def test_false_selections_of_a_simple_method_are_as_few_as_promised(tables):
-    frame = calibration.calibration(tables)
+def test_false_selections_of_a_simple_method_are_as_few_as_promised(frames):
+    frame = frames.calibration
     assert frame[["dataset", "model", "explainer"]].values.tolist() == [
         [dataset, *pair]
         for dataset in ("linear_sparse", "null")
@@ -134,11 +134,11 @@ def test_false_selections_of_a_simple_method_are_as_few_as_promised(tables):
     assert null["noise_above"] < 0.1
 
 
-def test_the_threshold_is_that_of_the_relevances(tables):
-    frame = calibration.calibration(tables).set_index(["dataset", "explainer"])
-    nulls = tables.results.null_cells.query("dataset == 'linear_sparse' and explainer == 'correlation'")
+def test_the_threshold_is_that_of_the_relevances(frames):
+    frame = frames.calibration.set_index(["dataset", "explainer"])
+    nulls = frames.results.null_cells.query("dataset == 'linear_sparse' and explainer == 'correlation'")
     largest = [
-        (r := tables.results.relevance[cell])[np.argmax(r)] / r.sum()
+        (r := frames.results.relevance[cell])[np.argmax(r)] / r.sum()
         for cell in nulls.sort_values("permutation")["cell"]
     ]
     row = frame.loc[("linear_sparse", "correlation")]
@@ -157,16 +157,16 @@ def test_the_selection_above_a_threshold():
     assert calibration.selected(relevance, blocks, 0.25)["noise_above"] == 1.0
 
 
-def test_unfinished_null_runs_give_no_threshold_but_a_reason(tables):
+def test_unfinished_null_runs_give_no_threshold_but_a_reason(frames):
     from dataclasses import replace
 
-    results = tables.results
+    results = frames.results
     cells = results._cells.copy()
     first = results.null_cells.query("explainer == 'column_norm' and dataset == 'null'")["cell"].iloc[0]
     cells.loc[cells["key"] == first, ["status", "reason"]] = "failed", "ValueError: no luck"
-    broken = Tables(replace(results, _cells=cells))
-    row = calibration.calibration(broken).iloc[-1]
+    broken = Frames(replace(results, _cells=cells))
+    row = broken.calibration.iloc[-1]
     assert np.isnan(row["threshold"])
     assert row["reason"] == "19 of 20 null runs are done: ValueError: no luck"
     assert len(broken.results.failed) == 1
-    pd.testing.assert_frame_equal(broken.cells, tables.cells)
+    pd.testing.assert_frame_equal(broken.cells, frames.cells)

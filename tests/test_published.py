@@ -8,8 +8,9 @@ import pytest
 
 from tests.conftest import TINY_NET
 from xai_bench import registry, run
-from xai_bench.report import published, write_report
-from xai_bench.report.tables import Tables
+from xai_bench.report import write_report
+from xai_bench.report.kit.frames import Frames
+from xai_bench.report.sections import published
 
 SUITE = {
     "name": "published",
@@ -27,7 +28,7 @@ def results(tmp_path_factory):
 
 
 def test_ours_beside_the_published_values(results):
-    (table,) = published.tables_of(Tables(results))  # xor has other rows, diabetes is not published
+    (table,) = published.tables_of(Frames(results))  # xor has other rows, diabetes is not published
     assert [column.name for column in table.columns] == ["d = 2", "d = 4", "d = 16", "mean over d > 2"]
     assert [body.heading for body in table.bodies] == ["gradient, 2 draws", "mutual_information, 2 draws"]
     found = results.table().query("metric == 'precision_at_p'")
@@ -35,8 +36,8 @@ def test_ours_beside_the_published_values(results):
         ours, theirs = body.rows
         assert (ours.name, theirs.name) == ("ours, mlp" if model else "ours", "published")
         means = []
-        assert ours.cells[0].value is None, "without noise inputs there is no precision"
-        for cell, d in zip(ours.cells[1:], (4, 16), strict=False):
+        assert ours.boxes[0].value is None, "without noise inputs there is no precision"
+        for cell, d in zip(ours.boxes[1:], (4, 16), strict=False):
             rows = found[(found["dataset"] == f"ring (d={d})") & (found["explainer"] == name)]
             draws = rows.groupby("data_seed")["value"].mean()
             assert len(rows) == 4
@@ -44,25 +45,25 @@ def test_ours_beside_the_published_values(results):
             assert cell.small == f"{draws.min():.3f} to {draws.max():.3f}"
             means.append(draws.mean())
         both = means if name == "gradient" else means[1:]  # Mutual information was not published for d = 4.
-        assert ours.cells[-1].value == pytest.approx(sum(both) / len(both)), "d = p is left out"
-        assert ours.cells[-1].small == f"{len(both)} of them"
+        assert ours.boxes[-1].value == pytest.approx(sum(both) / len(both)), "d = p is left out"
+        assert ours.boxes[-1].small == f"{len(both)} of them"
     assert "three states" not in table.caption, "mrmr is not in this suite"
     # The published file: ring, 16 inputs, saliency and mutual information.
-    assert [row.rows[1].cells[2].main for row in table.bodies] == ["0.417", "1.000"]
-    assert table.bodies[0].rows[1].cells[-1].value == pytest.approx((1.0 + 0.4167) / 2)
+    assert [row.rows[1].boxes[2].main for row in table.bodies] == ["0.417", "1.000"]
+    assert table.bodies[0].rows[1].boxes[-1].value == pytest.approx((1.0 + 0.4167) / 2)
 
 
 def test_each_method_says_how_many_draws_it_rests_on(tmp_path):
     run(SUITE, out=tmp_path, data_seeds=1, explainers=["gradient"])
-    (table,) = published.tables_of(Tables(run(SUITE, out=tmp_path, explainers=["mutual_information"])))
+    (table,) = published.tables_of(Frames(run(SUITE, out=tmp_path, explainers=["mutual_information"])))
     one, two = table.bodies
     assert (one.heading, two.heading) == ("gradient, 1 draw", "mutual_information, 2 draws")
-    assert [cell.small for cell in one.rows[0].cells[1:3]] == ["", ""], "one draw has no range"
+    assert [cell.small for cell in one.rows[0].boxes[1:3]] == ["", ""], "one draw has no range"
     assert "of each draw and over the draws, whose number stands beside the method" in table.caption
     mixed = run(SUITE, out=tmp_path, explainers=["gradient"], datasets=["ring (d=4)"])
-    (table,) = published.tables_of(Tables(mixed))
+    (table,) = published.tables_of(Frames(mixed))
     assert table.bodies[0].heading == "gradient, 1 to 2 draws"
-    small = [cell.small for cell in table.bodies[0].rows[0].cells[1:3]]
+    small = [cell.small for cell in table.bodies[0].rows[0].boxes[1:3]]
     assert re.fullmatch(r"2 draws, [\d.]+ to [\d.]+", small[0])
     assert small[1] == "1 draw"
 

@@ -9,24 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.test_report import build, pages, parsed, section
+from tests.reports import build, pages, parsed, section
 from xai_bench.datasets.stellar import LINES, WAVELENGTHS
-from xai_bench.report import (
-    curves,
-    drawing,
-    histograms,
-    kept,
-    lines,
-    pictures,
-    saturation,
-    spectra,
-    views,
-    write_report,
-)
-from xai_bench.report.comparisons import Pair
-from xai_bench.report.shares import share, shares, trainings
-from xai_bench.report.tables import Tables, _over_seeds
-from xai_bench.statistics import by_data_seed
+from xai_bench.report import write_report
+from xai_bench.report.kit import drawing, pixels, saturation, spectra
+from xai_bench.report.kit.comparisons import Pair
+from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.section import Section
+from xai_bench.report.kit.shares import share, shares, trainings
+from xai_bench.report.sections import distribution, inputs, lines, maps, pictures, retained, spectrum
+from xai_bench.report.sections.first_inputs import FirstInputs
+from xai_bench.report.sections.kept import Kept
+from xai_bench.report.sections.lines import Lines
+from xai_bench.report.sections.networks import Networks
+from xai_bench.results.frames import Results
 
 HISTOGRAMS = {
     "edges": [np.linspace(-1, 1, 5).tolist()] * 6,
@@ -35,7 +31,13 @@ HISTOGRAMS = {
 KS = (1, 2, 3, 10, 17, 50)
 
 
-def spectrum(d: int = 300) -> dict[str, object]:
+def drawn(kind: type[Section], results: Results) -> str:
+    """The figure of a section on the dataset ``toy``; nothing where it has nothing to show."""
+    section = kind(Frames(results), "toy")
+    return section.figures()[0].drawing if section.needs() else ""
+
+
+def spectral_facts(d: int = 300) -> dict[str, object]:
     """A stretch of the spectrum that holds the lines Mg b and two Fe lines, the last of them called noise."""
     axis = WAVELENGTHS[1800 : 1800 + d]
 
@@ -53,82 +55,73 @@ def spectrum(d: int = 300) -> dict[str, object]:
     }  # fmt: skip
 
 
-def test_intervals_of_curves_are_those_of_the_statistics():
-    rng = np.random.default_rng(0)
-    rows = [(c, seed, again, 0, rng.normal()) for c in "ab" for seed in range(4) for again in range(3 if seed else 1)]
-    rows += [("alone", 0, 0, 0, 0.3), ("equal", 0, 0, 0, 0.7), ("equal", 1, 0, 0, 0.7)]
-    frame = pd.DataFrame(rows, columns=["case", "data_seed", "model_seed", "fold", "value"])
-    expected = by_data_seed(frame, "value", ["case"])
-    pd.testing.assert_frame_equal(_over_seeds(frame, ["case"]), expected, rtol=1e-12, check_dtype=False)
-
-
 def test_histograms_are_shares_of_a_class(tmp_path):
-    tables = Tables(build(tmp_path, facts={"views": {"histograms": HISTOGRAMS}, "class_names": ["no", "yes"]}))
-    svg = histograms.inputs(tables, "toy", "k")
-    assert svg is not None
+    facts = {"views": {"histograms": HISTOGRAMS}, "class_names": ["no", "yes"]}
+    svg = drawn(inputs.Inputs, build(tmp_path, facts=facts))
     texts = re.findall(r"<text[^>]*>([^<]+)</text>", svg)
     assert [t for t in texts if t.startswith("x")] == [
         "x1: relevant (1)", "x2: relevant (0.5)", "x3: noise", "x4: noise", "x5: noise", "x6: noise",
     ]  # fmt: skip
     assert {"class no", "class yes"} <= set(texts)
-    strokes = re.findall(rf'<path d="([^"]+)"[^>]*stroke:{histograms.CLASSES[0]}', svg)
+    strokes = re.findall(rf'<path d="([^"]+)"[^>]*stroke:{inputs.CLASSES[0]}', svg)
     points = np.array(re.findall(r"[ML]([\d.]+) ([\d.]+)", strokes[0]), dtype=float)
     heights = (points[:, 1].max() - points[:, 1])[1:-1:2]
     assert heights / heights.max() == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=0.01)
 
 
 def test_no_histograms_without_views(tmp_path):
-    assert histograms.inputs(Tables(build(tmp_path)), "toy", "k") is None
+    assert not drawn(inputs.Inputs, build(tmp_path))
 
 
 def test_relevances_are_counted_by_run_then_by_draw():
     # Two runs of one draw, one of another; each divided by its own largest value.
-    counts = histograms._counts({0: [np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.0, 3.0])], 1: [np.array([5.0, 5.0])]})
-    expected = np.full(histograms.BINS, np.nan)
+    counts = distribution.counted(
+        {0: [np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.0, 3.0])], 1: [np.array([5.0, 5.0])]}
+    )
+    expected = np.full(distribution.BINS, np.nan)
     expected[0], expected[12], expected[-1] = 0.75, 0.25, 1.5
     np.testing.assert_allclose(counts, expected)
 
 
 def test_deviation_over_trainings_is_of_the_first_draw(tmp_path):
     results = build(tmp_path, trainings=4)
-    found = trainings(Tables(results), "toy")
+    found = trainings(Frames(results), "toy")
     vectors = [share(results.relevance[f"0-net-spectral-{again}"]) for again in range(4)]
     one = found[Pair("net", "spectral")]
     assert one.n == 4
     np.testing.assert_allclose(one.sd, np.std(vectors, axis=0, ddof=1))
     np.testing.assert_allclose(one.mean, np.mean(vectors, axis=0))
     assert all(pair.model != "no model" for pair in found)
-    draws = shares(Tables(results), "toy")[Pair("net", "spectral")]
+    draws = shares(Frames(results), "toy")[Pair("net", "spectral")]
     others = [share(results.relevance[f"{seed}-net-spectral-0"]) for seed in (1, 2)]
     np.testing.assert_allclose(draws.mean, np.mean([np.mean(vectors, axis=0), *others], axis=0))
 
 
 def test_one_training_has_no_deviation_over_trainings(tmp_path):
-    assert trainings(Tables(build(tmp_path)), "toy") == {}
+    assert trainings(Frames(build(tmp_path)), "toy") == {}
 
 
 def test_kept_pixels_are_the_most_relevant(tmp_path):
     ink = np.arange(64) % 4 * 85
     views_ = {"pictures": [{"class": "0", "pixels": ink.tolist()}, {"class": "1", "pixels": (255 - ink).tolist()}]}
-    tables = Tables(build(tmp_path, d=64, shape=(8, 8), facts={"views": views_}))
-    found = pictures.kept(tables, "toy")
-    assert found is not None
+    frames = Frames(build(tmp_path, d=64, shape=(8, 8), facts={"views": views_}))
+    found = pictures.kept(frames, "toy")
     assert [(line.method, line.network) for line in found.lines] == [
         ("whole", ""), ("spectral", "net"), ("column_norm", "plain"), ("saliency", "net"),
     ]  # fmt: skip
-    best = set(np.argsort(-shares(tables, "toy")[Pair("net", "spectral")].mean)[: found.k].tolist())
-    drawn, blank = set(), set()
+    best = set(np.argsort(-shares(frames, "toy")[Pair("net", "spectral")].mean)[: found.k].tolist())
+    kept, blank = set(), set()
     for color, path in re.findall(r'<path fill="(#\w+)" d="([^"]*)"', found.lines[1].svgs[0]):
         for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\d+z", path):
             cells = {8 * int(y) + int(x) + i for i in range(int(width))}
-            drawn |= cells
+            kept |= cells
             blank |= cells if color == pictures.BLANK else set()
-    assert drawn == best
+    assert kept == best
     assert blank == {j for j in best if ink[j] == 0}
 
 
 def test_an_input_without_relevance_is_not_kept():
-    assert pictures.top(np.array([0.0, 2.0, 0.0, 1.0]), 3).tolist() == [False, True, False, True]
+    assert pictures.most_relevant(np.array([0.0, 2.0, 0.0, 1.0]), 3).tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -138,13 +131,13 @@ def test_names_are_spread_by_least_squares(seed):
     positions = np.sort(np.random.default_rng(seed).uniform(0, 10, 12))
     gap, steps = 0.8, 0.8 * np.arange(12)
     expected = IsotonicRegression().fit_transform(np.arange(12), positions - steps) + steps
-    found = spectra.spaced(positions.tolist(), gap)
+    found = spectrum.spaced(positions.tolist(), gap)
     np.testing.assert_allclose(found, expected, atol=1e-9)
     assert (np.diff(found) >= gap - 1e-9).all()
 
 
 def test_lines_come_from_the_truth_or_from_the_wavelengths():
-    facts = spectrum()
+    facts = spectral_facts()
     known = spectra.marks(facts)
     assert [mark.name for mark in known] == ["Mg b1", "Mg b3", "Fe 5270"]
     assert [mark.role for mark in known] == ["relevant", "relevant", "noise"]
@@ -160,35 +153,31 @@ def test_lines_come_from_the_truth_or_from_the_wavelengths():
 
 
 def test_a_line_counts_by_the_largest_relevance_in_its_window():
-    known = spectra.marks(spectrum())
+    known = spectra.marks(spectral_facts())
     relevance = np.full(300, 0.1)
     relevance[known[0].columns[0]], relevance[known[2].columns[4]] = 0.5, 2.0
     np.testing.assert_allclose(lines.scores_of(relevance, known), [0.25, 0.05, 1.0])
 
 
 def test_spectrum_has_a_panel_a_network_and_named_lines(tmp_path):
-    tables = Tables(build(tmp_path, d=300, facts=spectrum(), content={"test_mae": 0.05}))
-    svg = spectra.relevance(tables, "toy", "k")
-    assert svg is not None
+    results = build(tmp_path, d=300, facts=spectral_facts(), content={"test_mae": 0.05})
+    svg = drawn(spectrum.Spectrum, results)
     texts = re.findall(r"<text[^>]*>([^<]+)</text>", svg)
     assert {"net", "plain", "Mg b1", "Mg b3", "Fe 5270", "wavelength (Å)", "metal", "telluric or interstellar"} <= set(
         texts
     )
     assert (texts.count("spectral"), texts.count("column_norm"), texts.count("saliency")) == (1, 1, 2)
-    table = lines.scores(tables, "toy")
-    assert table is not None
+    (table,) = Lines(Frames(results), "toy").tables()
     assert [row.name for row in table.bodies[0].rows] == ["Mg b1", "Mg b3", "Fe 5270"]
     for column in (-2, -1):
-        assert max(row.cells[column].value or 0 for row in table.bodies[0].rows) == 1
-    reached = views.models(tables, "toy")
-    assert reached is not None
+        assert max(row.boxes[column].value or 0 for row in table.bodies[0].rows) == 1
+    (reached,) = Networks(Frames(results), "toy").tables()
     assert [column.name for column in reached.columns[1:3]] == ["Test MAE (dex)", "Noise floor (dex)"]
-    assert [cell.main for cell in reached.bodies[0].rows[0].cells[1:3]] == ["0.050", "0.012"]
+    assert [cell.main for cell in reached.bodies[0].rows[0].boxes[1:3]] == ["0.050", "0.012"]
 
 
 def test_classification_has_no_error_in_units(tmp_path):
-    table = views.models(Tables(build(tmp_path, content={"test_mae": None})), "toy")
-    assert table is not None
+    (table,) = Networks(Frames(build(tmp_path, content={"test_mae": None})), "toy").tables()
     assert not any("MAE" in column.name for column in table.columns)
 
 
@@ -200,17 +189,16 @@ def saturating(explainer: str, k: int) -> float:
 
 
 def test_saturation_is_said_with_its_numbers(tmp_path):
-    tables = Tables(build(tmp_path, d=784, ks=KS, curve=saturating))
-    assert saturation.saturation(tables, "toy") == pytest.approx((17, 784, 0.96, 0.99, 0.5))
-    text = " ".join(saturation.words(tables, ["toy"]))
+    frames = Frames(build(tmp_path, d=784, ks=KS, curve=saturating))
+    assert saturation.saturation(frames, "toy") == pytest.approx((17, 784, 0.96, 0.99, 0.5))
+    text = " ".join(saturation.words(frames, ["toy"]))
     assert "17 inputs chosen at random out of 784 reach 0.960, all of them 0.990" in text
     assert (
         "with 2 inputs, where methods differ most, their means lie between 0.550 and 0.800, random inputs at 0.700"
         in text
     )
     assert "50 of 784 inputs: random inputs 0.990" in text
-    svg = curves.first_inputs(tables, "toy", "k")
-    assert svg is not None
+    svg = drawn(FirstInputs, frames.results)
     assert {"1", "2", "3", "10"} <= set(re.findall(r"<text[^>]*>([^<]+)</text>", svg))
 
 
@@ -225,28 +213,27 @@ def test_masked_areas_that_follow_the_network_are_said_to(tmp_path):
         results.__dict__.pop("measurements", None)
         extra = results._plan[results._plan["explainer"] == "spectral"].assign(explainer="column_norm")
         changed = replace(results, _plan=pd.concat([results._plan, extra], ignore_index=True))
-        text = " ".join(saturation.words(Tables(changed), ["toy"]))
+        text = " ".join(saturation.words(Frames(changed), ["toy"]))
         assert ("(0.141 over networks, 0.071 over methods)" in text) == expected
         assert ("Masked curves" in text) == expected
 
 
 def test_no_saturation_where_random_inputs_do_poorly(tmp_path):
-    tables = Tables(build(tmp_path, d=784, ks=KS, curve=lambda name, k: 0.5 + 0.49 * (k == 784 or name != "random")))
-    assert saturation.saturation(tables, "toy") is None
-    assert not any("saturates" in text for text in saturation.words(tables, ["toy"]))
-    assert curves.first_inputs(tables, "toy", "k") is None
+    frames = Frames(build(tmp_path, d=784, ks=KS, curve=lambda name, k: 0.5 + 0.49 * (k == 784 or name != "random")))
+    assert saturation.saturation(frames, "toy") is None
+    assert not any("saturates" in text for text in saturation.words(frames, ["toy"]))
+    assert not drawn(FirstInputs, frames.results)
 
 
 def test_table_of_kept_inputs_puts_retrained_first(tmp_path):
-    table = kept.table(Tables(build(tmp_path, d=300, ks=KS, curve=saturating)), "toy")
-    assert table is not None
+    (table,) = Kept(Frames(build(tmp_path, d=300, ks=KS, curve=saturating)), "toy").tables()
     assert [(c.group, c.name) for c in table.columns] == [
         ("Retrained", "k = 1"), ("Retrained", "k = 3"), ("Retrained", "k = 10"), ("Retrained", "k = 17"),
         ("Retrained", "k = 50"), ("Masked", "k = 17"), ("Masked", "k = 50"),
     ]  # fmt: skip
     controls = {row.name: row for row in table.bodies[-1].rows}
-    assert [cell.main for cell in controls["random"].cells[:4]] == ["0.600", "0.750", "0.900", "0.960"]
-    assert {cell.main for cell in controls["random"].cells[5:]} == {"–"}
+    assert [cell.main for cell in controls["random"].boxes[:4]] == ["0.600", "0.750", "0.900", "0.960"]
+    assert {cell.main for cell in controls["random"].boxes[5:]} == {"–"}
 
 
 @pytest.mark.parametrize(
@@ -256,7 +243,7 @@ def test_table_of_kept_inputs_puts_retrained_first(tmp_path):
     ids=["few", "many", "dense"],
 )  # fmt: skip
 def test_ticks_do_not_touch(ks, expected):
-    assert curves.ticks(ks) == expected
+    assert retained.ticks(ks) == expected
 
 
 def test_curves_have_a_file_of_their_own_where_k_is_named(tmp_path):
@@ -285,13 +272,13 @@ def test_without_named_k_there_is_no_file_of_curves(tmp_path):
 
 def test_pages_with_pictures_histograms_and_spectra_are_well_formed(tmp_path):
     ink = (np.arange(64) % 4 * 85).tolist()
-    drawn = {"views": {"pictures": [{"class": name, "pixels": ink} for name in "01"]}}
-    page, _ = pages(tmp_path / "pictures", d=64, shape=(8, 8), facts=drawn)
+    facts = {"views": {"pictures": [{"class": name, "pixels": ink} for name in "01"]}}
+    page, _ = pages(tmp_path / "pictures", d=64, shape=(8, 8), facts=facts)
     parser = parsed(page)
     assert len(parser.ids) == len(set(parser.ids))
     assert 'class="paper digits"' in page
     assert "17 most relevant pixels" in page
-    page, _ = pages(tmp_path / "spectra", d=300, facts=spectrum(), content={"test_mae": 0.05})
+    page, _ = pages(tmp_path / "spectra", d=300, facts=spectral_facts(), content={"test_mae": 0.05})
     parser = parsed(page)
     assert len(parser.ids) == len(set(parser.ids))
     assert "Relevance by line" in page
@@ -305,3 +292,29 @@ def test_labels_of_figures_keep_their_digits():
         figure, axes = drawing.new(2, 2)
         axes[0, 0].set_yticks([0.0], ["0.00125"])
         assert ">0.00125<" in drawing.svg(figure, "k")
+
+
+@pytest.mark.parametrize(("d", "shape"), [(64, (8, 8)), (300, None)], ids=["picture", "long row"])
+def test_many_inputs_are_maps(tmp_path, d, shape):
+    page, _ = pages(tmp_path, d=d, shape=shape)
+    parsed(page)
+    assert ("pictures" if shape else "strips") in page
+    if shape is None:
+        assert "the largest of 2 neighbouring inputs" in page
+    else:
+        assert 'viewBox="0 0 8 8"' in page
+
+
+def test_cells_are_drawn_where_they_are():
+    values = np.array([[0.0, 1.0, 1.0], [0.5, 0.0, 1.0]])
+    levels = np.zeros_like(values)
+    palette = ["white", "light", "middle", "dark"]
+    svg = pixels.drawn(values, 1.0, palette)
+    for color, path in re.findall(r'<path fill="(\w+)" d="([^"]*)"', svg):
+        for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\d+z", path):
+            levels[int(y), int(x) : int(x) + int(width)] = palette.index(color)
+    assert levels.tolist() == [[0, 3, 3], [2, 0, 3]]
+
+
+def test_a_strip_keeps_the_largest_of_its_neighbours():
+    assert maps.strip(np.array([1.0, 3.0, 2.0, 0.0, 5.0]), 2).tolist() == [[3.0, 2.0, 5.0]]

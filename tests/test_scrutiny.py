@@ -9,10 +9,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from tests.reference import stability as literal
-from tests.test_report import build, entry, parsed, rows, section
-from xai_bench.report import heatmap, relative, scrutiny, stability, write_report
-from xai_bench.report.scrutiny import Frames
-from xai_bench.report.tables import Tables
+from tests.reports import build, entry, parsed, rows, section
+from xai_bench.report import write_report
+from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.section import known, show
+from xai_bench.report.sections.agreement import clustered
 from xai_bench.results.frames import Results
 from xai_bench.results.records import (
     CellResult,
@@ -24,6 +25,7 @@ from xai_bench.results.records import (
     PlanRow,
 )
 from xai_bench.results.store import Store
+from xai_bench.scoring import stability
 from xai_bench.statistics import interval
 
 D, SEEDS, MODEL_SEEDS = 8, (0, 1, 2), (0, 1, 2)
@@ -106,7 +108,7 @@ def results(tmp_path_factory) -> Results:
 
 @pytest.fixture(scope="module")
 def frames(results) -> Frames:
-    return Frames(Tables(results))
+    return Frames(results)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def page(report) -> str:
 
 
 def test_recovery_relative_to_chance_and_of_networks_that_learned(frames):
-    row = frames.recovery.set_index(["explainer", "metric"]).loc[("saliency", "auroc")]
+    row = frames.above_chance.set_index(["explainer", "metric"]).loc[("saliency", "auroc")]
     everything = [np.mean([auroc("saliency", seed, m) for m in MODEL_SEEDS]) for seed in SEEDS]
     only = [np.mean([auroc("saliency", seed, m) for m in MODEL_SEEDS if learned(seed, m)]) for seed in SEEDS]
     assert row["chance"] == 0.5
@@ -133,7 +135,7 @@ def test_recovery_relative_to_chance_and_of_networks_that_learned(frames):
         np.testing.assert_allclose(row[list(names)].astype(float), interval(values)[:3], rtol=1e-9)
     assert (row["networks"], row["networks_learned"], row["learned_n"]) == (9, 8, 3)
     assert row["reach"] == pytest.approx((0.2 + 0.25 + 0.3) / 3 / 0.4)
-    other = frames.recovery.set_index(["explainer", "metric"]).loc[("saliency", "somers_d")]
+    other = frames.above_chance.set_index(["explainer", "metric"]).loc[("saliency", "somers_d")]
     assert np.isnan(other["chance"])
     assert np.isnan(other["normalised"])
 
@@ -143,7 +145,7 @@ def test_a_chance_of_one_leaves_nothing_to_score(results):
 
     chance = {**CHANCE, "auroc": 1.0}
     draws = {key: replace(facts, chance=chance) for key, facts in results.draws.items()}
-    frame = relative.recovery(Tables(replace(results, draws=draws)))
+    frame = Frames(replace(results, draws=draws)).above_chance
     assert frame.loc[frame["metric"] == "auroc", "normalised"].isna().all()
 
 
@@ -191,7 +193,7 @@ def test_agreement_is_the_mean_over_networks_and_names_the_same_rankings(frames)
 
 def test_clusters_stand_side_by_side():
     mean = np.array([[1, 0.1, 0.9, 0.2], [0.1, 1, 0.2, 0.8], [0.9, 0.2, 1, np.nan], [0.2, 0.8, np.nan, 1]])
-    order, _ = heatmap.order(mean)
+    order, _ = clustered(mean)
     assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset({0, 2}), frozenset({1, 3})}
 
 
@@ -221,20 +223,24 @@ def test_the_section_says_what_was_found(page, report):
 
 
 def test_null_runs_stand_in_no_other_table(results):
-    tables = Tables(results)
-    assert len(tables.cells) == len(SEEDS) * len(MODEL_SEEDS) * len(METHODS)
-    assert not {m for m in tables.metrics if m.startswith("sanity")}
+    frames = Frames(results)
+    assert len(frames.cells) == len(SEEDS) * len(MODEL_SEEDS) * len(METHODS)
+    assert not {m for m in frames.metrics if m.startswith("sanity")}
     assert set(results.failed["explainer"]) == {"sparse"}
 
 
+def of_scrutiny(frames: Frames) -> dict[str, str]:
+    """Section to the reason why it is left out, or nothing."""
+    kinds = [kind for kind in known() if kind.within == "scrutiny"]
+    return {shown.id: shown.absent for kind in kinds if (shown := show(kind, frames)) is not None}
+
+
 def test_without_any_of_it_one_sentence_says_so(tmp_path):
-    tables = Tables(build(tmp_path / "plain", truth=False))
-    found = scrutiny.scrutiny(Frames(tables))
-    assert [part.id for part in found.parts] == ["agreement"]
-    assert found.absent.startswith("Not in this report: null runs were not asked for")
+    plain = of_scrutiny(Frames(build(tmp_path / "plain", truth=False)))
+    assert [name for name, absent in plain.items() if not absent] == ["agreement"]
     everything = ("spectral", "column_norm", "saliency", "mutual_information", "random", "oracle")
     broken = build(tmp_path / "broken", statuses=dict.fromkeys(everything, ("failed", "broken")))
-    assert scrutiny.scrutiny(Frames(Tables(broken))).parts == []
+    assert all(of_scrutiny(Frames(broken)).values())
     page = write_report(broken, tmp_path / "report").read_text(encoding="utf-8")
     parsed(page)
-    assert '<p class="notice">Not in this report' in section(page, "scrutiny")
+    assert '<p class="notice">Not in this report: null runs were not asked for' in section(page, "scrutiny")

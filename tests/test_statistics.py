@@ -72,6 +72,28 @@ def test_by_data_seed_averages_model_seeds_and_folds_first():
     np.testing.assert_allclose(result.iloc[1, 1:].astype(float), statistics.interval([110.0, 112.0, 114.0]))
 
 
+def test_intervals_of_many_groups_are_those_of_each():
+    rng = np.random.default_rng(0)
+    rows = [(c, seed, again, rng.normal()) for c in "abc" for seed in range(12) for again in range(3 if seed else 1)]
+    rows += [
+        ("alone", 0, 0, 0.3),
+        ("equal", 0, 0, 0.7),
+        ("equal", 1, 0, 0.7),
+        ("lost", 0, 0, 1.0),
+        ("lost", 1, 0, math.nan),
+    ]
+    rows += [("endless", 0, 0, math.inf), ("endless", 1, 0, 1.0), ("all endless", 3, 0, math.inf)]
+    frame = pd.DataFrame(rows, columns=["case", "data_seed", "model_seed", "value"]).assign(fold=0)
+    frame = frame.sample(frac=1, random_state=1)
+    for level in (0.5, 0.95):
+        found = statistics.by_data_seed(frame, "value", ["case"], level).set_index("case")
+        assert list(found.index) == list(frame["case"].unique())
+        for case, group in frame.groupby("case"):
+            means = [np.mean(part) for _, part in group.groupby("data_seed")["value"]]
+            expected = statistics.interval(means, level)
+            np.testing.assert_allclose(found.loc[case].astype(float), expected, rtol=1e-12, err_msg=str(case))
+
+
 def test_intervals_of_no_rows():
     frame = pd.DataFrame({"method": ["a"], "data_seed": [0], "value": [1.0]})[:0]
     assert statistics.by_data_seed(frame, "value", ["method"]).empty

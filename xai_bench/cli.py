@@ -281,11 +281,13 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write (default: reports/SUITE beside runs/).")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Write the report of stored results again."""
+    """Write the report of stored results again; sections of plugins are part of it."""
     from xai_bench.report import write_report
     from xai_bench.results.store import read
 
+    _load(plugin)
     results = read(folder)
     target = out or results.report_folder
     typer.echo(f"report: {write_report(results, target, _cores() if jobs is None else jobs)}")

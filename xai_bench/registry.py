@@ -23,6 +23,9 @@ from xai_bench.sources.scripts import Place
 from xai_bench.sources.syntax import tree_of
 
 FAMILIES = ("datasets", "models", "explainers", "metrics")
+"""What a suite is made of."""
+KINDS = (*FAMILIES, "sections")
+"""What can be registered: sections are those of a report."""
 SHORT_FORMS = {
     ("datasets", "csv"): ("path", "file", "csv:PATH, such as csv:table.csv"),
     ("explainers", "captum"): ("method", "class", "captum:CLASS, such as captum:Saliency"),
@@ -34,7 +37,7 @@ T = TypeVar("T")
 Named = tuple[str, str]
 """Family and name of a component."""
 
-_registered: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}
+_registered: dict[str, dict[str, Any]] = {family: {} for family in KINDS}
 _origins: dict[Named, str | Place] = {}
 """Where a registered component comes from: the module of a plugin, or a place in a script."""
 _plugins: dict[str, Plugin] = {}
@@ -65,10 +68,10 @@ def register(component: T) -> T:
         If the name is taken, or if it is not a component.
     """
     family, name = getattr(component, "family", None), getattr(component, "name", None)
-    if family not in FAMILIES or not isinstance(name, str):
+    if family not in KINDS or not isinstance(name, str):
         raise InputError(
             f"cannot register {component!r}: expected a subclass of DataSource, Architecture or Explainer "
-            "with a name, or a Metric"
+            "with a name, a Metric, or a Section with an id"
         )
     lacking = sorted(getattr(component, "__abstractmethods__", ()))
     if lacking:
@@ -96,8 +99,8 @@ def _follows(family: str, component: Any, place: Place) -> bool:
 
 def names(family: str) -> list[str]:
     """The known names of a family, sorted."""
-    if family not in FAMILIES:
-        raise unknown("kind of component", family, FAMILIES)
+    if family not in KINDS:
+        raise unknown("kind of component", family, KINDS)
     return sorted({*_entry_points(family), *_registered[family]})
 
 

@@ -28,6 +28,9 @@ class Metric:
         score. ``values``: its sizes. ``support``: which inputs are exactly 0, except for those that the harness set to
         0 because they are constant on the training rows
     descriptive : the score says where inputs stand that need not be found: nothing to reach, never ranked
+    better : which end of the scale is the better one
+    headline : the score leads the tables of a report, and its words
+    order : its place among the scores in tables; equal ones stand by name
     version : raise it when the same relevance and truth give another number: what is stored is then scored again
     depends_on : of a metric from outside the package: files that its numbers depend on (see ``Component``)
     """
@@ -42,6 +45,9 @@ class Metric:
     title: str
     reads: Literal["ranks", "values", "support"] = "ranks"
     descriptive: bool = False
+    better: Literal["higher", "lower"] = "higher"
+    headline: bool = False
+    order: int = 1000
     version: int = 1
     depends_on: tuple[str, ...] = ()
 

@@ -31,5 +31,5 @@ def _no_chance(truth: GroundTruth) -> float | None:
     return None
 
 
-pearson = Metric("pearson", _pearson, _no_chance, -1.0, 1.0, "Pearson correlation", reads="values")
+pearson = Metric("pearson", _pearson, _no_chance, -1.0, 1.0, "Pearson", reads="values", order=80)
 """Pearson's correlation of the relevance with graded truth: how nearly the one is a straight line of the other."""

@@ -297,10 +297,10 @@ class _Chance:
         return self.of_items(reduced(np.zeros(len(truth.roles)), truth))
 
 
-auroc = Metric("auroc", _Score(_auroc), _Chance(_half), 0.0, 1.0, "AUROC")
+auroc = Metric("auroc", _Score(_auroc), _Chance(_half), 0.0, 1.0, "AUROC", order=10, headline=True)
 """Area under the ROC curve: the chance that a relevant input ranks above a noise input."""
 auroc_clear = Metric(
-    "auroc_clear", _Score(_auroc_clear), _Chance(_half_clear), 0.0, 1.0, "AUROC, clearly relevant inputs"
+    "auroc_clear", _Score(_auroc_clear), _Chance(_half_clear), 0.0, 1.0, "AUROC, clear", order=20, headline=True
 )
 """AUROC without the relevant inputs whose graded truth is below the resolution that the dataset states."""
 average_precision = Metric(
@@ -309,14 +309,17 @@ average_precision = Metric(
     _Chance(_average_precision_by_chance),
     0.0,
     1.0,
-    "average precision",
+    "Average precision",
+    order=40,
 )
 """Average precision: precision at the rank of every relevant input, averaged."""
-precision_at_p = Metric("precision_at_p", _Score(_precision_at_p), _Chance(_share), 0.0, 1.0, "precision at p")
+precision_at_p = Metric(
+    "precision_at_p", _Score(_precision_at_p), _Chance(_share), 0.0, 1.0, "Precision at p", order=50
+)
 """Share of the p relevant inputs among the p highest ranked."""
-somers_d = Metric("somers_d", _Score(_somers_d), _Chance(_zero), -1.0, 1.0, "Somers' D")
+somers_d = Metric("somers_d", _Score(_somers_d), _Chance(_zero), -1.0, 1.0, "Somers’ D", order=60, headline=True)
 """Somers' D against graded truth: concordant minus discordant pairs, over pairs whose truth differs."""
-spearman = Metric("spearman", _Score(_spearman), _Chance(_zero), -1.0, 1.0, "Spearman correlation")
+spearman = Metric("spearman", _Score(_spearman), _Chance(_zero), -1.0, 1.0, "Spearman", order=70)
 """Spearman's rank correlation with graded truth, mid-ranks on both sides."""
 
 auroc_redundant = Metric(
@@ -325,8 +328,9 @@ auroc_redundant = Metric(
     _Chance(_half_redundant),
     0.0,
     1.0,
-    "AUROC of redundant inputs against noise",
+    "AUROC, redundant",
     descriptive=True,
+    order=120,
 )
 """How high redundant inputs rank: the chance that one stands above a noise input; descriptive, neither good nor bad."""
 auroc_suppressor = Metric(
@@ -335,11 +339,12 @@ auroc_suppressor = Metric(
     _Chance(_half_suppressor),
     0.0,
     1.0,
-    "AUROC of suppressors against noise",
+    "AUROC, suppressors",
     descriptive=True,
+    order=130,
 )
 """How high suppressors rank: the chance that one stands above a noise input; descriptive, neither good nor bad."""
-contrast = Metric("contrast", _Score(_contrast), _Chance(_none), 0.0, 1.0, "contrast", reads="values")
+contrast = Metric("contrast", _Score(_contrast), _Chance(_none), 0.0, 1.0, "Contrast", reads="values", order=90)
 """a / (a + b), a the lowest relevance of a relevant input, b the highest of a noise input; above 1/2: a gap.
 
 1/2 where a = b, also where both are 0. It depends on the sizes of relevances, for which no chance is defined.
@@ -350,15 +355,16 @@ support_precision = Metric(
     _Chance(_share),
     0.0,
     1.0,
-    "precision of the support",
+    "Support: precision",
     reads="support",
+    order=100,
 )
 """Share of relevant inputs among those of relevance above 0, where there are exact zeros; chance is any random set.
 
 Not defined where nothing is selected. Other roles than relevant and noise count neither way.
 """
 support_recall = Metric(
-    "support_recall", _Score(_support_recall), _Chance(_none), 0.0, 1.0, "recall of the support", reads="support"
+    "support_recall", _Score(_support_recall), _Chance(_none), 0.0, 1.0, "Support: recall", reads="support", order=110
 )
 """Share of the relevant inputs whose relevance is above 0, where there are exact zeros.
 

@@ -22,5 +22,5 @@ def _chance(truth: GroundTruth) -> float | None:
     return 0.5 if {"relevant", "noise"} <= {window.role for window in truth.windows} else None
 
 
-auroc_windows = Metric("auroc_windows", _auroc_windows, _chance, 0.0, 1.0, "AUROC of windows")
+auroc_windows = Metric("auroc_windows", _auroc_windows, _chance, 0.0, 1.0, "AUROC, windows", order=30, headline=True)
 """The chance that a relevant window ranks above a noise window, each by its largest relevance; others are left out."""

@@ -31,17 +31,11 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
     """
     if jobs < 1:
         raise InputError(f"jobs: expected at least 1, got {jobs}")
+    from xai_bench.report.kit.frames import Frames
     from xai_bench.report.page import render
-    from xai_bench.report.scrutiny import Frames
-    from xai_bench.report.tables import Tables
 
     target = Path(folder)
-    tables = Tables(results)
-    frames = Frames(tables)
-    files = render(tables, frames, jobs)
-    files |= {
-        name: frame.to_csv(index=False, float_format="%.8g") for name, frame in (tables.csv() | frames.csv()).items()
-    }
+    files = render(Frames(results), jobs)
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -53,13 +47,11 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
 
 
 def in_short(results: Results) -> list[tuple[str, str]]:
-    """The three questions, each with the sentences that answer it first in the report."""
-    from xai_bench.report import answers
-    from xai_bench.report.tables import Tables
+    """The questions, each with the sentences that answer it first in the report."""
+    from xai_bench.report.kit.frames import Frames
+    from xai_bench.report.page import short_answers
 
-    tables = Tables(results)
-    questions = {"recovery": answers.recovery, "cost": answers.cost, "retention": answers.retention}
-    return [(question, answer(tables).short.replace("`", "")) for question, answer in questions.items()]
+    return [(question, answer.replace("`", "")) for question, answer in short_answers(Frames(results))]
 
 
 def _replace(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -235,8 +236,27 @@ class MetricFacts(Facts):
     upper: float | None
     reads: str = "ranks"
     descriptive: bool = False
+    better: str = "higher"
+    headline: bool = False
+    order: int = 1000
     reasons: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def best(self) -> float:
+        """The bound at the better end; NaN where there is none."""
+        bound = self.upper if self.better == "higher" else self.lower
+        return math.nan if bound is None else float(bound)
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, else -1."""
+        return 1 if self.better == "higher" else -1
+
+    @property
+    def highest(self) -> str:
+        """The best of several means, in words."""
+        return "highest" if self.better == "higher" else "lowest"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from xai_bench.results.records import CellResult, DrawRecord, ModelRecord
 from xai_bench.results.store import Store
 from xai_bench.suites.plan import Block
+from xai_bench.wording import plural
 
 TRAINING, EXPLAINING, REST = "training", "explaining", "rest"
 """Kinds of work; every follow-up is a further one, by its name. ``rest``: starting a worker, loading, warming up,
@@ -81,16 +82,16 @@ class Forecast:
     def plan(self) -> str:
         """What is to be done, in one line."""
         counts = [
-            f"{_plural(self.cells, 'cell')} to compute ({self.settled:,} are stored)",
-            _plural(self.blocks, "block"),
-            _plural(self.trainings, "training"),
-            *(f"{name} of {_plural(tasks, scope)}" for name, scope, tasks in self.followups),
+            f"{plural(self.cells, 'cell')} to compute ({self.settled:,} are stored)",
+            plural(self.blocks, "block"),
+            plural(self.trainings, "training"),
+            *(f"{name} of {plural(tasks, scope)}" for name, scope, tasks in self.followups),
         ]
         return ", ".join(counts)
 
     def text(self) -> str:
         """How long it takes, in one line."""
-        on = f"on {_plural(self.jobs, 'worker')}"
+        on = f"on {plural(self.jobs, 'worker')}"
         most = "" if self.bound is None else f"; explaining takes at most {duration(self.bound)}, by [limits]"
         if not self.unknown:
             return f"about {duration(self.seconds)} {on}, by what was measured here{most}"
@@ -99,14 +100,10 @@ class Forecast:
         return f"not known yet: nothing was measured here of {names}{known}{most}"
 
 
-def _plural(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def duration(seconds: float) -> str:
     """Seconds in words, rounded up."""
     if seconds < 90:
-        return _plural(max(math.ceil(seconds), 1), "second")
+        return plural(max(math.ceil(seconds), 1), "second")
     minutes = math.ceil(seconds / 60)
     return f"{minutes} minutes" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any, cast
 
 import numpy as np
@@ -95,4 +96,11 @@ def truth_of(facts: DrawFacts) -> GroundTruth | None:
 
 def declared() -> list[MetricFacts]:
     """What every known metric declares, as the store keeps it."""
-    return [MetricFacts(m.name, m.title, m.lower, m.upper, m.reads, m.descriptive) for m in metrics()]
+    return [declaration(metric) for metric in metrics()]
+
+
+def declaration(metric: Metric) -> MetricFacts:
+    """What a metric declares of itself; a bound that is not finite is None."""
+    declares = {one.name: getattr(metric, one.name) for one in fields(MetricFacts) if hasattr(metric, one.name)}
+    bounds = {end: value if math.isfinite(value := declares[end]) else None for end in ("lower", "upper")}
+    return MetricFacts(**{**declares, **bounds})

@@ -1,0 +1,123 @@
+"""What a metric declares is what a report shows and compares by, also where its plugin is not there any more."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from tests.conftest import TINY_NET
+from tests.reports import build, rows, section
+from xai_bench import Metric, run
+from xai_bench.metrics.recovery import auroc
+from xai_bench.report import write_report
+from xai_bench.report.kit.comparisons import leader
+from xai_bench.report.kit.declared import declared
+from xai_bench.report.kit.frames import Frames
+from xai_bench.results.records import Measurement
+from xai_bench.results.store import Store, read
+from xai_bench.scoring.recovery import metrics
+
+SUITE = {
+    "name": "declared",
+    "data_seeds": [0, 1],
+    "datasets": [{"name": "gaussian_correlated", "n": 200}],
+    "models": [{"name": "mlp", **TINY_NET}],
+    "explainers": [{"name": "column_norm"}, {"name": "saliency"}, {"name": "f_test"}],
+}
+PLUGIN = """
+from xai_bench import Metric, register
+
+def seven(relevance, truth):
+    return 7.0
+
+def none(truth):
+    return 0.0
+
+register(Metric("case_metric", seven, none, 0.0, 10.0, "A title of its own", descriptive=True))
+"""
+
+
+@pytest.fixture
+def stored(tmp_path, plugin_registry):
+    """The results of a run with the plugin, read when it is gone."""
+    (tmp_path / "case.py").write_text(PLUGIN)
+    plugin_registry.load_plugin(tmp_path / "case.py")
+    run(SUITE, out=tmp_path)
+    plugin_registry.forget("metrics", "case_metric")
+    return read(tmp_path / "runs" / "declared")
+
+
+def test_a_descriptive_score_of_a_plugin_is_shown_as_declared(stored, tmp_path):
+    frames = Frames(stored)
+    own = frames.recovery[frames.recovery["metric"] == "case_metric"]
+    assert (own["mean"] == 7).all()
+    assert not own["near"].any()
+    above = frames.above_chance
+    above = above[(above["metric"] == "case_metric") & (above["explainer"] == "saliency")]
+    assert above["normalised"].tolist() == [0.7]
+    assert "case_metric" not in frames.headline("gaussian_correlated")
+    html = section(write_report(stored, tmp_path / "report").read_text(encoding="utf-8"), "datasets")
+    assert "A title of its own" in html
+    assert "case_metric" not in html.replace("_<wbr>", "_")
+    assert 'data-v="7" style="--b:70.0%"' in rows(html)["saliency"]
+
+
+def test_facts_of_scores_stay_when_a_run_does_not_know_them(stored, tmp_path):
+    run(SUITE, out=tmp_path)
+    again = read(tmp_path / "runs" / "declared").metrics
+    assert again["case_metric"] == stored.metrics["case_metric"]
+    assert again["auroc"] == auroc.facts()
+
+
+def test_facts_come_with_what_is_taken_from_another_store(stored, tmp_path):
+    run(SUITE, out=tmp_path / "other", known=[tmp_path / "runs" / "declared"])
+    taken = read(tmp_path / "other" / "runs" / "declared")
+    assert taken.metrics["case_metric"]["title"] == "A title of its own"
+
+
+def test_a_score_that_is_better_lower_is_compared_that_way(tmp_path):
+    """Values of AUROC, declared to be errors."""
+    results = build(tmp_path)
+    results.metrics["auroc"] = {**auroc.facts(), "better": "lower", "title": "Errors"}
+    frames = Frames(results)
+    best = leader(frames, frames.recovery, "toy", "auroc")
+    assert {pair.explainer for pair in best.top} == {"column_norm", "mutual_information"}
+    assert best.row["mean"] == frames.recovery.query("metric == 'auroc' and explainer != 'random'")["mean"].min()
+    near = frames.recovery.query("metric == 'auroc' and near")
+    assert set(near["explainer"]) == {"column_norm", "mutual_information"}
+    above = frames.above_chance.query("metric == 'auroc' and explainer == 'column_norm'")
+    assert above["normalised"].iloc[0] == pytest.approx((above["mean"].iloc[0] - 0.5) / (0 - 0.5))
+    page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
+    text = section(page, "recovery")
+    assert "cannot be told from the lowest mean: 2 of 5 on <code>toy</code> (Errors)" in text
+    assert "above it on <code>toy</code>" in text
+
+
+def test_stores_without_facts_use_those_that_are_declared_now():
+    found = declared(["spearman", "auroc", "of_a_lost_plugin"], {})
+    assert list(found) == ["auroc", "spearman", "of_a_lost_plugin"]
+    assert (found["spearman"].title, found["spearman"].lower, found["spearman"].best) == ("Spearman", -1, 1)
+    assert found["of_a_lost_plugin"].title == "of_a_lost_plugin"
+    assert math.isnan(found["of_a_lost_plugin"].best)
+
+
+def test_facts_are_json_and_bounds_without_end_are_none():
+    for metric in metrics():
+        assert json.loads(json.dumps(metric.facts())) == metric.facts()
+    endless = Metric("endless", lambda r, t: 1.0, lambda t: 0.0, -math.inf, math.inf, "Endless")
+    assert (endless.facts()["lower"], endless.facts()["upper"]) == (None, None)
+    assert math.isnan(declared(["endless"], {"endless": endless.facts()})["endless"].best)
+
+
+def test_a_score_without_bounds_has_no_bar(tmp_path):
+    results = build(tmp_path)
+    with Store(tmp_path / "results.sqlite") as store:
+        cell = "0-net-saliency-0"
+        store._db.execute("INSERT INTO measurements VALUES (?, ?, ?, ?, ?)", (cell, "lost", 0, 3.5, ""))
+        store._db.commit()
+        results = store.results()
+    assert Measurement("lost", 3.5).metric in Frames(results).metrics
+    page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
+    assert '<td data-v="3.5">3.500' in section(page, "datasets")

@@ -1,0 +1,330 @@
+"""What a report is written from: stored results as tidy frames, at full precision.
+
+The unit of inference is the data seed. The controls ``random`` and ``oracle`` are never compared with methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from xai_bench.report.kit.declared import declared
+from xai_bench.report.kit.wording import AREA_TITLES, without_paths
+from xai_bench.results.records import MetricFacts
+from xai_bench.scoring import above_chance, calibration, stability
+from xai_bench.scoring.stability import Agreement
+from xai_bench.statistics import by_data_seed
+from xai_bench.suites.suite import CONTROLS
+
+if TYPE_CHECKING:
+    from xai_bench.results.frames import Results
+
+FOLLOW_UPS = ("retention_", "sanity_")
+"""What is measured beside recovery: the names of its scores begin so."""
+AREAS = ("retention_retrained_area", "retention_masked_area")
+LEAST_FIRST = ("retention_retrained_least_area", "retention_retrained_gap_area",
+               "retention_masked_least_area", "retention_masked_gap_area")  # fmt: skip
+"""Areas where the least relevant inputs are kept, and by how much those of the most relevant ones are larger."""
+CURVES = ("retention_retrained", "retention_retrained_least", "retention_masked", "retention_masked_least",
+          "retention_bayes")  # fmt: skip
+NO_MODEL = "no model"
+SECONDS = ("train", "setup", "explain", "given", "end")
+"""``given`` a model: set-up and explain. ``end`` to end: training as well."""
+MAE = ("mae", "mae_low", "mae_high")
+PAIR = ["dataset", "model", "explainer"]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames that the sections of a report are written from.
+
+    Every frame has ``model`` as the label of the suite, "no model" for explainers that need none.
+    """
+
+    results: Results
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Planned cells, free of paths; the columns of a trained model are there even if none was trained."""
+        frame = self.results.cells.copy()
+        frame["reason"] = _without_paths(frame["reason"])
+        for column in ("train_score", "valid_score", "test_score", "chance", "ceiling", "p_value", "learned",
+                       "train_cpu", "train_wall", "parameters", "test_mae"):  # fmt: skip
+            if column not in frame:
+                frame[column] = np.nan
+        return _named(frame)
+
+    @cached_property
+    def null_cells(self) -> pd.DataFrame:
+        """Planned cells of null runs, free of paths."""
+        frame = self.results.null_cells.copy()
+        frame["reason"] = frame["reason"].map(without_paths)
+        return _named(frame)
+
+    @cached_property
+    def measurements(self) -> pd.DataFrame:
+        frame = self.results.measurements.copy()
+        frame["reason"] = _without_paths(frame["reason"].fillna(""))
+        return _named(frame)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The measurements without curves: one row a cell and metric."""
+        return self.measurements[self.measurements["k"] == 0]
+
+    @property
+    def dense(self) -> bool:
+        """Does the suite name the numbers of inputs that are kept? Then curves are shown in more detail."""
+        return bool((self.results.suite.get("retention") or {}).get("ks"))
+
+    @property
+    def datasets(self) -> list[str]:
+        """Labels in the order of the suite, those without a planned cell left out."""
+        return [str(label) for label in self.cells["dataset"].unique()]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(model, explainer) in the order of the suite, controls left out, explainers without model last."""
+        planned = self.cells.loc[~self.cells["explainer"].isin(CONTROLS), ["model", "explainer"]].drop_duplicates()
+        order = [*self.models, NO_MODEL]
+        ranked = planned.assign(at=planned["model"].map(order.index)).sort_values("at", kind="stable")
+        return list(zip(ranked["model"], ranked["explainer"], strict=True))
+
+    @property
+    def models(self) -> list[str]:
+        """Labels of the models with planned cells, in the order of the suite."""
+        return [str(label) for label in self.cells["model"].unique() if label != NO_MODEL]
+
+    @property
+    def data_seeds(self) -> list[int]:
+        return sorted(int(seed) for seed in self.cells["data_seed"].unique())
+
+    def draws(self, dataset: str) -> list[dict[str, Any]]:
+        """What is known of the draws of a dataset, by data seed."""
+        return self._draws.get(dataset, [])
+
+    @cached_property
+    def _draws(self) -> dict[str, list[dict[str, Any]]]:
+        known = self.cells[self.cells["draw"].isin(self.results.draws.keys())]
+        ordered = known[["dataset", "data_seed", "fold", "draw"]].drop_duplicates().sort_values(["data_seed", "fold"])
+        return {
+            str(d): [self.results.draws[key].to_json() for key in rows["draw"]]
+            for d, rows in ordered.groupby("dataset")
+        }
+
+    @cached_property
+    def declared(self) -> dict[str, MetricFacts]:
+        """Recovery scores that were measured, and what each declares of itself; in the order of tables."""
+        measured = {str(name) for name in self.scores["metric"].unique() if not str(name).startswith(FOLLOW_UPS)}
+        return declared(measured - {f"{name}_se" for name in measured}, self.results.metrics)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the recovery scores that were measured, in the order of tables."""
+        return list(self.declared)
+
+    def title(self, score: str) -> str:
+        """The name of a recovery score or of a retained area in tables."""
+        return without_paths(self.declared[score].title) if score in self.declared else AREA_TITLES.get(score, score)
+
+    def sign(self, score: str) -> int:
+        """1 where a higher score is better, else -1."""
+        return self.declared[score].sign if score in self.declared else 1
+
+    @cached_property
+    def never_compared(self) -> set[str]:
+        """Scores that are shown and never compared: descriptive ones, and areas of the least relevant inputs."""
+        return {name for name, facts in self.declared.items() if facts.descriptive} | set(LEAST_FIRST)
+
+    def headline(self, dataset: str) -> list[str]:
+        """The recovery scores of a dataset that lead the tables: who finds the inputs, and who orders them."""
+        measured = set(self.recovery.loc[self.recovery["dataset"] == dataset, "metric"])
+        chosen = [name for name in self.metrics if name in measured and self.declared[name].headline]
+        return chosen or [name for name in self.metrics if name in measured - self.never_compared][:1]
+
+    @cached_property
+    def recovery(self) -> pd.DataFrame:
+        """dataset, model, explainer, metric, mean, low, high, n, near: one row an interval.
+
+        ``near``: the interval overlaps that of the best mean, of those that have an interval, if there are two.
+        """
+        frame = self.scores
+        return self._intervals(frame[frame["metric"].isin(self.metrics)])
+
+    @cached_property
+    def retention(self) -> pd.DataFrame:
+        """As ``recovery``, of the two areas; draws without a value are left out, ``n`` counts the others."""
+        frame = self.scores
+        return self._intervals(frame[frame["metric"].isin((*AREAS, *LEAST_FIRST))])
+
+    @cached_property
+    def retention_reasons(self) -> pd.DataFrame:
+        """Areas without a value: dataset, model, explainer, metric, reason, one row a cell."""
+        frame = self.scores
+        rows = frame[frame["metric"].isin(AREAS) & frame["value"].isna()]
+        return rows[[*PAIR, "data_seed", "metric", "reason"]].reset_index(drop=True)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Retained scores: dataset, model, explainer, metric, k, mean, low, high, n; one row an interval over seeds."""
+        frame = self.measurements
+        rows = frame[frame["metric"].isin(CURVES) & frame["value"].notna()]
+        return by_data_seed(rows, "value", [*PAIR, "metric", "k"])
+
+    def curve(self, dataset: str, metric: str) -> pd.DataFrame:
+        """The rows of ``curves`` of one dataset and form."""
+        return self.curves[(self.curves["dataset"] == dataset) & (self.curves["metric"] == metric)]
+
+    @cached_property
+    def trained(self) -> pd.DataFrame:
+        """What the networks reached: dataset, model, mean, low, high (test score), train, valid, chance, ceiling,
+        learned, of, p_value (the largest), train_cpu, train_wall (medians), parameters; mae, mae_low,
+        mae_high: mean absolute error on the test rows in units of the target, NaN in classification."""
+        networks = self.cells[(self.cells["model"] != NO_MODEL) & self.cells["test_score"].notna()]
+        networks = networks.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold"])
+        columns = ["dataset", "model", "mean", "low", "high", "n"]
+        if networks.empty:
+            return pd.DataFrame(columns=[*columns, "train", "valid", "chance", "ceiling", "learned", "of", "p_value",
+                                         "train_cpu", "train_wall", "parameters", *MAE])  # fmt: skip
+        by = ["dataset", "model"]
+        groups = networks.groupby(by, sort=False)
+        facts = pd.DataFrame({
+            "train": groups["train_score"].mean(), "valid": groups["valid_score"].mean(),
+            "chance": groups["chance"].mean(), "ceiling": groups["ceiling"].apply(_mean),
+            "learned": groups["learned"].apply(lambda v: int(v.astype(bool).sum())), "of": groups.size(),
+            "p_value": groups["p_value"].max(), "train_cpu": groups["train_cpu"].median(),
+            "train_wall": groups["train_wall"].median(), "parameters": groups["parameters"].median(),
+        })  # fmt: skip
+        networks = networks.assign(test_mae=networks["test_mae"].astype(float))
+        errors = by_data_seed(networks, "test_mae", by).drop(columns="n")
+        errors = errors.rename(columns={"mean": "mae", "low": "mae_low", "high": "mae_high"})
+        return by_data_seed(networks, "test_score", by).merge(facts.reset_index(), on=by).merge(errors, on=by)
+
+    def reached(self, dataset: str, model: str) -> dict[str, Any] | None:
+        """The row of ``trained``, or None."""
+        return self._reached.get((dataset, model))
+
+    @cached_property
+    def _reached(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return {(row["dataset"], row["model"]): row for row in records(self.trained)}
+
+    @cached_property
+    def timed(self) -> pd.DataFrame:
+        """Every explanation that was done, controls left out, with the sums ``given_*`` and ``end_*``."""
+        frame = self.cells[(self.cells["status"] == "done") & ~self.cells["explainer"].isin(CONTROLS)].copy()
+        for clock in ("cpu", "wall"):
+            train = frame[f"train_{clock}"].astype(float)
+            frame[f"train_{clock}"] = train.where(frame["model"] != NO_MODEL, 0.0)
+            frame[f"given_{clock}"] = frame[f"setup_{clock}"] + frame[f"explain_{clock}"]
+            frame[f"end_{clock}"] = frame[f"given_{clock}"] + frame[f"train_{clock}"]
+        return frame
+
+    @cached_property
+    def with_relevance(self) -> pd.DataFrame:
+        """The rows of ``timed`` whose relevances are stored."""
+        return self.timed[self.timed["cell"].isin(self.results.relevance.keys())]
+
+    def cost(self, by: Sequence[str]) -> pd.DataFrame:
+        """Medians over the explanations that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
+        values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
+        values += ["peak_memory", "forward_rows", "backward_rows"]
+        frame = self.timed
+        numbers = frame[[*by]].join(frame[values].astype(float))
+        groups = numbers.groupby(list(by), sort=False)
+        counts = pd.DataFrame(
+            {"n": groups.size(), "datasets": frame.groupby(list(by), sort=False)["dataset"].nunique()}
+        )
+        return groups[values].median().join(counts).reset_index()
+
+    def problems(self, dataset: str | None = None) -> list[dict[str, Any]]:
+        """Cells that are not done, one row a status and reason: explainers, models, how many."""
+        frame = self.cells[self.cells["status"] != "done"]
+        if dataset is not None:
+            frame = frame[frame["dataset"] == dataset]
+        rows = []
+        for (status, reason), group in frame.groupby(["status", "reason"], sort=True):
+            rows.append({
+                "status": status, "reason": reason or ("not run yet" if status == "missing" else "no reason was given"),
+                "explainers": [str(e) for e in group["explainer"].unique()],
+                "models": [str(m) for m in group["model"].unique()], "cells": len(group),
+            })  # fmt: skip
+        return sorted(rows, key=lambda row: ("failed", "timed_out", "missing", "unsupported").index(row["status"]))
+
+    @cached_property
+    def above_chance(self) -> pd.DataFrame:
+        """``recovery`` with what chance explains, and of networks that learned: see ``scoring.above_chance``."""
+        if self.recovery.empty:
+            return self.recovery
+        rows = self.measurements[self.measurements["metric"].isin(self.metrics)]
+        best = {name: facts.best for name, facts in self.declared.items()}
+        return above_chance.above_chance(self.recovery, rows, self.cells, self.results.draws, best)
+
+    @cached_property
+    def calibration(self) -> pd.DataFrame:
+        """Thresholds of null runs, and what is found above them: see ``scoring.calibration``."""
+        asked = self.results.suite.get("calibration")
+        relevance, draws = self.results.relevance, self.results.draws
+        return calibration.calibration(self.null_cells, self.cells, relevance, draws, asked["runs"] if asked else None)
+
+    @cached_property
+    def stability(self) -> pd.DataFrame:
+        """Of networks trained anew: see ``scoring.stability``."""
+        return stability.stability(self.timed, self.results.relevance, self.results.draws)
+
+    @cached_property
+    def agreement(self) -> Agreement | None:
+        """Between methods on one network: see ``scoring.stability``."""
+        names = list(dict.fromkeys(explainer for _, explainer in self.pairs))
+        return stability.agreement(self.with_relevance, names, self.results.relevance)
+
+    def _intervals(self, frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame[frame["value"].notna()]
+        result = by_data_seed(frame, "value", [*PAIR, "metric"])
+        result["near"] = False
+        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin(self.never_compared)]
+        for (_, metric), group in methods.groupby(["dataset", "metric"], sort=False):
+            compared, sign = with_interval(group), self.sign(str(metric))
+            if len(compared) > 1:
+                best = compared.iloc[int((sign * compared["mean"]).argmax())]
+                near = compared["high"] >= best["low"] if sign > 0 else compared["low"] <= best["high"]
+                result.loc[compared.index, "near"] = near.to_numpy()
+        return result
+
+
+def with_interval(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that can be compared: a mean over one data seed has no interval, so it is neither near nor apart."""
+    return rows[rows["low"].notna()]
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Labels free of paths, and a name for the absence of a model."""
+    for column in ("dataset", "model", "explainer"):
+        frame[column] = _without_paths(frame[column])
+    frame["model"] = frame["model"].replace("", NO_MODEL)
+    return frame
+
+
+def _without_paths(texts: pd.Series) -> pd.Series:
+    """Few different texts stand in many rows: each is cut once."""
+    return texts.map({text: without_paths(text) for text in texts.unique()})
+
+
+def _mean(values: pd.Series) -> float:
+    known = values.dropna()
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def control(frame: pd.DataFrame, dataset: str, explainer: str, metric: str) -> dict[str, Any] | None:
+    """A control's interval on a dataset; its rows under different models are the same draws, the first counts."""
+    rows = frame[(frame["dataset"] == dataset) & (frame["explainer"] == explainer) & (frame["metric"] == metric)]
+    return records(rows)[0] if len(rows) else None

@@ -1,0 +1,78 @@
+"""From what a section returns to HTML and Markdown. Everything but markup of this program is escaped."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from xai_bench.report.kit.section import Section
+
+
+def render(template: str, **variables: Any) -> Markup:
+    """A template of this package, ``.j2`` left out, as markup."""
+    return Markup(environment().get_template(f"{template}.j2").render(**variables))
+
+
+@cache
+def environment() -> Environment:
+    """With the filters that the templates use."""
+    jinja = Environment(
+        loader=PackageLoader("xai_bench.report"),
+        autoescape=lambda name: name is None or ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    jinja.filters |= {
+        "prose": prose,
+        "markdown": markdown,
+        "soft": _soft,
+        "percent": lambda share: f"{100 * share:.1f}%",
+    }
+    return jinja
+
+
+def prose(text: str) -> Markup:
+    """Escaped, with names in backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def markdown(text: str) -> str:
+    """Safe in Markdown: no HTML, no breaks of lines or columns."""
+    return str(escape(text)).replace("&#39;", "'").replace("&#34;", '"').replace("|", "\\|").replace("\n", " ")
+
+
+def _soft(label: str) -> Markup:
+    """Escaped; a line may break after an underscore."""
+    return Markup(str(escape(label)).replace("_", "_<wbr>"))
+
+
+def notice(text: str) -> Markup:
+    """A paragraph that stands out."""
+    return Markup('<p class="notice">{}</p>\n').format(prose(text))
+
+
+def section_html(section: Section) -> Markup:
+    """The body of a section, without its heading."""
+    return render("section.html", section=section, paragraphs=_paragraphs(section), html=Markup(section.html()))
+
+
+def section_markdown(section: Section) -> str:
+    """The same for the summary: no figures, no tables that are folded away."""
+    return str(render("section.md", section=section, paragraphs=_paragraphs(section)))
+
+
+def _paragraphs(section: Section) -> list[str]:
+    return [text for text in (section.words(), *section.findings()) if text]
+
+
+def legend(text: str) -> Markup:
+    """Below a table: the marks • and †, and what else is to be known."""
+    marked = re.sub("[•†]", r'<b class="mark">\g<0></b>', str(escape(text)))
+    return Markup(f'<p class="legend">{marked} <span class="swatch"></span> the spectral method.</p>\n')

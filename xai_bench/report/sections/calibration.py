@@ -1,0 +1,78 @@
+"""Selections at a threshold from null runs: how often they are false, and what they find."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from xai_bench.report.kit.frames import records
+from xai_bench.report.kit.prose import named, names_of
+from xai_bench.report.kit.section import Section
+from xai_bench.report.kit.tables import Box, Column, Table, by_dataset, fold_long, plain
+from xai_bench.report.kit.wording import listed, plural
+from xai_bench.scoring.calibration import SCORES
+
+COLUMNS = [
+    Column("Network", text=True), Column("With a false selection", "Null runs"), Column("Threshold", "Null runs"),
+    *[Column(name, "Real runs, above the threshold") for name in ("Precision", "Recall", "Share of noise inputs")],
+]  # fmt: skip
+
+
+class Calibration(Section):
+    """Null runs."""
+
+    id, title = "calibration", "Calibrated on null runs"
+    within, order = "scrutiny", 20
+
+    def needs(self) -> bool | str:
+        if not self.frames.results.suite.get("calibration"):
+            return "null runs were not asked for (`[calibration]`)"
+        return len(self.frame) > 0
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        return self.frames.calibration
+
+    def csv(self) -> dict[str, pd.DataFrame]:
+        return {"calibration.csv": self.frame}
+
+    def words(self) -> str:
+        runs = self.frames.results.suite["calibration"]["runs"]
+        return (
+            f"How large is a relevance where there is nothing to find? The targets are permuted, and networks trained "
+            f"anew and explained, {runs} times: the threshold is the level that a further such run exceeds with a "
+            "probability of at most 5 %."
+        )
+
+    def findings(self) -> list[str]:
+        runs = self.frames.results.suite["calibration"]["runs"]
+        judged = self.frame[self.frame["threshold"].notna() & (self.frame["judges"] > 0)]
+        few = judged[judged["false_runs"] <= 4 * judged["judges"] / 20]
+        paragraphs = [
+            f"{runs} other permutations judge it: about one in twenty may show a false selection, an input above the "
+            "threshold. A relevance is divided by its sum, so the more inputs share it, the smaller each: where many "
+            "are relevant, few can be above the threshold, and recall is low for that reason alone."
+        ]
+        if len(judged):
+            more = [f"{named(r)} ({int(r['false_runs'])} of {r['judges']})" for r in records(judged.drop(few.index))]
+            paragraphs.append(
+                f"False selections in at most one null run of five: {len(few)} of {plural(len(judged), 'pair')} of "
+                f"method and network on {plural(judged['dataset'].nunique(), 'dataset')}."
+                + (f" More: {listed(more)}." if more else "")
+            )
+        unset = self.frame[self.frame["threshold"].isna()]
+        for reason, group in unset.groupby("reason", sort=False):
+            paragraphs.append(f"Without a threshold, {reason}: {names_of(group)}.")
+        return paragraphs
+
+    def tables(self) -> list[Table]:
+        bodies = by_dataset(self.frames, self.frame[self.frame["threshold"].notna()], _boxes)
+        caption = "Selections at a threshold from null runs, in shares of the total relevance."
+        return [fold_long(Table(caption, "Method, by dataset", COLUMNS, bodies))] if bodies else []
+
+
+def _boxes(row: dict[str, Any]) -> list[Box]:
+    false = Box(f"{int(row['false_runs'])} of {row['judges']}", value=row["false_runs"])
+    return [false, plain(row["threshold"]), *[plain(row[s], row[f"{s}_low"], row[f"{s}_high"]) for s in SCORES]]

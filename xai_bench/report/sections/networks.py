@@ -1,0 +1,56 @@
+"""What every network reached on a dataset, and what its training took."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xai_bench.report.kit import wording
+from xai_bench.report.kit.section import Section
+from xai_bench.report.kit.tables import Body, Box, Column, Row, Table, mean_of
+
+COLUMNS = ("Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Training, CPU", "Parameters")
+
+
+class Networks(Section):
+    """With a numeric target also the error, beside what the noise leaves."""
+
+    id, within, order = "networks", "datasets", 20
+
+    def needs(self) -> bool:
+        return bool(self._reached())
+
+    def _reached(self) -> dict[str, dict[str, Any]]:
+        facts = {model: self.frames.reached(self.dataset, model) for model in self.frames.models}
+        return {model: reached for model, reached in facts.items() if reached is not None}
+
+    def tables(self) -> list[Table]:
+        networks, names, draw = self._reached(), list(COLUMNS), self.draw
+        errors = any(math.isfinite(facts["mae"]) for facts in networks.values())
+        if errors:
+            units = f" ({draw['target_units']})" if draw.get("target_units") else ""
+            names[1:1] = [f"Test MAE{units}", f"Noise floor{units}"]
+        floor, seeds = draw.get("floor_mae"), len(self.frames.data_seeds)
+        rows = []
+        for model, facts in networks.items():
+            error = [_error(facts), Box(wording.number(floor), value=floor)] if errors else []
+            rows.append(Row(model, [mean_of(facts, seeds), *error, *_boxes(facts)]))
+        caption = "What the networks reached" + (
+            "; test score R², and mean absolute error beside the least that the noise allows." if errors else "."
+        )
+        return [Table(caption, "Network", [Column(name) for name in names], [Body(rows)])]
+
+
+def _error(facts: dict[str, Any]) -> Box:
+    return Box(wording.number(facts["mae"]), wording.bounds(facts["mae_low"], facts["mae_high"]), facts["mae"])
+
+
+def _boxes(facts: dict[str, Any]) -> list[Box]:
+    learned = f"{facts['learned']} of {facts['of']}"
+    return [
+        *[Box(wording.number(facts[name]), value=facts[name]) for name in ("chance", "ceiling", "train", "valid")],
+        Box(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
+        Box(wording.p_value(facts["p_value"]), value=facts["p_value"]),
+        Box(wording.seconds(facts["train_cpu"]), value=facts["train_cpu"]),
+        Box(wording.count(facts["parameters"]), value=facts["parameters"]),
+    ]

@@ -1,0 +1,24 @@
+"""What the numbers of the page mean."""
+
+from __future__ import annotations
+
+from xai_bench.report.kit.markup import render
+from xai_bench.report.kit.section import Section
+
+
+class Reading(Section):
+    """A line for every term."""
+
+    id, label, title = "reading", "How to read", "How to read the numbers"
+    order, in_summary = 80, False
+
+    def html(self) -> str:
+        suite = self.frames.results.suite
+        return render(
+            "reading.html",
+            rankings=suite.get("rankings"),
+            retention=suite.get("retention"),
+            dense=self.frames.dense,
+            windows="auroc_windows" in self.frames.metrics,
+            on_cuda=any(record.get("device", "cpu") != "cpu" for record in self.frames.results.provenance),
+        )

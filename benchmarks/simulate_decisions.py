@@ -8,15 +8,14 @@ SCORES.csv has the columns dataset, draw, entrant, value (``scores_of_run`` writ
 - ``resid``: rows of residuals are resampled, all means equal: real covariances, and real atoms at the best score.
 - ``margin``: as ``resid``, every second entrant better by exactly the margin: none of these pairs is "equal".
 
-Printed for each: how often any of all pairs is decided wrongly, how often a step-down comparison of the first entrant with
-all others is, how often an entrant that is as good as the best is left out of the first group (family-wise and on
-average), and the median half width.
+Printed for each: how often any of all pairs is decided wrongly; how often a step-down comparison of the first entrant
+with all others is; how often an entrant that is as good as the best is left out of the first group (any of them, and
+on average); the median half width.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -100,20 +99,15 @@ def main() -> None:
     given = parser.parse_args()
     scores = Scores.of(pd.read_csv(given.scores))
     print(
-        f"{scores.m} entrants, {len(scores.datasets)} datasets; {given.repeats} repeats; shares with any false decision"
+        f"{scores.m} entrants, {len(scores.datasets)} datasets, {given.repeats} repeats: shares with a false decision"
     )
-    print("null    draws  datasets  pairs  step-down  best left out (any, mean)  median half width")
+    print("null    draws  datasets  pairs  step-down  best left out: any, mean  half width")
     with ProcessPoolExecutor(given.jobs) as pool:
         for null, n, k in _cases(given.draws, given.datasets):
-            size = given.repeats
-            rows = list(
-                pool.map(one, [scores] * size, [null] * size, [n] * size, [k] * size, range(size), chunksize=20)
-            )
-            mean = np.mean(rows, axis=0)
-            print(
-                f"{null:<7} {n:>5} {k:>9}  {mean[0]:.3f}      {mean[1]:.3f}               {mean[2]:.3f}  {mean[3]:.4f}              {mean[4]:.3f}"
-            )
-            sys.stdout.flush()
+            asked = [(scores, null, n, k, seed) for seed in range(given.repeats)]
+            mean = np.mean(list(pool.map(one, *zip(*asked, strict=True), chunksize=20)), axis=0)
+            shares = f"{mean[0]:>7.3f} {mean[1]:>10.3f} {mean[2]:>18.3f} {mean[3]:>6.3f}"
+            print(f"{null:<7} {n:>5} {k:>9} {shares} {mean[4]:>11.3f}", flush=True)
 
 
 if __name__ == "__main__":

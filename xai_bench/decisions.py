@@ -1,9 +1,10 @@
 """Which entrant is better? Simultaneous decisions over all pairs, from scores that are paired by draw.
 
-An entrant is a method on a network, or a method that needs none. Datasets are fixed and weigh alike; uncertainty comes
-from draws. Variances are moderated: a pair whose few scores happen to be equal is no certainty. Critical values come from
-resampling the draws' residuals with all means equal, so that the chance of any false decision among all pairs is bounded
-(Romano and Wolf 2005 for the step-down form; Hsu 1984 for comparisons with the best; Smyth 2004 for the moderation).
+An entrant is a method on a network, or a method that needs none. Datasets are fixed and weigh alike; uncertainty
+comes from draws. Variances are moderated: a pair whose few scores happen to be equal is no certainty. Critical values
+come from resampling the draws' residuals with all means equal, so that the chance of any false decision among all
+pairs is bounded (Romano and Wolf 2005 for the step-down form; Hsu 1984 for comparisons with the best; Smyth 2004 for
+the moderation).
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Of every ordered pair of entrants: (m, m) mean difference, its variance, degrees of freedom, and comparability."""
+    """Of every ordered pair of entrants: (m, m) mean difference, variance, degrees of freedom, comparability."""
 
     mean: Floats
     variance: Floats

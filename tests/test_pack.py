@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
 import tarfile
 
 import numpy as np
@@ -163,13 +164,24 @@ def test_a_pack_that_cannot_be_read_is_one_line(stored, tmp_path, spoil, message
     assert "\n" not in str(raised.value)
 
 
+class MakesFolder:
+    """Whoever unpickles it makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
 def test_no_object_is_unpickled(stored, tmp_path):
     path = pack(stored, tmp_path / "hand.xaipack")
     file = io.BytesIO()
-    np.save(file, np.array([print], dtype=object), allow_pickle=True)
+    np.save(file, np.array([MakesFolder(tmp_path / "made")], dtype=object), allow_pickle=True)
     path.write_bytes(changed(path.read_bytes(), relevance_npy=file.getvalue()))
     with pytest.raises(InputError, match="damaged pack"):
         read(path)
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_pack_is_an_archive_that_common_tools_open(stored, tmp_path):

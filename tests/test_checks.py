@@ -31,7 +31,6 @@ FIELDS = {
     # Shorter ones lose the input.
     "spectral_path": {"hidden": [16], "levels": 10, "first_steps": 300, "level_steps": 60, "refit_steps": 60},
     "group_lasso_path": {"hidden": [16], "levels": 10, "first_steps": 300, "level_steps": 60, "refit_steps": 60},
-    "shap_permutation": {"samples": 3},
 }
 PATHS = ("spectral_path", "group_lasso_path", "lassonet")
 """A minute of training for the three of them."""

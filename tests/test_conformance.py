@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import replace
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 import xai_bench
-from xai_bench import registry
+from xai_bench import cli, registry
 from xai_bench.conformance import architectures, data_sources, explainers, families, metrics
 from xai_bench.conformance.base import CheckFailed, CheckSkipped, check_name
 from xai_bench.datasets.base import DataSource, GroundTruth, Table
@@ -757,3 +758,30 @@ def test_names_are_looked_up_in_all_families(plugin_registry):
 def test_a_skip_is_a_skip_for_pytest():
     with pytest.raises(CheckSkipped, match="it knows no error floor"):
         data_sources.check_error_floor(Plain())
+
+
+PLUGIN = """
+from xai_bench import Metric, register
+two, none = lambda relevance, truth: 2.0, lambda truth: None
+register(Metric("above_its_bounds", two, none, 0.0, 1.0, "above", reads="values"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "last"),
+    [
+        ("auroc", 0, "auroc: 16 of 16 checks passed or skipped, 0 failed"),
+        ("datasets/xor", 0, "datasets/xor: 22 of 22 checks passed or skipped, 0 failed"),
+        ("mlp", 0, "mlp: 23 of 23 checks passed or skipped, 0 failed"),
+        ("above_its_bounds", 1, "13 of 16 checks passed or skipped, 3 failed"),
+        ("xro", 2, "did you mean xor"),
+    ],
+)
+def test_the_command(name, code, last, tmp_path, plugin_registry, monkeypatch, capsys):
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    monkeypatch.setattr(sys, "argv", ["xai-bench", "check", name, "--plugin", str(tmp_path / "plugin.py")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    said = capsys.readouterr()
+    assert last in (said.out + said.err).strip().splitlines()[-1]

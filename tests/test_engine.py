@@ -173,6 +173,25 @@ def test_bits_do_not_depend_on_threads_nor_on_the_cache():
         np.testing.assert_array_equal(one, other)
 
 
+def test_bits_do_not_depend_on_where_and_in_which_order_the_data_lie():
+    for kind in KINDS:
+        data = data_of(kind, d=32)
+        moved = {}
+        for name in ("X_train", "X_valid", "X_test", "y_train", "y_valid", "y_test"):
+            array = getattr(data, name)
+            room = np.zeros(array.size + 1, array.dtype)[1:]
+            moved[name] = np.moveaxis(room.reshape(array.shape[::-1]), 0, -1) if array.ndim == 2 else room
+            moved[name][...] = array
+        architecture = MLP(**SHORT, hidden=(20,))
+        assert same_bits(fit_many(architecture, data, [0])[0], fit_many(architecture, replace(data, **moved), [0])[0])
+
+
+def test_a_layer_that_keeps_nothing_is_blind():
+    architecture = MLP(**SHORT, hidden=(9,), dropout=(1 - 1e-7,), group_lasso=0.0, batch_norm=(False,))
+    (fast,), slow = fit_many(architecture, toy(), [0]), fit_one(architecture, toy(), 0)
+    assert fast.valid_loss == pytest.approx(slow.valid_loss, rel=3e-6)
+
+
 def test_without_a_folder_for_its_cache_numba_compiles(monkeypatch):
     original, asked = numba.njit, []
 
@@ -198,7 +217,7 @@ def run_forward(z, activation=kernels.NONE, rate=0.0, key=1, step=0):
     h, rows = z.shape
     z = z[None].astype(np.float32).copy()
     out, keep, flat = np.zeros_like(z), np.zeros(z.shape, np.int8), np.zeros((1, h), np.float32)
-    limit, scale = (round(65536 * (1 - rate)) if rate else 0), np.float32(1 / (1 - rate))
+    limit, scale = (round(65536 * (1 - rate)) if rate else -1), np.float32(1 / (1 - rate))
     keys, stats = np.array([key], dtype=np.uint64), np.zeros((1, 2, h), np.float32)
     kernels.forward(rows, z, out, keep, stats, flat, activation, 0, -1, -1, -1, limit, scale, keys, step)
     return z[0], out[0], keep[0]

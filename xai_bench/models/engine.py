@@ -72,7 +72,7 @@ def places(layers: Sequence[Layer]) -> tuple[list[Places], int, int]:
 
 def _array(row_weights: Tensor | None) -> NDArray[np.float32]:
     """(n,) as the loops take it: empty for none."""
-    return np.zeros(0, dtype=np.float32) if row_weights is None else row_weights.numpy()
+    return np.zeros(0, dtype=np.float32) if row_weights is None else row_weights.contiguous().numpy()
 
 
 class LayerStep:
@@ -112,7 +112,7 @@ class LayerStep:
         stats = np.zeros((m, 2, layer.n_out), dtype=np.float32)
         at = ACTIVATIONS[layer.activation], where.bias, where.gamma, where.beta
         scale = np.float32(1 / (1 - layer.dropout))
-        limit = threshold(layer.dropout) if layer.dropout else 0
+        limit = threshold(layer.dropout) if layer.dropout else -1
         keys = np.array([s.dropout_key(which) for s in engine.streams], dtype=np.uint64)
         z, out, g_ = self.z.numpy(), self.out.numpy(), self.g.numpy()
         self.forward: Callable[[int], None] = partial(
@@ -168,10 +168,10 @@ class Engine:
         w_train, w_valid = (_array(w) for w in (data.w_train, data.w_valid))
         if data.kind == "classification":
             gradient, mean = kernels.cross_entropy, kernels.mean_cross_entropy
-            y_train, y_valid = data.y_train.numpy(), data.y_valid.numpy()
+            y_train, y_valid = (y.contiguous().numpy() for y in (data.y_train, data.y_valid))
         else:
             gradient, mean = kernels.squared_error, kernels.mean_squared_error
-            y_train, y_valid = (y.reshape(len(y), -1).numpy() for y in (data.y_train, data.y_valid))
+            y_train, y_valid = (y.reshape(len(y), -1).contiguous().numpy() for y in (data.y_train, data.y_valid))
         arrays = self.values.numpy(), self.grad.numpy()
         of_step = partial(gradient, last.z.numpy(), y_train, w_train, *arrays, self.places[-1].bias)
         return of_step, lambda outputs: float(mean(outputs, y_valid, w_valid))

@@ -110,7 +110,7 @@ def forward(rows, z, out, keep, stats, flat, activation, bias, gamma, beta, runn
     stats : (m, 2, h), mean and 1 / standard deviation of the batch norm, is filled
     gamma, beta, running : where the batch norm's values begin in ``flat``, running mean and then variance; gamma < 0
         for none
-    threshold : of 65536, below which a 16-bit number keeps a value; 0 for no dropout
+    threshold : of 65536, below which a 16-bit number keeps a value; -1 for no dropout
     scale : what kept values are multiplied with
     keys, step : (m,) and the number of the step: what the masks are a function of (``models.dropout``)
     """
@@ -120,7 +120,7 @@ def forward(rows, z, out, keep, stats, flat, activation, bias, gamma, beta, runn
     words = np.empty((rows + 3) // 4, np.uint64)
     fields = words.view(np.uint16)
     for i in range(m):
-        base = _mixed(keys[i] + np.uint64(step + 1) * GOLDEN) if threshold else np.uint64(0)
+        base = _mixed(keys[i] + np.uint64(step + 1) * GOLDEN) if threshold >= 0 else np.uint64(0)
         for k in range(h):
             row, target = z[i, k, :rows], out[i, k, :rows]
             _activate(row, flat[i, bias + k], activation)
@@ -141,10 +141,10 @@ def forward(rows, z, out, keep, stats, flat, activation, bias, gamma, beta, runn
                 slope, shift = flat[i, gamma + k] * inverse, flat[i, beta + k]
                 for r in range(rows):
                     target[r] = (row[r] - mean) * slope + shift
-            elif threshold:
+            elif threshold >= 0:
                 for r in range(rows):
                     target[r] = row[r]
-            if threshold:
+            if threshold >= 0:
                 first = np.uint64(k * len(words) + 1)
                 for w in range(len(words)):
                     words[w] = _mixed(base + (first + np.uint64(w)) * GOLDEN)
@@ -159,7 +159,7 @@ def forward(rows, z, out, keep, stats, flat, activation, bias, gamma, beta, runn
     "void(int64, float32[:,:,::1], float32[:,:,::1], int8[:,:,::1], float32[:,:,::1], float32[:,::1], float32[:,::1],"
     " int64, int64, int64, int64, int64, float32)"
 )
-def backward(rows, g, z, keep, stats, flat, grad, activation, bias, gamma, beta, dropped, scale):
+def backward(rows, g, z, keep, stats, flat, grad, activation, bias, gamma, beta, threshold, scale):
     """From the gradient g (m, h, rows) of a layer's outputs to that of its product, in place.
 
     z, ``keep`` and ``stats`` are those of ``forward``; the gradients of bias, gamma and beta are put into ``grad``.
@@ -169,7 +169,7 @@ def backward(rows, g, z, keep, stats, flat, grad, activation, bias, gamma, beta,
     for i in range(m):
         for k in range(h):
             row, gradient = z[i, k, :rows], g[i, k, :rows]
-            if dropped:
+            if threshold >= 0:
                 kept = keep[i, k, :rows]
                 for r in range(rows):
                     gradient[r] *= scale * np.float32(kept[r])

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.base import Kind
 
+ALIGNED = 64
+"""Bytes."""
+
 
 class RowWeights(NamedTuple):
     """What each row counts in the mean loss: (n_train,) and (n_valid,) >= 0, scaled to mean 1 before use."""
@@ -47,7 +50,10 @@ class Tensors:
 def gathered(x: Tensor, columns: Sequence[tuple[int, ...]], width: int) -> Tensor:
     """(m, n, width): the columns of x (n, d) that every network sees, then zeros; (1, n, width) if all see all."""
     if all(len(chosen) == x.shape[1] for chosen in columns):
-        return nn.functional.pad(x, (0, width - x.shape[1]))[None]
+        whole = nn.functional.pad(x, (0, width - x.shape[1]))
+        # The last bits of a product may depend on where its rows begin: torch's own memory is aligned.
+        fits = whole.is_contiguous() and whole.data_ptr() % ALIGNED == 0
+        return (whole if fits else whole.clone(memory_format=torch.contiguous_format))[None]
     result = x.new_zeros(len(columns), len(x), width)
     for slot, chosen in enumerate(columns):
         result[slot, :, : len(chosen)] = x[:, list(chosen)]

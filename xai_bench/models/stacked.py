@@ -76,8 +76,8 @@ def has_compiled_engine(data: Tensors) -> bool:
 
 def fit_stacked(
     architecture: MLPFamily, data: Tensors, tasks: Sequence[Task], chunk: int, width: int | None, rows: int
-) -> dict[Task, Trained]:
-    """Train every distinct network once, ``chunk`` side by side at the most.
+) -> Iterator[tuple[Task, Trained]]:
+    """Train every distinct network once, ``chunk`` side by side at the most; yields each group when it is there.
 
     Parameters
     ----------
@@ -88,7 +88,6 @@ def fit_stacked(
     groups: dict[int, list[Task]] = defaultdict(list)
     for task in dict.fromkeys(tasks):
         groups[width or bucket(len(task.columns), d)].append(task)
-    trained: dict[Task, Trained] = {}
     for columns, group in groups.items():
         size = chunk
         if any(len(task.columns) < d for task in group):
@@ -96,8 +95,7 @@ def fit_stacked(
         for start in range(0, len(group), size):
             part = group[start : start + size]
             slots = len(part) if has_compiled_engine(data) else max(len(part), min(size, PAIR))
-            trained.update(zip(part, fit_group(architecture, data, part, columns, slots, rows), strict=True))
-    return trained
+            yield from zip(part, fit_group(architecture, data, part, columns, slots, rows), strict=True)
 
 
 def bucket(k: int, d: int) -> int:

@@ -84,7 +84,7 @@ def fit_many(
     rows = rows or batch_rows(architecture, len(tensors.X_train))
     fitted: dict[Task, FittedModel] = {}
     if isinstance(architecture, MLPFamily) and is_served(architecture):
-        for task, one in fit_stacked(architecture, tensors, tasks, chunk, width, rows).items():
+        for task, one in fit_stacked(architecture, tensors, tasks, chunk, width, rows):
             fitted[task] = fitted_model(one.module, tensors, one.outputs, one.valid_loss, one.cpu, one.wall)
     else:
         for task in dict.fromkeys(tasks):
@@ -124,7 +124,7 @@ def fit_one(
     cut = len(chosen) < data.d
     shape = (len(chosen),) if cut and not architecture.needs_picture else data.feature_shape or (data.d,)
     network = architecture.network(shape, data.n_outputs, streams.init, data.kind)
-    module = Masked(network, chosen, data.d) if cut and architecture.needs_picture else network
+    module = WithZeros(network, chosen, data.d) if cut and architecture.needs_picture else network
     module.to(device, dtype)
     dropouts = _seed_dropout(module, streams)
     X_train, X_valid, X_test = (x[:, list(chosen)] for x in (tensors.X_train, tensors.X_valid, tensors.X_test))
@@ -186,7 +186,7 @@ def _keyed_dropout(dropout: nn.Dropout, key: int) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-class Masked(nn.Module):
+class WithZeros(nn.Module):
     """A network that needs all d inputs, for rows with some of them: the others are 0.
 
     Attributes

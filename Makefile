@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# As in the workers: processes that test side by side do not share the cores once more.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: demo test slow mutation bench lint clean
 
@@ -9,7 +11,7 @@ demo: $(VENV)/installed
 	$(BIN)/xai-bench run quick
 
 test: $(VENV)/installed
-	$(BIN)/pytest -n auto
+	$(ONE_THREAD) $(BIN)/pytest -n auto
 
 slow: $(VENV)/installed
 	$(BIN)/pytest -n auto -m "slow and not browser and not cluster"

@@ -7,6 +7,7 @@ dies, nothing that it sent before is lost, no other worker notices, and the pare
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 Function = Callable[..., Iterable[Any]]
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""What the libraries of linear algebra read when they are loaded."""
 GRACE = 10.0
 """Seconds that a worker has to end by itself once nothing is left for it."""
 
@@ -173,6 +176,21 @@ def _no_alarm() -> Iterator[Callable[[float], None]]:
     yield lambda _: None
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A process that starts inside does linear algebra on one thread, whatever library it loads later."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 class _Worker:
     """A process, the parent's end of its pipe, and what it is doing."""
 
@@ -182,7 +200,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_work, args=(theirs, start, arguments))
-        self.process.start()
+        with _one_thread():
+            self.process.start()
         theirs.close()
         self.task: int | None = None
         self.deadline: float | None = None

@@ -130,9 +130,11 @@ def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn
 
 
 def _facts(fitted: FittedModel, ceiling: float | None) -> ModelFacts:
-    reached = {name: getattr(fitted, name) for name in FittedModel.__annotations__ if name != "module"}
+    names = FittedModel.__annotations__.keys() - {"module", "unscored"}
+    reached = {name: getattr(fitted, name) for name in FittedModel.__annotations__ if name in names}
     parameters = sum(p.numel() for p in fitted.module.parameters())
-    return ModelFacts.from_json({**reached, "ceiling": ceiling, "parameters": parameters})
+    reasons = {name: fitted.unscored for name, value in reached.items() if name.endswith("_score") and value is None}
+    return ModelFacts.from_json({**reached, "ceiling": ceiling, "parameters": parameters, "reasons": reasons})
 
 
 def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str = "cpu") -> torch.nn.Module:

@@ -260,6 +260,9 @@ def standardise() -> None:
 @contextlib.contextmanager
 def standard() -> Iterator[None]:
     """Inside, this process is as a worker is; afterwards it is as its user left it."""
-    with guarded():
+    import scipy.linalg  # noqa: F401  what is loaded later would use all cores
+    from threadpoolctl import threadpool_limits
+
+    with guarded(), threadpool_limits(1, user_api="blas"):
         standardise()
         yield

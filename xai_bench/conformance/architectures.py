@@ -265,7 +265,7 @@ def check_trains(architecture: Architecture) -> None:
     module.train()
     before = _weights(module)
     loss = _loss(architecture, module, rows)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     for name, parameter in module.named_parameters():
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
             raise CheckFailed(f"expected finite gradients, got others in {name}")

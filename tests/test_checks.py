@@ -342,7 +342,10 @@ BAD = {
 
 def test_the_unspoilt_one_passes():
     check_explainer(GradientNorm)
-    assert [row.check for row in check_report(GradientNorm) if row.outcome != "passed"] == ["valid_score", "completeness"]
+    assert [row.check for row in check_report(GradientNorm) if row.outcome != "passed"] == [
+        "valid_score",
+        "completeness",
+    ]
     outcomes = {row.check: row.outcome for row in check_report(Variance)}
     assert outcomes["valid_score"] == "passed"
 

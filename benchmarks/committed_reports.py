@@ -83,7 +83,9 @@ def unmark(name: str, reports: Path = REPORTS) -> None:
     """Remove the mark of a report, if it has one."""
     path = reports / MARKS
     if name in marks(reports):
-        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if line.partition("=")[0].strip() != name]
+        kept = [
+            line for line in path.read_text(encoding="utf-8").splitlines() if line.partition("=")[0].strip() != name
+        ]
         path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
@@ -121,8 +123,8 @@ def listed(reports: Path = REPORTS) -> str:
     lines = [
         "# Reports",
         "",
-        "Written by `make reports`. A pack (`SUITE.xaipack`) holds every number; `xai-bench report`, `xai-bench export`,",
-        "`--known` and `xai_bench.read` read it.",
+        "Written by `make reports`. A pack (`SUITE.xaipack`) holds every number; `xai-bench report` and `export`, `--known`",
+        "and `xai_bench.read` read it.",
         "",
         "| report | in short | measured |",
         "|:---|:---|:---|",

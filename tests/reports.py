@@ -88,7 +88,8 @@ def build(
     suite = {
         "name": "hand", "title": "By hand", "data_seeds": list(seeds),
         "model_seeds": list(range(trainings)), "folds": folds, "rankings": 200,
-        "retention": {"rows": 5000, "orders": 10, "seeds": [0], "ks": ks, "masked_to": 99 if ks else 0, "judges": list(judges)}
+        "retention": {"rows": 5000, "orders": 10, "seeds": [0], "ks": ks, "masked_to": 99 if ks else 0,
+                      "judges": list(judges)}
         if retention else None,
         "datasets": [entry(dataset, "toy", path="/home/somebody/secret/file.csv")],
         "models": [entry("net", "spectral_mlp"), entry("plain", "mlp", group_lasso=0.0)],

@@ -6,11 +6,12 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from markupsafe import Markup
 
-from xai_bench import __version__, registry
+from xai_bench import registry
 from xai_bench.errors import InputError
 from xai_bench.report.kit import markup, wording
 from xai_bench.report.kit.frames import CONTROLS, Frames
@@ -66,7 +67,9 @@ def render(frames: Frames, jobs: int = 1, *, tables: bool = True) -> dict[str, s
         "versions": versions(frames),
         "sections": sections,
         "files": list(files),
-        "twice": twice and tables and f"Left out, since another section has a file of that name: {wording.listed(twice)}.",
+        "twice": twice
+        and tables
+        and f"Left out, since another section has a file of that name: {wording.listed(twice)}.",
     }
     page, summary = (str(markup.render(name, **content)) for name in ("index.html", "summary.md"))
     return files | {"index.html": page, "summary.md": re.sub(r"\n{3,}", "\n\n", summary)}
@@ -159,9 +162,9 @@ def line(frames: Frames) -> str:
 def versions(frames: Frames) -> str:
     """Which versions of this program measured the numbers, and which one drew them."""
     recorded = [record.get("versions", {}).get("xai-bench") for record in frames.results.provenance]
-    measured = dict.fromkeys(wording.without_paths(version or "of an unknown version") for version in recorded)
+    measured = dict.fromkeys(wording.without_paths(one or "of an unknown version") for one in recorded)
     by = wording.listed(list(measured)) if measured else "of an unknown version"
-    return f"Measured by xai-bench {by}, drawn by xai-bench {__version__}."
+    return f"Measured by xai-bench {by}, drawn by xai-bench {version('xai-bench')}."
 
 
 def part(frames: Frames) -> str:

@@ -144,7 +144,9 @@ class Retention(Section):
         seeds, places = len(self.frames.data_seeds), [(d, m) for d, metrics in shown.items() for m in metrics]
         # One network stands for all: what a control keeps, masked, depends on the network.
         masked = (MASKED, SHARES[MASKED])
-        oracle = [EMPTY if m in masked else score(control(self.frame, d, "oracle", m), NO_BAR, seeds) for d, m in places]
+        oracle = [
+            EMPTY if m in masked else score(control(self.frame, d, "oracle", m), NO_BAR, seeds) for d, m in places
+        ]
         rows = [
             Row("random", [Box(of_score(0.0, m), "by definition", 0.0) for _, m in places], "control"),
             Row("oracle", oracle, "control"),

@@ -13,7 +13,8 @@ from torch import nn
 from tests.toy import toy
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Problem
-from xai_bench.explainers.captum import LRP, DeepLift, IntegratedGradients, Saliency
+from xai_bench.explainers.captum import IntegratedGradients, Saliency
+from xai_bench.explainers.layerwise import LRP, DeepLift
 from xai_bench.explainers.shap import ShapDeep
 from xai_bench.explainers.spectral import ColumnNorm
 from xai_bench.models.base import Architecture

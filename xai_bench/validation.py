@@ -95,11 +95,13 @@ def one_line(kind: type[BaseModel], where: str, fields: Mapping[str, Any], error
         return f"{where}: {unknown('field', name, kind.model_fields)}"
     if first["type"] == "missing" and len(path) == 1:
         return f"{where}: the field {name!r} is required"
-    value = fields.get(name, first["input"])
+    value, field = fields.get(name, first["input"]), kind.model_fields.get(name)
     own = _own_words(first)
     if own:
         return f"{where}: {name}: {own[0].lower()}{own[1:]}, got {shown(value)}"
-    return f"{where}: {name}: {mismatch(kind.model_fields[name], value, first['input'], path[1:])}"
+    if field is None:
+        return f"{where}: {name}: expected another value, got {shown(value)}"
+    return f"{where}: {name}: {mismatch(field, value, first['input'], path[1:])}"
 
 
 def _own_words(first: Any) -> str:

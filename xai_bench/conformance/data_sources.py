@@ -338,7 +338,7 @@ def check_ceiling(source: DataSource) -> None:
 
 def _ceiling(source: DataSource, mask: Bools, table: Table) -> float | None:
     """The one place that asks for it."""
-    return source.ceiling(mask.copy())
+    return source.ceiling(mask.copy(), table.truth)
 
 
 def _growing(relevant: Bools) -> list[NDArray[np.bool_]]:

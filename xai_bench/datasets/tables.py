@@ -66,7 +66,7 @@ class CSV(DataSource):
 
     @field_validator("path", mode="before")
     @classmethod
-    def _held(cls, path: Any) -> Any:
+    def _kept(cls, path: Any) -> Any:
         """A DataFrame is known by its name: a suite of files need not import pandas."""
         names = [(kind.__module__.split(".")[0], kind.__name__) for kind in type(path).__mro__]
         return Frame(path) if ("pandas", "DataFrame") in names else path
@@ -105,7 +105,7 @@ class CSV(DataSource):
         InputError
             If it cannot be read, lacks a named column, or holds inputs that are not finite numbers.
         """
-        frame = _held(self.path.frame) if isinstance(self.path, Frame) else _read(Path(self.path).expanduser())
+        frame = _as_read(self.path.frame) if isinstance(self.path, Frame) else _read(Path(self.path).expanduser())
         for column in (self.target, *self.drop):
             if column not in frame:
                 raise InputError(f"csv: {unknown('column', column, frame.columns)}")
@@ -186,7 +186,7 @@ def _read(path: Path) -> pd.DataFrame:
     return _usable(path.name, frame)
 
 
-def _held(frame: pd.DataFrame) -> pd.DataFrame:
+def _as_read(frame: pd.DataFrame) -> pd.DataFrame:
     """A DataFrame as if it were read from a file: names as text, the index left out."""
     frame = frame.reset_index(drop=True)
     frame.columns = frame.columns.astype(str)

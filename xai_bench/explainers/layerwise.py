@@ -140,9 +140,13 @@ class LRP(Layerwise):
         return folded if next(folded.children(), None) is not None else nn.Sequential(folded)
 
     def _unconserved(self, problem: Problem) -> str | None:
-        """Without biases, which take relevance of their own, the relevance of a row adds up to its output."""
-        model = without_biases(self.prepared(copy.deepcopy(problem.fitted)))
+        """Without biases, which take relevance of their own, the relevance of a row adds up to its output.
+
+        In float64: shares of a sum that is nearly 0 are large, and cancel.
+        """
+        model = without_biases(self.prepared(copy.deepcopy(problem.fitted))).double()
         X, target = _some_rows(problem)
+        X = X.double()
         values = Captum.attribute(LRP(target=self.target), model, X, target, problem)
         outputs = _explained(model, X, target)
         missed = miss(values.cpu().numpy(), outputs, outputs)

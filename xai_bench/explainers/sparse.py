@@ -19,8 +19,6 @@ from xai_bench.models.sparse import SparsePath, sparse_path
 WINDOW = SparseSettings().window
 SHRUNK = (1.0, 0.1, 0.01, 0.001)
 """Shares of the step that are tried one after the other where the path diverges."""
-
-
 LEAST = float(np.finfo(np.float32).tiny)
 """Relevance of a chosen input whose shuffling does not raise the loss: above all that are not chosen."""
 

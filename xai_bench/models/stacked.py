@@ -134,12 +134,12 @@ def fit_group(
             training.step(order[at], step, learning_rate(architecture, step, steps))
             if step + 1 in looks:
                 training.look()
-        losses = [training.store(slot, module) for slot, module in enumerate(modules[: len(tasks)])]
-    synchronise(data.device)
-    share = len(tasks)
-    cpu, wall = (time.process_time() - cpu) / share, (time.perf_counter() - wall) / share
-    outputs = [{part: training.outputs(slot, part) for part in ("train", "valid", "test")} for slot in range(share)]
-    return [Trained(*one, cpu, wall) for one in zip(modules, outputs, losses, strict=False)]
+        share = len(tasks)
+        losses = [training.store(slot, module) for slot, module in enumerate(modules[:share])]
+        synchronise(data.device)
+        cpu, wall = (time.process_time() - cpu) / share, (time.perf_counter() - wall) / share
+        outputs = [{part: training.outputs(slot, part) for part in ("train", "valid", "test")} for slot in range(share)]
+    return [Trained(*one, cpu, wall) for one in zip(modules[:share], outputs, losses, strict=True)]
 
 
 @contextlib.contextmanager

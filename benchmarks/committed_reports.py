@@ -123,8 +123,8 @@ def listed(reports: Path = REPORTS) -> str:
     lines = [
         "# Reports",
         "",
-        "Written by `make reports`. A pack (`SUITE.xaipack`) holds every number; `xai-bench report` and `export`, `--known`",
-        "and `xai_bench.read` read it.",
+        "Written by `make reports`. A pack (`SUITE.xaipack`) holds every number; `xai-bench report` and `export`,",
+        "`--known` and `xai_bench.read` read it.",
         "",
         "| report | in short | measured |",
         "|:---|:---|:---|",

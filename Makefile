@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 # make reports SUITES="quick hard_small": run them into runs/, pack them, draw reports/SUITE anew. SUITES= : marks and list only.
 SUITES ?= quick hard_small
 reports: $(VENV)/installed
-	$(BIN)/python benchmarks/committed_reports.py $(SUITES)
+	$(BIN)/python -m benchmarks.committed_reports $(SUITES)
 
 test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/pytest -n auto

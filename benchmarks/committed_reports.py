@@ -1,7 +1,7 @@
 """The reports that are committed: ``reports/SUITE`` holds the pack, the page, the summary and at most one picture.
 
-python benchmarks/committed_reports.py quick hard_small    # run what is missing into runs/, pack it, draw the pages
-python benchmarks/committed_reports.py                     # show the marks and write the list of reports only
+python -m benchmarks.committed_reports quick hard_small    # run what is missing into runs/, pack it, draw the pages
+python -m benchmarks.committed_reports                     # show the marks and write the list of reports only
 
 A report whose numbers this version would not give again is marked in ``reports/measured.toml``: ``hard = "measured by
 ..."``. The mark is shown on its page, in its summary and in ``reports/README.md``. A suite that is measured anew loses
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import xai_bench
+from benchmarks import readme_numbers
 from xai_bench import registry
 from xai_bench.report import write_report
 from xai_bench.results.frames import Results
@@ -151,6 +152,8 @@ def finish(reports: Path = REPORTS) -> None:
     for folder in folders(reports):
         show_mark(folder, known.get(folder.name, ""))
     (reports / LIST).write_text(listed(reports), encoding="utf-8")
+    if reports == REPORTS and readme_numbers.PACK.is_file():
+        readme_numbers.write()
 
 
 def stale(path: Path) -> list[str]:

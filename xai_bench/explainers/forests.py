@@ -74,7 +74,8 @@ def permutation_fall(model: Any, problem: Problem, repeats: int, parts: Inputs) 
         chunk = jobs[start : start + together]
         copies = np.tile(X, (len(chunk), 1))
         for i, j in enumerate(chunk):
-            copies[i * n : (i + 1) * n, parts[j]] = X[np.ix_(problem.generator.permutation(n), parts[j])]
+            columns = np.array(parts[j])
+            copies[i * n : (i + 1) * n, columns] = X[np.ix_(problem.generator.permutation(n), columns)]
         predicted = model.predict(copies)
         for i, j in enumerate(chunk):
             falls[j] += (scored - score_on_valid(problem, predicted[i * n : (i + 1) * n])) / repeats

@@ -17,7 +17,7 @@ from xai_bench.metrics.base import Metric
 from xai_bench.metrics.recovery import random_scores
 from xai_bench.results.records import DrawFacts, Measurement, MetricFacts, WindowFacts
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same metrics give other numbers here: what of a relevance they see, how rankings are drawn."""
 
 

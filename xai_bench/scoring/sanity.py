@@ -24,7 +24,7 @@ from xai_bench.models.base import Architecture
 from xai_bench.results.records import Measurement
 from xai_bench.statistics import rank_correlations
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same networks and explainers give other numbers."""
 DIRECTIONS = ("top", "bottom")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.networks import attributions, close, network, problem
+from tests.test_draws import Given, table
 from xai_bench import DataSource, Explainer, GroundTruth, LocalExplainer, Table, pack, read, register, run
 from xai_bench.datasets.inputs import each_column, inputs_of
 from xai_bench.explainers import forests
@@ -23,6 +25,7 @@ from xai_bench.explainers.spectral import ColumnNorm
 from xai_bench.models.training import loss
 from xai_bench.report import write_report
 from xai_bench.results.store import Store
+from xai_bench.running.describe import describe, views
 from xai_bench.running.tuning import Tuned
 from xai_bench.scoring import retention
 
@@ -224,6 +227,13 @@ def test_occlusion_covers_all_channels_of_a_window():
     assert "not ordered by channel" in Occlusion().unsupported(other)
 
 
+REST = [j for j in range(16) if j not in (0, 1, 4, 5)]
+
+
+def draw_of(source):
+    return SimpleNamespace(dataset=SimpleNamespace(component=source))
+
+
 class Pets(DataSource):
     """The class depends on the first of three kinds and on the age; weight is noise."""
 
@@ -253,6 +263,22 @@ class Channels(DataSource):
         pixels = tuple((j, j + 16) for j in range(16))
         y = (X[:, 5] + X[:, 21] > 1).astype(int)
         return Table(X, y, "classification", GroundTruth(roles), inputs=pixels, feature_shape=(4, 4))
+
+
+def test_pictures_whose_inputs_are_patches_are_shown_as_a_table():
+    rows = np.random.default_rng(0).random((60, 16))
+    patches = Given(
+        table(X=rows, y=np.arange(60) % 2, feature_shape=(4, 4), inputs=((0, 1, 4, 5), *((j,) for j in REST)))
+    )
+    data = patches.load(0)
+    found = views(data)
+    assert not found.pictures
+    assert np.array(found.histograms.counts).shape[:2] == (2, 13)
+    first = np.array(found.histograms.counts)[:, 0].sum(0)
+    expected = np.bincount(data.X_train[:, [0, 1, 4, 5]].argmax(1), minlength=4)
+    assert first[first > 0].tolist() == expected.tolist()
+    assert describe(data, draw_of(patches)).feature_shape is None
+    assert data.shape == (4, 4)
 
 
 NET = {"hidden": [8], "epochs": 0.1, "min_steps": 30, "checkpoints": 2}

@@ -233,7 +233,8 @@ class Explainer(Component):
         values = np.where(problem.constant, 0.0, columns)
         return np.array([JOINED[self.joins](values[list(columns)]) for columns in problem.partition])
 
-    def _relevances(self, problem: Problem) -> Relevance:
+    def _found(self, problem: Problem) -> Relevance:
+        """``relevances`` where an input has several columns, else ``relevance`` of both."""
         if not problem.several:
             columns = self.relevance(problem)
             return Relevance(columns, columns)
@@ -278,14 +279,15 @@ class Explainer(Component):
         with seeded(seed):
             synchronise(problem.device)
             cpu, wall = time.process_time(), time.perf_counter()
-            raw = self._relevances(replace(problem, model=model, generator=generator, clock=clock))
+            raw = self._found(replace(problem, model=model, generator=generator, clock=clock))
             synchronise(problem.device)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         relevance = over_inputs = checked_relevance(self.name, raw.columns, problem.d)
-        relevance[problem.constant] = 0.0
+        constant = problem.constant
+        relevance[constant] = 0.0
         if problem.several:
             over_inputs = checked_relevance(self.name, raw.inputs, len(problem.partition))
-            over_inputs[[problem.constant[list(columns)].all() for columns in problem.partition]] = 0.0
+            over_inputs[[constant[list(columns)].all() for columns in problem.partition]] = 0.0
         return Explanation(
             relevance,
             over_inputs,

@@ -268,7 +268,8 @@ class TreeShap(Selector):
         rows = np.sort(problem.generator.permutation(n)[: self.rows])
         X, y = problem.X_valid.cpu().numpy()[rows], problem.y_valid.cpu().numpy()[rows]
         explainer = shap.TreeExplainer(fitted)
-        total, over_inputs = np.zeros(problem.d), np.zeros(len(problem.partition))
+        total = np.zeros(problem.d)
+        over_inputs = np.zeros(len(problem.partition)) if problem.several else total
         chunk = rows_at_once(len(X), problem.d * problem.n_outputs, problem.memory)
         for start in range(0, len(X), chunk):
             part = slice(start, start + chunk)
@@ -277,7 +278,8 @@ class TreeShap(Selector):
                 column = np.searchsorted(fitted.classes_, y[part]).clip(max=len(fitted.classes_) - 1)
                 values = np.take_along_axis(values, column[:, None, None], 2)[:, :, 0]
             total += np.abs(values).sum(0)
-            over_inputs += np.abs(summed_over_inputs(values, problem.partition)).sum(0)
+            if problem.several:
+                over_inputs += np.abs(summed_over_inputs(values, problem.partition)).sum(0)
         return Relevance(total / len(X), over_inputs / len(X))
 
 

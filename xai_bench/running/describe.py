@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -76,7 +77,7 @@ def describe(data: Dataset, draw: Draw) -> DrawFacts:
         family=family.id,
         traits=family.traits,
         feature_units=tuple(_unit(data, data.inputs[j]) for j in order) if data.feature_units else (),
-        feature_shape=data.feature_shape,
+        feature_shape=_picture(data),
         class_names=tuple(data.class_names),
         target_name=data.target_name,
         target_units=data.target_units,
@@ -103,6 +104,12 @@ def describe(data: Dataset, draw: Draw) -> DrawFacts:
     )
 
 
+def _picture(data: Dataset) -> tuple[int, int] | None:
+    """(rows, columns) where every pixel is an input; None where an input has several pixels, or none."""
+    shape = data.feature_shape
+    return shape if shape is not None and math.prod(shape) == len(data.inputs) else None
+
+
 def _unit(data: Dataset, columns: Sequence[int]) -> str:
     """The unit of an input; "" where its columns have several."""
     units = {data.feature_units[column] for column in columns}
@@ -116,7 +123,7 @@ def views(data: Dataset) -> Views:
     row (many inputs).
     """
     several = several_columns(data.inputs)
-    if data.feature_shape is not None:
+    if _picture(data) is not None:
         if data.kind == "regression":
             return Views()
         first = [int(np.flatnonzero(data.y_train == label)[0]) for label in np.unique(data.y_train)]

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.datasets.base import Dataset
-from xai_bench.datasets.inputs import columns_of
+from xai_bench.datasets.inputs import number_of
 from xai_bench.models.folding import first_and_rest, fold_spectral
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many, score
@@ -129,7 +129,7 @@ class Scorer:
     ) -> None:
         self.data, self.draw, self.settings, self.models, self.device = data, draw, settings, models, device
         self.judged = dict(known)
-        self._canonical_inputs = data.canonical_inputs
+        self._input_of = number_of(data.canonical_inputs)
         self.new: dict[str, tuple[float, float]] = {}
         self._masked: dict[tuple[str, str], float] = {}
         self._X = torch.from_numpy(data.X_test).to(device)
@@ -140,7 +140,7 @@ class Scorer:
 
     def columns(self, mask: Bools) -> Bools:
         """(d,) the columns, in canonical order, of the inputs in ``mask``."""
-        return columns_of(mask, self._canonical_inputs)
+        return mask[self._input_of]
 
     def retrain(self, masks: Sequence[Bools]) -> None:
         """Ask every judge about the masks (n_inputs,) that it has not seen; all in one batch."""

@@ -346,6 +346,20 @@ def check_constant_input(explainer: Explainer) -> None:
 
 
 @a_check
+def check_several_columns(explainer: Explainer) -> None:
+    """An input of several columns gets one relevance >= 0; the columns get what they get by themselves."""
+    problem = _supported(explainer, *ANY_MODEL)
+    alone = _explained(explainer, problem)
+    together = replace(problem, inputs=((0, problem.d - 1), *((j,) for j in range(1, problem.d - 1))))
+    columns = _explained(explainer, together)
+    if columns.tobytes() != alone.tobytes():
+        raise CheckFailed(
+            f"expected equal bits of the columns whatever the inputs, got {_difference(columns, alone)}: let "
+            "relevances() return those of relevance()"
+        )
+
+
+@a_check
 def check_permuted_inputs(explainer: Explainer) -> None:
     """Other places for the same inputs move their relevances along.
 
@@ -460,5 +474,5 @@ CHECKS: tuple[Check, ...] = (
     *(check_batch_norm, check_spectral, check_spectral_batch_norm, check_all_spectral),
     *(check_deterministic, check_keeps_nothing, check_model_unchanged, check_data_unchanged),
     *(check_global_state_unchanged, check_silent, check_constant_input, check_permuted_inputs, check_relevant_input),
-    *(check_completeness, check_rows_apart, check_scale_of_outputs),
+    *(check_completeness, check_rows_apart, check_scale_of_outputs, check_several_columns),
 )

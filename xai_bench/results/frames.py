@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ class Results:
     Attributes
     ----------
     suite : the suite's ``config``
-    relevance : cell key to (d,) relevances in canonical column order
+    relevance : cell key to (n_inputs,) relevances in canonical order
+    column_relevance : cell key to (d,) relevances of the columns in canonical order, where an input has several; a pack
+        does not have them
     draws : draw key to what is known of it (feature names, roles, graded truth, chance levels, ceiling ...)
     models : model key to what the network reached
     metrics : name of a metric to what it declared when it last scored here
@@ -47,6 +49,7 @@ class Results:
     relevance: dict[str, NDArray[np.float64]]
     provenance: list[dict[str, Any]]
     folder: Path
+    column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @cached_property
     def cells(self) -> pd.DataFrame:

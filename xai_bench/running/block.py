@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
+from xai_bench.datasets.inputs import several_columns
 from xai_bench.errors import reason_of
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.metrics.recovery import oracle_relevance
@@ -109,6 +110,7 @@ def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu"
         kind=data.kind,
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
+        inputs=data.inputs,
         memory=memory,
     )
 
@@ -139,9 +141,7 @@ def _facts(fitted: FittedModel, ceiling: float | None) -> ModelFacts:
 
 def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str = "cpu") -> torch.nn.Module:
     """The stored network, in eval mode, on ``device``."""
-    module = architecture.network(
-        data.feature_shape or (data.d,), data.n_outputs, torch.Generator().manual_seed(0), data.kind
-    )
+    module = architecture.network(data.shape, data.n_outputs, torch.Generator().manual_seed(0), data.kind)
     module.load_state_dict(safetensors.torch.load(weights))
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -180,7 +180,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
     except Exception as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
         return CellResult(cell.key, "failed", over + reason_of(error))
-    relevance = data.canonical(found.relevance)
+    relevance = data.canonical_over_inputs(found.over_inputs)
     costs = {name: getattr(found, name) for name in Costs.__annotations__ if hasattr(found, name)}
     grown = None if start is None or peak is None else max(peak - start, 0)
     return CellResult(
@@ -188,6 +188,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
         "done",
         costs=Costs(**costs, peak_memory=grown),
         relevance=relevance,
+        columns=data.canonical(found.relevance) if several_columns(data.inputs) else None,
         chosen=explainer.chosen if isinstance(explainer, tuning.Tuned) else None,
     )
 
@@ -199,14 +200,14 @@ def _scored(result: CellResult, block: Block, data: Dataset) -> CellResult:
 
 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
-    """Scores of a relevance in canonical order."""
-    truth = data.canonical_truth
+    """Scores of a relevance of the inputs, in canonical order."""
+    truth = data.truth_over_inputs
     return scores.of_relevance(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
     """The controls: the truth itself, and the mean over random rankings with its standard error."""
-    truth = data.canonical_truth
+    truth = data.truth_over_inputs
     if cell.label == "oracle":
         if truth is None:
             return CellResult(cell.key, "unsupported", "the truth of this dataset is not known")

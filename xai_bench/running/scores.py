@@ -23,7 +23,7 @@ def _guard(metric: Metric) -> contextlib.AbstractContextManager[None]:
 def of_relevance(
     relevance: NDArray, truth: GroundTruth, metrics: Iterable[Metric], constant: Sequence[int]
 ) -> tuple[Measurement, ...]:
-    """The scores of a relevance (d,) in the column order of ``truth``; see ``scoring.recovery.scores``."""
+    """The scores of a relevance (d,) in the order of ``truth``; see ``scoring.recovery.scores``."""
     found: list[Measurement] = []
     for metric in metrics:
         with _guard(metric):

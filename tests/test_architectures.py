@@ -13,7 +13,8 @@ from torch import nn
 from tests.toy import toy
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Problem
-from xai_bench.explainers.captum import LRP, DeepLift, IntegratedGradients, Saliency
+from xai_bench.explainers.captum import IntegratedGradients, Saliency
+from xai_bench.explainers.layerwise import LRP, DeepLift
 from xai_bench.explainers.shap import ShapDeep
 from xai_bench.explainers.spectral import ColumnNorm
 from xai_bench.models.base import Architecture
@@ -187,8 +188,8 @@ def test_one_logit_stands_for_two_classes(architecture):
     (fitted,) = fit_many(architecture, data, [0])
     assert torch.equal(fitted.module[-1].weight, torch.tensor([[-0.5], [0.5]]))
     assert fitted.test_score > 0.5
-    assert all("head" not in name for layer in sanity.layers(fitted.module) for name in layer)
-    assert len(sanity.layers(fitted.module)) == 2
+    assert all("head" not in name for layer in sanity.layers(fitted.module, X) for name in layer)
+    assert len(sanity.layers(fitted.module, X)) == 2
 
 
 def test_attribution_methods_know_both_logits():

@@ -54,7 +54,10 @@ def test_layers_are_dense_layers_with_their_batch_norm(architecture):
 def test_one_layer_after_the_other_is_new_and_the_rest_is_kept(architecture):
     module, fresh = network(architecture, 0), network(architecture, 5)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    found = {(directions, k): same_layers(module, new) for directions, k, new in sanity.stages(module, fresh, torch.randn(3, 6))}
+    found = {
+        (directions, k): same_layers(module, new)
+        for directions, k, new in sanity.stages(module, fresh, torch.randn(3, 6))
+    }
     assert found == {
         (("top",), 1): [True, True, False],
         (("top",), 2): [True, False, False],

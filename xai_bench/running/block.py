@@ -203,9 +203,11 @@ def _scored(result: CellResult, block: Block, data: Dataset) -> CellResult:
 
 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
-    """Scores of a relevance in canonical order."""
+    """Scores of a relevance in canonical order; one that is no number costs the others nothing."""
     truth = data.canonical_truth
-    return scores.of_relevance(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
+    if truth is None:
+        return ()
+    return gate.measurements(scores.of_relevance(relevance, truth, recovery.metrics(), constant(data)))
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:

@@ -41,7 +41,7 @@ def layers(module: nn.Module, X: Tensor) -> list[list[str]]:
 
     A layer begins with a module that owns a matrix; what follows without one (batch norm, say) belongs to it.
     """
-    parts, found = dict(module.named_modules()), []
+    parts, found = dict(module.named_modules()), list[list[str]]()
     for name in _in_order_of_calls(module, X):
         own = list(parts[name].parameters(recurse=False))
         if not found or any(parameter.ndim >= 2 for parameter in own):

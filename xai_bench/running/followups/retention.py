@@ -22,8 +22,8 @@ from xai_bench.suites.suite import Retention, Suite
 class RetentionTask:
     """The rankings of one draw that are to be judged, and the networks they are masked on.
 
-    ``judge``: key of the judge on this draw. ``models``: key to (architecture, weights, seed). ``known``: masks that the
-    judge has scored before. ``device``: where judges are trained and masks are scored.
+    ``judge``: key of the judge on this draw. ``models``: key to (architecture, weights, seed). ``known``: masks that
+    the judge has scored before. ``device``: where judges are trained and masks are scored.
     ``content_hash``: what the data must be, if that is known.
     """
 

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.conftest import TINY_NET
@@ -124,3 +125,16 @@ def test_a_score_without_bounds_has_no_bar(tmp_path):
     assert Measurement("lost", 3.5).metric in Frames(results).metrics
     page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
     assert '<td data-v="3.5">3.500' in section(page, "datasets")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_score_that_is_no_number_costs_the_others_nothing(tmp_path, plugin_registry):
+    odd = {"an_array": [0.5], "endless": math.inf}
+    for name, value in odd.items():
+        plugin_registry.register(Metric(name, lambda r, t, v=value: np.array(v), lambda t: 0.5, 0.0, 1.0, name))
+    results = run({**SUITE, "data_seeds": [0], "explainers": [{"name": "column_norm"}]}, out=tmp_path)
+    assert set(results.cells["status"]) == {"done"}
+    rows = results.measurements.query("explainer == 'column_norm'").set_index("metric")
+    assert rows.loc["auroc", "value"] >= 0
+    assert rows.loc["an_array", "reason"] == "an_array: expected a number, got a ndarray"
+    assert rows.loc["endless", "reason"] == "the value is inf"

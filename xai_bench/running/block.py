@@ -20,6 +20,7 @@ from xai_bench.errors import reason_of
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.metrics.recovery import oracle_relevance
 from xai_bench.models.base import Architecture, FittedModel
+from xai_bench.models.streams import Task, initial
 from xai_bench.models.training import fit_many
 from xai_bench.results import gate
 from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelFacts, ModelRecord
@@ -120,13 +121,14 @@ def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn
         return None, None
     architecture: Architecture = block.model.component
     if weights is not None:
-        return from_weights(architecture, data, weights, block.device), None
+        return from_weights(architecture, data, weights, block.device, block.model_seed), None
     if block.model.candidates:
         fitted, chosen = tuning.fit_best(block.model, data, block.model_seed, block.device)
     else:
         (fitted,), chosen = fit_many(architecture, data, [block.model_seed], chunk=1, device=block.device), None
     ceiling = block.draw.dataset.component.ceiling(np.ones(data.d, dtype=bool), data.canonical_truth)
-    state = {name: value.cpu().contiguous() for name, value in fitted.module.state_dict().items()}
+    # Copies: layers may share their weights.
+    state = {name: value.cpu().contiguous().clone() for name, value in fitted.module.state_dict().items()}
     facts = gate.facts(replace(_facts(fitted, ceiling), model_chosen=chosen))
     return fitted.module, ModelRecord(block.model_key, facts, safetensors.torch.save(state))
 
@@ -139,10 +141,14 @@ def _facts(fitted: FittedModel, ceiling: float | None) -> ModelFacts:
     return ModelFacts.from_json({**reached, "ceiling": ceiling, "parameters": parameters, "reasons": reasons})
 
 
-def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str = "cpu") -> torch.nn.Module:
-    """The stored network, in eval mode, on ``device``."""
-    module = architecture.network(data.shape, data.n_outputs, torch.Generator().manual_seed(0), data.kind)
-    module.load_state_dict(safetensors.torch.load(weights))
+def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str, seed: int) -> torch.nn.Module:
+    """The stored network, in eval mode, on ``device``; ``seed`` is the one it was trained with.
+
+    It is built from the same generator again: what ``build`` drew, but did not register, is not among the weights.
+    """
+    init = initial(Task(seed, tuple(range(data.d))))
+    module = architecture.network(data.shape, data.n_outputs, init, data.kind)
+    module.to(torch.float32).load_state_dict(safetensors.torch.load(weights))
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return module.to(device).eval()

@@ -63,8 +63,10 @@ def of_random(truth: GroundTruth, draw_key: str, rankings: int, chosen: Iterable
         scores = random_scores(metric, truth, rankings, rng)
         if scores is None:
             continue
+        with np.errstate(invalid="ignore"):  # a score that is not finite
+            error = float(scores.std(ddof=1) / math.sqrt(len(scores)))
         found.append(Measurement(metric.name, float(scores.mean())))
-        found.append(Measurement(f"{metric.name}_se", float(scores.std(ddof=1) / math.sqrt(len(scores)))))
+        found.append(Measurement(f"{metric.name}_se", error))
     return tuple(found)
 
 

@@ -46,7 +46,7 @@ class SanityTask:
         architecture: Architecture = block.model.component
         data = load_checked(block.draw, self.content_hash)
         with guarded():
-            model = computed.from_weights(architecture, data, self.weights, block.device)
+            model = computed.from_weights(architecture, data, self.weights, block.device, block.model_seed)
         for cell in block.cells:
             assert cell.explainer is not None
             original = data.shuffled_over_inputs(self.relevances[cell.key])

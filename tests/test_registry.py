@@ -393,7 +393,7 @@ register(type("Z", (Explainer,), dict(name="case_script", needs="data", relevanc
         (MADE, "configure(5)", "configure(6)"),
         (BY_TYPE, "return 2", "return 3"),
         (BY_TYPE.replace("register(", "Z = (") + "register(Z)", "return 2", "return 3"),
-        (SCRIPT.replace("def scale", "setattr(Base, 'more', 1)\ndef scale"), "'more', 1", "'more', 2"),
+        (SCRIPT.replace("@register", "setattr(Base, 'more', 1)\n@register"), "'more', 1", "'more', 2"),
     ],
 )
 def test_what_a_script_does_when_it_runs_counts(script, text, old, new):

@@ -85,7 +85,8 @@ def _reaching(plugin: Plugin, find: Find) -> Plugin:
         tree.body if tree else [], lambda top: None if top == itself else find(top), beside=Path(plugin.folder)
     )
     folder = Path(plugin.folder)
-    own, elsewhere = [], []
+    own: list[Source] = []
+    elsewhere: list[tuple[str, str]] = []
     for name, source in sorted(reached.modules.items()):
         if Path(source.path).is_relative_to(folder):
             own.append(source)

@@ -108,6 +108,10 @@ def test_a_text_is_one_line_that_can_be_written(value):
     assert all(a == b for a, b in zip(value, found, strict=True) if a.isalnum())
 
 
+def test_a_text_does_not_turn_what_follows():
+    assert gate.text("a\u202eb\u2067c\u200f") == "a b c\u200f"
+
+
 def test_a_text_is_cut_and_anything_has_one():
     assert gate.text("x" * 5000) == "x" * (gate_longest() - 1) + "…"
     assert gate.text(Broken()) == "a Broken"
@@ -191,9 +195,6 @@ def test_every_cell_is_stored_and_read(result):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"measurements": (Measurement("auroc", 1j),)}, "auroc: expected a number, got a complex"),
-        ({"measurements": (Measurement("auroc", "high"),)}, "auroc: expected a number, got a str"),
-        ({"measurements": (Measurement("auroc", 0.5, 1.5),)}, "auroc: expected a whole number, got 1.5"),
         ({"relevance": np.array([1.0, np.inf])}, "expected finite relevances"),
         ({"relevance": np.zeros((2, 2))}, r"shape \(d,\), got shape \(2, 2\)"),
         ({"chosen": {"depth": object()}}, "expected a number, got a object"),
@@ -207,6 +208,24 @@ def test_what_cannot_be_stored_is_a_failed_cell_with_the_reason(changes, reason)
     assert (passed.status, passed.relevance, passed.measurements) == ("failed", None, ())
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(passed.reason)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (Measurement("auroc", 1j), "auroc: expected a number, got a complex"),
+        (Measurement("auroc", "high"), "auroc: expected a number, got a str"),
+        (Measurement("auroc", np.ones(3)), "auroc: expected a number, got a ndarray"),
+        (Measurement("auroc", 0.5, 1.5), "auroc: expected a whole number, got 1.5"),
+    ],
+)
+def test_a_cell_is_done_although_a_metric_returns_no_number(found, reason):
+    from dataclasses import replace
+
+    passed = gate.cell(replace(stores.cell("a"), measurements=(found, Measurement("ap", 0.5))))
+    assert passed.status == "done"
+    assert passed.relevance is not None
+    assert passed.measurements == (Measurement("auroc", None, reason=reason), Measurement("ap", 0.5))
 
 
 def test_later_scores_that_are_no_numbers_are_none_with_the_reason():

@@ -114,6 +114,59 @@ def test_every_way_to_import_a_helper_counts(tmp_path, loaded, line):
         sys.modules.pop("in_lib", None)
 
 
+def test_what_the_search_path_finds_outside_of_its_folder_counts(tmp_path, loaded, monkeypatch):
+    """A library in progress: neither below the plugin nor installed. What runs is what was loaded."""
+    monkeypatch.syspath_prepend(tmp_path / "lab")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    folder = write(tmp_path / "plugins", mine=MINE.replace("from helper", "from case_lab.part"))
+    write(tmp_path / "lab", case_lab__part=HELPER)
+    first = loaded(folder)
+    write(tmp_path / "lab", case_lab__part=OTHER_HELPER)
+    assert loaded(folder) == first, "in this process the module stays as it was loaded"
+    for name in ("case_lab", "case_lab.part"):
+        sys.modules.pop(name)
+    assert loaded(folder) != first
+    plugin = registry._plugins[registry._origins["explainers", "case_helper"]]
+    assert [name for name, _ in plugin.elsewhere] == ["case_lab.part"], "workers import it from where it is"
+    for name in ("case_lab", "case_lab.part"):
+        sys.modules.pop(name)
+
+
+@pytest.mark.parametrize("name", ["statistics", "scipy"])
+def test_a_relative_import_is_of_the_folder_whatever_else_has_that_name(tmp_path, loaded, name):
+    both = f"from .{name} import values\nimport {name}\nassert hasattr({name}, '__path__') or {name}.mean"
+    write(tmp_path, mine=MINE.replace("from helper import values  # noqa: E402", both), **{name: HELPER})
+    first = loaded()
+    write(tmp_path, **{name: OTHER_HELPER})
+    assert loaded() != first
+
+
+def test_a_module_that_a_plugin_found_knows_its_file(tmp_path, plugin_registry):
+    """It may read a table beside itself, in a worker too."""
+    line = "import sys; sys.path.insert(0, __file__.rpartition('mine.py')[0] + 'lib')\nfrom case_beside import values"
+    text = MINE.replace("from helper import values", line)
+    write(tmp_path, mine=text, lib__case_beside="from pathlib import Path\nvalues = Path(__file__)")
+    path = list(sys.path)
+    try:
+        for _ in range(2):
+            registry.load_plugin(tmp_path / "mine.py")
+            found = registry.get("explainers", "case_helper").relevance.__globals__["values"]
+            assert found == tmp_path / "lib" / "case_beside.py"
+    finally:
+        sys.path[:] = path
+        sys.modules.pop("case_beside", None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_a_plugin_in_an_encoding_that_python_reads(tmp_path, loaded, encoding):
+    cookie = "" if encoding == "utf-8-sig" else "# -*- coding: latin-1 -*-\n"
+    (tmp_path / "mine.py").write_text(f"{cookie}{MINE}", encoding=encoding)
+    (tmp_path / "helper.py").write_text(f"{cookie}NAME = 'é'\n{HELPER}", encoding=encoding)
+    first = loaded()
+    (tmp_path / "helper.py").write_text(f"{cookie}NAME = 'è'\n{HELPER}", encoding=encoding)
+    assert loaded() != first
+
+
 def test_what_is_not_imported_and_what_changes_no_number_does_not_count(tmp_path, loaded):
     write(tmp_path, mine=MINE, helper=HELPER, beside="x = 1")
     first = loaded()
@@ -290,6 +343,75 @@ def test_an_edit_of_what_a_script_s_class_names_is_another_code(script, old, new
 @pytest.mark.parametrize(("old", "new"), NOT_COUNTING)
 def test_an_edit_elsewhere_in_a_script_is_none(script, old, new):
     assert script() == script(SCRIPT.replace(old, new))
+
+
+MADE = """
+import numpy as np
+import near
+from xai_bench import Explainer, register
+K = 1
+TABLE = []
+def add(f):
+    TABLE.append(f)
+    return f
+@add
+def two():
+    return 2
+def set_k(k):
+    global K
+    K = k
+set_k(3)
+near.VALUE = 4
+near.configure(5)
+def make(k):
+    class Made(Explainer):
+        name = "case_script"
+        needs = "data"
+        def relevance(self, problem):
+            return np.full(problem.d, k + K + TABLE[0]() + near.VALUE)
+    return Made
+def setup(made):
+    register(made)
+setup(make(6))
+unrelated = 7
+"""
+BY_TYPE = """
+from xai_bench import Explainer, register
+def f(self, problem):
+    return 2
+register(type("Z", (Explainer,), dict(name="case_script", needs="data", relevance=f)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (MADE, "make(6)", "make(7)"),
+        (MADE, "set_k(3)", "set_k(4)"),
+        (MADE, "return 2", "return 3"),
+        (MADE, "VALUE = 4", "VALUE = 5"),
+        (MADE, "configure(5)", "configure(6)"),
+        (BY_TYPE, "return 2", "return 3"),
+        (BY_TYPE.replace("register(", "Z = (") + "register(Z)", "return 2", "return 3"),
+        (SCRIPT.replace("@register", "setattr(Base, 'more', 1)\n@register"), "'more', 1", "'more', 2"),
+    ],
+)
+def test_what_a_script_does_when_it_runs_counts(script, text, old, new):
+    near = NEAR + "def configure(k): ..."
+    assert script(text, near=near) != script(text.replace(old, new), near=near)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (MADE, "unrelated = 7", "unrelated = 8"),
+        (f"{SCRIPT}\nprint(Mine, 1)", ", 1)", ", 2)"),
+        (f"{SCRIPT}\nimport xai_bench\nxai_bench.InputError(Mine, 1)", ", 1)", ", 2)"),
+    ],
+)
+def test_what_a_script_does_besides_does_not_count(script, text, old, new):
+    near = NEAR + "def configure(k): ..."
+    assert script(text, near=near) == script(text.replace(old, new), near=near)
 
 
 def test_modules_that_a_script_names_count_as_a_whole(script):

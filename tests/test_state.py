@@ -38,6 +38,12 @@ HOSTILE = {
     "environment": "os.environ['OMP_NUM_THREADS'] = '2'; os.environ.pop('PATH', None)",
     "folder": "os.chdir('/')",
     "sklearn": "import sklearn; sklearn.set_config(transform_output='pandas')",
+    "blas": "import threadpoolctl; kept.append(threadpoolctl.threadpool_limits(2))",
+    "buffers": "np.setbufsize(16)",
+    "path": "import sys; sys.path.clear()",
+    "recursion": "import sys; sys.setrecursionlimit(200)",
+    "signals": "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",
+    "garbage": "import gc; gc.disable()",
     "seeds": "torch.manual_seed(1); np.random.seed(1); random.seed(1)",
 }
 NAMES = {"torch": torch, "np": np, "os": os, "random": random, "warnings": warnings, "kept": []}
@@ -151,7 +157,7 @@ class Drawn(DataSource):
         X = rng.normal(size=(100, 4))
         torch.set_default_dtype(torch.float64)
         return Table(X, X[:, 0], "regression", GroundTruth(("relevant", "noise", "noise", "noise")))
-    def ceiling(self, mask):
+    def ceiling(self, mask, truth=None):
         torch.set_default_dtype(torch.float64)
         return None
 

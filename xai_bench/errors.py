@@ -13,6 +13,8 @@ LISTED = 30
 """Names in one error at the most."""
 LONGEST = 2000
 """Letters of one text at the most."""
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that turn the direction of all that follows, in the text and after it."""
 
 
 class InputError(ValueError):
@@ -31,7 +33,7 @@ def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
 def one_line(text: object, longest: int = LONGEST) -> str:
     """``text`` as one line that UTF-8 can hold, cut to ``longest`` letters.
 
-    Lone surrogates become the replacement character, control characters and line ends a space. What cannot be written
+    Lone surrogates become the replacement character, control characters, line ends and marks that turn the direction of what follows a space. What cannot be written
     as a text is named by its type.
     """
     try:
@@ -46,7 +48,7 @@ def _letter(letter: str) -> str:
     category = unicodedata.category(letter)
     if category == "Cs":
         return "\ufffd"
-    return " " if category in ("Cc", "Zl", "Zp") else letter
+    return " " if category in ("Cc", "Zl", "Zp") or letter in TURNING else letter
 
 
 def reason_of(error: BaseException) -> str:

@@ -20,7 +20,8 @@ from typing import Any
 
 from xai_bench.component import canonical_json, sha256
 from xai_bench.errors import InputError
-from xai_bench.sources.imports import Find, Source, below, distributions, is_foreign, reach
+from xai_bench.sources.imports import RECORDED, Find, Source, below, distributions, on_path, reach
+from xai_bench.sources.scripts import loaded_text
 from xai_bench.sources.syntax import digest_of_text, tree_of
 
 
@@ -35,6 +36,7 @@ class Plugin:
     folder : where it lies
     module : under which name it runs
     modules : those below its folder that its imports reach
+    elsewhere : (name, hash) of modules that its imports reach outside of its folder and that are not installed
     installed : (name, version) of the distributions that its imports reach, beside those that every run records
     """
 
@@ -43,13 +45,14 @@ class Plugin:
     folder: str = ""
     module: str = ""
     modules: tuple[Source, ...] = ()
+    elsewhere: tuple[tuple[str, str], ...] = ()
     installed: tuple[tuple[str, str], ...] = ()
 
     @functools.cached_property
     def sha256(self) -> str:
         """A hash of the syntax of all texts, and of the versions."""
         modules = [[source.name, digest_of_text(source.text)] for source in self.modules]
-        return sha256(canonical_json([digest_of_text(self.text), modules, self.installed]))
+        return sha256(canonical_json([digest_of_text(self.text), modules, self.elsewhere, self.installed]))
 
     @property
     def path(self) -> str:
@@ -65,8 +68,8 @@ def read(path: Path) -> Plugin:
         If it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = importlib.util.decode_source(path.read_bytes())
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text"
         raise InputError(f"cannot read the plugin {str(path)!r}: {reason}; give the path of a .py file") from None
     folder = path.resolve().parent
@@ -78,26 +81,28 @@ def read(path: Path) -> Plugin:
 def _reaching(plugin: Plugin, find: Find) -> Plugin:
     tree = tree_of(plugin.text)
     itself = Path(plugin.filename).stem
-    reached = reach(tree.body if tree else [], lambda top: None if top == itself else find(top))
-    modules = tuple(source for _, source in sorted(reached.modules.items()))
-    return replace(plugin, modules=modules, installed=tuple(distributions(reached.others)))
+    reached = reach(
+        tree.body if tree else [], lambda top: None if top == itself else find(top), beside=Path(plugin.folder)
+    )
+    folder = Path(plugin.folder)
+    own: list[Source] = []
+    elsewhere: list[tuple[str, str]] = []
+    for name, source in sorted(reached.modules.items()):
+        if Path(source.path).is_relative_to(folder):
+            own.append(source)
+        else:
+            elsewhere.append((name, digest_of_text(loaded_text(name) or source.text)))
+    others = reached.others | {name.partition(".")[0] for name, _ in elsewhere}
+    return replace(plugin, modules=tuple(own), elsewhere=tuple(elsewhere), installed=tuple(distributions(others)))
 
 
 def complete(plugin: Plugin) -> Plugin:
-    """With the modules that it found below its folder by changing ``sys.path``, now that it has run."""
-    folder = Path(plugin.folder)
-    near = below(folder)
+    """With the modules that it found on ``sys.path``, which it may have changed, now that it has run."""
+    near, far = below(Path(plugin.folder)), on_path()
 
     def find(top: str) -> Path | None:
-        if found := near(top):
-            return found
-        spec = getattr(sys.modules.get(top), "__spec__", None)
-        if top in sys.stdlib_module_names or spec is None or not spec.has_location:
-            return None
-        place = Path(spec.origin).resolve().parent
-        if is_foreign(place) or not place.is_relative_to(folder) or top == "xai_bench":
-            return None
-        return place.parent if spec.submodule_search_locations is not None else place
+        found = near(top) or far(top)
+        return found.resolve() if found else None
 
     return _reaching(plugin, find)
 
@@ -137,11 +142,13 @@ class _Finder:
     def add(self, plugin: Plugin) -> None:
         own = Source("", "__init__.py", plugin.text)
         sources = {"": own, **{source.name: source for source in plugin.modules}}
-        for name in list(sources):
-            parts = name.split(".")
-            for k in range(1, len(parts)):  # A folder without __init__.py is a package too.
-                above = ".".join(parts[:k])
-                sources.setdefault(above, Source(above, f"{above.replace('.', '/')}/__init__.py", ""))
+        for source in plugin.modules:
+            name, folder = source.name, Path(source.path).parent
+            folder = folder.parent if source.is_package else folder
+            while "." in name:  # A folder without __init__.py is a package too.
+                name = name.rpartition(".")[0]
+                sources.setdefault(name, Source(name, str(folder / "__init__.py"), ""))
+                folder = folder.parent
         self.plugins[plugin.module] = plugin, sources
 
     def find_spec(
@@ -152,7 +159,7 @@ class _Finder:
             return None
         plugin, sources = self.plugins[root]
         source = sources[inner]
-        place = Path(plugin.path) if not inner else Path(plugin.folder) / source.path
+        place = Path(source.path if inner else plugin.path)
         spec = ModuleSpec(name, self, origin=str(place), is_package=source.is_package)  # type: ignore[arg-type]
         spec.has_location = True
         if source.is_package:
@@ -165,7 +172,7 @@ class _Finder:
     def exec_module(self, module: ModuleType) -> None:
         root, _, inner = module.__name__.partition(".")
         plugin, sources = self.plugins[root]
-        own = {name.partition(".")[0] for name in sources if name}
+        own = {name.partition(".")[0] for name in sources if name} - sys.stdlib_module_names - RECORDED
         module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importing(plugin, own)}
         exec(compile(sources[inner].text, str(module.__file__), "exec"), module.__dict__)
 

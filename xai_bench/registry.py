@@ -78,7 +78,10 @@ def register(component: T) -> T:
         raise InputError(f"cannot register {name!r}: write its method {' and '.join(lacking)}")
     taken = _registered[family].get(name)
     frame = sys._getframe(1)
-    place = Place(frame.f_globals, frame.f_code.co_filename, frame.f_lineno)
+    names = frame.f_globals
+    while frame.f_back is not None and frame.f_code.co_name != "<module>" and frame.f_back.f_globals is names:
+        frame = frame.f_back  # A function of the module that registers: what called it counts.
+    place = Place(names, frame.f_code.co_filename, frame.f_lineno)
     if name in _entry_points(family) or not (taken is None or taken is component or _follows(family, component, place)):
         raise InputError(f"the name {name!r} is taken among {family}: choose another one")
     _registered[family][name] = component

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Function = Callable[..., Iterable[Any]]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """What the libraries of linear algebra read when they are loaded."""
+HASHES = "PYTHONHASHSEED"
+"""On it depends the order of sets of texts."""
 GRACE = 10.0
 """Seconds that a worker has to end by itself once nothing is left for it."""
 
@@ -178,9 +180,12 @@ def _no_alarm() -> Iterator[Callable[[float], None]]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """A process that starts inside does linear algebra on one thread, whatever library it loads later."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    """A process that starts inside does linear algebra on one thread, whatever library it loads later.
+
+    Sets have the same order in all of them.
+    """
+    before = {name: os.environ.get(name) for name in (*THREADS, HASHES)}
+    os.environ.update({**dict.fromkeys(THREADS, "1"), HASHES: "0"})
     try:
         yield
     finally:

@@ -224,7 +224,10 @@ def costs(found: Costs) -> Costs:
 
 
 def cell(result: CellResult) -> CellResult:
-    """The result as it is stored, or a failed cell with the reason why it cannot be. Never raises."""
+    """The result as it is stored, or a failed cell with the reason why it cannot be. Never raises.
+
+    A score that is no number is None with a reason: the cell is not the fault of a metric.
+    """
     try:
         if result.status not in STATUSES:
             raise Refused(f"expected a status of {', '.join(STATUSES)}, got {text(result.status, 100)}")
@@ -234,7 +237,7 @@ def cell(result: CellResult) -> CellResult:
             costs=costs(result.costs),
             relevance=None if result.relevance is None else relevance(result.relevance),
             columns=None if result.columns is None else relevance(result.columns),
-            measurements=tuple(measurement(one) for one in result.measurements),
+            measurements=measurements(result.measurements),
             chosen=None if result.chosen is None else plain(result.chosen),
         )
     except Exception as error:

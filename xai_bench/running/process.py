@@ -32,6 +32,8 @@ def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Na
     for plugin in plugins:
         with guarded():
             registry.activate(plugin)
+            path = list(sys.path)
+        sys.path[:] = path  # It may import from there later.
 
 
 def warm_up_training(device: str) -> None:

@@ -6,9 +6,12 @@ Not restored: functions of torch or numpy that were replaced, threads that go on
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import locale
 import os
 import random
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,8 +27,15 @@ from xai_bench.workers import Spent
 HOOKS = tuple(name for name in sorted(vars(modules)) if name.startswith("_global_") and "hook" in name)
 """torch's tables of hooks that every module calls."""
 FLOATING = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
-SKLEARN = {"assume_finite": False, "transform_output": "default", "array_api_dispatch": False}
+SKLEARN = {
+    "assume_finite": False,
+    "transform_output": "default",
+    "array_api_dispatch": False,
+    "working_memory": 1024,
+    "enable_metadata_routing": False,
+}
 """What of scikit-learn's settings numbers depend on, as they are at first."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else []))
 
 
 class NotRestored(Spent):
@@ -149,6 +159,38 @@ def _set_sklearn(value: dict[str, Any]) -> None:
     sklearn.set_config(**{name: item for name, item in value.items() if name in sklearn.get_config()})
 
 
+@functools.cache
+def _blas() -> list[Any]:
+    """The libraries of linear algebra that numpy and scipy call."""
+    import scipy.linalg  # noqa: F401  so that its library is loaded
+    from threadpoolctl import ThreadpoolController
+
+    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+
+
+def _blas_threads() -> list[int]:
+    return [library.num_threads for library in _blas()]
+
+
+def _set_blas_threads(value: list[int]) -> None:
+    for library, threads in zip(_blas(), value, strict=True):
+        library.set_num_threads(threads)
+
+
+def _signals() -> list[Any]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def _set_signals(value: list[Any]) -> None:
+    for number, handler in zip(SIGNALS, value, strict=True):
+        if handler is not None:
+            signal.signal(number, handler)
+
+
+def _set_path(value: list[str]) -> None:
+    sys.path[:] = value
+
+
 def _flushes() -> bool:
     """Whether denormal numbers are taken for 0."""
     return sys.float_info.min * 0.5 == 0.0
@@ -170,6 +212,7 @@ PARTS = (
     ),
     Part("anomaly mode", torch.is_anomaly_enabled, torch.set_anomaly_enabled, False),
     Part("threads", torch.get_num_threads, torch.set_num_threads, 1),
+    Part("threads of linear algebra", _blas_threads, _set_blas_threads),
     Part("denormal numbers", _flushes, torch.set_flush_denormal, True),
     Part("hooks", _hooks, _set_hooks, tuple({} if isinstance(vars(modules)[name], dict) else None for name in HOOKS)),
     Part("floating-point errors", np.geterr, lambda value: np.seterr(**value), FLOATING),
@@ -178,6 +221,11 @@ PARTS = (
     Part("working directory", _folder, _set_folder),
     Part("locale", lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)),
     Part("settings of scikit-learn", _sklearn, _set_sklearn, SKLEARN),
+    Part("buffers of numpy", np.getbufsize, np.setbufsize),
+    Part("search path of modules", lambda: list(sys.path), _set_path),
+    Part("limit of recursion", sys.getrecursionlimit, sys.setrecursionlimit),
+    Part("handlers of signals", _signals, _set_signals),
+    Part("collection of garbage", gc.isenabled, lambda value: gc.enable() if value else gc.disable()),
 )
 _entered: list[Any] = []
 _spare: list[np.random.MT19937] = []

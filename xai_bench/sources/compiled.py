@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import sys
 from types import FunctionType, ModuleType
@@ -66,7 +67,9 @@ def _code_names(code: Any) -> set[str]:
 
 
 def _class(value: type, seen: tuple[int, ...]) -> Any:
-    if value.__module__.partition(".")[0] in RECORDED | sys.stdlib_module_names - {"__main__"}:
+    installed = value.__module__.partition(".")[0] in RECORDED | sys.stdlib_module_names - {"__main__"}
+    # A class that ``type`` made names the module of its metaclass.
+    if installed and hasattr(sys.modules.get(value.__module__, builtins), value.__qualname__.partition(".")[0]):
         return value.__qualname__
     fields = {name: [repr(f.annotation), repr(f.default)] for name, f in getattr(value, "model_fields", {}).items()}
     own = {

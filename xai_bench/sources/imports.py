@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.machinery
+import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ Find = Callable[[str], Path | None]
 
 @dataclass(frozen=True)
 class Source:
-    """The text of one module. ``name``: dotted, "" for the file that all begins with. ``path``: below its folder."""
+    """The text of one module. ``name``: dotted, "" for the file that all begins with. ``path``: of its file."""
 
     name: str
     path: str
@@ -52,12 +53,17 @@ class Reached:
 
 
 def reach(
-    start: Iterable[ast.stmt], find: Find, package: str = "", loaded: Callable[[str], str | None] = lambda _: None
+    start: Iterable[ast.stmt],
+    find: Find,
+    package: str = "",
+    loaded: Callable[[str], str | None] = lambda _: None,
+    beside: Path | None = None,
 ) -> Reached:
     """Every module that the imports in some statements reach, and the imports of those modules, and so on.
 
     ``package``: what relative imports in ``start`` begin from. ``loaded``: the text of a module of that name if it is
-    known; the file may have been edited since.
+    known; the file may have been edited since. ``beside``: the folder in which relative imports look, whatever else
+    has that name.
     """
     reached = Reached()
     waiting = [*imported_names(start, package)]
@@ -66,7 +72,7 @@ def reach(
         top = name.partition(".")[0]
         if name in reached.modules or not name:
             continue
-        folder = find(top)
+        folder = find(top) or (beside if relative else None)
         if folder is None:
             if not relative:
                 reached.others.add(top)
@@ -105,8 +111,16 @@ def _read(folder: Path, name: str) -> Source | None:
     for ending in (".py", "/__init__.py"):
         path = name.replace(".", "/") + ending
         if (folder / path).is_file():
-            return Source(name, path, (folder / path).read_text(encoding="utf-8", errors="replace"))
+            return Source(name, str(folder / path), decoded((folder / path).read_bytes()))
     return None
+
+
+def decoded(content: bytes) -> str:
+    """The text of a Python file in the encoding that it declares; what cannot be read stands for itself."""
+    try:
+        return importlib.util.decode_source(content)
+    except (SyntaxError, UnicodeDecodeError):
+        return content.decode(errors="replace")
 
 
 def is_foreign(path: Path) -> bool:

@@ -15,14 +15,17 @@ from typing import Any
 
 from xai_bench.component import canonical_json, sha256
 from xai_bench.sources.compiled import compiled
-from xai_bench.sources.imports import RECORDED, imported_names, is_foreign, on_path, reach
+from xai_bench.sources.imports import RECORDED, decoded, imported_names, is_foreign, on_path, reach
 from xai_bench.sources.statements import Statements
 from xai_bench.sources.syntax import normal_form, tree_of
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where a component was registered: a module's names, and the line of its file (or of a notebook's cell)."""
+    """Where a component was registered: a module's names, and the line of its file (or of a notebook's cell).
+
+    ``line`` is that of the statement at the module's top, which may have called a function that registers.
+    """
 
     names: dict[str, Any]
     filename: str
@@ -50,7 +53,7 @@ def text_of(names: dict[str, Any]) -> str | None:
         return known[2]
     if not file or not Path(file).is_file():
         return None
-    text = Path(file).read_text(encoding="utf-8", errors="replace")
+    text = decoded(Path(file).read_bytes())
     _texts[id(names)] = names, spec, text
     return text
 
@@ -75,7 +78,7 @@ def remember(place: Place) -> None:
             text_of(module.__dict__)
 
 
-def _loaded(name: str) -> str | None:
+def loaded_text(name: str) -> str | None:
     """The text of a module that is loaded."""
     module = sys.modules.get(name)
     return None if module is None else text_of(module.__dict__)
@@ -84,7 +87,7 @@ def _loaded(name: str) -> str | None:
 def digest_of_script(component: Any, place: Place) -> str:
     """A hash of what a component consists of; ``place``: where it was registered."""
     names = place.names
-    if isinstance(component, type) and component.__module__ not in (names.get("__name__"), "__main__"):
+    if isinstance(component, type) and _elsewhere(component, names):
         names = getattr(sys.modules.get(component.__module__), "__dict__", names)
     text = text_of(names)
     tree = tree_of(text) if text is not None else None
@@ -93,14 +96,32 @@ def digest_of_script(component: Any, place: Place) -> str:
     if not start:
         return sha256(canonical_json(compiled(component)))
     named = statements.named_by(start)
-    reached = reach(named, on_path(place.folder), names.get("__package__") or "", _loaded)
+    reached = reach(named, on_path(place.folder), names.get("__package__") or "", loaded_text)
     return sha256(canonical_json([sorted(canonical_json(normal_form(one)) for one in named), reached.digest()]))
 
 
 def _own(component: Any, place: Place, statements: Statements) -> list[ast.stmt]:
-    """The statements that make a component: its class, or the call that registers it."""
+    """The statements that make a component: its class; of one that a call made, and of a Metric, what registers it."""
     if isinstance(component, type):
-        return statements.binding.get(component.__qualname__.partition(".")[0], [])
+        top, _, inside = component.__qualname__.partition(".")
+        own = statements.binding.get(top, [])
+        if own and "<locals>" not in inside:
+            return own
+        return [*own, *_registering(place)]
+    return _registering(place)
+
+
+def _elsewhere(component: type, names: dict[str, Any]) -> bool:
+    """Whether a class stands in another module than the one that registers it."""
+    module = component.__module__
+    if module in (names.get("__name__"), "__main__"):
+        return False
+    top = component.__qualname__.partition(".")[0]
+    return hasattr(sys.modules.get(module), top)  # A class that ``type`` made names the module of its metaclass.
+
+
+def _registering(place: Place) -> list[ast.stmt]:
+    """The statement during which a component was registered."""
     in_its_file = Path(place.filename).name == Path(place.names.get("__file__") or "").name
     text = text_of(place.names) if in_its_file else "".join(linecache.getlines(place.filename))
     tree = tree_of(text or "")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import symtable
+import sys
 from collections.abc import Iterable, Iterator
+
+from xai_bench.sources.imports import RECORDED
 
 IMPORTS = (ast.Import, ast.ImportFrom)
 COMPLETE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, *IMPORTS)
 """Statements after which what was bound to a name before no longer counts."""
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+READING = frozenset(vars(builtins)) - {"setattr", "delattr"}
+"""Functions that change none of their arguments."""
 
 
 class Statements:
@@ -22,11 +29,31 @@ class Statements:
             for name in bound:
                 before = [] if isinstance(statement, COMPLETE) else self.binding.get(name, [])
                 self.binding[name] = [*before, statement]
-            for name in _changed(statement) - bound:
-                if not all(isinstance(other, IMPORTS) for other in self.binding.get(name, [])):
+            for name in (_changed(statement) | self._changed_by_calls(statement)) - bound:
+                if any(not _is_recorded(other) for other in self.binding.get(name, [])):
                     self.binding[name].append(statement)
             if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
                 self.stars.append(statement)
+
+    def _changed_by_calls(self, statement: ast.stmt) -> set[str]:
+        """Names of values that a statement hands to a function, and those that the functions it calls change."""
+        changed: set[str] = set()
+        seen: set[int] = set()
+        waiting: list[ast.AST] = [statement] if isinstance(statement, ast.Expr) else []
+        while waiting:
+            for call in (node for node in ast.walk(waiting.pop()) if isinstance(node, ast.Call)):
+                called = self.binding.get(_root(call.func), [])
+                if _root(call.func) not in READING and not any(map(_is_of_the_package, called)):
+                    changed |= {_root(argument) for argument in call.args} - {""}
+        waiting = _executed(statement)
+        while waiting:
+            for name in {n.id for n in ast.walk(waiting.pop()) if isinstance(n, ast.Name)}:
+                for called in self.binding.get(name, []):
+                    if isinstance(called, FUNCTIONS) and id(called) not in seen:
+                        seen.add(id(called))
+                        waiting.append(called)
+                        changed |= _changed_inside(called)
+        return changed - {""}
 
     def named_by(self, start: Iterable[ast.stmt]) -> list[ast.stmt]:
         """``start`` and every statement that it names, transitively."""
@@ -76,11 +103,48 @@ def _changed(statement: ast.stmt) -> set[str]:
         return {_root(call.func)} if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else set()
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Delete):
         targets = statement.targets if isinstance(statement, ast.Assign | ast.Delete) else [statement.target]
-        return {_root(target) for target in targets}
+        return {_root(target) for target in targets if not isinstance(target, ast.Name)}
     if isinstance(statement, ast.For | ast.While | ast.With | ast.Try):
         inner = [node for node in ast.walk(statement) if isinstance(node, ast.Expr | ast.Assign | ast.AugAssign)]
         return set().union(*map(_changed, inner))
     return set()
+
+
+def _executed(statement: ast.stmt) -> list[ast.AST]:
+    """The parts of a statement that run at once, and may call functions of the module."""
+    if isinstance(statement, FUNCTIONS):
+        return list(statement.decorator_list)
+    if isinstance(statement, ast.ClassDef):
+        return [*statement.decorator_list, *statement.bases]
+    return [] if isinstance(statement, IMPORTS) else [statement]
+
+
+def _changed_inside(function: ast.stmt) -> set[str]:
+    """Names of values of the module that a function may change when it is called."""
+    changed: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Global):
+            changed |= set(node.names)
+        elif isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Delete):
+            changed |= _changed(node)
+    return changed
+
+
+def _is_recorded(statement: ast.stmt) -> bool:
+    """Whether it imports from a library that changes nothing of a script's own."""
+    return isinstance(statement, IMPORTS) and _imported_top(statement) in RECORDED | sys.stdlib_module_names
+
+
+def _is_of_the_package(statement: ast.stmt) -> bool:
+    return isinstance(statement, IMPORTS) and _imported_top(statement) == "xai_bench"
+
+
+def _imported_top(statement: ast.stmt) -> str:
+    """The top-level name of what is imported; "" if it is relative."""
+    if isinstance(statement, ast.Import):
+        return statement.names[0].name.partition(".")[0]
+    relative = not isinstance(statement, ast.ImportFrom) or statement.level > 0
+    return "" if relative else (statement.module or "").partition(".")[0]
 
 
 def _root(node: ast.AST) -> str:

@@ -279,7 +279,7 @@ FACTS = [
         Views(Histograms(((0.0, 1.0),) * 2, (((3,), (4,)),) * 2), (Picture("no", (0, 255)),), (0.5, 0.25)),
         ("relevant", "noise"), (1.0, 0.0), ((0, 1),), ((0, 1),), 0.5,
         (WindowFacts("H", "line", "relevant", (0, 1)),), 1, {"auroc": 0.5, "odd": None}, {"auroc": "ab"}, 0.8,
-        ("look",), {"odd": "why"},
+        ("look",), ("a", "b"), ((0,), (1,)), {"odd": "why"},
         {"later": [1, {"x": None}]},
     ),
     ModelFacts("regression", None, 0.5, 0.4, 0.0, 0.01, True, 1.0, 2.0, 0.1, 0.2, None, 7, {"depth": 3},

@@ -13,13 +13,17 @@ from torch import nn
 from tests.toy import toy
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Problem
-from xai_bench.explainers.captum import LRP, DeepLift, IntegratedGradients, Saliency
+from xai_bench.explainers.captum import IntegratedGradients, Saliency
+from xai_bench.explainers.layerwise import LRP, DeepLift
 from xai_bench.explainers.shap import ShapDeep
 from xai_bench.explainers.spectral import ColumnNorm
 from xai_bench.models.base import Architecture
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many
+from xai_bench.running import block
 from xai_bench.scoring import sanity
+from xai_bench.suites import plan, reading
+from xai_bench.suites.suite import Entry
 
 SHORT = {"epochs": 0.1, "min_steps": 30, "checkpoints": 3}
 
@@ -136,6 +140,42 @@ def test_torch_s_own_initial_weights_train_to_the_same_bits():
     assert fit_many(Lazy(**SHORT), data, [1])[0].valid_loss != found[0].valid_loss
 
 
+class Fixed(nn.Module):
+    """Random features that are no buffer, and two layers with the same weights."""
+
+    def __init__(self, d, n_outputs, generator):
+        super().__init__()
+        self.features = torch.randn(d, 6, generator=generator)
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.second.weight = self.first.weight
+        self.head = nn.Linear(6, n_outputs, dtype=torch.float64)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.second(torch.tanh(self.first(x @ self.features))))
+        return self.head(hidden.to(self.head.weight.dtype))
+
+
+class FixedFeatures(Architecture):
+    name = "fixed_features"
+
+    def build(self, d, n_outputs, generator):
+        return Fixed(d, n_outputs, generator)
+
+
+def test_a_stored_network_is_the_one_that_was_trained():
+    data = two_classes()
+    dataset = plan.draws(
+        reading.from_dict({"datasets": [{"name": "xor", "d": 12}], "explainers": [{"name": "f_test"}], "name": "x"})
+    )[0]
+    entry = Entry(label="fixed_features", component=FixedFeatures(**SHORT))
+    trained = plan.Block(dataset, entry, 3, "key", (), 2)
+    module, record = block._model(trained, data, None)
+    again, _ = block._model(trained, data, record.weights)
+    X = torch.from_numpy(data.X_test)
+    assert torch.equal(again(X), module(X))
+    assert again.head.weight.dtype == torch.float32
+
+
 def test_the_shape_is_that_of_a_row():
     seen = []
 
@@ -187,8 +227,8 @@ def test_one_logit_stands_for_two_classes(architecture):
     (fitted,) = fit_many(architecture, data, [0])
     assert torch.equal(fitted.module[-1].weight, torch.tensor([[-0.5], [0.5]]))
     assert fitted.test_score > 0.5
-    assert all("head" not in name for layer in sanity.layers(fitted.module) for name in layer)
-    assert len(sanity.layers(fitted.module)) == 2
+    assert all("head" not in name for layer in sanity.layers(fitted.module, X) for name in layer)
+    assert len(sanity.layers(fitted.module, X)) == 2
 
 
 def test_attribution_methods_know_both_logits():
@@ -211,6 +251,9 @@ def test_attribution_methods_know_both_logits():
         (lambda: nn.LSTM(12, 2), "classification", r"got \('tuple',\)"),
         (lambda: nn.Linear(7, 2), "classification", r"got one that fails on them: RuntimeError: mat1 and mat2"),
         (lambda: torch.relu, "classification", r"expected a torch.nn.Module, got builtin_function_or_method"),
+        (lambda: torch.jit.script(nn.Linear(12, 2)), "classification", r"expected a torch.nn.Module, got "),
+        (lambda: nn.Sequential(nn.ReLU(True), nn.Linear(12, 2)), "classification", r"got one that overwrites them"),
+        (lambda: nn.Linear(12, 2).requires_grad_(False), "classification", r"expected weights that can be trained"),
         (lambda: None, "classification", r"expected a torch.nn.Module, got NoneType: return the network"),
     ],
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.conftest import TINY_NET
@@ -15,9 +17,9 @@ from xai_bench.report import write_report
 from xai_bench.report.kit.comparisons import leader
 from xai_bench.report.kit.declared import declared
 from xai_bench.report.kit.frames import Frames
-from xai_bench.results.records import Measurement
+from xai_bench.results.records import Measurement, MetricFacts
 from xai_bench.results.store import Store, read
-from xai_bench.scoring.recovery import metrics
+from xai_bench.scoring.recovery import declaration, metrics
 
 SUITE = {
     "name": "declared",
@@ -68,7 +70,7 @@ def test_facts_of_scores_stay_when_a_run_does_not_know_them(stored, tmp_path):
     run(SUITE, out=tmp_path)
     again = read(tmp_path / "runs" / "declared").metrics
     assert again["case_metric"] == stored.metrics["case_metric"]
-    assert again["auroc"] == auroc.facts()
+    assert again["auroc"] == declaration(auroc)
 
 
 def test_facts_come_with_what_is_taken_from_another_store(stored, tmp_path):
@@ -80,7 +82,7 @@ def test_facts_come_with_what_is_taken_from_another_store(stored, tmp_path):
 def test_a_score_that_is_better_lower_is_compared_that_way(tmp_path):
     """Values of AUROC, declared to be errors."""
     results = build(tmp_path)
-    results.metrics["auroc"] = {**auroc.facts(), "better": "lower", "title": "Errors"}
+    results.metrics["auroc"] = replace(declaration(auroc), better="lower", title="Errors")
     frames = Frames(results)
     best = leader(frames, frames.recovery, "toy", "auroc")
     assert {pair.explainer for pair in best.top} == {"column_norm", "mutual_information"}
@@ -105,10 +107,12 @@ def test_stores_without_facts_use_those_that_are_declared_now():
 
 def test_facts_are_json_and_bounds_without_end_are_none():
     for metric in metrics():
-        assert json.loads(json.dumps(metric.facts())) == metric.facts()
+        facts = declaration(metric)
+        assert MetricFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
     endless = Metric("endless", lambda r, t: 1.0, lambda t: 0.0, -math.inf, math.inf, "Endless")
-    assert (endless.facts()["lower"], endless.facts()["upper"]) == (None, None)
-    assert math.isnan(declared(["endless"], {"endless": endless.facts()})["endless"].best)
+    facts = declaration(endless)
+    assert (facts.lower, facts.upper) == (None, None)
+    assert math.isnan(declared(["endless"], {"endless": facts})["endless"].best)
 
 
 def test_a_score_without_bounds_has_no_bar(tmp_path):
@@ -121,3 +125,16 @@ def test_a_score_without_bounds_has_no_bar(tmp_path):
     assert Measurement("lost", 3.5).metric in Frames(results).metrics
     page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
     assert '<td data-v="3.5">3.500' in section(page, "datasets")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_score_that_is_no_number_costs_the_others_nothing(tmp_path, plugin_registry):
+    odd = {"an_array": [0.5], "endless": math.inf}
+    for name, value in odd.items():
+        plugin_registry.register(Metric(name, lambda r, t, v=value: np.array(v), lambda t: 0.5, 0.0, 1.0, name))
+    results = run({**SUITE, "data_seeds": [0], "explainers": [{"name": "column_norm"}]}, out=tmp_path)
+    assert set(results.cells["status"]) == {"done"}
+    rows = results.measurements.query("explainer == 'column_norm'").set_index("metric")
+    assert rows.loc["auroc", "value"] >= 0
+    assert rows.loc["an_array", "reason"] == "an_array: expected a number, got a ndarray"
+    assert rows.loc["endless", "reason"] == "the value is inf"

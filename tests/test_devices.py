@@ -153,7 +153,7 @@ def test_tensors_are_moved():
     """torch's device meta holds tensors without their numbers: enough to see where they are."""
     data, architecture = toy(), SpectralMLP(hidden=(4,), epochs=0.1, min_steps=5, checkpoints=1)
     weights = block.safetensors.torch.save(fit_many(architecture, data, [0], chunk=1)[0].module.state_dict())
-    module = block.from_weights(architecture, data, weights, "meta")
+    module = block.from_weights(architecture, data, weights, "meta", 0)
     assert {p.device.type for p in (*module.parameters(), *module.buffers())} == {"meta"}
     problem = block.problem_of(data, module, "meta")
     assert {t.device.type for t in (problem.X_train, problem.y_train, problem.X_valid, problem.y_valid)} == {"meta"}

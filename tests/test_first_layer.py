@@ -81,6 +81,28 @@ class Reordered(HeadFirst):
         return super().forward(x.flip(1))
 
 
+class OneByOne(nn.Module):
+    """A layer of one input, applied to every input."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Linear(1, 4), nn.Linear(4, CLASSES)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.first(x[..., None])).mean(1))
+
+
+class Recurrent(nn.Module):
+    """Its first layer has two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.GRU(1, 4, batch_first=True), nn.Linear(4, CLASSES)
+
+    def forward(self, x):
+        return self.head(self.first(x[..., None])[0][:, -1])
+
+
 ALONE = "its first layer is not the only one that reads the inputs"
 THEMSELVES = "its first layer is not given the inputs themselves"
 UNSUITED = {
@@ -91,6 +113,8 @@ UNSUITED = {
     "used_twice": (Twice, "its first layer is used more than once"),
     "standardised": (Standardised, THEMSELVES),
     "reordered": (Reordered, THEMSELVES),
+    "one_by_one": (OneByOne, "its first layer is not given all inputs at once"),
+    "recurrent": (Recurrent, "it needs an ordinary dense"),
     "norm_first": (lambda: nn.Sequential(nn.BatchNorm1d(D), nn.Linear(D, CLASSES)), "it needs an ordinary dense"),
     "norm_without_weights": (
         lambda: nn.Sequential(nn.BatchNorm1d(D, affine=False), nn.Linear(D, CLASSES)),
@@ -143,7 +167,7 @@ def test_reshapes_and_dropout_may_stand_before_it():
 
 @pytest.mark.parametrize("architecture", [MLP(hidden=(7, 5)), SpectralMLP(hidden=(7, 5), all_layers=True)])
 def test_networks_of_this_package_are_read_and_left_alone(architecture):
-    p = problem(draw(architecture.build(D, CLASSES, torch.Generator().manual_seed(0))))
+    p = problem(draw(architecture.build((D,), CLASSES, torch.Generator().manual_seed(0))))
     explainer = registry.create("explainers", "column_norm" if architecture.name == "mlp" else "spectral", {})
     state = copy.deepcopy(p.model.state_dict())
     assert first_layer(p.model, p.X_train) == (p.model[0], None)

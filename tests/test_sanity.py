@@ -27,7 +27,7 @@ def network(architecture, seed, d=6):
 
 def same_layers(one, other):
     """For every layer: are all its tensors equal?"""
-    parts = sanity.layers(one)
+    parts = sanity.layers(one, torch.randn(3, 6))
     return [
         all(
             torch.equal(tensor, other.get_submodule(name).state_dict()[label])
@@ -43,8 +43,9 @@ def same_layers(one, other):
 )
 def test_layers_are_dense_layers_with_their_batch_norm(architecture):
     module = network(architecture, 0)
-    assert sanity.layers(module) == [["0", "2"], ["4"], ["6"]]
-    named = itertools.chain.from_iterable(sanity.layers(module))
+    found = sanity.layers(module, torch.randn(3, 6))
+    assert found == [["0", "2"], ["4"], ["6"]]
+    named = itertools.chain.from_iterable(found)
     held = {f"{name}.{label}" for name in named for label in module.get_submodule(name).state_dict()}
     assert held == set(module.state_dict())
 
@@ -53,7 +54,10 @@ def test_layers_are_dense_layers_with_their_batch_norm(architecture):
 def test_one_layer_after_the_other_is_new_and_the_rest_is_kept(architecture):
     module, fresh = network(architecture, 0), network(architecture, 5)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    found = {(directions, k): same_layers(module, new) for directions, k, new in sanity.stages(module, fresh)}
+    found = {
+        (directions, k): same_layers(module, new)
+        for directions, k, new in sanity.stages(module, fresh, torch.randn(3, 6))
+    }
     assert found == {
         (("top",), 1): [True, True, False],
         (("top",), 2): [True, False, False],
@@ -62,9 +66,31 @@ def test_one_layer_after_the_other_is_new_and_the_rest_is_kept(architecture):
         (("top", "bottom"), 3): [False, False, False],
     }
     X = torch.randn(4, 6)
-    *_, (_, _, everything) = sanity.stages(module, fresh)
+    *_, (_, _, everything) = sanity.stages(module, fresh, X)
     assert torch.equal(everything(X), fresh(X))
     assert all(torch.equal(tensor, module.state_dict()[name]) for name, tensor in before.items())
+
+
+class HeadFirst(torch.nn.Module):
+    """What is registered first is called last, or never: attention reads the weights of its ``out_proj``."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(4, 2)
+        self.attention = torch.nn.MultiheadAttention(4, 2, batch_first=True)
+        self.norm = torch.nn.BatchNorm1d(4)
+        self.first = torch.nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.norm(self.first(x))[:, None]
+        return self.head(self.attention(x, x, x)[0][:, 0])
+
+
+def test_layers_stand_in_the_order_in_which_they_are_called():
+    module = HeadFirst().eval()
+    found = sanity.layers(module, torch.randn(3, 6))
+    assert found == [["first", "norm"], ["attention"], ["attention.out_proj"], ["head"]]
+    assert not module.first._forward_pre_hooks
 
 
 SUITE = {
@@ -135,7 +161,7 @@ def test_equal_relevances_have_no_rank_correlation():
         def explain(self, problem, seed=0):
             from types import SimpleNamespace
 
-            return SimpleNamespace(relevance=np.ones(6))
+            return SimpleNamespace(over_inputs=np.ones(6))
 
     from xai_bench.explainers.base import Problem
 

@@ -137,6 +137,20 @@ def test_numbers_of_numpy_ranges_and_paths_are_taken():
     assert (suite.data_seeds, suite.retention.ks) == ((0, 1, 2), (1, 2, 3))
 
 
+def test_grids_and_nested_tables_take_them_too():
+    row, listed = {"name": "mlp", "datasets": ("null",)}, {"name": "mlp", "datasets": ["null"]}
+    grid = {"hidden": ((5,), (6,)), "min_steps": np.array([7, 8])}
+    content = {**SUITE, "datasets": [{"name": "null"}], "retention": {"judge": {"hidden": [np.int64(4)]}}}
+    suite = reading.from_dict({**content, "models": [{**row, "grid": grid}]})
+    grid = {"hidden": [[5], [6]], "min_steps": [7, 8]}
+    content |= {"retention": {"judge": {"hidden": [4]}}}
+    assert suite.key() == reading.from_dict({**content, "models": [{**listed, "grid": grid}]}).key()
+    tuned = [{"name": "mlp", "tune": {"min_steps": few}} for few in (range(7, 9), [7, 8])]
+    one, other = (reading.from_dict({**SUITE, "models": [row], "tuning": {"tries": 2}}) for row in tuned)
+    assert one.key() == other.key()
+    assert "got a very large number" in line_of(lambda: reading.from_dict({**SUITE, "plugins": 10**5000}))
+
+
 @pytest.mark.parametrize("where", ["data_seeds", "model_seeds", "seeds"])
 def test_one_number_for_seeds_says_both_meanings(where):
     change = {"retention": {"seeds": 3}} if where == "seeds" else {where: 3}

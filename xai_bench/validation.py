@@ -76,11 +76,13 @@ def _is_any_length(facts: Facts) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Lists, ranges and arrays as tuples, NumPy scalars as numbers, paths as texts."""
+    """Lists, ranges and arrays as tuples, NumPy scalars as numbers, paths as texts, in tables too."""
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple | range):
         return tuple(plain(item) for item in value)
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
@@ -131,8 +133,9 @@ def _is_text(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """A value in one line of at most ``SHOWN`` characters; lists as in TOML."""
+    value = _as_lists(value)
     try:
-        text = repr(_as_lists(value))
+        text = repr(value)
     except Exception:  # a repr of the user's own, or more than 4300 digits
         return "a very large number" if isinstance(value, int) else f"a value of the type {type(value).__name__}"
     if len(text.splitlines()) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ def first_layer(model: nn.Module, X: Tensor) -> FirstLayer:
     layer = dict(model.named_modules())[name]
     if not _same_values(given, X):
         return FirstLayer(layer, "its first layer is not given the inputs themselves")
+    if getattr(layer, "in_features", X.shape[1]) != X.shape[1]:
+        return FirstLayer(layer, "its first layer is not given all inputs at once")
     if [called for called, _ in calls].count(name) > 1:
         return FirstLayer(layer, "its first layer is used more than once")
     if not _only_reader(watched, name, X, outputs):
@@ -73,15 +75,15 @@ def _only_reader(model: nn.Module, name: str, X: Tensor, outputs: Tensor) -> boo
     layer = dict(model.named_modules())[name]
     with torch.no_grad():
         said = _output_of(layer, model, X)
-        handle = layer.register_forward_hook(lambda _module, _given, _output: said.clone())
+        handle = layer.register_forward_hook(lambda _module, _given, _output: copy.deepcopy(said))
         try:
             return torch.equal(model(X.roll(1, 0)), outputs)
         finally:
             handle.remove()
 
 
-def _output_of(layer: nn.Module, model: nn.Module, X: Tensor) -> Tensor:
-    found: list[Tensor] = []
+def _output_of(layer: nn.Module, model: nn.Module, X: Tensor) -> Any:
+    found: list[Any] = []
     handle = layer.register_forward_hook(lambda _module, _given, output: found.append(output))
     try:
         model(X.clone())

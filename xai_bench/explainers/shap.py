@@ -85,7 +85,7 @@ class Shap(LocalExplainer):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_preset(cls, fields: Any) -> Any:
-        if cls is not Shap or not isinstance(fields, dict):
+        if cls is not Shap or not isinstance(fields, dict) or not isinstance(fields.get("method"), str):
             return fields
         for preset in (ShapDeep, ShapGradient, ShapKernel, ShapPermutation):
             if preset.model_fields["method"].default == fields.get("method"):

@@ -75,17 +75,20 @@ class Architecture(Component):
         Raises
         ------
         InputError
-            If it is no module, fails on rows with ``shape``, or has other outputs than expected.
+            If it is no module, has nothing to train, fails on rows with ``shape`` or overwrites them, or has other
+            outputs than expected.
         """
         d = math.prod(shape)
         copy = torch.Generator().set_state(generator.get_state())  # ``build`` alone draws the same weights
         with seeded(int(torch.randint(2**62, (), generator=copy))):
             module = self.build(d if _wants_number(type(self)) else shape, n_outputs, generator)  # type: ignore[arg-type]
-            if not isinstance(module, nn.Module):
+            if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):
                 raise InputError(
                     f"{self.name}: build: expected a torch.nn.Module, got {type(module).__name__}: return the network"
                 )
             found = self._outputs(module, d)
+            if not any(parameter.requires_grad for parameter in module.parameters()):
+                raise InputError(f"{self.name}: build: expected weights that can be trained, got none: register them")
         if found == (2, n_outputs):
             return module
         if found == (2, 1) and n_outputs == 2 and kind == "classification":
@@ -98,16 +101,22 @@ class Architecture(Component):
     def _outputs(self, module: nn.Module, d: int) -> tuple[int | str, ...]:
         """The shape of the module's outputs for two rows, or the name of their type; its mode is restored."""
         training, own = module.training, next(module.parameters(), torch.zeros(()))
-        rows = torch.zeros(2, d, dtype=own.dtype, device=own.device)
+        rows = torch.tensor([[-1.0], [1.0]], dtype=own.dtype, device=own.device).repeat(1, d)
+        given = rows.clone()
         try:
             with torch.no_grad():
-                outputs = module.eval()(rows)
+                outputs = module.eval()(given)
         except Exception as error:
             raise InputError(
                 f"{self.name}: build: expected a network for inputs (n, {d}), got one that fails on them: "
                 f"{reason_of(error)}"
             ) from error
         module.train(training)
+        if not torch.equal(given, rows):
+            raise InputError(
+                f"{self.name}: build: expected a network that leaves its inputs as they are, got one that overwrites "
+                "them: x = x - 1, not x -= 1, and no in-place layer that is given the inputs"
+            )
         return tuple(outputs.shape) if isinstance(outputs, Tensor) else (type(outputs).__name__,)
 
     def penalty(self, module: nn.Module) -> Tensor:

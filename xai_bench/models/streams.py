@@ -22,16 +22,22 @@ class Task:
     columns: tuple[int, ...]  # sorted
 
 
+def initial(task: Task) -> torch.Generator:
+    """What a network is built from."""
+    return _generator("weights", task)
+
+
+def _generator(name: str, task: Task) -> torch.Generator:
+    return torch.Generator().manual_seed(stream_seed(name, task.seed, task.columns))
+
+
 class Streams:
     """The randomness of one network: initial weights, batch order and dropout apart."""
 
     def __init__(self, task: Task, n: int, rows: int) -> None:
         self._task = task
-        self.init, self._order = self._generator("weights"), self._generator("batches")
+        self.init, self._order = initial(task), _generator("batches", task)
         self._batches = self._draw_batches(n, rows)
-
-    def _generator(self, name: str) -> torch.Generator:
-        return torch.Generator().manual_seed(stream_seed(name, self._task.seed, self._task.columns))
 
     def _draw_batches(self, n: int, rows: int) -> Iterator[Tensor]:
         while True:

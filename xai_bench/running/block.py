@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
+from xai_bench.datasets.inputs import several_columns
 from xai_bench.errors import FAILURES, reason_of
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.metrics.recovery import oracle_relevance
 from xai_bench.models.base import Architecture, FittedModel
+from xai_bench.models.streams import Task, initial
 from xai_bench.models.training import fit_many
 from xai_bench.results import gate
 from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelFacts, ModelRecord
@@ -109,6 +111,7 @@ def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu"
         kind=data.kind,
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
+        inputs=data.inputs,
         memory=memory,
     )
 
@@ -118,13 +121,14 @@ def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn
         return None, None
     architecture: Architecture = block.model.component
     if weights is not None:
-        return from_weights(architecture, data, weights, block.device), None
+        return from_weights(architecture, data, weights, block.device, block.model_seed), None
     if block.model.candidates:
         fitted, chosen = tuning.fit_best(block.model, data, block.model_seed, block.device)
     else:
         (fitted,), chosen = fit_many(architecture, data, [block.model_seed], chunk=1, device=block.device), None
     ceiling = block.draw.dataset.component.ceiling(np.ones(data.d, dtype=bool), data.canonical_truth)
-    state = {name: value.cpu().contiguous() for name, value in fitted.module.state_dict().items()}
+    # Copies: layers may share their weights.
+    state = {name: value.cpu().contiguous().clone() for name, value in fitted.module.state_dict().items()}
     facts = gate.facts(replace(_facts(fitted, ceiling), model_chosen=chosen))
     return fitted.module, ModelRecord(block.model_key, facts, safetensors.torch.save(state))
 
@@ -137,12 +141,14 @@ def _facts(fitted: FittedModel, ceiling: float | None) -> ModelFacts:
     return ModelFacts.from_json({**reached, "ceiling": ceiling, "parameters": parameters, "reasons": reasons})
 
 
-def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str = "cpu") -> torch.nn.Module:
-    """The stored network, in eval mode, on ``device``."""
-    module = architecture.network(
-        data.feature_shape or (data.d,), data.n_outputs, torch.Generator().manual_seed(0), data.kind
-    )
-    module.load_state_dict(safetensors.torch.load(weights))
+def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str, seed: int) -> torch.nn.Module:
+    """The stored network, in eval mode, on ``device``; ``seed`` is the one it was trained with.
+
+    It is built from the same generator again: what ``build`` drew, but did not register, is not among the weights.
+    """
+    init = initial(Task(seed, tuple(range(data.d))))
+    module = architecture.network(data.shape, data.n_outputs, init, data.kind)
+    module.to(torch.float32).load_state_dict(safetensors.torch.load(weights))
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return module.to(device).eval()
@@ -180,7 +186,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
     except FAILURES as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
         return CellResult(cell.key, "failed", over + reason_of(error))
-    relevance = data.canonical(found.relevance)
+    relevance = data.canonical_over_inputs(found.over_inputs)
     costs = {name: getattr(found, name) for name in Costs.__annotations__ if hasattr(found, name)}
     grown = None if start is None or peak is None else max(peak - start, 0)
     return CellResult(
@@ -188,6 +194,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
         "done",
         costs=Costs(**costs, peak_memory=grown),
         relevance=relevance,
+        columns=data.canonical(found.relevance) if several_columns(data.inputs) else None,
         chosen=explainer.chosen if isinstance(explainer, tuning.Tuned) else None,
     )
 
@@ -199,14 +206,14 @@ def _scored(result: CellResult, block: Block, data: Dataset) -> CellResult:
 
 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
-    """Scores of a relevance in canonical order."""
-    truth = data.canonical_truth
+    """Scores of a relevance of the inputs, in canonical order."""
+    truth = data.truth_over_inputs
     return scores.of_relevance(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
     """The controls: the truth itself, and the mean over random rankings with its standard error."""
-    truth = data.canonical_truth
+    truth = data.truth_over_inputs
     if cell.label == "oracle":
         if truth is None:
             return CellResult(cell.key, "unsupported", "the truth of this dataset is not known")

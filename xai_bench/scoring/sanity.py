@@ -12,19 +12,21 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.explainers.base import Explainer, Problem
+from xai_bench.explainers.first_layer import ROWS
 from xai_bench.models.base import Architecture
 from xai_bench.results.records import Measurement
 from xai_bench.statistics import rank_correlations
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same networks and explainers give other numbers."""
 DIRECTIONS = ("top", "bottom")
 
@@ -34,19 +36,42 @@ def key() -> str:
     return sha256(canonical_json(["sanity", VERSION]))
 
 
-def layers(module: nn.Module) -> list[list[str]]:
-    """Names of the modules of each layer, from the inputs on.
+def layers(module: nn.Module, X: Tensor) -> list[list[str]]:
+    """Names of the modules of each layer, in the order in which they are first called on rows ``X`` (n, d).
 
     A layer begins with a module that owns a matrix; what follows without one (batch norm, say) belongs to it.
     """
-    found: list[list[str]] = []
-    for name, part in module.named_modules():
-        own = list(part.parameters(recurse=False))
-        if own and (not found or any(parameter.ndim >= 2 for parameter in own)):
+    parts, found = dict(module.named_modules()), list[list[str]]()
+    for name in _in_order_of_calls(module, X):
+        own = list(parts[name].parameters(recurse=False))
+        if not found or any(parameter.ndim >= 2 for parameter in own):
             found.append([name])
-        elif own or list(part.buffers(recurse=False)):
-            found[-1:] = [[*(found[-1] if found else []), name]]
+        else:
+            found[-1].append(name)
     return found
+
+
+def _in_order_of_calls(module: nn.Module, X: Tensor) -> list[str]:
+    """Modules with parameters or buffers of their own; one that is never called stands behind the one before it."""
+    watched = copy.deepcopy(module)
+    watched._forward_hooks.clear()  # those of the module itself count evaluations
+    calls: dict[str, int] = {}
+    for name, part in watched.named_modules():
+
+        def enter(_module: nn.Module, _given: Any, name: str = name) -> None:
+            calls.setdefault(name, len(calls))
+
+        part.register_forward_pre_hook(enter)
+    with torch.no_grad():
+        watched(X[:ROWS])
+    names = [name for name, part in module.named_modules() if _owns(part)]
+    place = -1
+    places = {name: (place := calls.get(name, place)) for name in names}
+    return sorted(names, key=places.__getitem__)
+
+
+def _owns(part: nn.Module) -> bool:
+    return next(part.parameters(recurse=False), None) is not None or next(part.buffers(recurse=False), None) is not None
 
 
 def reinitialised(module: nn.Module, fresh: nn.Module, chosen: Sequence[Sequence[str]]) -> nn.Module:
@@ -63,9 +88,9 @@ def reinitialised(module: nn.Module, fresh: nn.Module, chosen: Sequence[Sequence
     return result.eval()
 
 
-def stages(module: nn.Module, fresh: nn.Module) -> Iterator[tuple[tuple[str, ...], int, nn.Module]]:
+def stages(module: nn.Module, fresh: nn.Module, X: Tensor) -> Iterator[tuple[tuple[str, ...], int, nn.Module]]:
     """(directions, number of layers, network) from one to all layers; all at once is the same from both sides."""
-    parts = layers(module)
+    parts = layers(module, X)
     for direction in DIRECTIONS:
         order = parts[::-1] if direction == "top" else parts
         for k in range(1, len(parts)):
@@ -81,7 +106,7 @@ def curves(
     Parameters
     ----------
     problem : with the trained network
-    original : (d,) relevance of that network, in the order of ``problem.X_train``
+    original : (n_inputs,) relevance of that network, in the order of ``problem.partition``
     model_key : the new weights are a function of it: the same for all methods on a network
     seed : that of the original explanation, so that the same rows are explained
 
@@ -91,13 +116,14 @@ def curves(
         Whatever the explainer raises.
     """
     generator = torch.Generator().manual_seed(stream_seed("sanity", model_key))
-    fresh = architecture.network(problem.feature_shape or (problem.d,), problem.n_outputs, generator, problem.kind)
-    varying = ~(problem.X_train == problem.X_train[0]).all(0).cpu().numpy()
+    fresh = architecture.network(problem.shape, problem.n_outputs, generator, problem.kind)
+    fixed = problem.constant
+    varying = np.array([not fixed[list(columns)].all() for columns in problem.partition])
     found = []
-    for directions, k, network in stages(problem.fitted, fresh):
+    for directions, k, network in stages(problem.fitted, fresh, problem.X_train):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            relevance = explainer.explain(replace(problem, model=network), seed=seed).relevance
+            relevance = explainer.explain(replace(problem, model=network), seed=seed).over_inputs
         value = float(rank_correlations(np.array([original, relevance])[:, varying])[0, 1])
         defined = math.isfinite(value)
         reason = "" if defined else "all relevances are equal"

@@ -7,6 +7,7 @@ from typing import Any
 
 from xai_bench import registry
 from xai_bench.errors import InputError
+from xai_bench.validation import shown
 
 
 def load_plugins(names: Any, folder: Path | None) -> None:
@@ -18,7 +19,7 @@ def load_plugins(names: Any, folder: Path | None) -> None:
         If it is not a list of paths, or a file is missing or does not run.
     """
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
-        raise InputError(f'suite: plugins: expected a list of paths, such as plugins = ["mine.py"], got {names!r}')
+        raise InputError(f'suite: plugins: expected a list of paths, such as plugins = ["mine.py"], got {shown(names)}')
     for name in names:
         registry.load_plugin(_found(name, folder, "plugins"))
 

@@ -167,15 +167,15 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
         raise InputError("suite: optional = true or false belongs to a [[datasets]] table")
     if "standardise" in row and (axis != "datasets" or not isinstance(row["standardise"], bool)):
         raise InputError("suite: standardise = true or false belongs to the suite, or to a [[datasets]] table")
-    restricted = row.get("datasets", [])
+    restricted = plain(row.get("datasets", ()))
     if "datasets" in row and (
-        axis != "models" or not isinstance(restricted, list) or not restricted or set(map(type, restricted)) != {str}
+        axis != "models" or not isinstance(restricted, tuple) or not restricted or set(map(type, restricted)) != {str}
     ):
         raise InputError(
             f"suite: datasets of {row['name']!r}: expected a list of labels in a [[models]] table, got "
             f"{shown(restricted)}"
         )
-    grid = row.get("grid", {})
+    grid = _of_lists(row.get("grid", {}))
     if (
         not isinstance(grid, dict)
         or not all(isinstance(key, str) for key in grid)
@@ -206,10 +206,18 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
                 component=component,
                 optional=row.get("optional", False),
                 standardise=row.get("standardise"),
-                datasets=tuple(restricted),
+                datasets=restricted,
             )
         )
     return entries
+
+
+def _of_lists(table: Any) -> Any:
+    """A table of lists, with lists where tuples, ranges or arrays stand; anything else as it is."""
+    if not isinstance(table, dict):
+        return table
+    values = {name: value if isinstance(value, list) else plain(value) for name, value in table.items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _in_a_label(value: Any) -> str:
@@ -218,7 +226,7 @@ def _in_a_label(value: Any) -> str:
 
 def _tuned(axis: str, entry: Entry, row: dict[str, Any], tuning: Tuning | None) -> Entry:
     """The entry with the settings that are tried, if the row has a ``tune`` table."""
-    table, name = row.get("tune"), row["name"]
+    table, name = _of_lists(row.get("tune")), row["name"]
     if table is None:
         return entry
     if axis == "datasets":

@@ -148,6 +148,11 @@ register(Metric("aaa_hostile", worst, lambda truth: 0.5, 0.0, 1.0, "hostile"))
 def failing(relevance, truth):
     raise KeyError("no luck")
 
+def ending(relevance, truth):
+    raise SystemExit(3)
+
+register(Metric("aac_ending", ending, lambda truth: 0.5, 0.0, 1.0, "ending"))
+
 register(Metric("aab_failing", failing, lambda truth: 1 / 0, 0.0, 1.0, "failing"))
 
 @register
@@ -225,6 +230,7 @@ def test_neighbours_of_hostile_code_keep_their_bits(alone, tmp_path, plugin_regi
     reasons = found.measurements.query("metric == 'aab_failing'")["reason"]
     assert reasons.str.contains("KeyError").all()
     assert len(reasons) > 40
+    assert found.measurements.query("metric == 'aac_ending'")["reason"].str.contains("SystemExit: 3").all()
 
 
 # Processes that cannot go on.

@@ -242,7 +242,16 @@ def scratched(path):
     path.write_bytes(bytes(content))
 
 
+def another_meta(path):
+    """Another program has a table of that name, with other columns."""
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE meta (a)")
+    db.commit()
+    db.close()
+
+
 BAD = [
+    (another_meta, "not a store of results"),
     (words, "not a store of results"),
     (foreign, "not a store of results"),
     (newer, "upgrade xai-bench"),

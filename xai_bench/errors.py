@@ -16,6 +16,9 @@ LONGEST = 2000
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of all that follows, in the text and after it."""
 
+FAILURES = (Exception, SystemExit)
+"""What the code of a component may end with: its own failure, not the end of the run."""
+
 
 class InputError(ValueError):
     """Input that cannot be used. The command line prints its one line and exits with code 2."""
@@ -33,8 +36,8 @@ def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
 def one_line(text: object, longest: int = LONGEST) -> str:
     """``text`` as one line that UTF-8 can hold, cut to ``longest`` letters.
 
-    Lone surrogates become the replacement character, control characters, line ends and marks that turn the direction of what follows a space. What cannot be written
-    as a text is named by its type.
+    Lone surrogates become the replacement character; control characters, line ends and marks that turn the direction of
+    what follows become a space. What cannot be written as a text is named by its type.
     """
     try:
         raw = text if isinstance(text, str) else str(text)

@@ -70,7 +70,8 @@ def version(db: sqlite3.Connection, place: str) -> int | None:
     known = tables(db)
     if not known:
         return None
-    row = db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() if "meta" in known else None
+    ours = _columns(db, "meta") == {"name", "value"}
+    row = db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() if ours else None
     if row is None or not str(row[0]).isdecimal() or int(row[0]) < 1:
         raise InputError(f"{place!r} is not a store of results: move it away, or choose another --out")
     found = int(row[0])

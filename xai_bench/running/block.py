@@ -16,7 +16,7 @@ from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.datasets.inputs import several_columns
-from xai_bench.errors import reason_of
+from xai_bench.errors import FAILURES, reason_of
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.metrics.recovery import oracle_relevance
 from xai_bench.models.base import Architecture, FittedModel
@@ -76,7 +76,7 @@ def run_block(
                 record = DrawRecord(block.draw.key, gate.facts(describe(data, block.draw)))
         with guarded():
             model, trained = _model(block, data, weights)
-    except Exception as error:
+    except FAILURES as error:
         reason = reason_of(error)
         yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
         if isinstance(error, Spent):
@@ -183,7 +183,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
         peak = peak_memory(block.device)
     except Spent:
         raise
-    except Exception as error:
+    except FAILURES as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
         return CellResult(cell.key, "failed", over + reason_of(error))
     relevance = data.canonical_over_inputs(found.over_inputs)

@@ -14,6 +14,7 @@ import torch
 
 from xai_bench import registry
 from xai_bench.datasets.base import Dataset
+from xai_bench.errors import FAILURES
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
@@ -65,7 +66,7 @@ def warm_up(explainer: Explainer, device: str = "cpu") -> None:
                 explainer.explain(problem)
     except Spent:
         raise
-    except Exception:  # The real call will say what is wrong.
+    except FAILURES:  # The real call will say what is wrong.
         return
 
 

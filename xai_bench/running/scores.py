@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xai_bench import registry
 from xai_bench.datasets.base import GroundTruth
-from xai_bench.errors import reason_of
+from xai_bench.errors import FAILURES, reason_of
 from xai_bench.metrics.base import Metric
 from xai_bench.results import gate
 from xai_bench.results.records import Measurement
@@ -30,7 +30,7 @@ def of_relevance(
         with _guard(metric):
             try:
                 found += gate.measurements(recovery.scores(relevance, truth, [metric], constant))
-            except Exception as error:
+            except FAILURES as error:
                 found.append(Measurement(metric.name, None, reason=reason_of(error)))
     return tuple(found)
 
@@ -42,7 +42,7 @@ def of_random(truth: GroundTruth, draw_key: str, rankings: int, metrics: Iterabl
         with _guard(metric):
             try:
                 found += gate.measurements(recovery.of_random(truth, draw_key, rankings, [metric]))
-            except Exception as error:
+            except FAILURES as error:
                 found.append(Measurement(metric.name, None, reason=reason_of(error)))
     return tuple(found)
 
@@ -55,6 +55,6 @@ def chances(truth: GroundTruth, metrics: Iterable[Metric]) -> dict[str, float | 
             try:
                 value = metric.chance_of(truth)
                 found[metric.name] = None if value is None else float(value)
-            except Exception:
+            except FAILURES:
                 found[metric.name] = None
     return found

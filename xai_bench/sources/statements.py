@@ -37,23 +37,26 @@ class Statements:
 
     def _changed_by_calls(self, statement: ast.stmt) -> set[str]:
         """Names of values that a statement hands to a function, and those that the functions it calls change."""
-        changed: set[str] = set()
+        changed = self._handed_over(statement) if isinstance(statement, ast.Expr) else set()
         seen: set[int] = set()
-        waiting: list[ast.AST] = [statement] if isinstance(statement, ast.Expr) else []
-        while waiting:
-            for call in (node for node in ast.walk(waiting.pop()) if isinstance(node, ast.Call)):
-                called = self.binding.get(_root(call.func), [])
-                if _root(call.func) not in READING and not any(map(_is_of_the_package, called)):
-                    changed |= {_root(argument) for argument in call.args} - {""}
         waiting = _executed(statement)
         while waiting:
-            for name in {n.id for n in ast.walk(waiting.pop()) if isinstance(n, ast.Name)}:
-                for called in self.binding.get(name, []):
-                    if isinstance(called, FUNCTIONS) and id(called) not in seen:
-                        seen.add(id(called))
-                        waiting.append(called)
-                        changed |= _changed_inside(called)
+            for name in {node.id for node in ast.walk(waiting.pop()) if isinstance(node, ast.Name)}:
+                for function in self.binding.get(name, []):
+                    if isinstance(function, FUNCTIONS) and id(function) not in seen:
+                        seen.add(id(function))
+                        waiting.append(function)
+                        changed |= _changed_inside(function)
         return changed - {""}
+
+    def _handed_over(self, statement: ast.Expr) -> set[str]:
+        """Names of the arguments of its calls, unless Python or the package is called, which change none."""
+        changed: set[str] = set()
+        for call in (node for node in ast.walk(statement) if isinstance(node, ast.Call)):
+            function = _root(call.func)
+            if function not in READING and not any(map(_is_of_the_package, self.binding.get(function, []))):
+                changed |= {_root(argument) for argument in call.args}
+        return changed
 
     def named_by(self, start: Iterable[ast.stmt]) -> list[ast.stmt]:
         """``start`` and every statement that it names, transitively."""
@@ -143,8 +146,9 @@ def _imported_top(statement: ast.stmt) -> str:
     """The top-level name of what is imported; "" if it is relative."""
     if isinstance(statement, ast.Import):
         return statement.names[0].name.partition(".")[0]
-    relative = not isinstance(statement, ast.ImportFrom) or statement.level > 0
-    return "" if relative else (statement.module or "").partition(".")[0]
+    if isinstance(statement, ast.ImportFrom) and not statement.level:
+        return (statement.module or "").partition(".")[0]
+    return ""
 
 
 def _root(node: ast.AST) -> str:

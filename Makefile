@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 # As in the workers: processes that test side by side do not share the cores once more.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test slow mutation bench lint clean
+.PHONY: demo reports test slow mutation bench lint clean
 
 demo: $(VENV)/installed
-	$(BIN)/xai-bench run quick
+	$(BIN)/xai-bench run quick --out build/demo
+
+# make reports SUITES="quick hard_small": run them into runs/, pack them, draw reports/SUITE anew. SUITES= : marks and list only.
+SUITES ?= quick hard_small
+reports: $(VENV)/installed
+	$(BIN)/python -m benchmarks.committed_reports $(SUITES)
 
 test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/pytest -n auto

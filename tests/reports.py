@@ -11,7 +11,16 @@ import numpy as np
 
 from xai_bench.report import write_report
 from xai_bench.results.frames import Results
-from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelRecord, PlanRow
+from xai_bench.results.records import (
+    CellResult,
+    Costs,
+    DrawFacts,
+    DrawRecord,
+    Measurement,
+    ModelFacts,
+    ModelRecord,
+    PlanRow,
+)
 from xai_bench.results.store import Store
 
 D = 6
@@ -19,7 +28,9 @@ METRICS = ("auroc", "average_precision", "precision_at_p", "somers_d", "spearman
 HOSTILE = "<script>alert(1)</script>|`x`"
 INTERVAL = re.compile(r"[−\d.]+ \[[−\d.]+, [−\d.]+\]")
 VOID = {"meta", "wbr", "link", "br", "img", "hr", "input"}
-REASON = "all inputs are better than random ones by 0.010, less than 3 standard errors of 0.020"
+REASON = "the score is not defined on these test rows: their target is constant"
+GAP = 0.4
+"""What all inputs gain over random ones, unless a store says otherwise."""
 
 
 def entry(label: str, name: str, **fields: object) -> dict:
@@ -36,6 +47,11 @@ def score(metric: str, explainer: str, seed: int) -> float:
     return (0.95 if explainer in ("spectral", "saliency") else 0.60) + 0.004 * seed + 0.001 * len(metric)
 
 
+def gained(explainer: str, seed: int) -> float:
+    """0 for random; of methods 0.454 or 0.104 and a little more by seed, which GAP lies between."""
+    return 0.0 if explainer == "random" else score("gain", explainer, seed) - 0.5
+
+
 def build(
     folder: Path,
     *,
@@ -47,7 +63,11 @@ def build(
     shape: tuple[int, int] | None = None,
     d: int = D,
     statuses: dict[str, tuple[str, str]] | None = None,
-    areas: bool = True,
+    gains: bool = True,
+    gap: Callable[[int], float] = lambda seed: GAP,
+    undefined: tuple[tuple[int, int], ...] = (),
+    folds: int = 0,
+    judges: tuple[str, ...] = ("network",),
     extra: str | None = None,
     trainings: int = 1,
     facts: dict[str, object] | None = None,
@@ -60,14 +80,16 @@ def build(
 
     ``trainings``: model seeds on the first draw. ``facts``, ``content``: of every draw, of every network. ``ks``: the k
     that the suite names. ``curve``: the retained score of an explainer at k. ``only``: the seeds of an explainer.
+    ``gains``: whether any is defined; ``gap``: of a data seed; ``undefined``: (data seed, fold or -1) without gains.
     """
     explainers = {"net": ["spectral", "saliency"], "plain": ["column_norm", "saliency"], "": ["mutual_information"]}
     if extra:
         explainers["net"].append(extra)
     suite = {
         "name": "hand", "title": "By hand", "data_seeds": list(seeds),
-        "model_seeds": list(range(trainings)), "folds": 0, "rankings": 200,
-        "retention": {"rows": 5000, "orders": 10, "seeds": [0], "ks": ks, "masked_to": 99 if ks else 0}
+        "model_seeds": list(range(trainings)), "folds": folds, "rankings": 200,
+        "retention": {"rows": 5000, "orders": 10, "seeds": [0], "ks": ks, "masked_to": 99 if ks else 0,
+                      "judges": list(judges)}
         if retention else None,
         "datasets": [entry(dataset, "toy", path="/home/somebody/secret/file.csv")],
         "models": [entry("net", "spectral_mlp"), entry("plain", "mlp", group_lasso=0.0)],
@@ -77,7 +99,8 @@ def build(
     roles = ["relevant"] * 2 + ["noise"] * (d - 2)
     graded = [1.0, 0.5] + [0.0] * (d - 2)
     plan, cells, records = [], [], []
-    for seed in seeds:
+    for seed, fold in [(seed, fold) for seed in seeds for fold in range(folds) or (-1,)]:
+        part = f"{seed}" if fold < 0 else f"{seed}/{fold}"
         known = {
             "dataset": "toy", "kind": "classification", "d": d, "n_outputs": 2, "n_train": 64, "n_valid": 16,
             "n_test": 20, "feature_names": [f"x{j + 1}" for j in range(d)], "feature_units": [],
@@ -87,19 +110,20 @@ def build(
             "resolution": None, "n_relevant": 2 if truth else None, "spearman_ceiling": 0.9 if truth else None,
             "chance": dict.fromkeys(METRICS, 0.5) if truth else {}, "notices": [],
         }  # fmt: skip
-        draw = DrawRecord(f"draw{seed}", known | (facts or {}))
+        draw = DrawRecord(f"draw{part}", DrawFacts.from_json(known | (facts or {})))
         repeated = range(trainings if seed == seeds[0] else 1)
+        defined = gains and (seed, fold) not in undefined
         for model, names, again in [(m, n, t) for m, n in explainers.items() for t in repeated if m or t == 0]:
-            key = f"{model}{seed}.{again}" if model else ""
+            key = f"{model}{part}.{again}" if model else ""
             reached = {
                 "kind": "classification", "train_score": 0.99, "valid_score": 0.97, "test_score": 0.96 + 0.005 * seed,
                 "chance": 0.5, "p_value": 1e-9 if learned else 0.4, "learned": learned, "valid_loss": 0.1,
                 "train_cpu": 1.5, "train_wall": 1.6, "ceiling": 0.99, "parameters": 100,
             }  # fmt: skip
-            record = ModelRecord(key, reached | (content or {}), b"") if model else None
+            record = ModelRecord(key, ModelFacts.from_json(reached | (content or {})), b"") if model else None
             for explainer in ("random", "oracle", *names):
-                cell = f"{seed}-{model}-{explainer}-{again}"
-                plan.append(PlanRow(cell, draw.key, key, dataset, model, explainer, seed, again, -1))
+                cell = f"{part}-{model}-{explainer}-{again}"
+                plan.append(PlanRow(cell, draw.key, key, dataset, model, explainer, seed, again, fold))
                 status, reason = (statuses or {}).get(explainer, ("done", ""))
                 if explainer == "oracle" and not truth:
                     status, reason = "unsupported", "the truth of this dataset is not known"
@@ -110,14 +134,15 @@ def build(
                     continue
                 found = [Measurement(m, score(m, explainer, seed)) for m in METRICS] if truth else []
                 if retention:
-                    for form in ("retrained", "masked"):
+                    for form in (*("retrained" if judge == "network" else judge for judge in judges), "masked"):
                         at = [k for k in ks if k < d] + [d] if ks else [1, 2, 3]
                         left = curve or (lambda _, k: 0.5 + 0.1 * k)
                         found += [Measurement(f"retention_{form}", left(explainer, k), k) for k in at]
-                        value = score("area", explainer, seed) + 0.2 if areas else None
-                        found.append(Measurement(f"retention_{form}_area", value, reason="" if areas else REASON))
+                        for what, value in (("gain", gained(explainer, seed)), ("gap", gap(seed))):
+                            reason = "" if defined else REASON
+                            found.append(Measurement(f"retention_{form}_{what}", value if defined else None, 0, reason))
                 vector = None if explainer == "random" else rng.random(d) + np.array(graded)
-                costs = Costs(0.001, 0.001, 0.01, 0.012, 2**20, 128, 64)
+                costs = Costs(0.001, 0.001, 0.01, 0.012, 2**20, 128, 64, 256 if explainer == "saliency" else None)
                 cells.append((CellResult(cell, "done", "", costs, vector, tuple(found)), draw, record))
             records.append(record)
     provenance = {

@@ -75,10 +75,10 @@ def build(path: Path, *, backwards: bool = False) -> Path:
             store.add([cell(row.cell)], number, draw(row.dataset, row.data_seed), model)
         for dataset in ("toy", "other"):
             cells = [row.cell for row in rows() if row.draw == f"{dataset}0"]
-            area = (Measurement("retention_retrained_area", 0.5), Measurement("retention_retrained", 0.25, 3))
+            gain = (Measurement("retention_retrained_gain", 0.5), Measurement("retention_retrained", 0.25, 3))
             judge = f"judge of {dataset}"
             store.add_judgements(judge, {"f0": (0.5, 0.1)})
-            store.add_followup("retention", f"retention of {dataset}", "retention_", dict.fromkeys(cells, area), judge)
+            store.add_followup("retention", f"retention of {dataset}", "retention_", dict.fromkeys(cells, gain), judge)
     return path
 
 

@@ -82,7 +82,7 @@ def test_a_null_draw_is_its_draw_with_permuted_targets(correlation):
         ({"datasets": ["nul"]}, "did you mean null"),
         ({"explainers": ["saliency"]}, "unknown explainer 'saliency'"),
         ({"modells": []}, "did you mean models"),
-        ({"datasets": "null"}, "datasets"),
+        ({"datasets": 3}, "datasets"),
     ],
 )
 def test_a_mistake_is_one_clear_line(correlation, table, message):

@@ -398,7 +398,7 @@ NT = "NoiseTunnel(Saliency)"
         (NT, "nt_type", "nonsense", "expected smoothgrad, smoothgrad_sq or vargrad, got 'nonsense'"),
         (NT, "stdevs", -1, "expected a finite number >= 0, got -1"),
         (NT, "stdevs", "wide", "expected a finite number >= 0, got 'wide'"),
-        (NT, "stdevs", float("inf"), "expected a finite number >= 0, got inf"),
+        (NT, "stdevs", float("inf"), "finite numbers"),
         (NT, "nt_samples", 0, "expected a whole number >= 1, got 0"),
         ("NoiseTunnel(InputXGradient)", "nt_samples", 0, "expected a whole number >= 1, got 0"),
         ("NoiseTunnel(InputXGradient)", "nt_samples", 2.5, "expected a whole number >= 1, got 2.5"),

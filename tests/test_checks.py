@@ -304,6 +304,18 @@ def local_class():
     return Local
 
 
+class NoInputs(GradientNorm):
+    def relevances(self, problem):
+        found = super().relevances(problem)
+        return found._replace(inputs=found.columns)
+
+
+class OtherColumns(GradientNorm):
+    def relevances(self, problem):
+        found = super().relevances(problem)
+        return found._replace(columns=2 * found.columns)
+
+
 BAD = {
     WrongShape: "returns_relevance",
     NotANumber: "returns_relevance",
@@ -337,6 +349,8 @@ BAD = {
     AlwaysTheSame: "relevant_input",
     SaysItAddsUp: "completeness",
     ComparesRows: "rows_apart",
+    NoInputs: "several_columns",
+    OtherColumns: "several_columns",
     CutsSmallValues: "scale_of_outputs",
     NewIdentity: "identity",
     NotJson: "identity",

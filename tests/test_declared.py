@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from xai_bench.report import write_report
 from xai_bench.report.kit.comparisons import leader
 from xai_bench.report.kit.declared import declared
 from xai_bench.report.kit.frames import Frames
-from xai_bench.results.records import Measurement
+from xai_bench.results.records import Measurement, MetricFacts
 from xai_bench.results.store import Store, read
-from xai_bench.scoring.recovery import metrics
+from xai_bench.scoring.recovery import declaration, metrics
 
 SUITE = {
     "name": "declared",
@@ -69,7 +70,7 @@ def test_facts_of_scores_stay_when_a_run_does_not_know_them(stored, tmp_path):
     run(SUITE, out=tmp_path)
     again = read(tmp_path / "runs" / "declared").metrics
     assert again["case_metric"] == stored.metrics["case_metric"]
-    assert again["auroc"] == auroc.facts()
+    assert again["auroc"] == declaration(auroc)
 
 
 def test_facts_come_with_what_is_taken_from_another_store(stored, tmp_path):
@@ -81,7 +82,7 @@ def test_facts_come_with_what_is_taken_from_another_store(stored, tmp_path):
 def test_a_score_that_is_better_lower_is_compared_that_way(tmp_path):
     """Values of AUROC, declared to be errors."""
     results = build(tmp_path)
-    results.metrics["auroc"] = {**auroc.facts(), "better": "lower", "title": "Errors"}
+    results.metrics["auroc"] = replace(declaration(auroc), better="lower", title="Errors")
     frames = Frames(results)
     best = leader(frames, frames.recovery, "toy", "auroc")
     assert {pair.explainer for pair in best.top} == {"column_norm", "mutual_information"}
@@ -106,10 +107,12 @@ def test_stores_without_facts_use_those_that_are_declared_now():
 
 def test_facts_are_json_and_bounds_without_end_are_none():
     for metric in metrics():
-        assert json.loads(json.dumps(metric.facts())) == metric.facts()
+        facts = declaration(metric)
+        assert MetricFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
     endless = Metric("endless", lambda r, t: 1.0, lambda t: 0.0, -math.inf, math.inf, "Endless")
-    assert (endless.facts()["lower"], endless.facts()["upper"]) == (None, None)
-    assert math.isnan(declared(["endless"], {"endless": endless.facts()})["endless"].best)
+    facts = declaration(endless)
+    assert (facts.lower, facts.upper) == (None, None)
+    assert math.isnan(declared(["endless"], {"endless": facts})["endless"].best)
 
 
 def test_a_score_without_bounds_has_no_bar(tmp_path):

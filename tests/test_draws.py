@@ -401,4 +401,4 @@ class TestFamilies:
         (draw, *_) = plan.draws(reading.from_dict(content))
         facts = describe(draw.dataset.component.load(0), draw)
         assert (facts["family"], facts["traits"]) == ("monk", ["interacting", "categorical"])
-        canonical_json(facts)
+        canonical_json(facts.to_json())

@@ -7,11 +7,24 @@ import pytest
 
 from tests.test_draws import Given, table
 from tests.toy import toy
-from xai_bench.datasets.base import GroundTruth
+from xai_bench import registry
+from xai_bench.datasets.base import GroundTruth, Window
 from xai_bench.datasets.boolean import CARDINALITIES, Monk1
-from xai_bench.datasets.inputs import columns_of, inputs_of, moved, names_of, partition, with_singles
+from xai_bench.datasets.inputs import (
+    columns_of,
+    inputs_of,
+    moved,
+    names_of,
+    number_of,
+    partition,
+    several_columns,
+    shape_of,
+    with_singles,
+)
 from xai_bench.datasets.ring import Xor
 from xai_bench.errors import InputError
+from xai_bench.metrics.recovery import oracle_relevance, random_scores
+from xai_bench.scoring import recovery
 
 INPUTS = ((0, 4), (1,), (2, 3, 5))
 
@@ -108,3 +121,72 @@ def test_every_column_is_an_input_unless_something_else_is_said():
     np.testing.assert_array_equal(data.input_permutation, data.permutation)
     assert toy(d=3).inputs == ((0,), (1,), (2,))
     assert data.standardised().inputs == data.inputs
+
+
+def test_number_of_each_column():
+    assert number_of(INPUTS).tolist() == [0, 1, 2, 2, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("d", "inputs", "pixels", "shape"),
+    [
+        (6, INPUTS, None, (6,)),
+        (6, tuple((j,) for j in range(6)), (2, 3), (2, 3)),
+        (12, tuple((j, j + 6) for j in range(6)), (2, 3), (2, 2, 3)),
+        (12, tuple((2 * j, 2 * j + 1) for j in range(6)), (2, 3), (12,)),  # channels last
+    ],
+)
+def test_shape_of_a_row(d, inputs, pixels, shape):
+    assert shape_of(d, inputs, pixels) == shape
+
+
+def over_inputs(values, inputs):
+    return np.array([sum(values[column] for column in columns) for columns in inputs])
+
+
+GRADES = np.array([0.1, 0.0, 0.3, 0.0, 0.2, 0.4])
+TRUTHS = {
+    "roles": {"roles": ("relevant", "noise", "noise", "redundant", "negligible", "suppressor")},
+    "graded": {"roles": ("relevant", "noise", "noise", "relevant", "noise", "noise"), "relevance": GRADES},
+    "noise": {"roles": ("relevant", "relevant", "noise", "noise", "noise", "noise"), "relevance": GRADES},
+    "groups": {"roles": ("relevant", "relevant", "noise", "noise", "noise", "noise"), "groups": ((0, 1),)},
+    "groups_within": {"roles": ("relevant",) * 2 + ("noise",) * 4, "groups": ((0, 4), (2, 1))},
+}
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_scores_over_inputs_are_those_of_the_sums_over_blocks(name):
+    by_columns = GroundTruth(**TRUTHS[name], blocks=several_columns(INPUTS), resolution=0.2)
+    assert_same_scores(by_columns, INPUTS)
+    assert by_columns.over(INPUTS).blocks == ()
+
+
+@pytest.mark.parametrize("name", ["monk1", "monk2", "monk3"])
+def test_scores_of_monk_over_inputs_are_those_over_blocks(name):
+    data = registry.create("datasets", name, {}).load(0)
+    assert_same_scores(data.canonical_truth, data.canonical_inputs)
+    truth = data.truth_over_inputs
+    assert len(truth.roles) == len(data.inputs) < data.d
+    np.testing.assert_array_equal(oracle_relevance(truth), [role == "relevant" for role in truth.roles])
+
+
+def assert_same_scores(by_columns, inputs):
+    by_inputs, rng = by_columns.over(inputs), np.random.default_rng(0)
+    for _ in range(20):
+        relevance = rng.integers(0, 4, len(by_columns.roles)).astype(float)
+        joined = over_inputs(relevance, inputs)
+        for metric in recovery.metrics():
+            assert metric(relevance, by_columns) == metric(joined, by_inputs), metric.name
+    for metric in recovery.metrics():
+        assert metric.chance_of(by_columns) == metric.chance_of(by_inputs)
+        if metric.reads == "ranks" and metric.name != "auroc_windows":
+            one, other = (random_scores(metric, t, 5, np.random.default_rng(1)) for t in (by_columns, by_inputs))
+            np.testing.assert_array_equal(one, other)
+
+
+def test_windows_and_groups_over_inputs_and_truths_of_single_columns():
+    windows = (Window("w", "line", "relevant", (1, 2, 3)), Window("v", "line", "noise", (0, 4, 5)))
+    truth = GroundTruth(("relevant",) * 6, windows=windows, groups=((4, 5),))
+    assert [w.columns for w in truth.over(INPUTS).windows] == [(1, 2), (0, 2)]
+    assert truth.over(INPUTS).groups == ((0, 2),)
+    assert truth.over(tuple((j,) for j in range(6))) is truth

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import TINY_NET
 from tests.test_cli import call
-from tests.test_matrix import assert_same, scores
+from tests.test_run import assert_same, scores
 from xai_bench import forecast, pack, read, run
 from xai_bench.errors import InputError
 from xai_bench.running import loop
@@ -240,12 +240,16 @@ def test_what_plugins_return_stops_no_run_and_no_later_one(tmp_path, plugin_regi
     assert results.metrics["single"].title == "single"
 
 
-def test_a_score_that_is_no_number_makes_a_failed_cell(tmp_path, plugin_registry):
+def test_a_score_that_is_no_number_is_a_reason_in_its_own_rows(tmp_path, plugin_registry):
     (tmp_path / "complex.py").write_text(COMPLEX)
     plugin_registry.load_plugin(tmp_path / "complex.py")
-    failed = run(SMALL, out=tmp_path).failed.set_index("explainer")["reason"]
-    assert failed["f_test"].endswith("imaginary: expected a number, got a complex")
-    assert "complex" in failed["random"]
+    results = run(SMALL, out=tmp_path)
+    assert results.failed.empty
+    own = results.measurements.query("metric == 'imaginary'").set_index("explainer")
+    assert own["value"].isna().all()
+    assert own.loc["f_test", "reason"] == "imaginary: expected a number, got a complex"
+    assert "complex" in own.loc["random", "reason"]
+    assert results.measurements.query("metric == 'auroc'")["value"].notna().all()
 
 
 def test_a_new_metric_that_is_no_number_stops_nothing(tmp_path, plugin_registry):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import readme_numbers
 from xai_bench import registry, run
 from xai_bench.conformance.explainers import check_explainer
+from xai_bench.results.store import read
 from xai_bench.suites import reading, shipped
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -58,3 +60,9 @@ def test_the_estimator_ranks_a_table(capsys):
     (code,) = [block for block in blocks("python") if "SpectralMLPClassifier" in block]
     exec(compile(code, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.strip().splitlines()) == 11  # ten inputs, and the type
+
+
+def test_its_numbers_are_those_of_the_committed_pack():
+    if not readme_numbers.PACK.is_file():
+        pytest.skip("reports/quick has no pack")
+    assert readme_numbers.block(README) == readme_numbers.table(read(readme_numbers.PACK))

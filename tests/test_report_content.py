@@ -82,16 +82,11 @@ def test_no_retention(tmp_path):
     assert "<table" in section(page, "recovery")
 
 
-def test_areas_without_a_value_have_their_reason(tmp_path):
-    page, summary = pages(tmp_path, areas=False)
-    assert REASON in page
-    assert REASON in summary
-    assert "no area has a value" in section(page, "retention")
-
-
-def test_values_above_one_are_shown(page):
-    assert "above 1, shown as they are" in section(page, "retention")
-    assert "1.1" in rows(section(page, "retention"))["spectral"]
+def test_gains_without_a_value_have_their_reason(tmp_path):
+    page, summary = pages(tmp_path, gains=False)
+    for text in (section(page, "retention"), summary):
+        assert f"data seeds 0, 1 and 2: {REASON}" in text
+    assert "no gain has a value" in section(page, "retention")
 
 
 def test_nothing_learned(tmp_path):

@@ -202,19 +202,19 @@ def test_saturation_is_said_with_its_numbers(tmp_path):
     assert {"1", "2", "3", "10"} <= set(re.findall(r"<text[^>]*>([^<]+)</text>", svg))
 
 
-def test_masked_areas_that_follow_the_network_are_said_to(tmp_path):
+def test_masked_gains_that_follow_the_network_are_said_to(tmp_path):
     results = build(tmp_path, d=300)
-    rows = results._measurements["metric"] == "retention_masked_area"
+    rows = results._measurements["metric"] == "retention_masked_gain"
     cells = results._measurements["cell"]
     # 0.2 apart over networks, 0.1 over methods; then the other way round.
     for network, method, expected in ((0.2, 0.1, True), (0.1, 0.2, False)):
-        area = 0.3 + network * cells.str.contains("net") + method * cells.str.contains("saliency")
-        results._measurements.loc[rows, "value"] = area[rows]
+        gain = 0.3 + network * cells.str.contains("net") + method * cells.str.contains("saliency")
+        results._measurements.loc[rows, "value"] = gain[rows]
         results.__dict__.pop("measurements", None)
         extra = results._plan[results._plan["explainer"] == "spectral"].assign(explainer="column_norm")
         changed = replace(results, _plan=pd.concat([results._plan, extra], ignore_index=True))
         text = " ".join(saturation.words(Frames(changed), ["toy"]))
-        assert ("(0.141 over networks, 0.071 over methods)" in text) == expected
+        assert ("(14.1 points over networks, 7.1 over methods)" in text) == expected
         assert ("Masked curves" in text) == expected
 
 

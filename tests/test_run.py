@@ -260,7 +260,7 @@ def test_a_dataset_that_cannot_be_loaded_is_a_failure_with_a_reason(tiny, tmp_pa
 def test_the_table_is_tidy(reference):
     table = reference.table()
     assert not table.duplicated(NAMES).any()
-    assert {"retention_retrained_area", "retention_masked", "explain_cpu", "auroc"} <= set(table["metric"])
+    assert {"retention_retrained_gain", "retention_masked", "explain_cpu", "auroc"} <= set(table["metric"])
     missing = table[table["value"].isna() & (table["status"] == "done") & (table["metric"] != "peak_memory")]
     assert (missing["reason"] != "").all()
 
@@ -287,8 +287,8 @@ def test_retention_that_fails_is_a_reason_and_judged_again(reference, tiny, tmp_
     monkeypatch.setattr(RetentionTask, "run", broken)
     seen = []
     failed = run(tiny, out=tmp_path, on_progress=lambda p: seen.append(list(p.followup_failures)))
-    areas = failed.measurements[failed.measurements["metric"] == "retention_retrained_area"]
-    assert areas["reason"].str.contains("MemoryError: too much").all()
+    gains = failed.measurements[failed.measurements["metric"] == "retention_retrained_gain"]
+    assert gains["reason"].str.contains("MemoryError: too much").all()
     assert len(seen[-1]) == 4  # two datasets, two data seeds
     monkeypatch.undo()
     assert_same(reference, run(tiny, out=tmp_path))

@@ -161,7 +161,7 @@ def test_equal_relevances_have_no_rank_correlation():
         def explain(self, problem, seed=0):
             from types import SimpleNamespace
 
-            return SimpleNamespace(relevance=np.ones(6))
+            return SimpleNamespace(over_inputs=np.ones(6))
 
     from xai_bench.explainers.base import Problem
 

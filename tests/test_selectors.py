@@ -15,6 +15,7 @@ from torch import nn
 
 from tests.networks import BOTH, D, close, draw, network, problem
 from tests.reference import selectors as literal
+from xai_bench.datasets.inputs import each_column
 from xai_bench.explainers import base, forests
 from xai_bench.explainers.base import Problem, score_on_valid
 from xai_bench.explainers.forests import Boruta, GradientBoosting, RandomForest, RandomForestPermutation, TreeShap
@@ -293,7 +294,7 @@ def test_permutation_fall_is_that_of_one_input_at_a_time(how, kind, numbers):
     X, y, X_valid, _ = numpy_of(p)
     model = forests.forest(p, 10, 5).fit(X, y)
     p = replace(p, memory=numbers * base.BYTES_AN_ELEMENT)
-    found = how(model, replace(p, generator=np.random.default_rng(1)), repeats=3)
+    found = how(model, replace(p, generator=np.random.default_rng(1)), 3, each_column(6))
     rng, expected = np.random.default_rng(1), np.zeros(6)
     jobs = [(j, r) for j in range(6) for r in range(3)]
     if how is forests.forest_permutation_fall:

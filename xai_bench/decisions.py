@@ -38,8 +38,8 @@ QUANTILE = 0.98
 """Of the largest statistic over pairs. At .98 the chance of any false decision was at most .05 in simulations with the
 residuals of real scores (``benchmarks/simulate_decisions.py``); at .95 it was above."""
 REPLICATES = 2000
-AT_ONCE = 64
-"""Replicates in one go."""
+AT_ONCE = 2**22
+"""Random numbers in one go (32 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,9 @@ class Decisions:
             n = np.maximum(shown.sum(0), 1)
             residuals.append(np.where(shown, x - x.sum(0) / n, 0.0))
         parts = []
-        for start in range(0, replicates, AT_ONCE):
-            count = min(AT_ONCE, replicates - start)
+        most = max(1, AT_ONCE // max(len(r) * max(len(r), self.scores.m) for r in residuals))
+        for start in range(0, replicates, most):
+            count = min(most, replicates - start)
             drawn = []
             for r, shown in zip(residuals, self._shown, strict=True):
                 g = rng.standard_normal((count, len(r), len(r)))

@@ -1,4 +1,4 @@
-"""What a suite can name, with one line each; but for datasets, which load fast, no component is imported."""
+"""What a suite can name, with one line each, read without importing the components."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from xai_bench import registry
 from xai_bench.suites import shipped
@@ -24,10 +25,40 @@ def listing(family: str) -> list[dict[str, str]]:
 
 
 def _kin(family: str, name: str) -> dict[str, str]:
+    """Of a dataset its family and traits."""
     if family != "datasets":
         return {}
-    source = registry.get(family, name)
-    return {"family": source.belongs_to or name, "traits": ", ".join(source.traits)}
+    source = registry.source(family, name)
+    if ":" in source:
+        module, attribute = source.split(":")
+        kin, traits = (_constant(module, attribute, key) for key in ("belongs_to", "traits"))
+    else:
+        component = registry.get(family, name)
+        kin, traits = component.belongs_to, component.traits
+    return {"family": kin or name, "traits": ", ".join(traits or ())}
+
+
+def _constant(module: str, name: str, key: str) -> Any:
+    """What a class, or the next of its bases in the same module, sets ``key`` to; None if it is not a plain value."""
+    classes = {node.name: node for node in _tree(module).body if isinstance(node, ast.ClassDef)}
+    node = classes.get(name)
+    if node is None:
+        return None
+    for part in node.body:
+        target = part.target if isinstance(part, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == key and isinstance(part, ast.AnnAssign) and part.value:
+            return ast.literal_eval(part.value)
+    bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+    return next((found for base in bases if (found := _constant(module, base, key)) is not None), None)
+
+
+@functools.cache
+def _tree(module: str) -> ast.Module:
+    """The source of a module; empty if there is none."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return ast.Module([], [])
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
 
 
 def _summary(family: str, name: str) -> str:
@@ -41,11 +72,7 @@ def _summary(family: str, name: str) -> str:
 
 @functools.cache
 def _docstrings(module: str) -> dict[str, str]:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return {}
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = {}
+    tree, found = _tree(module), {}
     for position, node in enumerate(tree.body):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             found[node.name] = _first_line(ast.get_docstring(node))

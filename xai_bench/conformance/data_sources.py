@@ -133,8 +133,9 @@ def check_shapes(source: DataSource) -> None:
         entries = getattr(table, what)
         if entries and len(entries) != X.shape[1]:
             raise CheckFailed(f"expected {X.shape[1]} {what} or none, got {len(entries)}")
-    if table.feature_shape is not None and int(np.prod(table.feature_shape)) != X.shape[1]:
-        raise CheckFailed(f"expected a feature_shape of {X.shape[1]} inputs, got {table.feature_shape}")
+    pixels = {X.shape[1], len(table.inputs) or X.shape[1]}
+    if table.feature_shape is not None and int(np.prod(table.feature_shape)) not in pixels:
+        raise CheckFailed(f"expected a feature_shape of {min(pixels)} inputs, got {table.feature_shape}")
 
 
 @a_check

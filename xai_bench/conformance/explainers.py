@@ -346,6 +346,20 @@ def check_constant_input(explainer: Explainer) -> None:
 
 
 @a_check
+def check_several_columns(explainer: Explainer) -> None:
+    """An input of several columns gets one relevance >= 0; the columns get what they get by themselves."""
+    problem = _supported(explainer, *ANY_MODEL)
+    alone = _explained(explainer, problem)
+    together = replace(problem, inputs=((0, problem.d - 1), *((j,) for j in range(1, problem.d - 1))))
+    columns = _explained(explainer, together)
+    if columns.tobytes() != alone.tobytes():
+        raise CheckFailed(
+            f"expected equal bits of the columns whatever the inputs, got {_difference(columns, alone)}: let "
+            "relevances() return those of relevance()"
+        )
+
+
+@a_check
 def check_permuted_inputs(explainer: Explainer) -> None:
     """Other places for the same inputs move their relevances along.
 
@@ -429,13 +443,18 @@ def check_rows_apart(explainer: Explainer) -> None:
         raise CheckFailed(f"expected {_short(whole)} also for parts of the rows, got {_short(found)}")
 
 
+def _shares(relevance: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = float(relevance.sum())
+    return relevance / total if total > 0 else relevance
+
+
 @a_check
 def check_scale_of_outputs(explainer: Explainer) -> None:
-    """A model whose outputs are multiplied by .001 or 1000 gets the same relevances, multiplied alike."""
+    """A model whose outputs are multiplied by .001 or 1000 gets the same relevances, but for one factor of all."""
     if not isinstance(explainer, LocalExplainer):
         raise CheckSkipped("it does not attribute outputs")
     problem = _supported(explainer, *ANY_MODEL)
-    expected = _explained(explainer, problem)
+    expected = _shares(_explained(explainer, problem))
     for scale in (1e-3, 1e3):
         model = copy.deepcopy(problem.fitted)
         last = list(model.children())[-1]
@@ -443,9 +462,9 @@ def check_scale_of_outputs(explainer: Explainer) -> None:
         for tensor in (last.weight if isinstance(last, nn.Linear) else last.phi, last.bias):
             if tensor is not None:
                 tensor.mul_(scale)
-        found = _explained(explainer, replace(problem, model=model)) / scale
+        found = _shares(_explained(explainer, replace(problem, model=model)))
         if not np.abs(found - expected).max() <= 1e-3 * expected.max():
-            raise CheckFailed(f"expected {_short(expected)} at outputs times {scale:g}, got {_short(found)} times it")
+            raise CheckFailed(f"expected shares {_short(expected)} at outputs times {scale:g}, got {_short(found)}")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -455,5 +474,5 @@ CHECKS: tuple[Check, ...] = (
     *(check_batch_norm, check_spectral, check_spectral_batch_norm, check_all_spectral),
     *(check_deterministic, check_keeps_nothing, check_model_unchanged, check_data_unchanged),
     *(check_global_state_unchanged, check_silent, check_constant_input, check_permuted_inputs, check_relevant_input),
-    *(check_completeness, check_rows_apart, check_scale_of_outputs),
+    *(check_completeness, check_rows_apart, check_scale_of_outputs, check_several_columns),
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xai_bench.component import Component, sha256, stream_seed
 from xai_bench.datasets.arrays import Bools, Floats, Ints
-from xai_bench.datasets.inputs import Inputs, each_column, moved, names_of, several_columns
+from xai_bench.datasets.inputs import Inputs, each_column, moved, names_of, several_columns, shape_of
 from xai_bench.datasets.seeding import seeded_globals
 from xai_bench.datasets.splitting import Fold, split
 from xai_bench.datasets.table import Kind, Table, checked
@@ -114,6 +114,11 @@ class Dataset:
         return int(self.X_train.shape[1])
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row, as networks get it: see ``inputs.shape_of``."""
+        return shape_of(self.d, self.inputs, self.feature_shape)
+
+    @property
     def canonical_inputs(self) -> Inputs:
         """The canonical columns of each input, in canonical order: that of their first columns."""
         return moved(self.inputs, np.argsort(self.permutation))
@@ -150,6 +155,12 @@ class Dataset:
     def canonical_truth(self) -> GroundTruth | None:
         """The truth in canonical order."""
         return self.truth.take(np.argsort(self.permutation)) if self.truth else None
+
+    @property
+    def truth_over_inputs(self) -> GroundTruth | None:
+        """The truth whose items are ``canonical_inputs``, in their order."""
+        truth = self.canonical_truth
+        return truth.over(self.canonical_inputs) if truth else None
 
     def shuffled(self, values: NDArray) -> NDArray:
         """``values`` (..., d) from canonical order to the order of X."""

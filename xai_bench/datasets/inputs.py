@@ -6,6 +6,7 @@ networks see columns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,6 +57,29 @@ def several_columns(inputs: Inputs) -> Inputs:
     return tuple(columns for columns in inputs if len(columns) > 1)
 
 
+def number_of(inputs: Inputs) -> Ints:
+    """(d,) the number of the input that each column belongs to."""
+    numbers = np.empty(sum(map(len, inputs)), dtype=int)
+    for number, columns in enumerate(inputs):
+        numbers[list(columns)] = number
+    return numbers
+
+
+def shape_of(d: int, inputs: Inputs, feature_shape: tuple[int, int] | None) -> tuple[int, ...]:
+    """The shape of one row, for networks: (rows, columns) of a picture, (channels, rows, columns), or else (d,).
+
+    A picture has channels where each pixel is an input, and each channel a stretch of columns in the order of the
+    pixels. With columns in another order, its row has no shape but (d,).
+    """
+    if feature_shape is None:
+        return (d,)
+    pixels = math.prod(feature_shape)
+    if pixels == d:
+        return feature_shape
+    channels = tuple(tuple(range(pixel, d, pixels)) for pixel in range(pixels))
+    return (d // pixels, *feature_shape) if inputs == channels else (d,)
+
+
 def names_of(inputs: Inputs, feature_names: Sequence[str]) -> tuple[str, ...]:
     """The names of the inputs: a single column's name; ``a`` for ``a=1`` and ``a=2``; else all names of the columns."""
     found = []
@@ -71,9 +95,7 @@ def columns_of(kept: Bools, inputs: Inputs) -> Bools:
     """(d,) the columns of the inputs in ``kept`` (n_inputs,)."""
     if len(kept) != len(inputs):
         raise ValueError(f"expected a mask over {len(inputs)} inputs, got one of {len(kept)}")
-    mask = np.zeros(sum(map(len, inputs)), dtype=bool)
-    mask[[column for columns, keep in zip(inputs, kept, strict=True) if keep for column in columns]] = True
-    return mask
+    return np.asarray(kept, dtype=bool)[number_of(inputs)]
 
 
 def inputs_of(kept: Bools, inputs: Inputs) -> Bools:

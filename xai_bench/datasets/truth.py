@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from xai_bench.datasets.arrays import Bools, Floats, Ints
+from xai_bench.datasets.inputs import Inputs, number_of, several_columns
 from xai_bench.errors import InputError
 
 Role = Literal["relevant", "redundant", "suppressor", "negligible", "noise"]
+STRONGEST_FIRST: tuple[Role, ...] = ("relevant", "redundant", "suppressor", "negligible", "noise")
+"""An input of several columns, or a group, has the strongest role of its members."""
 
 
 class Window(NamedTuple):
@@ -89,3 +94,34 @@ class GroundTruth:
         graded = None if self.relevance is None else self.relevance[columns]
         roles = tuple(self.roles[c] for c in columns)
         return replace(self, roles=roles, relevance=graded, groups=moved, blocks=blocks, windows=windows)
+
+    def over(self, inputs: Inputs) -> GroundTruth:
+        """The truth whose items are ``inputs``, a partition of the columns, in their order; it has no blocks.
+
+        An input has the strongest role of its columns, the sum of their grades, and their places in groups and windows.
+        """
+        if not several_columns(inputs):
+            return self
+        at = number_of(inputs)
+
+        def places(columns: Sequence[int]) -> tuple[int, ...]:
+            return tuple(dict.fromkeys(int(at[column]) for column in columns))
+
+        graded = self.relevance
+        if graded is not None:
+            graded = np.array([sum_of(graded[list(columns)].tolist()) for columns in inputs])
+        return GroundTruth(
+            roles=tuple(min((self.roles[c] for c in columns), key=STRONGEST_FIRST.index) for columns in inputs),
+            relevance=graded,
+            groups=tuple(places(group) for group in self.groups),
+            resolution=self.resolution,
+            windows=tuple(window._replace(columns=places(window.columns)) for window in self.windows),
+        )
+
+
+def sum_of(values: Sequence[float]) -> float:
+    """The sum, rounded once: it does not depend on the order, and tenths add up to what they should."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf

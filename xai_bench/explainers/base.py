@@ -6,9 +6,9 @@ import contextlib
 import copy
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xai_bench.component import Component
+from xai_bench.datasets.inputs import Inputs, each_column, several_columns, shape_of
 from xai_bench.devices import seeded as seeded
 from xai_bench.devices import synchronise
 from xai_bench.errors import InputError
@@ -28,6 +29,7 @@ Kind = Literal["classification", "regression"]
 Needs = Literal["data", "predict", "gradient", "linear_first_layer", "spectral"]
 Aggregate = Literal["mean_abs", "abs_mean", "rms"]
 BaselineName = Literal["mean", "zero"]
+Join = Literal["sum", "norm", "max"]
 
 READERS: dict[str, tuple[type[nn.Module], str]] = {
     "spectral": (SpectralLinear, "a spectral"),
@@ -105,6 +107,7 @@ class Problem:
     kind : classification or regression
     n_outputs : classes, or 1
     feature_shape : (rows, columns) of pictures, or None
+    inputs : the columns of each input, a partition of 0 .. d-1; () if every column is an input by itself
     generator : numpy generator for the explainer's own randomness
     clock : for ``with problem.clock.setting_up():``
     memory : bytes that the method may take, or None; batches follow it (``rows_at_once``)
@@ -118,14 +121,35 @@ class Problem:
     kind: Kind
     n_outputs: int
     feature_shape: tuple[int, int] | None = None
+    inputs: Inputs = ()
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     clock: Clock = field(default_factory=Clock)
     memory: int | None = None
 
     @property
     def d(self) -> int:
-        """Number of inputs."""
+        """Number of columns."""
         return int(self.X_train.shape[1])
+
+    @property
+    def partition(self) -> Inputs:
+        """The columns of each input, also where every column is one."""
+        return self.inputs or each_column(self.d)
+
+    @property
+    def several(self) -> Inputs:
+        """The inputs of more than one column."""
+        return several_columns(self.inputs)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row: see ``datasets.inputs.shape_of``."""
+        return shape_of(self.d, self.partition, self.feature_shape)
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """(d,) True for the columns that are constant on the training rows."""
+        return (self.X_train == self.X_train[0]).all(0).cpu().numpy()
 
     @property
     def device(self) -> torch.device:
@@ -146,14 +170,23 @@ class Problem:
         return self.X_train[torch.from_numpy(chosen).to(self.device)]
 
 
+class Relevance(NamedTuple):
+    """What a method says of every column, ``columns`` (d,), and of every input, ``inputs`` (n_inputs,)."""
+
+    columns: NDArray
+    inputs: NDArray
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What an explainer found and what it cost (seconds; rows).
 
+    ``relevance``: (d,) of the columns. ``over_inputs``: (n_inputs,) of the inputs, the same where each has one column.
     ``rows_explained``: how many rows were looked at one by one, None for a method without such rows.
     """
 
     relevance: NDArray[np.float64]
+    over_inputs: NDArray[np.float64]
     setup_cpu: float
     setup_wall: float
     explain_cpu: float
@@ -166,7 +199,9 @@ class Explanation:
 class Explainer(Component):
     """A method that says how much a model (or a target) relies on each input.
 
-    Subclasses set ``name`` and ``needs`` and write ``relevance``. ``explain`` is what the harness calls.
+    Subclasses set ``name`` and ``needs`` and write ``relevance``. ``explain`` is what the harness calls. An input of
+    several columns, such as the one-hot columns of a category, gets what ``joins`` says of the relevances of its
+    columns. A method that can look at them jointly writes ``relevances`` too.
     """
 
     family: ClassVar[str] = "explainers"
@@ -174,13 +209,38 @@ class Explainer(Component):
     """``data``: no model. ``predict``: outputs. ``gradient``: a differentiable model.
     ``linear_first_layer``: a Linear alone reads the inputs, as they are. ``spectral``: a SpectralLinear does."""
 
+    joins: ClassVar[Join] = "sum"
+    """How the relevances of the columns of an input become one: their sum, their Euclidean norm, or the largest."""
+
     max_inputs: Annotated[int, Field(ge=1)] | None = None
-    """Above this number of inputs the method is not run, and says so."""
+    """Above this number of columns the method is not run, and says so."""
 
     @abstractmethod
     def relevance(self, problem: Problem) -> NDArray:
-        """(d,) finite and >= 0; larger is more relevant. Fit what must be fitted inside
+        """(d,) of the columns, finite and >= 0; larger is more relevant. Fit what must be fitted inside
         ``with problem.clock.setting_up():``."""
+
+    def relevances(self, problem: Problem) -> Relevance:
+        """The relevance of the columns and of the inputs, where one has several columns.
+
+        A subclass that writes ``relevance`` alone is asked for that, also where a class above it writes this.
+        """
+        columns = checked_relevance(self.name, self.relevance(problem), problem.d)
+        return Relevance(columns, self.joined(columns, problem))
+
+    def joined(self, columns: NDArray, problem: Problem) -> NDArray[np.float64]:
+        """(n_inputs,) from the relevances of the columns (d,), as ``joins`` says; constant columns count as 0."""
+        values = np.where(problem.constant, 0.0, columns)
+        return np.array([JOINED[self.joins](values[list(columns)]) for columns in problem.partition])
+
+    def _found(self, problem: Problem) -> Relevance:
+        """``relevances`` where an input has several columns, else ``relevance`` of both."""
+        if not problem.several:
+            columns = self.relevance(problem)
+            return Relevance(columns, columns)
+        writer = next(kind for kind in type(self).__mro__ if vars(kind).keys() & {"relevance", "select", "relevances"})
+        writes = "relevances" in vars(writer) or "select" in vars(writer)
+        return self.relevances(problem) if writes else Explainer.relevances(self, problem)
 
     def unsupported(self, problem: Problem) -> str | None:
         """Why this method cannot be used on this problem, or None. Extend it with ``super()``."""
@@ -201,15 +261,15 @@ class Explainer(Component):
         return None
 
     def explain(self, problem: Problem, seed: int = 0) -> Explanation:
-        """Run ``relevance`` on a deep copy of the model: validated, timed, counted, seeded.
+        """Run ``relevances`` on a deep copy of the model: validated, timed, counted, seeded.
 
         ``seed`` seeds ``problem.generator`` and, inside a context that restores them, torch, numpy and
-        random. Inputs that are constant on the training rows get 0.
+        random. Columns that are constant on the training rows get 0, and so do inputs all of whose columns are.
 
         Raises
         ------
         ValueError
-            If the method returns something else than (d,) finite numbers >= 0.
+            If the method returns something else than (d,), or (n_inputs,), finite numbers >= 0.
         """
         model, evaluations = copy.deepcopy(problem.model), Evaluations()
         if model is not None:
@@ -219,13 +279,18 @@ class Explainer(Component):
         with seeded(seed):
             synchronise(problem.device)
             cpu, wall = time.process_time(), time.perf_counter()
-            raw = self.relevance(replace(problem, model=model, generator=generator, clock=clock))
+            raw = self._found(replace(problem, model=model, generator=generator, clock=clock))
             synchronise(problem.device)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        relevance = _checked(self.name, raw, problem.d)
-        relevance[(problem.X_train == problem.X_train[0]).all(0).cpu().numpy()] = 0.0
+        relevance = over_inputs = checked_relevance(self.name, raw.columns, problem.d)
+        constant = problem.constant
+        relevance[constant] = 0.0
+        if problem.several:
+            over_inputs = checked_relevance(self.name, raw.inputs, len(problem.partition))
+            over_inputs[[constant[list(columns)].all() for columns in problem.partition]] = 0.0
         return Explanation(
             relevance,
+            over_inputs,
             setup_cpu=clock.setup_cpu,
             setup_wall=clock.setup_wall,
             explain_cpu=max(cpu - clock.setup_cpu, 0.0),
@@ -236,7 +301,21 @@ class Explainer(Component):
         )
 
 
-def _checked(name: str, raw: object, d: int) -> NDArray[np.float64]:
+JOINED: dict[Join, Callable[[NDArray], float]] = {
+    "sum": lambda values: float(values.sum()),
+    "norm": lambda values: float(np.linalg.norm(values)),
+    "max": lambda values: float(values.max()),
+}
+
+
+def checked_relevance(name: str, raw: object, d: int) -> NDArray[np.float64]:
+    """(d,) in double precision, a copy.
+
+    Raises
+    ------
+    ValueError
+        If the method of that name returned something else than (d,) finite numbers >= 0.
+    """
     values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
     if values.shape != (d,):
         raise ValueError(f"{name}: expected a relevance of shape ({d},), got {values.shape}")
@@ -257,10 +336,12 @@ class Selection:
     relevance : (d,) finite and >= 0; larger is more relevant
     valid_score : accuracy, or R2, on the validation rows of what was fitted on the training rows (higher is
         better); None where nothing is fitted that predicts, so that there is nothing to tune
+    over_inputs : (n_inputs,) of inputs that were looked at jointly; None where ``joins`` says how they come about
     """
 
     relevance: NDArray
     valid_score: float | None = None
+    over_inputs: NDArray | None = None
 
 
 class Selector(Explainer):
@@ -282,6 +363,12 @@ class Selector(Explainer):
         with problem.clock.setting_up():
             return self.select(problem).relevance
 
+    def relevances(self, problem: Problem) -> Relevance:
+        with problem.clock.setting_up():
+            found = self.select(problem)
+        columns = checked_relevance(self.name, found.relevance, problem.d)
+        return Relevance(columns, self.joined(columns, problem) if found.over_inputs is None else found.over_inputs)
+
 
 def score_on_valid(problem: Problem, predicted: NDArray) -> float:
     """Accuracy of predicted classes (n_valid,), or R2 of predicted values; higher is better.
@@ -298,7 +385,8 @@ def score_on_valid(problem: Problem, predicted: NDArray) -> float:
 class LocalExplainer(Explainer):
     """A method that attributes each row's output to its inputs. Subclasses write ``attribute`` only.
 
-    At most ``rows`` validation rows are explained, and aggregated over rows.
+    At most ``rows`` validation rows are explained, and aggregated over rows. An input of several columns has, in every
+    row, the signed sum of their attributions, which is then aggregated.
     """
 
     needs: ClassVar[Needs] = "gradient"
@@ -330,6 +418,15 @@ class LocalExplainer(Explainer):
         return min(self.rows, len(problem.X_valid))
 
     def relevance(self, problem: Problem) -> NDArray:
+        return aggregated(self._attributions(problem), self.aggregate)
+
+    def relevances(self, problem: Problem) -> Relevance:
+        values = self._attributions(problem)
+        by_input = summed_over_inputs(np.where(problem.constant, 0.0, values), problem.partition)
+        return Relevance(aggregated(values, self.aggregate), aggregated(by_input, self.aggregate))
+
+    def _attributions(self, problem: Problem) -> NDArray:
+        """(n, d) of the rows that are explained."""
         with problem.clock.setting_up():
             model = fold_spectral(problem.fitted)
             if self.target == "margin" and problem.kind == "classification":
@@ -348,7 +445,14 @@ class LocalExplainer(Explainer):
         values = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
         if values.shape != tuple(X.shape):
             raise ValueError(f"{self.name}: expected attributions of shape {tuple(X.shape)}, got {values.shape}")
-        return aggregated(values, self.aggregate)
+        return values
+
+
+def summed_over_inputs(values: NDArray, inputs: Inputs) -> NDArray[np.float64]:
+    """(n, n_inputs) sums over the columns of each input, of ``values`` (n, d)."""
+    order = [column for columns in inputs for column in columns]
+    starts = np.cumsum([0, *map(len, inputs[:-1])])
+    return np.add.reduceat(values[:, order], starts, axis=1, dtype=np.float64)
 
 
 def aggregated(values: NDArray, how: Aggregate) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from xai_bench.explainers.base import Problem, Selection, Selector, score_on_valid
+from xai_bench.explainers.base import Join, Problem, Selection, Selector, score_on_valid
 
 
 class LassoNet(Selector):
@@ -23,6 +23,7 @@ class LassoNet(Selector):
     """
 
     name: ClassVar[str] = "lassonet"
+    joins: ClassVar[Join] = "norm"
 
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (100,)
     M: Annotated[float, Field(gt=0)] = 10.0

@@ -22,7 +22,8 @@ class FeatureAblation(Captum):
 class Occlusion(Captum):
     """Fall of the output when a window of a picture is set to the baseline (Zeiler and Fergus, arXiv 1311.2901).
 
-    A pixel gets the mean over the windows that cover it. About d / stride^2 passes a row.
+    A pixel gets the mean over the windows that cover it, in equal parts to its channels, which are covered together.
+    About d / stride^2 passes a row.
     """
 
     name: ClassVar[str] = "occlusion"
@@ -37,17 +38,21 @@ class Occlusion(Captum):
         reason = super().unsupported(problem)
         if reason is None and problem.feature_shape is None:
             return "it slides a window over pictures: these inputs have no rows and columns"
+        if reason is None and len(problem.shape) == 1:
+            return "it slides a window over pictures: the columns of these pixels are not ordered by channel"
         return reason
 
     def arguments(self, X: Tensor) -> dict[str, Any]:
-        sides = tuple(min(self.window, max(side // 2, 1)) for side in X.shape[1:])
-        return {"sliding_window_shapes": sides, "strides": tuple(min(self.stride, side) for side in sides)}
+        channels = tuple(X.shape[1:-2])
+        sides = tuple(min(self.window, max(side // 2, 1)) for side in X.shape[-2:])
+        strides = tuple(min(self.stride, side) for side in sides)
+        return {"sliding_window_shapes": channels + sides, "strides": channels + strides}
 
     def attribute(self, model: nn.Module, X: Tensor, target: Tensor | None, problem: Problem) -> Tensor:
-        shape = problem.feature_shape
-        assert shape is not None
+        shape = problem.shape
         pictures = nn.Sequential(nn.Flatten(), model)
-        return super().attribute(pictures, X.reshape(-1, *shape), target, problem).flatten(1)
+        values = super().attribute(pictures, X.reshape(-1, *shape), target, problem).flatten(1)
+        return values / shape[0] if len(shape) == 3 else values
 
 
 class ShapleySampling(Captum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from xai_bench.explainers.base import Explainer, Needs, Problem, Selection, Selector, rows_at_once, score_on_valid
+from xai_bench.explainers.base import (
+    Explainer,
+    Join,
+    Needs,
+    Problem,
+    Relevance,
+    Selection,
+    Selector,
+    rows_at_once,
+    score_on_valid,
+)
 from xai_bench.models.folding import first_and_rest, fold_spectral
 from xai_bench.models.training import loss
 
@@ -21,6 +32,7 @@ class PermutationImportance(Explainer):
 
     On validation rows; a fall counts as 0. All inputs are shuffled alike, as by scikit-learn, whose values these are.
     In a network that begins with a dense layer a shuffled input is a difference to the outputs of that layer only.
+    The columns of an input are shuffled together.
     """
 
     name: ClassVar[str] = "permutation_importance"
@@ -34,18 +46,31 @@ class PermutationImportance(Explainer):
     def rows_explained(self, problem: Problem) -> int | None:
         return min(self.rows, len(problem.X_valid))
 
-    @torch.no_grad()
     def relevance(self, problem: Problem) -> NDArray:
+        return self._rises(problem, [[column] for column in range(problem.d)])
+
+    def relevances(self, problem: Problem) -> Relevance:
+        d, several = problem.d, problem.several
+        rises = self._rises(problem, [*([column] for column in range(d)), *several])
+        joint = dict(zip(several, rises[d:], strict=True))
+        over_inputs = [joint[columns] if columns in joint else rises[columns[0]] for columns in problem.partition]
+        return Relevance(rises[:d], np.array(over_inputs))
+
+    @torch.no_grad()
+    def _rises(self, problem: Problem, parts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """(parts,): rise of the loss when the columns of a part are shuffled together."""
         n, d = len(problem.X_valid), problem.d
         rows = torch.from_numpy(np.sort(problem.generator.permutation(n)[: self.rows])).to(problem.device)
         X, y = problem.X_valid[rows], problem.y_valid[rows]
         orders = torch.from_numpy(self._orders(len(X), int(problem.generator.integers(2**31)))).to(problem.device)
         at_once = max(1, rows_at_once(self.repeats * len(X), d, problem.memory) // len(X))
-        network = _OneColumnChanged(problem.fitted, X)
-        before, losses = loss(network.unchanged()[None].double(), y[None], problem.kind), np.zeros(d)
-        for column in X.ne(X[0]).any(0).nonzero()[:, 0].tolist():
-            outputs = [network(column, part).double() for part in orders.split(at_once)]
-            losses[column] = torch.cat([loss(o, y[None], problem.kind) for o in outputs]).mean() - before
+        network = _ColumnsChanged(problem.fitted, X)
+        before, losses = loss(network.unchanged()[None].double(), y[None], problem.kind), np.zeros(len(parts))
+        varying = set(X.ne(X[0]).any(0).nonzero()[:, 0].tolist())
+        for number, part in enumerate(parts):
+            if columns := [column for column in part if column in varying]:
+                outputs = [network(columns, some).double() for some in orders.split(at_once)]
+                losses[number] = torch.cat([loss(o, y[None], problem.kind) for o in outputs]).mean() - before
         return np.clip(losses, 0, None)
 
     def _orders(self, n: int, seed: int) -> NDArray[np.int64]:
@@ -58,8 +83,8 @@ class PermutationImportance(Explainer):
         return np.stack(orders[1:])
 
 
-class _OneColumnChanged:
-    """What a network gives for rows (n, d), and for the same rows with one column in another order."""
+class _ColumnsChanged:
+    """What a network gives for rows (n, d), and for the same rows with some columns in another order."""
 
     def __init__(self, model: nn.Module, X: Tensor) -> None:
         self.model, self.stored, self.columns = fold_spectral(model), X, X.T.contiguous()
@@ -72,14 +97,18 @@ class _OneColumnChanged:
         """(n, n_outputs)."""
         return self.model(self.stored)
 
-    def __call__(self, column: int, orders: Tensor) -> Tensor:
-        """(r, n, n_outputs): the rows ``orders`` (r, n) give the values of the column."""
-        values = self.columns[column]
+    def __call__(self, columns: Sequence[int], orders: Tensor) -> Tensor:
+        """(r, n, n_outputs): the rows ``orders`` (r, n) give the values of the columns."""
         if self.weight is None:
             x = self.stored.repeat(len(orders), 1)
-            x[:, column] = values[orders].flatten()
+            for column in columns:
+                x[:, column] = self.columns[column][orders].flatten()
         else:
-            x = torch.addcmul(self.stored, (values[orders] - values)[:, :, None], self.weight[column]).flatten(0, 1)
+            x = self.stored
+            for column in columns:
+                values = self.columns[column]
+                x = torch.addcmul(x, (values[orders] - values)[:, :, None], self.weight[column])
+            x = x.flatten(0, 1)
         return self.model(x).unflatten(0, orders.shape)
 
 
@@ -91,6 +120,7 @@ class MutualInformation(Selector):
     """
 
     name: ClassVar[str] = "mutual_information"
+    joins: ClassVar[Join] = "max"
     predicts: ClassVar[bool] = False
 
     rows: Annotated[int, Field(ge=10)] = 2000
@@ -117,6 +147,7 @@ class FTest(Selector):
     """
 
     name: ClassVar[str] = "f_test"
+    joins: ClassVar[Join] = "max"
     predicts: ClassVar[bool] = False
 
     def select(self, problem: Problem) -> Selection:
@@ -160,6 +191,7 @@ class MRMR(Selector):
     """
 
     name: ClassVar[str] = "mrmr"
+    joins: ClassVar[Join] = "max"
     predicts: ClassVar[bool] = False
 
     rows: Annotated[int, Field(ge=10)] = 2000
@@ -234,6 +266,7 @@ class Lasso(Selector):
     """
 
     name: ClassVar[str] = "lasso"
+    joins: ClassVar[Join] = "norm"
 
     strengths: Annotated[int, Field(ge=1)] = 20
     """On the path, evenly on a log scale."""

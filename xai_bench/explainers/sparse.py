@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from xai_bench.datasets.base import Dataset
-from xai_bench.explainers.base import Explainer, Needs, Problem
+from xai_bench.explainers.base import Explainer, Join, Needs, Problem
 from xai_bench.explainers.selectors import PermutationImportance
 from xai_bench.models.path import Count, Diverged, Form, Rows, SparseSettings, tuned
 from xai_bench.models.sparse import SparsePath, sparse_path
@@ -36,6 +36,7 @@ class SpectralPath(Explainer):
     name: ClassVar[str] = "spectral_path"
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = "data"
+    joins: ClassVar[Join] = "norm"
     form: ClassVar[Form] = "spectral"
 
     hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
@@ -82,6 +83,7 @@ class SpectralPath(Explainer):
                 X_train=problem.X_train[:, kept],
                 X_valid=problem.X_valid[:, kept],
                 feature_shape=None,
+                inputs=(),
             )
             rise = PermutationImportance(rows=len(problem.X_valid)).relevance(reduced)
             result[path.support] = np.maximum(rise, LEAST)

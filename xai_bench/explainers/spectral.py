@@ -11,7 +11,7 @@ from typing import ClassVar
 from numpy.typing import NDArray
 from torch import nn
 
-from xai_bench.explainers.base import Explainer, Needs, Problem
+from xai_bench.explainers.base import Explainer, Join, Needs, Problem
 from xai_bench.explainers.first_layer import first_layer
 from xai_bench.models.spectral import SpectralLinear
 
@@ -25,6 +25,7 @@ class Spectral(Explainer):
 
     name: ClassVar[str] = "spectral"
     needs: ClassVar[Needs] = "spectral"
+    joins: ClassVar[Join] = "norm"
     version: ClassVar[int] = 2
 
     def relevance(self, problem: Problem) -> NDArray:
@@ -39,6 +40,7 @@ class ColumnNorm(Explainer):
 
     name: ClassVar[str] = "column_norm"
     needs: ClassVar[Needs] = "linear_first_layer"
+    joins: ClassVar[Join] = "norm"
     version: ClassVar[int] = 2
 
     def relevance(self, problem: Problem) -> NDArray:

@@ -6,7 +6,6 @@ on the order of the columns (``ranking``). Sums run over sorted positions: a per
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.datasets.base import Bools, Floats, GroundTruth, Ints, Role
+from xai_bench.datasets.truth import STRONGEST_FIRST, sum_of
 from xai_bench.errors import InputError
 from xai_bench.metrics.base import Metric
 from xai_bench.metrics.ranking import (
@@ -26,8 +26,6 @@ from xai_bench.metrics.ranking import (
     somers,
 )
 
-STRONGEST_FIRST: tuple[Role, ...] = ("relevant", "redundant", "suppressor", "negligible", "noise")
-"""An attribute or a group has the strongest role of its members."""
 VALUES_AT_ONCE = 2**19
 """Relevances of random rankings that are scored in one go: some 50 MB of temporary arrays."""
 
@@ -120,16 +118,8 @@ def _maxima(values: NDArray, items: list[tuple[int, ...]]) -> NDArray:
 
 
 def _sums(values: Floats, items: list[tuple[int, ...]]) -> Floats:
-    """Sums rounded once: they do not depend on the order, and tenths add up to what they should."""
     listed = values.tolist()
-    return np.array([_sum([listed[i] for i in item]) if len(item) > 1 else listed[item[0]] for item in items])
-
-
-def _sum(values: list[float]) -> float:
-    try:
-        return math.fsum(values)
-    except OverflowError:
-        return math.inf
+    return np.array([sum_of([listed[i] for i in item]) if len(item) > 1 else listed[item[0]] for item in items])
 
 
 def _groups_of_attributes(truth: GroundTruth) -> list[tuple[int, ...]]:

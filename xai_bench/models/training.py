@@ -122,7 +122,7 @@ def fit_one(
     cpu, wall = time.process_time(), time.perf_counter()
     streams = Streams(task, n, rows)
     cut = len(chosen) < data.d
-    shape = (len(chosen),) if cut and not architecture.needs_picture else data.feature_shape or (data.d,)
+    shape = (len(chosen),) if cut and not architecture.needs_picture else data.shape
     network = architecture.network(shape, data.n_outputs, streams.init, data.kind)
     module = WithZeros(network, chosen, data.d) if cut and architecture.needs_picture else network
     module.to(device, dtype)

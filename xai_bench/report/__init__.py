@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["in_short", "write_report"]
 
 
-def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
+def write_report(results: Results, folder: Path | str, jobs: int = 1, *, tables: bool = True) -> Path:
     """Write index.html, summary.md and CSV tables; returns the path of the page.
 
     ``jobs``: processes that draw, at the most; a script of yours that asks for several needs the usual
-    ``if __name__ == "__main__":``. The bytes are the same for any number.
+    ``if __name__ == "__main__":``. The bytes are the same for any number. ``tables``: whether CSV tables are written;
+    the page without them says how to get the numbers.
 
     The page is one file that works offline. Equal results give equal bytes. No file names a host, a user or a
     path. CSV numbers have eight significant digits; ``xai-bench export`` gives all of them.
@@ -35,7 +36,7 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
     from xai_bench.report.page import render
 
     target = Path(folder)
-    files = render(Frames(results), jobs)
+    files = render(Frames(results), jobs, tables=tables)
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

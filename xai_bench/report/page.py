@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from markupsafe import Markup
@@ -33,8 +34,8 @@ class Article:
     summary: str
 
 
-def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
-    """File name to text; the sections of datasets are drawn by up to ``jobs`` processes."""
+def render(frames: Frames, jobs: int = 1, *, tables: bool = True) -> dict[str, str]:
+    """File name to text; the sections of datasets are drawn by up to ``jobs`` processes. ``tables``: CSV files too."""
     kinds = known()
     if not kinds:
         raise InputError("no section of the report is known: install xai_bench again, for its entry points")
@@ -56,15 +57,19 @@ def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
             "number": questions if kind.asks else None, "short": shown.short, "in_summary": kind.in_summary,
             "absent": _absent([shown, *drawn]), "articles": articles, "lists": kind.id == DATASETS,
         })  # fmt: skip
+    files = files if tables else {}
     suite = frames.results.suite
     content = {
         "title": wording.without_paths(suite.get("title") or suite.get("name") or "Report"),
         "name": wording.without_paths(suite.get("name", "")),
         "line": line(frames),
         "part": part(frames),
+        "versions": versions(frames),
         "sections": sections,
         "files": list(files),
-        "twice": twice and f"Left out, since another section has a file of that name: {wording.listed(twice)}.",
+        "twice": twice
+        and tables
+        and f"Left out, since another section has a file of that name: {wording.listed(twice)}.",
     }
     page, summary = (str(markup.render(name, **content)) for name in ("index.html", "summary.md"))
     return files | {"index.html": page, "summary.md": re.sub(r"\n{3,}", "\n\n", summary)}
@@ -152,6 +157,14 @@ def line(frames: Frames) -> str:
     if suite.get("folds"):
         parts.append(wording.plural(suite["folds"], "fold"))
     return " · ".join(parts)
+
+
+def versions(frames: Frames) -> str:
+    """Which versions of this program measured the numbers, and which one drew them."""
+    recorded = [record.get("versions", {}).get("xai-bench") for record in frames.results.provenance]
+    measured = dict.fromkeys(wording.without_paths(one or "of an unknown version") for one in recorded)
+    by = wording.listed(list(measured)) if measured else "of an unknown version"
+    return f"Measured by xai-bench {by}, drawn by xai-bench {version('xai-bench')}."
 
 
 def part(frames: Frames) -> str:

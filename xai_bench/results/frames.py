@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xai_bench.decisions import MARGIN
+from xai_bench.results import entrants
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
 
 KIND = ["family", "traits"]
@@ -27,7 +29,9 @@ class Results:
     Attributes
     ----------
     suite : the suite's ``config``
-    relevance : cell key to (d,) relevances in canonical column order
+    relevance : cell key to (n_inputs,) relevances in canonical order
+    column_relevance : cell key to (d,) relevances of the columns in canonical order, where an input has several; a pack
+        does not have them
     draws : draw key to what is known of it (feature names, roles, graded truth, chance levels, ceiling ...)
     models : model key to what the network reached
     metrics : name of a metric to what it declared when it last scored here
@@ -45,15 +49,16 @@ class Results:
     relevance: dict[str, NDArray[np.float64]]
     provenance: list[dict[str, Any]]
     folder: Path
+    column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row a planned cell, in the order of the suite.
 
-        Columns: cell, draw, model_key, dataset, model ("" without one), explainer, data_seed, model_seed,
-        fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, family and traits
-        of the dataset ("" until the draw is known; traits are joined by commas), and of the model: train_score,
-        valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``chosen`` and
+        Columns: cell, draw, model_key, dataset, model ("" without one), explainer, entrant (its id), data_seed,
+        model_seed, fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, family
+        and traits of the dataset ("" until the draw is known; traits are joined by commas), and of the model:
+        train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``chosen`` and
         ``model_chosen`` (there if a model had a choice) hold settings that validation chose. ``model_reason`` (there if
         a score of a model is missing) says why. Null runs are not among them.
         """
@@ -74,6 +79,7 @@ class Results:
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
         frame["status"] = frame["status"].fillna("missing")
         frame["reason"] = frame["reason"].fillna("")
+        frame["entrant"] = entrants.ids(frame)
         frame["family"] = [self.draws[key].family if key in self.draws else "" for key in frame["draw"]]
         frame["traits"] = [", ".join(self.draws[key].traits) if key in self.draws else "" for key in frame["draw"]]
         rows = {key: _of_model(facts) for key, facts in self.models.items()}
@@ -87,7 +93,7 @@ class Results:
     @cached_property
     def measurements(self) -> pd.DataFrame:
         """One row a number: the columns of ``cells`` that name it, and metric, k (0 if none), value, reason."""
-        names = ["cell", "draw", "dataset", "model", "explainer", "data_seed", "model_seed", "fold", *KIND]
+        names = ["cell", "draw", "dataset", "model", "explainer", "entrant", "data_seed", "model_seed", "fold", *KIND]
         done = self.cells.loc[self.cells["status"] == "done", names]
         return done.merge(self._measurements, on="cell", how="inner").sort_values(
             ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"],
@@ -98,10 +104,11 @@ class Results:
     def table(self) -> pd.DataFrame:
         """Tidy: one row a number, costs included.
 
-        Columns: dataset, model, explainer, data_seed, model_seed, fold, family, traits, status, learned, metric, k,
-        value, reason. A cell that is not done has one row without a metric.
+        Columns: dataset, model, explainer, entrant, data_seed, model_seed, fold, family, traits, status, learned,
+        metric, k, value, reason. A cell that is not done has one row without a metric.
         """
-        names = ["cell", "dataset", "model", "explainer", "data_seed", "model_seed", "fold", *KIND, "status"]
+        cell = ["cell", "dataset", "model", "explainer", "entrant", "data_seed", "model_seed", "fold"]
+        names = [*cell, *KIND, "status"]
         frame = self.cells
         learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
         base = frame[names].assign(learned=learned.astype("boolean"))
@@ -118,6 +125,10 @@ class Results:
             return pd.DataFrame(columns=columns)
         order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
         return pd.concat(parts)[columns].sort_values(order, kind="stable", ignore_index=True)
+
+    def leaderboard(self, metric: str = "auroc", margin: float = MARGIN) -> pd.DataFrame:
+        """Entrants by their mean score, with what the draws can tell apart: see ``results.entrants.leaderboard``."""
+        return entrants.leaderboard(self, metric, margin)
 
     @property
     def report_folder(self) -> Path:

@@ -233,6 +233,7 @@ def cell(result: CellResult) -> CellResult:
             reason=text(result.reason),
             costs=costs(result.costs),
             relevance=None if result.relevance is None else relevance(result.relevance),
+            columns=None if result.columns is None else relevance(result.columns),
             measurements=tuple(measurement(one) for one in result.measurements),
             chosen=None if result.chosen is None else plain(result.chosen),
         )

@@ -3,7 +3,8 @@
 It is a tar archive behind xz: ``pack.json`` names the format, ``TABLE.json`` holds the columns of a table of the store
 in full precision, ``relevance.npy`` the relevances of all cells one after the other, in single precision. These keep
 the order, the ties and the zeros of the relevances in double precision. No code is stored, and none is run when a pack
-is read. What a judge of retention reached on single masks is left out: it can be had again.
+is read. What a judge of retention reached on single masks is left out: it can be had again. So are the relevances of
+single columns, where an input has several: what is scored and shown are those of the inputs.
 """
 
 from __future__ import annotations

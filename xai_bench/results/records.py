@@ -98,7 +98,10 @@ def _thawed(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Histograms(Facts):
-    """Of every input (d), by class: ``edges`` (d, bins + 1) in original units, ``counts`` (classes, d, bins)."""
+    """Of every input (d), by class: ``edges`` (d, bins + 1) in original units, ``counts`` (classes, d, bins).
+
+    An input of several columns is shown by which of them is the largest: 0, 1, 2 ...
+    """
 
     edges: tuple[tuple[float, ...], ...]
     counts: tuple[tuple[tuple[int, ...], ...], ...]
@@ -106,7 +109,7 @@ class Histograms(Facts):
 
 @dataclass(frozen=True)
 class Picture(Facts):
-    """One row of a class, of pixels (d,) from 0 to 255. In JSON the label is ``class``."""
+    """One row of a class, of pixels (d,) from 0 to 255, the mean of their channels. In JSON the label is ``class``."""
 
     aliases = {"label": "class"}
 
@@ -116,7 +119,7 @@ class Picture(Facts):
 
 @dataclass(frozen=True)
 class Views(Facts):
-    """What a figure of the data needs: canonical column order, training rows only. ``mean``: the mean row (d,)."""
+    """What a figure of the data needs: canonical order, training rows only. ``mean``: the mean row (d,)."""
 
     parts = {"histograms": Histograms, "pictures": Picture}
     optional = frozenset({"histograms", "pictures", "mean"})
@@ -128,7 +131,7 @@ class Views(Facts):
 
 @dataclass(frozen=True)
 class WindowFacts(Facts):
-    """Neighbouring inputs that make one line of a spectrum; ``columns`` are canonical."""
+    """Neighbouring inputs that make one line of a spectrum; ``columns`` are their numbers in canonical order."""
 
     name: str
     kind: str
@@ -138,7 +141,9 @@ class WindowFacts(Facts):
 
 @dataclass(frozen=True)
 class DrawFacts(Facts):
-    """What is known of one draw of a dataset; columns in canonical order.
+    """What is known of one draw of a dataset; inputs in canonical order.
+
+    All indices are numbers of inputs. Where an input has several columns, ``inputs`` says which.
 
     Attributes
     ----------
@@ -151,16 +156,18 @@ class DrawFacts(Facts):
     ceiling : the best score that can be reached with all inputs, None if it is not known
     floor_mae : the smallest mean absolute error that can be reached, or None
     views : what figures of the data need
-    roles, graded, groups, blocks, resolution, windows : the truth (see ``GroundTruth``); ``roles`` is None without one
+    roles, graded, groups, blocks, resolution, windows : the truth over inputs (see ``GroundTruth.over``); ``roles`` is
+        None without one. There are blocks in stores of earlier versions, whose inputs are columns
     n_relevant : relevant inputs
     chance : metric to the expected score of a random ranking, None where it is not defined
     metrics : name of every metric to the identity of the code that scored
     spearman_ceiling : the highest Spearman correlation that ties in the truth allow
     notices : for the user
+    columns, inputs : names of the columns, and the columns of each input; () where every input is a column
     """
 
     parts = {"views": Views, "windows": WindowFacts}
-    optional = Facts.optional | {"family", "traits"}
+    optional = Facts.optional | {"family", "traits", "columns", "inputs"}
 
     dataset: str
     kind: str
@@ -194,8 +201,15 @@ class DrawFacts(Facts):
     metrics: Mapping[str, str] = field(default_factory=dict)
     spearman_ceiling: float | None = None
     notices: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    inputs: tuple[tuple[int, ...], ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def n_columns(self) -> int:
+        """Columns that networks see."""
+        return len(self.columns) or self.d
 
 
 @dataclass(frozen=True)
@@ -288,8 +302,9 @@ class Costs:
 
 @dataclass(frozen=True)
 class CellResult:
-    """What became of one cell. ``relevance`` (d,) is in canonical order, None unless ``done``.
+    """What became of one cell. ``relevance`` (n_inputs,) is in canonical order, None unless ``done``.
 
+    ``columns``: the relevance (d,) of the columns, in canonical order; None where every input is a column.
     ``chosen``: the setting that validation chose, where there was a choice; it is kept beside the costs.
     Of a cell that is ``timed_out``, ``costs.explain_wall`` is the limit that it did not keep.
     """
@@ -301,6 +316,7 @@ class CellResult:
     relevance: NDArray[np.float64] | None = None
     measurements: tuple[Measurement, ...] = ()
     chosen: Mapping[str, Any] | None = None
+    columns: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

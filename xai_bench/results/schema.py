@@ -24,7 +24,7 @@ CREATE TABLE draws (key TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE models (key TEXT PRIMARY KEY, content TEXT NOT NULL, weights BLOB NOT NULL);
 CREATE TABLE cells (
   key TEXT PRIMARY KEY, status TEXT NOT NULL, reason TEXT NOT NULL, costs TEXT NOT NULL,
-  relevance BLOB, provenance INTEGER NOT NULL);
+  relevance BLOB, provenance INTEGER NOT NULL, columns BLOB);
 CREATE TABLE measurements (
   cell TEXT NOT NULL, metric TEXT NOT NULL, k INTEGER NOT NULL, value REAL, reason TEXT NOT NULL,
   PRIMARY KEY (cell, metric, k)) WITHOUT ROWID;
@@ -37,7 +37,7 @@ CREATE TABLE judgements (
   PRIMARY KEY (judge, mask)) WITHOUT ROWID
 """
 """``models.weights`` is empty where a network came without its weights, as from a pack. A column that comes later has a
-default: packs of earlier schemas do not have it."""
+default: packs of earlier schemas do not have it. ``cells.columns`` is NULL where ``relevance`` is of columns."""
 STATEMENTS = tuple(statement.strip() for statement in TABLES.split(";"))
 
 
@@ -111,8 +111,9 @@ def _from_1(db: sqlite3.Connection) -> None:
 
 
 def _from_2(db: sqlite3.Connection) -> None:
-    """Declarations of metrics came, and one table of all follow-ups; there was no gate in front of what is stored."""
+    """Declarations of metrics came, one table of all follow-ups, and inputs of several columns; there was no gate."""
     _from_1(db)
+    db.execute("ALTER TABLE cells ADD COLUMN columns BLOB")
     db.execute("CREATE TABLE metrics (name TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID")
     for table in ("followed", "scored"):
         db.execute(next(statement for statement in STATEMENTS if statement.startswith(f"CREATE TABLE {table} ")))

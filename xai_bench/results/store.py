@@ -143,9 +143,19 @@ class Store:
             if model is not None:
                 self._db.execute(MODEL, (model.key, _json(gate.facts(model.facts)), model.weights))
             for cell in passed:
-                blob = None if cell.relevance is None else np.asarray(cell.relevance, "<f8").tobytes()
-                row_ = (cell.key, cell.status, cell.reason, gate.costs_json(cell), blob, provenance_id)
-                self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row_)
+                vectors = [
+                    None if v is None else np.asarray(v, "<f8").tobytes() for v in (cell.relevance, cell.columns)
+                ]
+                row_ = (
+                    cell.key,
+                    cell.status,
+                    cell.reason,
+                    gate.costs_json(cell),
+                    vectors[0],
+                    provenance_id,
+                    vectors[1],
+                )
+                self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)", row_)
                 self._db.execute("DELETE FROM measurements WHERE cell = ?", (cell.key,))
                 self._measure(cell.key, cell.measurements)
                 if draw is not None and cell.status in SETTLED:
@@ -279,7 +289,7 @@ class Store:
         return [json.loads(c) for (c,) in self._db.execute("SELECT content FROM provenance ORDER BY id")]
 
     def relevances(self, keys: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-        """Relevance (d,), canonical order, of the cells that have one."""
+        """Relevance (n_inputs,), canonical order, of the cells that have one."""
         found = {}
         for key in keys:
             row = self._db.execute("SELECT relevance FROM cells WHERE key = ? AND status = 'done'", (key,)).fetchone()
@@ -326,10 +336,13 @@ class Store:
 
     def results(self) -> Results:
         """All that is stored for the current plan."""
-        relevance = {
-            key: np.frombuffer(blob, "<f8").copy()
-            for key, blob in self._db.execute("SELECT key, relevance FROM cells WHERE relevance IS NOT NULL")
-        }
+        relevance, columns = (
+            {
+                key: np.frombuffer(blob, "<f8").copy()
+                for key, blob in self._db.execute(f"SELECT key, {name} FROM cells WHERE {name} IS NOT NULL")
+            }
+            for name in ("relevance", "columns")
+        )
         records = {
             table: {key: json.loads(c) for key, c in self._db.execute(f"SELECT {name}, content FROM {table}")}
             for table, name in (("models", "key"), ("draws", "key"), ("metrics", "name"))
@@ -345,6 +358,7 @@ class Store:
             relevance=relevance,
             provenance=self.provenance(),
             folder=self.path.parent,
+            column_relevance=columns,
         )
 
     def _frame(self, query: str) -> pd.DataFrame:

@@ -16,6 +16,8 @@ COLUMNS = ("dataset", "model", "explainer", "data_seed")
 """What a part of a plan is named by, and the columns that say so."""
 AT_ONCE = 500
 """Keys in one query."""
+RUN = 5
+"""Place of ``provenance`` in a row of ``cells``."""
 
 
 def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
@@ -59,9 +61,9 @@ def take(here: sqlite3.Connection, there: sqlite3.Connection, wanted: Collection
     with transaction(here):
         found = list(_rows(there, "cells", "key", cells))
         runs: dict[int, int | None] = {}
-        for number, content in sorted(_rows(there, "provenance", "id", {row[-1] for row in found})):
+        for number, content in sorted(_rows(there, "provenance", "id", {row[RUN] for row in found})):
             runs[number] = here.execute("INSERT INTO provenance (content) VALUES (?)", (content,)).lastrowid
-        _insert(here, "cells", ((*row[:-1], runs[row[-1]]) for row in found))
+        _insert(here, "cells", ((*row[:RUN], runs[row[RUN]], *row[RUN + 1 :]) for row in found))
         _delete(here, "measurements", "cell", cells)
         for table in ("measurements", "scored", "followed"):
             _insert(here, table, _rows(there, table, "cell", cells))
@@ -112,7 +114,7 @@ def remove(db: sqlite3.Connection, cells: Collection[str]) -> Forgotten:
     """Forget cells and scores, what no other planned cell uses, and the records of runs that no cell is left of."""
     with transaction(db):
         found = list(_rows(db, "cells", "key", cells))
-        stored, runs = {row[0] for row in found}, {row[-1] for row in found}
+        stored, runs = {row[0] for row in found}, {row[RUN] for row in found}
         planned = [row[1:7] for row in _rows(db, "plan", "cell", stored)]
         judges = {row[3] for row in _rows(db, "followed", "cell", stored)}
         removed = _delete(db, "cells", "key", stored)

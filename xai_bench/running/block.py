@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
+from xai_bench.datasets.inputs import several_columns
 from xai_bench.errors import reason_of
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.metrics.recovery import oracle_relevance
@@ -110,6 +111,7 @@ def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu"
         kind=data.kind,
         n_outputs=data.n_outputs,
         feature_shape=data.feature_shape,
+        inputs=data.inputs,
         memory=memory,
     )
 
@@ -145,7 +147,7 @@ def from_weights(architecture: Architecture, data: Dataset, weights: bytes, devi
     It is built from the same generator again: what ``build`` drew, but did not register, is not among the weights.
     """
     init = initial(Task(seed, tuple(range(data.d))))
-    module = architecture.network(data.feature_shape or (data.d,), data.n_outputs, init, data.kind)
+    module = architecture.network(data.shape, data.n_outputs, init, data.kind)
     module.to(torch.float32).load_state_dict(safetensors.torch.load(weights))
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -184,7 +186,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
     except Exception as error:
         over = f"over the limit of {memory / 2**30:.3g} GiB: " if memory and out_of_memory(error) else ""
         return CellResult(cell.key, "failed", over + reason_of(error))
-    relevance = data.canonical(found.relevance)
+    relevance = data.canonical_over_inputs(found.over_inputs)
     costs = {name: getattr(found, name) for name in Costs.__annotations__ if hasattr(found, name)}
     grown = None if start is None or peak is None else max(peak - start, 0)
     return CellResult(
@@ -192,6 +194,7 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
         "done",
         costs=Costs(**costs, peak_memory=grown),
         relevance=relevance,
+        columns=data.canonical(found.relevance) if several_columns(data.inputs) else None,
         chosen=explainer.chosen if isinstance(explainer, tuning.Tuned) else None,
     )
 
@@ -203,16 +206,14 @@ def _scored(result: CellResult, block: Block, data: Dataset) -> CellResult:
 
 
 def _recovery(relevance: NDArray, data: Dataset) -> tuple[Measurement, ...]:
-    """Scores of a relevance in canonical order; one that is no number costs the others nothing."""
-    truth = data.canonical_truth
-    if truth is None:
-        return ()
-    return gate.measurements(scores.of_relevance(relevance, truth, recovery.metrics(), constant(data)))
+    """Scores of a relevance of the inputs, in canonical order."""
+    truth = data.truth_over_inputs
+    return scores.of_relevance(relevance, truth, recovery.metrics(), constant(data)) if truth else ()
 
 
 def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
     """The controls: the truth itself, and the mean over random rankings with its standard error."""
-    truth = data.canonical_truth
+    truth = data.truth_over_inputs
     if cell.label == "oracle":
         if truth is None:
             return CellResult(cell.key, "unsupported", "the truth of this dataset is not known")

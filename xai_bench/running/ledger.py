@@ -206,7 +206,7 @@ class Ledger:
     ) -> None:
         """Enter the cells of a block that have a result, and its training."""
         if draw is not None:
-            self.measured.inputs[block.draw.dataset.label] = draw.facts.d
+            self.measured.inputs[block.draw.dataset.label] = draw.facts.n_columns
         if model is not None:
             self.charge(Work.on(TRAINING, block), model.facts.train_wall)
             self.settle(Work.on(TRAINING, block))
@@ -236,7 +236,7 @@ def recorded(store: Store, planned: Sequence[Block]) -> Measured:
         dataset = block.draw.dataset.label
         if dataset not in measured.inputs:
             facts = store.draw_facts(block.draw.key)
-            d = facts.d if facts else getattr(block.draw.dataset.component, "d", None)
+            d = facts.n_columns if facts else getattr(block.draw.dataset.component, "d", None)
             if d is not None:
                 measured.inputs[dataset] = d
         if block.model_key in trained:

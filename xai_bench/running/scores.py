@@ -11,6 +11,7 @@ from xai_bench import registry
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import reason_of
 from xai_bench.metrics.base import Metric
+from xai_bench.results import gate
 from xai_bench.results.records import Measurement
 from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery
@@ -23,12 +24,12 @@ def _guard(metric: Metric) -> contextlib.AbstractContextManager[None]:
 def of_relevance(
     relevance: NDArray, truth: GroundTruth, metrics: Iterable[Metric], constant: Sequence[int]
 ) -> tuple[Measurement, ...]:
-    """The scores of a relevance (d,) in the column order of ``truth``; see ``scoring.recovery.scores``."""
+    """The scores of a relevance (d,) in the order of ``truth``; see ``scoring.recovery.scores``."""
     found: list[Measurement] = []
     for metric in metrics:
         with _guard(metric):
             try:
-                found += recovery.scores(relevance, truth, [metric], constant)
+                found += gate.measurements(recovery.scores(relevance, truth, [metric], constant))
             except Exception as error:
                 found.append(Measurement(metric.name, None, reason=reason_of(error)))
     return tuple(found)
@@ -40,7 +41,7 @@ def of_random(truth: GroundTruth, draw_key: str, rankings: int, metrics: Iterabl
     for metric in metrics:
         with _guard(metric):
             try:
-                found += recovery.of_random(truth, draw_key, rankings, [metric])
+                found += gate.measurements(recovery.of_random(truth, draw_key, rankings, [metric]))
             except Exception as error:
                 found.append(Measurement(metric.name, None, reason=reason_of(error)))
     return tuple(found)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from xai_bench.component import stream_seed
@@ -71,6 +72,9 @@ class Tuned(Selector):
 
     def unsupported(self, problem: Problem) -> str | None:
         return self._first.unsupported(problem)
+
+    def joined(self, columns: NDArray, problem: Problem) -> NDArray[np.float64]:
+        return self._first.joined(columns, problem)
 
     def rows_explained(self, problem: Problem) -> int | None:
         return self._first.rows_explained(problem)

@@ -38,7 +38,7 @@ def calibration(
     Parameters
     ----------
     nulls, cells : cells of null runs and of real ones: cell, draw, the pair, the seeds, status; ``permutation``, reason
-    relevance, draws : cell key to relevances (d,), draw key to what is known of it
+    relevance, draws : cell key to relevances (n_inputs,), draw key to what is known of it
     runs : null runs that set a threshold; as many again judge it. None where no calibration was asked for
 
     Returns

@@ -17,7 +17,7 @@ from xai_bench.metrics.base import Metric
 from xai_bench.metrics.recovery import random_scores
 from xai_bench.results.records import DrawFacts, Measurement, MetricFacts, WindowFacts
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same metrics give other numbers here: what of a relevance they see, how rankings are drawn."""
 
 
@@ -71,7 +71,7 @@ def of_random(truth: GroundTruth, draw_key: str, rankings: int, chosen: Iterable
 
 
 def facts_of(truth: GroundTruth) -> dict[str, Any]:
-    """The fields of ``DrawFacts`` that hold a truth, columns in canonical order."""
+    """The fields of ``DrawFacts`` that hold a truth over inputs, in canonical order."""
     return {
         "roles": tuple(truth.roles),
         "graded": None if truth.relevance is None else tuple(truth.relevance.tolist()),

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.datasets.base import Dataset
+from xai_bench.datasets.inputs import number_of
 from xai_bench.models.folding import first_and_rest, fold_spectral
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many, score
@@ -54,13 +55,13 @@ TREES = 50
 """Trees of the second judge, extremely randomised (Geurts et al. 2006)."""
 FORMS = {"network": "retrained", "trees": "trees"}
 """Judge to the word in the names of its scores."""
-VERSION = 2
+VERSION = 3
 """Raise it when the same rankings, judges and settings give other numbers: ties, random orders, curves, gains."""
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A cell whose ranking is to be judged. ``relevance`` (d,) canonical; None for the control ``random``."""
+    """A cell whose ranking is to be judged. ``relevance`` (n_inputs,) canonical; None for the control ``random``."""
 
     cell: str
     relevance: Floats | None
@@ -115,7 +116,7 @@ def orders(draw_key: str, count: int, d: int) -> list[Floats]:
 
 
 class Scorer:
-    """Judges masks on one draw: each distinct mask once."""
+    """Judges masks over inputs, in canonical order, on one draw: each distinct mask once."""
 
     def __init__(
         self,
@@ -128,6 +129,7 @@ class Scorer:
     ) -> None:
         self.data, self.draw, self.settings, self.models, self.device = data, draw, settings, models, device
         self.judged = dict(known)
+        self._input_of = number_of(data.canonical_inputs)
         self.new: dict[str, tuple[float, float]] = {}
         self._masked: dict[tuple[str, str], float] = {}
         self._X = torch.from_numpy(data.X_test).to(device)
@@ -136,8 +138,12 @@ class Scorer:
         self._absent = torch.from_numpy(mean if data.feature_shape is None else np.zeros_like(mean)).to(device)
         self._masked_forms: dict[str, Masked] = {}
 
+    def columns(self, mask: Bools) -> Bools:
+        """(d,) the columns, in canonical order, of the inputs in ``mask``."""
+        return mask[self._input_of]
+
     def retrain(self, masks: Sequence[Bools]) -> None:
-        """Ask every judge about the masks (d,), canonical order, that it has not seen; all in one batch."""
+        """Ask every judge about the masks (n_inputs,) that it has not seen; all in one batch."""
         for kind in self.settings.judges:
             waiting = {_asked(kind, mask): mask for mask in masks}
             waiting = {text: mask for text, mask in waiting.items() if text not in self.judged}
@@ -157,7 +163,7 @@ class Scorer:
     def _by_networks(self, masks: Sequence[Bools]) -> Floats:
         """(masks, judge seeds): test scores of networks that are trained on the kept inputs."""
         seeds = self.settings.seeds
-        in_order_of_x = np.array([self.data.shuffled(mask) for mask in masks for _ in seeds])
+        in_order_of_x = np.array([self.data.shuffled(self.columns(mask)) for mask in masks for _ in seeds])
         judge = judge_of(self.settings)
         fits = fit_many(judge, self._training_rows, [*seeds] * len(masks), in_order_of_x, device=self.device)
         found = [math.nan if fit.test_score is None else fit.test_score for fit in fits]
@@ -171,7 +177,7 @@ class Scorer:
         kind = ExtraTreesClassifier if classes else ExtraTreesRegressor
         scores = np.empty((len(masks), len(self.settings.seeds)))
         for i, mask in enumerate(masks):
-            kept = data.shuffled(mask)
+            kept = data.shuffled(self.columns(mask))
             for j, seed in enumerate(self.settings.seeds):
                 trees = kind(TREES, random_state=stream_seed("trees", seed, name(mask)) % 2**32, n_jobs=1)
                 predicted = trees.fit(data.X_train[:, kept], data.y_train).predict(data.X_test[:, kept])
@@ -184,12 +190,13 @@ class Scorer:
         return self.judged[_asked(kind, mask)][0]
 
     def masked(self, model_key: str, mask: Bools) -> float:
-        """Test score of a model that sees the inputs in ``mask`` (canonical order) only."""
+        """Test score of a model that sees the inputs in ``mask`` only."""
         key = model_key, name(mask)
         if key not in self._masked:
             if model_key not in self._masked_forms:
                 self._masked_forms[model_key] = Masked(self.models[model_key], self._X, self._absent)
-            outputs = self._masked_forms[model_key].outputs(torch.from_numpy(self.data.shuffled(mask)).to(self.device))
+            kept = torch.from_numpy(self.data.shuffled(self.columns(mask))).to(self.device)
+            outputs = self._masked_forms[model_key].outputs(kept)
             self._masked[key] = score(outputs, self._y, self.data.kind)
         return self._masked[key]
 
@@ -256,14 +263,15 @@ def judge(
     ``retention_FORM_least`` at each k, where the k least relevant inputs are kept, ``..._least_gain``, and
     ``..._spread``: the first gain less the second.
     """
-    counts = kept_counts(data.d, data.truth.n_relevant if data.truth else 0, settings.ks)
-    dense = sorted({*counts, *range(1, min(settings.masked_to, data.d - 1) + 1)})
-    tie_breaker = np.random.default_rng(stream_seed("ties", draw.key)).permutation(data.d)
+    truth, n_inputs = data.truth_over_inputs, len(data.inputs)
+    counts = kept_counts(n_inputs, truth.n_relevant if truth else 0, settings.ks)
+    dense = sorted({*counts, *range(1, min(settings.masked_to, n_inputs - 1) + 1)})
+    tie_breaker = np.random.default_rng(stream_seed("ties", draw.key)).permutation(n_inputs)
 
     def rankings(relevances: Sequence[Floats]) -> Rankings:
         return Rankings([{k: top(relevance, k, tie_breaker) for k in dense} for relevance in relevances], counts)
 
-    chance = rankings(orders(draw.key, settings.orders, data.d))
+    chance = rankings(orders(draw.key, settings.orders, n_inputs))
     best_first = {r.cell: chance if r.relevance is None else rankings([r.relevance]) for r in ranked}
     least_first = {}
     if settings.least_first:
@@ -272,11 +280,11 @@ def judge(
     everything = [chance, *best_first.values(), *least_first.values()]
     scorer.retrain([mask for one in everything for row in one.masks for k, mask in row.items() if k in counts])
     ceilings: dict[str, float | None] = {}
-    truth = data.canonical_truth
+    of_columns = data.canonical_truth
 
     def ceiling(mask: Bools) -> float | None:
         if name(mask) not in ceilings:
-            ceilings[name(mask)] = draw.dataset.component.ceiling(mask, truth)
+            ceilings[name(mask)] = draw.dataset.component.ceiling(scorer.columns(mask), of_columns)
         return ceilings[name(mask)]
 
     measurements = {}
@@ -307,7 +315,7 @@ def _defined(measurement: Measurement) -> Measurement:
 
 @dataclass(frozen=True)
 class Rankings:
-    """The masks of one ranking, or of several that a mean is taken of: k to mask (d,), canonical order.
+    """The masks of one ranking, or of several that a mean is taken of: k to mask (n_inputs,), canonical order.
 
     ``counts``: the k that are retrained and that areas are taken over; the masked form is scored at every k.
     """

@@ -106,7 +106,7 @@ def curves(
     Parameters
     ----------
     problem : with the trained network
-    original : (d,) relevance of that network, in the order of ``problem.X_train``
+    original : (n_inputs,) relevance of that network, in the order of ``problem.partition``
     model_key : the new weights are a function of it: the same for all methods on a network
     seed : that of the original explanation, so that the same rows are explained
 
@@ -116,13 +116,14 @@ def curves(
         Whatever the explainer raises.
     """
     generator = torch.Generator().manual_seed(stream_seed("sanity", model_key))
-    fresh = architecture.network(problem.feature_shape or (problem.d,), problem.n_outputs, generator, problem.kind)
-    varying = ~(problem.X_train == problem.X_train[0]).all(0).cpu().numpy()
+    fresh = architecture.network(problem.shape, problem.n_outputs, generator, problem.kind)
+    fixed = problem.constant
+    varying = np.array([not fixed[list(columns)].all() for columns in problem.partition])
     found = []
     for directions, k, network in stages(problem.fitted, fresh, problem.X_train):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            relevance = explainer.explain(replace(problem, model=network), seed=seed).relevance
+            relevance = explainer.explain(replace(problem, model=network), seed=seed).over_inputs
         value = float(rank_correlations(np.array([original, relevance])[:, varying])[0, 1])
         defined = math.isfinite(value)
         reason = "" if defined else "all relevances are equal"

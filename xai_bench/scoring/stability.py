@@ -38,7 +38,7 @@ def stability(cells: pd.DataFrame, relevance: Mapping[str, Floats], draws: Mappi
     Parameters
     ----------
     cells : explanations that are done: cell, draw, model_key ("" without a network), the pair, the seeds
-    relevance, draws : cell key to relevances (d,), draw key to what is known of it
+    relevance, draws : cell key to relevances (n_inputs,), draw key to what is known of it
 
     Returns
     -------

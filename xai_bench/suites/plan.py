@@ -14,7 +14,7 @@ VERSION = 1
 """Raise it when the same dataset, seed and fold are split or standardised in another way."""
 PERMUTATION_VERSION = 1
 """Raise it when the targets of a null run are permuted in another way."""
-CONTROL_VERSION = 1
+CONTROL_VERSION = 2
 """Raise it when the relevance of ``oracle`` is another one, or ``random`` is made in another way."""
 
 

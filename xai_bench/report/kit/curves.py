@@ -19,9 +19,9 @@ def networks(frames: Frames, curves: pd.DataFrame) -> list[str]:
 def lines(
     axis: Any, rows: pd.DataFrame, model: str, form: str, style: dict[str, drawing.Style], *, markers: bool = False
 ) -> dict[str, Any]:
-    """Draws a network's curves; methods without a network stand in every retrained panel. Returns label to look."""
+    """Draws a network's curves; methods without a network stand in every panel of a judge. Returns label to look."""
     drawn: dict[str, Any] = {}
-    shown = rows[rows["model"].isin([model, NO_MODEL] if form == "retention_retrained" else [model])]
+    shown = rows[rows["model"].isin([model, NO_MODEL] if form != "retention_masked" else [model])]
     for (network, explainer), line in shown.groupby(["model", "explainer"], sort=False):
         look = _look(str(explainer), style)
         if look and not (explainer in CONTROLS and network != model):

@@ -5,6 +5,7 @@ The unit of inference is the data seed. The controls ``random`` and ``oracle`` a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from xai_bench.report.kit.declared import declared
-from xai_bench.report.kit.wording import AREA_TITLES, without_paths
+from xai_bench.report.kit.wording import FORMS, GAIN_TITLES, SHARE_TITLES, without_paths
 from xai_bench.results.records import MetricFacts
 from xai_bench.scoring import above_chance, calibration, stability
 from xai_bench.scoring.stability import Agreement
-from xai_bench.statistics import by_data_seed
+from xai_bench.statistics import by_data_seed, ratio_of_sums
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
 
 FOLLOW_UPS = ("retention_", "sanity_")
 """What is measured beside recovery: the names of its scores begin so."""
-AREAS = ("retention_retrained_area", "retention_masked_area")
-LEAST_FIRST = ("retention_retrained_least_area", "retention_retrained_gap_area",
-               "retention_masked_least_area", "retention_masked_gap_area")  # fmt: skip
-"""Areas where the least relevant inputs are kept, and by how much those of the most relevant ones are larger."""
-CURVES = ("retention_retrained", "retention_retrained_least", "retention_masked", "retention_masked_least",
-          "retention_bayes")  # fmt: skip
+GAINS = tuple(f"retention_{form}_gain" for form in FORMS)
+"""Mean score over log k with the top inputs, less that with random inputs."""
+MASKED = "retention_masked_gain"
+GAPS = {gain: gain.replace("_gain", "_gap") for gain in GAINS}
+"""Gain to what can be gained: the score with all inputs, less the mean score with random inputs."""
+SHARES = {gain: gain.replace("_gain", "_share") for gain in GAINS}
+"""Gain to its descriptive share: the sum of the gains over the sum of what can be gained. It is not stored."""
+LEAST_FIRST = tuple(f"retention_{form}_{what}" for form in FORMS for what in ("least_gain", "spread"))
+"""Gains where the least relevant inputs are kept, and by how much those of the most relevant ones are larger."""
+CURVES = (*(f"retention_{form}{which}" for form in FORMS for which in ("", "_least")), "retention_bayes")
 NO_MODEL = "no model"
 SECONDS = ("train", "setup", "explain", "given", "end")
 """``given`` a model: set-up and explain. ``end`` to end: training as well."""
@@ -129,8 +134,10 @@ class Frames:
         return list(self.declared)
 
     def title(self, score: str) -> str:
-        """The name of a recovery score or of a retained area in tables."""
-        return without_paths(self.declared[score].title) if score in self.declared else AREA_TITLES.get(score, score)
+        """The name of a recovery score, or of a score of retention, in tables."""
+        if score in self.declared:
+            return without_paths(self.declared[score].title)
+        return (GAIN_TITLES | SHARE_TITLES).get(score, score)
 
     def sign(self, score: str) -> int:
         """1 where a higher score is better, else -1."""
@@ -138,8 +145,9 @@ class Frames:
 
     @cached_property
     def never_compared(self) -> set[str]:
-        """Scores that are shown and never compared: descriptive ones, and areas of the least relevant inputs."""
-        return {name for name, facts in self.declared.items() if facts.descriptive} | set(LEAST_FIRST)
+        """Scores that are shown and never compared: descriptive ones, shares, gains of the least relevant inputs."""
+        descriptive = {name for name, facts in self.declared.items() if facts.descriptive}
+        return descriptive | set(LEAST_FIRST) | set(SHARES.values())
 
     def headline(self, dataset: str) -> list[str]:
         """The recovery scores of a dataset that lead the tables: who finds the inputs, and who orders them."""
@@ -158,16 +166,54 @@ class Frames:
 
     @cached_property
     def retention(self) -> pd.DataFrame:
-        """As ``recovery``, of the two areas; draws without a value are left out, ``n`` counts the others."""
-        frame = self.scores
-        return self._intervals(frame[frame["metric"].isin((*AREAS, *LEAST_FIRST))])
+        """As ``recovery``, of gains and their shares, and the number of draws that they rest on.
+
+        Gains are in units of the test score. ``n`` counts the data seeds with a value, ``parts`` the data seeds and
+        folds with one, ``planned`` those of the suite. A share without ``low`` and ``high`` rests on one data seed, or
+        the interval of what can be gained includes 0.
+        """
+        frame, by = self.scores, [*PAIR, "metric"]
+        rows = frame[frame["metric"].isin((*GAINS, *LEAST_FIRST)) & frame["value"].notna()]
+        draws = rows.drop_duplicates([*by, "data_seed", "fold"])
+        of_gains = draws.groupby(by, sort=False).size().rename("parts").reset_index()
+        of_shares = of_gains.assign(metric=of_gains["metric"].map(SHARES)).dropna()
+        found = [part for part in (self._intervals(rows), self._shares()) if len(part)] or [self._intervals(rows)]
+        counted = pd.concat(found, ignore_index=True).merge(pd.concat([of_gains, of_shares]), on=by, how="left")
+        return counted.assign(planned=len(self.data_seeds) * max(self.results.suite.get("folds") or 0, 1))
+
+    def _shares(self) -> pd.DataFrame:
+        """The share of what can be gained over all draws: rows as those of ``_intervals``."""
+        rows, by = self.scores, [*PAIR, "data_seed"]
+        found = []
+        for gain, gap in GAPS.items():
+            both = rows[rows["metric"].isin((gain, gap))].pivot(index=["cell", *by], columns="metric", values="value")
+            if both.empty or both.shape[1] < 2:
+                continue
+            # Model seeds and folds of one data seed share its data: they are averaged first.
+            means = both.dropna().groupby(level=by, sort=False)[[gain, gap]].mean()
+            for key, group in means.groupby(level=PAIR, sort=False):
+                share = ratio_of_sums(group[gain], group[gap])
+                if math.isfinite(share.mean):
+                    found.append((*key, SHARES[gain], *share, False))
+        return pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n", "near"])
+
+    @cached_property
+    def gaps(self) -> pd.DataFrame:
+        """What can be gained: dataset, model, metric (that of the gain), mean, low, high, n; one row an interval.
+
+        Of the masked form it depends on the network; elsewhere the rows of a dataset are equal.
+        """
+        rows = self.scores[self.scores["metric"].isin(GAPS.values()) & self.scores["value"].notna()]
+        rows = rows.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold", "metric"])
+        found = by_data_seed(rows, "value", ["dataset", "model", "metric"])
+        return found.assign(metric=found["metric"].map({gap: gain for gain, gap in GAPS.items()}))
 
     @cached_property
     def retention_reasons(self) -> pd.DataFrame:
-        """Areas without a value: dataset, model, explainer, metric, reason, one row a cell."""
+        """Gains without a value: dataset, model, explainer, data_seed, fold, metric, reason, one row a cell."""
         frame = self.scores
-        rows = frame[frame["metric"].isin(AREAS) & frame["value"].isna()]
-        return rows[[*PAIR, "data_seed", "metric", "reason"]].reset_index(drop=True)
+        rows = frame[frame["metric"].isin(GAINS) & frame["value"].isna()]
+        return rows[[*PAIR, "data_seed", "fold", "metric", "reason"]].reset_index(drop=True)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -232,7 +278,7 @@ class Frames:
     def cost(self, by: Sequence[str]) -> pd.DataFrame:
         """Medians over the explanations that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
         values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
-        values += ["peak_memory", "forward_rows", "backward_rows"]
+        values += ["peak_memory", "rows_explained", "forward_rows", "backward_rows"]
         frame = self.timed
         numbers = frame[[*by]].join(frame[values].astype(float))
         groups = numbers.groupby(list(by), sort=False)

@@ -91,14 +91,14 @@ def _standing(
         boxes.append(score(comparisons.value(frame, dataset, focus, metric), NO_BAR, seeds))
         for pair in (one, *others):
             gap = comparisons.difference(frames, dataset, metric, focus, pair)
-            boxes.append(EMPTY if gap is None else mean_of(gap._asdict(), seeds))
+            boxes.append(EMPTY if gap is None else mean_of({**gap._asdict(), "metric": metric}, seeds))
     spread = comparisons.spread(frames, dataset, metric)
     if spread is None:
         return [*boxes, *[EMPTY] * 4]
     return [
         *boxes,
-        Box(wording.number(spread.of_methods), value=spread.of_methods),
-        Box(wording.number(spread.of_networks), value=spread.of_networks),
+        Box(wording.of_score(spread.of_methods, metric), value=spread.of_methods),
+        Box(wording.of_score(spread.of_networks, metric), value=spread.of_networks),
         Box(wording.number(spread.same_network, 2), value=spread.same_network),
         Box(wording.number(spread.same_method, 2), value=spread.same_method),
     ]

@@ -10,7 +10,8 @@ import pandas as pd
 from xai_bench.report.kit import comparisons
 from xai_bench.report.kit.comparisons import Leader, Pair
 from xai_bench.report.kit.frames import NO_MODEL, Frames, records
-from xai_bench.report.kit.wording import bounds, listed, number, plural
+from xai_bench.report.kit.wording import bounds, listed, of_score, plural, unit
+from xai_bench.statistics import Interval
 
 FEW = 4
 """Datasets that are spelled out in a sentence."""
@@ -49,7 +50,10 @@ def leaders(frames: Frames, frame: pd.DataFrame, scores: dict[str, str]) -> dict
 
 
 def crowd(frames: Frames, frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None) -> str:
-    """How many cannot be told from the best mean, and the method under study paired with it."""
+    """How many cannot be told from the best mean, and the method under study paired with it.
+
+    Nothing is said of datasets on which fewer than two means have an interval.
+    """
     tops = {d: best for d, best in leaders(frames, frame, scores).items() if best.near is not None}
     if not tops:
         return ""
@@ -66,14 +70,27 @@ def crowd(frames: Frames, frame: pd.DataFrame, scores: dict[str, str], focus: Pa
     if focus is None or not tops:
         return text
     apart = [d for d, best in tops.items() if focus not in (best.near or [])]
-    everywhere = "wherever it has an interval" if len(tops) < len(shares) else "on every dataset"
+    everywhere = "on every dataset" if len(tops) == len(frames.datasets) else "wherever it is compared"
     text += f" {on(focus)} is " + (f"{worse} it on {ticked(apart)}." if apart else f"among them {everywhere}.")
     gaps = below(frames, tops, scores, focus)
     if gaps:
-        text += f" Paired by data seed, which sees smaller differences, it is {worse} the {top} on {listed(gaps, FEW)}."
-    else:
-        text += f" Nor does a comparison paired by data seed show it {worse} the {top} mean on any of these."
-    return text
+        return (
+            f"{text} Paired by data seed, which sees smaller differences, it is {worse} the {top} on "
+            f"{listed(gaps, FEW)}."
+        )
+    paired = [d for d, best in tops.items() if _paired(frames, d, scores[d], focus, best)]
+    if not paired:
+        return text
+    where = "any of these" if len(paired) == len(tops) else ticked(paired)
+    return f"{text} Nor does a comparison paired by data seed show it {worse} the {top} mean on {where}."
+
+
+def _paired(frames: Frames, dataset: str, score: str, focus: Pair, best: Leader) -> bool:
+    """Whether a pair is another than the best one and shares two data seeds with it."""
+    if focus in best.top:
+        return False
+    gap = comparisons.difference(frames, dataset, score, focus, best.top[0])
+    return gap is not None and gap.n > 1
 
 
 def short(frames: Frames, frame: pd.DataFrame, scores: dict[str, str], focus: Pair | None, name: str) -> str:
@@ -86,13 +103,13 @@ def short(frames: Frames, frame: pd.DataFrame, scores: dict[str, str], focus: Pa
     crowded = sum(2 * len(tops[d].near or []) > len(tops[d].compared) for d in judged) > len(judged) / 2
     if not focus or not own:
         means = [
-            f"{number(best.row['mean'])} on `{d}` "
+            f"{of_score(best.row['mean'], scores[d])}{unit(scores[d])} on `{d}` "
             f"({on(best.top[0]) if len(best.top) == 1 else f'{len(best.top)} pairs'})"
             for d, best in tops.items()
         ]
         text = f"{top.capitalize()} means, {name.removesuffix(' of')}: {listed(means, FEW)}."
         return f"{text} The intervals of most pairs overlap these." if judged and crowded else text
-    values = [f"{number(row['mean'])} on `{d}`" for d, row in own.items()]
+    values = [f"{of_score(row['mean'], scores[d])}{unit(scores[d])} on `{d}`" for d, row in own.items()]
     text = f"`{focus.explainer}` reaches {name} {listed(values, FEW)}."
     if len(frames.data_seeds) == 1:
         return f"{text} With one data seed nothing can be told apart."
@@ -120,9 +137,13 @@ def below(frames: Frames, tops: dict[str, Leader], scores: dict[str, str], focus
         gap = comparisons.difference(frames, dataset, scores[dataset], focus, best.top[0])
         sign = frames.sign(scores[dataset])
         if gap is not None and (gap.high < 0 if sign > 0 else gap.low > 0):
-            words = f"{frames.title(scores[dataset])} {number(gap.mean)} {bounds(gap.low, gap.high)}"
-            clauses.append(f"`{dataset}` ({words} to {on(best.top[0])})")
+            clauses.append(f"`{dataset}` ({_gap(frames, scores[dataset], gap)} to {on(best.top[0])})")
     return clauses
+
+
+def _gap(frames: Frames, score: str, gap: Interval) -> str:
+    """The difference of two means of a score, with its name and interval."""
+    return f"{frames.title(score)} {of_score(gap.mean, score)} {bounds(gap.low, gap.high, score)}{unit(score)}"
 
 
 def counterpart(frames: Frames, scores: dict[str, str], focus: Pair | None, *, brief: bool = False) -> str:
@@ -139,11 +160,11 @@ def counterpart(frames: Frames, scores: dict[str, str], focus: Pair | None, *, b
                 continue
             side = "single" if gap.n == 1 else "above" if gap.low > 0 else "below" if gap.high < 0 else ""
             known = side in ("above", "below")
-            size = f" ({frames.title(metric)} {number(gap.mean)} {bounds(gap.low, gap.high)})" if known else ""
+            size = f" ({_gap(frames, metric, gap)})" if known else ""
             shown[side].append(f"`{dataset}`{size}")
         parts = [f"{side} on {listed(shown[side], FEW)}" for side in ("above", "below") if shown[side]]
         if shown[""] and brief:
-            parts.append("no difference is shown elsewhere" if parts else "no difference is shown")
+            parts.append(f"no difference is shown on {plural(len(shown['']), 'dataset')}")
         elif shown[""]:
             parts.append(f"no difference is shown on {listed(shown[''], FEW)}")
         if shown["single"]:

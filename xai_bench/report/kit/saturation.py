@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from xai_bench.report.kit import comparisons, wording
-from xai_bench.report.kit.frames import AREAS, CONTROLS, NO_MODEL, Frames, records
+from xai_bench.report.kit.frames import CONTROLS, MASKED, NO_MODEL, Frames, records
 
 FEW = 10
 """Inputs that are shown enlarged where more of them saturate."""
@@ -103,17 +103,18 @@ def _saturated(frames: Frames, datasets: list[str]) -> list[str]:
 
 
 def _sparse(frames: Frames, datasets: list[str]) -> list[str]:
-    """Where the masked area depends on the network more than on the method."""
-    areas = frames.retention
-    areas = areas[(areas["metric"] == AREAS[1]) & ~areas["explainer"].isin(CONTROLS) & (areas["model"] != NO_MODEL)]
+    """Where the masked gain depends on the network more than on the method."""
+    gains = frames.retention
+    gains = gains[(gains["metric"] == MASKED) & ~gains["explainer"].isin(CONTROLS) & (gains["model"] != NO_MODEL)]
     spreads = {}
     for dataset in datasets:
-        means = areas[areas["dataset"] == dataset].pivot(index="model", columns="explainer", values="mean")
+        means = gains[gains["dataset"] == dataset].pivot(index="model", columns="explainer", values="mean")
         means = means.dropna(axis=1)  # methods that ran on every network
         if min(means.shape) > 1:
             spreads[dataset] = math.sqrt(means.var(axis=0).mean()), math.sqrt(means.var(axis=1).mean())
     moved = [
-        f"`{dataset}` ({wording.number(networks)} over networks, {wording.number(methods)} over methods)"
+        f"`{dataset}` ({wording.of_score(networks, MASKED)} points over networks, "
+        f"{wording.of_score(methods, MASKED)} over methods)"
         for dataset, (networks, methods) in spreads.items()
         if networks > methods
     ]
@@ -121,6 +122,6 @@ def _sparse(frames: Frames, datasets: list[str]) -> list[str]:
         return []
     return [
         "Masked curves measure how sparse a network is more than how good a ranking is: the standard deviation of the "
-        "mean masked area is larger over networks (one method) than over methods (one network) on "
+        "mean masked gain is larger over networks (one method) than over methods (one network) on "
         f"{len(moved)} of {wording.plural(len(spreads), 'dataset')}, {wording.listed(moved, 8)}."
     ]

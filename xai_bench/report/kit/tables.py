@@ -11,7 +11,7 @@ import pandas as pd
 
 from xai_bench.report.kit import comparisons, wording
 from xai_bench.report.kit.comparisons import Pair
-from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, Frames, records
+from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, SHARES, Frames, records
 from xai_bench.report.kit.wording import DASH
 
 
@@ -112,7 +112,8 @@ def of_seeds(row: dict[str, Any], name: str, n: str, seeds: int, bar: float | No
 
 def mean_of(row: dict[str, Any], seeds: int) -> Box:
     """A mean, its interval, and how many of the suite's data seeds it rests on, unless all."""
-    return Box(wording.number(row["mean"]), beside(row, seeds), row["mean"])
+    metric = row.get("metric", "")
+    return Box(wording.of_score(row["mean"], metric), beside(row, seeds), row["mean"])
 
 
 def score(row: dict[str, Any] | None, scale: tuple[float, float], seeds: int, unlearned: bool = False) -> Box:
@@ -120,7 +121,8 @@ def score(row: dict[str, Any] | None, scale: tuple[float, float], seeds: int, un
     if row is None:
         return EMPTY
     bar = share(row["mean"], *scale)
-    return Box(wording.number(row["mean"]), beside(row, seeds), row["mean"], bar, bool(row["near"]), unlearned)
+    shown = wording.of_score(row["mean"], row["metric"])
+    return Box(shown, beside(row, seeds), row["mean"], bar, bool(row["near"]), unlearned)
 
 
 def share(value: float, empty: float, full: float) -> float | None:
@@ -131,15 +133,26 @@ def share(value: float, empty: float, full: float) -> float | None:
 
 
 def beside(row: dict[str, Any], seeds: int) -> str:
-    """What stands beside a mean: its interval, and how many of the suite's data seeds it rests on, unless all."""
-    return wording.interval_of(row["low"], row["high"], row["n"], seeds)
+    """What stands beside a mean: its interval, and how many of the suite's data seeds it rests on, unless all.
+
+    Of retention the number of draws always stands there.
+    """
+    metric = row.get("metric", "")
+    if "planned" not in row:
+        return wording.interval_of(row["low"], row["high"], row["n"], seeds, metric)
+    rests_on = wording.draws(int(row["n"]), seeds, int(row["parts"]), int(row["planned"]))
+    return f"{wording.bounds(row['low'], row['high'], metric)} {rests_on}".strip()
 
 
 def scale_of(frames: Frames, dataset: str, metric: str) -> tuple[float, float]:
-    """Chance, and the best of a recovery score; 0 and 1 for a retained area."""
-    if metric not in frames.declared:
+    """Chance, and the best of a recovery score; of a gain 0, and the mean of what can be gained; of a share 0 and 1."""
+    if metric in frames.declared:
+        return chance_of(frames, dataset, metric), frames.declared[metric].best
+    if metric in SHARES.values():
         return 0.0, 1.0
-    return chance_of(frames, dataset, metric), frames.declared[metric].best
+    gaps = frames.gaps
+    gap = gaps.loc[(gaps["dataset"] == dataset) & (gaps["metric"] == metric), "mean"].mean()
+    return (0.0, float(gap)) if gap > 0 else NO_BAR
 
 
 def chance_of(frames: Frames, dataset: str, metric: str) -> float:

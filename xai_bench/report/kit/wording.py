@@ -17,14 +17,17 @@ LONGEST = 300
 """Characters of a reason."""
 STATUS = {"failed": "failed", "timed_out": "out of time", "missing": "not run", "unsupported": "not supported"}
 """What became of a cell, in words."""
-AREA_TITLES = {
-    "retention_retrained_area": "Retrained",
-    "retention_masked_area": "Masked",
-    "retention_retrained_least_area": "Retrained, least relevant",
-    "retention_retrained_gap_area": "Retrained, difference",
-    "retention_masked_least_area": "Masked, least relevant",
-    "retention_masked_gap_area": "Masked, difference",
+FORMS = {"retrained": "Retrained", "trees": "Trees", "masked": "Masked"}
+"""Form of retention to its title."""
+GAIN_TITLES = {
+    **{f"retention_{form}_gain": title for form, title in FORMS.items()},
+    **{f"retention_{form}_least_gain": f"{title}, least relevant" for form, title in FORMS.items()},
+    **{f"retention_{form}_spread": f"{title}, difference" for form, title in FORMS.items()},
 }
+"""Scores that are differences of test scores. They are shown in points."""
+SHARE_TITLES = {f"retention_{form}_share": f"{title}, share of the possible gain" for form, title in FORMS.items()}
+POINTS = 100
+"""Points in one unit of a test score."""
 
 
 def without_paths(text: Any) -> str:
@@ -50,19 +53,39 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "" if float(text) == 0 else "−")
 
 
-def bounds(low: float, high: float) -> str:
-    """``[0.961, 0.983]``, or nothing."""
-    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+def of_score(value: float | None, score: str) -> str:
+    """A value of the score of that name: ``0.972``; ``12.3`` points of a gain."""
+    if score not in GAIN_TITLES or value is None:
+        return number(value)
+    return number(POINTS * value, 1)
 
 
-def interval_of(low: float, high: float, n: int, seeds: int) -> str:
+def unit(score: str) -> str:
+    """What stands behind a value of that score: `` points`` of a gain, else nothing."""
+    return " points" if score in GAIN_TITLES else ""
+
+
+def bounds(low: float, high: float, score: str = "") -> str:
+    """``[0.961, 0.983]``, or nothing; ``score`` as in ``of_score``."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{of_score(low, score)}, {of_score(high, score)}]"
+
+
+def interval_of(low: float, high: float, n: int, seeds: int, score: str = "") -> str:
     """``[0.961, 0.983]``; over fewer than the suite's data seeds also ``(3 of 10 seeds)``."""
-    return f"{bounds(low, high)}{f' ({n} of {seeds} seeds)' if n < seeds else ''}".strip()
+    return f"{bounds(low, high, score)}{f' ({n} of {seeds} seeds)' if n < seeds else ''}".strip()
 
 
-def interval(row: dict[str, Any]) -> str:
-    """``0.972 [0.961, 0.983]``; without the brackets where one data seed gives no interval."""
-    return f"{number(row['mean'])} {bounds(row['low'], row['high'])}".strip()
+def draws(n: int, seeds: int, parts: int, planned: int) -> str:
+    """``3 draws``, ``2 of 3 draws``; with folds ``3 draws, 15 folds`` or ``3 draws, 14 of 15 folds``.
+
+    ``n`` of ``seeds`` draws have a value; ``parts`` of ``planned`` folds of all draws do.
+    """
+    text = plural(n, "draw") if n == seeds else f"{n} of {plural(seeds, 'draw')}"
+    if planned > seeds:  # folds
+        text += f", {plural(parts, 'fold')}" if parts == planned else f", {parts} of {plural(planned, 'fold')}"
+    return text
 
 
 def seconds(value: float | None) -> str:

@@ -64,7 +64,7 @@ class AboveChance(Section):
         return [f"Some networks did not learn: {listed(clauses, 12)}."]
 
     def tables(self) -> list[Table]:
-        caption = "Recovery above chance: 0 is a random ranking, 1 the best. Every other score: recovery.csv."
+        caption = "Recovery above chance: 0 is a random ranking, 1 the best. Of the scores that lead the tables."
         bodies = by_dataset(self.frames, self.frame, self._boxes)
         return [fold_long(Table(caption, "Method, by dataset", COLUMNS, bodies))]
 

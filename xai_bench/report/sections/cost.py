@@ -26,6 +26,7 @@ COLUMNS = [
     Column("Given a model", "Wall seconds"),
     Column("End to end", "Wall seconds"),
     Column("Peak memory", "Memory"),
+    Column("Rows explained", "Given to the method"),
     Column("Forward", "Rows through the model"),
     Column("Backward", "Rows through the model"),
     Column("Datasets", "Ran on"),
@@ -127,8 +128,9 @@ class Cost(Section):
         if self.frame.empty:
             return ""
         return legend(
-            "Given a model: set-up and explanation. End to end: training as well. The first bar is on a logarithmic "
-            "scale. † some network of the row did not learn."
+            "Given a model: set-up and explanation. End to end: training as well. Rows explained: the rows that a "
+            "method explains one by one; none for methods that read weights or data as a whole. The first bar is on a "
+            "logarithmic scale. † some network of the row did not learn."
         )
 
 
@@ -138,10 +140,15 @@ def _boxes(row: dict[str, Any], scale: tuple[float, float], total: int) -> list[
         Box(seconds(row["given_cpu"]), value=row["given_cpu"], bar=_on_log(row["given_cpu"], scale)),
         *[Box(seconds(row[column]), value=row[column]) for column in columns],
         Box(wording.size(row["peak_memory"]), value=row["peak_memory"]),
+        Box(wording.count(row["rows_explained"]), value=_known(row["rows_explained"])),
         Box(wording.count(row["forward_rows"]), value=row["forward_rows"]),
         Box(wording.count(row["backward_rows"]), value=row["backward_rows"]),
         Box(f"{row['datasets']} of {total}", value=row["datasets"]),
     ]
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _on_log(value: float, scale: tuple[float, float]) -> float | None:

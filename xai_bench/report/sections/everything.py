@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from xai_bench.report.kit import comparisons, wording
-from xai_bench.report.kit.frames import AREAS, CONTROLS, LEAST_FIRST, control, records
+from xai_bench.report.kit.frames import CONTROLS, GAINS, LEAST_FIRST, MASKED, SHARES, control, records
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import (
     EMPTY,
@@ -48,17 +48,18 @@ class Everything(Section):
         return [metric for metric in self.frames.metrics if metric in measured]
 
     @cached_property
-    def areas(self) -> list[str]:
+    def gains(self) -> list[str]:
+        """Scores of retention."""
         rows = self.frames.retention
         measured = set(rows.loc[rows["dataset"] == self.dataset, "metric"])
-        return [area for area in (*AREAS, *LEAST_FIRST) if area in measured]
+        return [score for score in (*GAINS, *SHARES.values(), *LEAST_FIRST) if score in measured]
 
     def tables(self) -> list[Table]:
         title = self.frames.title
         columns = [
             Column("Network", text=True),
             *[Column(title(metric), "Recovery") for metric in self.metrics],
-            *[Column(title(area), "Retained area") for area in self.areas],
+            *[Column(title(gain), "Retention: gain in points") for gain in self.gains],
             Column("Given a model", "CPU time"),
             Column("End to end", "CPU time"),
             Column("Network’s test score", text=True),
@@ -74,7 +75,7 @@ class Everything(Section):
     def _methods(self) -> list[Row]:
         frames, dataset, seeds = self.frames, self.dataset, len(self.frames.data_seeds)
         scores, focus = by_key(frames.recovery) | by_key(frames.retention), comparisons.focus(frames)
-        scales = {metric: scale_of(frames, dataset, metric) for metric in (*self.metrics, *self.areas)}
+        scales = {metric: scale_of(frames, dataset, metric) for metric in (*self.metrics, *self.gains)}
         rows = []
         for model, explainer in frames.pairs:
             if (time := self._times.get((model, explainer))) is None:
@@ -86,10 +87,10 @@ class Everything(Section):
             rows.append(Row(explainer, [Box(model, text=True), *boxes, *times, network], kind_of(explainer, focus)))
         return rows
 
-    def _row(self, name: str, scores: list[Box], areas: list[Box] | None = None) -> Row:
+    def _row(self, name: str, scores: list[Box], gains: list[Box] | None = None) -> Row:
         """A control: no network, no times."""
-        areas = areas or [EMPTY] * len(self.areas)
-        return Row(name, [EMPTY, *scores, *areas, EMPTY, EMPTY, EMPTY], "control")
+        gains = gains or [EMPTY] * len(self.gains)
+        return Row(name, [EMPTY, *scores, *gains, EMPTY, EMPTY, EMPTY], "control")
 
     def _chance(self) -> Row:
         levels = [chance_of(self.frames, self.dataset, metric) for metric in self.metrics]
@@ -98,8 +99,10 @@ class Everything(Section):
     def _control(self, name: str) -> Row:
         frames, seeds = self.frames, len(self.frames.data_seeds)
         scores = [score(control(frames.recovery, self.dataset, name, m), NO_BAR, seeds) for m in self.metrics]
-        areas = [score(control(frames.retention, self.dataset, name, a), NO_BAR, seeds) for a in self.areas[:1]]
-        return self._row(name, scores, areas + [EMPTY] * (len(self.areas) - 1))
+        # What a control keeps, masked, depends on the network.
+        judged = [control(frames.retention, self.dataset, name, g) if g in GAINS else None for g in self.gains]
+        gains = [EMPTY if g == MASKED else score(row, NO_BAR, seeds) for g, row in zip(self.gains, judged, strict=True)]
+        return self._row(name, scores, gains)
 
     def _ceiling(self) -> list[Row]:
         """Of Spearman's correlation, where truths are equal."""

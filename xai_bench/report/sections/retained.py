@@ -13,12 +13,12 @@ from xai_bench.report.kit.drawing import INK
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import Figure, Section
 
-FORMS = ("retention_retrained", "retention_masked")
+FORMS = ("retention_retrained", "retention_trees", "retention_masked")
 ROUND = tuple(step * 10**power for power in range(6) for step in (1, 2, 5))
 
 
 class Retained(Section):
-    """Curves, retrained above, masked below."""
+    """Curves, a row a form: retrained, trees where they judge too, masked."""
 
     id, within, order = "retained", "datasets", 120
 
@@ -36,7 +36,7 @@ class Retained(Section):
             oracle, bayes = ", oracle solid", " Dotted: the Bayes score of the oracle’s inputs."
         caption = (
             f"Test score with only the top k inputs, mean over data seeds; k on a logarithmic axis{linear}. Grey: the "
-            f"controls, random dashed{oracle}. Methods without a network stand in every retrained panel.{bayes}"
+            f"controls, random dashed{oracle}. Methods without a network stand in every panel of a judge.{bayes}"
         )
         label = f"Test score of {self.dataset} against the number of inputs kept, by method and network"
         return [Figure(panels(self.frames, self.frame, self.key), label, caption)]
@@ -48,7 +48,7 @@ def _masked_to(frames: Frames) -> int | None:
 
 
 def panels(frames: Frames, curves: pd.DataFrame, key: str) -> str:
-    """A column a network, retrained above, masked below.
+    """A column a network, a row a form, masked last.
 
     k is on a logarithmic axis, except where a suite asks for every k of the masked form: then as published, linear.
     """

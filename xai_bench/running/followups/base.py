@@ -31,7 +31,7 @@ class Stored(Protocol):
         """Keys of the cells, of those ``among``, that are ``done`` or ``unsupported``."""
 
     def relevances(self, keys: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-        """Cell key to relevance (d,), canonical order, where there is one."""
+        """Cell key to relevance (n_inputs,), canonical order, where there is one."""
 
     def weights(self, key: str) -> bytes | None:
         """Weights of a trained network, by its key."""

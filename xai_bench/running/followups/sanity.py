@@ -25,7 +25,7 @@ from xai_bench.workers import Spent
 class SanityTask:
     """The relevances of one network that are to be compared.
 
-    ``block`` holds the cells in question; ``relevances``: cell key to (d,) relevances in canonical order.
+    ``block`` holds the cells in question; ``relevances``: cell key to (n_inputs,) relevances in canonical order.
     ``content_hash``: what the data must be, if that is known.
     """
 
@@ -49,7 +49,8 @@ class SanityTask:
             model = computed.from_weights(architecture, data, self.weights, block.device, block.model_seed)
         for cell in block.cells:
             assert cell.explainer is not None
-            original, seed = data.shuffled(self.relevances[cell.key]), stream_seed("explainer", cell.key)
+            original = data.shuffled_over_inputs(self.relevances[cell.key])
+            seed = stream_seed("explainer", cell.key)
             problem = computed.problem_of(data, model, block.device, block.memory)
             try:
                 with guarded():

@@ -1,0 +1,252 @@
+"""The reports that are committed: ``reports/SUITE`` holds the pack, the page, the summary and at most one picture.
+
+python -m benchmarks.committed_reports quick hard_small    # run what is missing into runs/, pack it, draw the pages
+python -m benchmarks.committed_reports                     # show the marks and write the list of reports only
+
+A report whose numbers this version would not give again is marked in ``reports/measured.toml``: ``hard = "measured by
+..."``. The mark is shown on its page, in its summary and in ``reports/README.md``. A suite that is measured anew loses
+its mark. ``stale`` says what has changed; ``tests/test_committed_reports.py`` fails where that is not marked.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import xai_bench
+from benchmarks import readme_numbers
+from xai_bench import registry
+from xai_bench.report import write_report
+from xai_bench.results.frames import Results
+from xai_bench.results.packing import SUFFIX
+from xai_bench.results.store import Store, pack, read
+from xai_bench.running.followups.retention import RetentionFollowUp
+from xai_bench.running.under_way import Progress
+from xai_bench.scoring import recovery, sanity
+from xai_bench.suites import plan
+from xai_bench.suites.suite import Entry, Suite
+
+ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "reports"
+MARKS = "measured.toml"
+LIST = "README.md"
+AXES = ("datasets", "models", "explainers")
+PARTS = 10
+"""So often a run says how far it is."""
+
+
+def make(suite: str, reports: Path = REPORTS, out: Path = ROOT, jobs: int = 1) -> Path:
+    """Run what is missing of a suite, pack it and draw its report from the pack; returns the page.
+
+    Raises
+    ------
+    SystemExit
+        If a cell failed: the report stays as it was.
+    """
+    results = xai_bench.run(suite, out=out, jobs=jobs, on_progress=_Steps(suite))
+    if len(results.failed):
+        reasons = "; ".join(sorted(set(results.failed["reason"])))
+        raise SystemExit(f"{suite}: {len(results.failed)} cells failed, the report stays as it was: {reasons}")
+    name = results.suite["name"]
+    folder = reports / name
+    page = write_report(read(pack(out / "runs" / name, folder / f"{name}{SUFFIX}")), folder, jobs, tables=False)
+    unmark(name, reports)
+    return page
+
+
+class _Steps:
+    """Prints how far a run is, a few times."""
+
+    def __init__(self, suite: str) -> None:
+        self.suite, self.said = suite, 0
+
+    def __call__(self, progress: Progress) -> None:
+        total = progress.total + progress.followups
+        step = PARTS * (progress.finished + progress.followed) // max(total, 1)
+        if step > self.said:
+            self.said = step
+            print(f"{self.suite}: {100 * step // PARTS} %", flush=True)
+
+
+def marks(reports: Path = REPORTS) -> dict[str, str]:
+    """Report to what is said of its age, in the order of the file."""
+    path = reports / MARKS
+    return dict(tomllib.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def unmark(name: str, reports: Path = REPORTS) -> None:
+    """Remove the mark of a report, if it has one."""
+    path = reports / MARKS
+    if name in marks(reports):
+        kept = [
+            line for line in path.read_text(encoding="utf-8").splitlines() if line.partition("=")[0].strip() != name
+        ]
+        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def folders(reports: Path = REPORTS) -> list[Path]:
+    """The reports, by name."""
+    return sorted(path.parent for path in reports.glob("*/index.html"))
+
+
+def pack_of(folder: Path) -> Path | None:
+    """The pack of a report, if it has one."""
+    path = folder / f"{folder.name}{SUFFIX}"
+    return path if path.is_file() else None
+
+
+def show_mark(folder: Path, mark: str) -> None:
+    """Put the mark below the title of the page and of the summary, in place of an earlier one; "" for none."""
+    page, summary = folder / "index.html", folder / "summary.md"
+    text = re.sub(r'<p class="notice" id="measured">.*?</p>\n', "", page.read_text(encoding="utf-8"))
+    line = f'<p class="notice" id="measured">{html.escape(sentence(mark))}</p>\n'
+    page.write_text(text.replace("</h1>\n", f"</h1>\n{line}", 1) if mark else text, encoding="utf-8")
+    if summary.is_file():
+        text = re.sub(r"\n> Note: .*\n", "", summary.read_text(encoding="utf-8"), count=1)
+        note = f"\n> Note: {sentence(mark)}\n"
+        summary.write_text(re.sub(r"\A(# .*\n)", rf"\g<1>{note}", text) if mark else text, encoding="utf-8")
+
+
+def sentence(mark: str) -> str:
+    """A mark as it is shown."""
+    return f"{mark[:1].upper()}{mark[1:].rstrip('.')}."
+
+
+def listed(reports: Path = REPORTS) -> str:
+    """The list of reports, in Markdown: which version measured each."""
+    known = marks(reports)
+    lines = [
+        "# Reports",
+        "",
+        "Written by `make reports`. A pack (`SUITE.xaipack`) holds every number; `xai-bench report` and `export`,",
+        "`--known` and `xai_bench.read` read it.",
+        "",
+        "| report | in short | measured |",
+        "|:---|:---|:---|",
+    ]
+    for folder in folders(reports):
+        path = pack_of(folder)
+        texts = [sentence(known[folder.name])] if folder.name in known else []
+        if path is not None:
+            texts.insert(0, f"By xai-bench {', '.join(measured_by(read(path)))}; [pack]({folder.name}/{path.name}).")
+        name = folder.name
+        lines.append(f"| [{name}]({name}/index.html) | [summary]({name}/summary.md) | {' '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def measured_by(results: Results) -> list[str]:
+    """The versions of xai-bench that ran."""
+    recorded = (record.get("versions", {}).get("xai-bench", "of an unknown version") for record in results.provenance)
+    return list(dict.fromkeys(recorded))
+
+
+def finish(reports: Path = REPORTS) -> None:
+    """Show the marks, and write the list."""
+    known = marks(reports)
+    for folder in folders(reports):
+        show_mark(folder, known.get(folder.name, ""))
+    (reports / LIST).write_text(listed(reports), encoding="utf-8")
+    if reports == REPORTS and readme_numbers.PACK.is_file():
+        readme_numbers.write()
+
+
+def stale(path: Path) -> list[str]:
+    """What in a pack this version would compute in another way; [] for nothing. Files that datasets read are taken
+    as they were."""
+    results = read(path)
+    changed = [text for axis in AXES for entry in results.suite[axis] for text in _changed(axis, entry)]
+    if changed:
+        return changed
+    suite = suite_of(results.suite)
+    blocks = plan.blocks(suite)
+    keys = {cell.key for block in blocks for cell in block.cells}
+    lost = [cell for cell in results._plan["cell"] if cell not in keys]
+    if lost:
+        return [f"{len(lost)} cells have another key: how data are split, or how controls are made"]
+    with Store.reading(path) as store:
+        return [*_scores(store), *_followed(store, suite, blocks, results)]
+
+
+def _changed(axis: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Why an entry of a suite is not what it was."""
+    what = f"{axis} {entry['label']}"
+    try:
+        now = _entry(axis, entry).identity()
+    except xai_bench.InputError as error:
+        yield f"{what}: {error}"
+        return
+    for name, value in now.items():
+        if entry.get(name) != _plain(value):
+            yield f"{what}: {name} was {entry.get(name)!r}, is {_plain(value)!r}"
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, as in JSON."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _entry(axis: str, stored: Mapping[str, Any]) -> Entry:
+    """The entry of today, with the fingerprint of files that is stored."""
+    kind = registry.get(axis, stored["name"])
+    component = kind(**stored["fields"])
+    fingerprint = stored.get("fingerprint", {})
+
+    class AsStored(kind):  # type: ignore[misc, valid-type]
+        def fingerprint(self) -> dict[str, Any]:
+            return fingerprint
+
+    return Entry(
+        label=stored["label"],
+        component=AsStored.model_construct(**{name: getattr(component, name) for name in kind.model_fields}),
+        standardise=stored.get("standardise"),
+        datasets=tuple(stored.get("datasets", ())),
+        candidates=tuple(stored.get("candidates", ())),
+        tries=stored.get("tries", 0),
+    )
+
+
+def suite_of(config: Mapping[str, Any]) -> Suite:
+    """The suite of a pack, with the components of today."""
+    axes = {axis: tuple(_entry(axis, entry) for entry in config[axis]) for axis in AXES}
+    rest = {name: value for name, value in config.items() if name in Suite.model_fields}
+    return Suite.model_validate({**rest, **axes}, strict=False)
+
+
+def _scores(store: Store) -> Iterator[str]:
+    current = recovery.identities()
+    stored = {item for metrics in store.scored().values() for item in metrics.items()}
+    for name in sorted({name for name, identity in stored if current.get(name) != identity}):
+        yield f"metrics {name}: scored by other code"
+
+
+def _followed(store: Store, suite: Suite, blocks: list[plan.Block], results: Results) -> Iterator[str]:
+    rows = results.measurements
+    judged = set(rows.loc[rows["metric"].str.startswith("retention_"), "cell"])
+    if (followup := RetentionFollowUp.of(suite)) is not None:
+        for of_draw in plan.by_draw(blocks).values():
+            key = followup.key(of_draw[0].draw, followup._plain_networks(of_draw).values())
+            judged -= store.followed("retention", key, judged)
+    if judged:
+        yield f"retention: {len(judged)} cells were judged in another way"
+    shaken = set(rows.loc[rows["metric"].str.startswith("sanity_"), "cell"])
+    if shaken - store.followed("sanity", sanity.key(), shaken):
+        yield "sanity: networks were initialised anew in another way"
+
+
+def main(suites: Iterable[str]) -> None:
+    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for suite in suites:
+        print(f"report: {make(suite, jobs=jobs)}", flush=True)
+    finish()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -86,7 +86,7 @@ def of_dataset(name: str) -> list[float] | None:
     truth = data.canonical_truth
     grades = [] if truth is None or truth.relevance is None else [weights @ truth.relevance]
     roles = [] if truth is None else [weights @ truth.relevant]
-    ceiling = component.ceiling(np.ones(data.d, dtype=bool), truth)
+    ceiling = component.best_score(np.ones(data.d, dtype=bool), truth)
     return [*facts, *first, *data.permutation[:4], *grades, *roles, *([] if ceiling is None else [ceiling])]
 
 

@@ -402,3 +402,16 @@ class TestFamilies:
         facts = describe(draw.dataset.component.load(0), draw)
         assert (facts["family"], facts["traits"]) == ("monk", ["interacting", "categorical"])
         canonical_json(facts.to_json())
+
+
+def test_a_ceiling_may_do_without_the_truth():
+    class Plain(Xor):
+        name = "plain_ceiling"
+
+        def ceiling(self, mask):
+            mask[:] = False
+            return 0.75
+
+    mask = np.ones(4, dtype=bool)
+    assert Plain(d=4).best_score(mask, None) == 0.75
+    assert mask.all()

@@ -339,7 +339,7 @@ def check_ceiling(source: DataSource) -> None:
 
 def _ceiling(source: DataSource, mask: Bools, table: Table) -> float | None:
     """The one place that asks for it."""
-    return source.ceiling(mask.copy(), table.truth)
+    return source.best_score(mask, table.truth)
 
 
 def _growing(relevant: Bools) -> list[NDArray[np.bool_]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -236,9 +237,16 @@ class DataSource(Component):
         """The best possible test score if only the columns in ``mask`` (d,), canonical order, are known.
 
         Accuracy in classification, R2 in regression; None where it is not known. ``truth`` is that of the draw, in
-        canonical order, for sources whose grades vary with the data seed.
+        canonical order, for sources whose grades vary with the data seed; a source that needs none may write
+        ``ceiling(self, mask)``.
         """
         return None
+
+    def best_score(self, mask: Bools, truth: GroundTruth | None) -> float | None:
+        """What ``ceiling`` says, of a copy of the mask: what callers use."""
+        if len(inspect.signature(self.ceiling).parameters) == 1:
+            return self.ceiling(mask.copy())
+        return self.ceiling(mask.copy(), truth)
 
     def error_floor(self) -> float | None:
         """The mean absolute error of a regression, in the units of the target, that the noise leaves to an efficient

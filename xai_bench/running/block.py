@@ -126,7 +126,7 @@ def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn
         fitted, chosen = tuning.fit_best(block.model, data, block.model_seed, block.device)
     else:
         (fitted,), chosen = fit_many(architecture, data, [block.model_seed], chunk=1, device=block.device), None
-    ceiling = block.draw.dataset.component.ceiling(np.ones(data.d, dtype=bool), data.canonical_truth)
+    ceiling = block.draw.dataset.component.best_score(np.ones(data.d, dtype=bool), data.canonical_truth)
     # Copies: layers may share their weights.
     state = {name: value.cpu().contiguous().clone() for name, value in fitted.module.state_dict().items()}
     facts = gate.facts(replace(_facts(fitted, ceiling), model_chosen=chosen))

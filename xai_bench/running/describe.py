@@ -84,7 +84,7 @@ def describe(data: Dataset, draw: Draw) -> DrawFacts:
         target_std=data.target_std,
         constant=tuple(constant(data)),
         content_hash=data.content_hash,
-        ceiling=source.ceiling(everything, data.canonical_truth),
+        ceiling=source.best_score(everything, data.canonical_truth),
         floor_mae=source.error_floor(),
         views=views(data),
         notices=tuple(data.notices),

@@ -152,7 +152,9 @@ class Scorer:
             score_all = self._by_networks if kind == "network" else self._by_trees
             for text, scores in zip(waiting, score_all(list(waiting.values())), strict=True):
                 error = float(scores.std(ddof=1)) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
-                self.new[text] = self.judged[text] = (float(scores.mean()), error)
+                self.judged[text] = (float(scores.mean()), error)
+                if np.isfinite(scores).all():
+                    self.new[text] = self.judged[text]
 
     @property
     def _training_rows(self) -> Dataset:
@@ -284,7 +286,7 @@ def judge(
 
     def ceiling(mask: Bools) -> float | None:
         if name(mask) not in ceilings:
-            ceilings[name(mask)] = draw.dataset.component.ceiling(scorer.columns(mask), of_columns)
+            ceilings[name(mask)] = draw.dataset.component.best_score(scorer.columns(mask), of_columns)
         return ceilings[name(mask)]
 
     measurements = {}

@@ -87,7 +87,8 @@ def block(text: str) -> str:
 def write() -> None:
     """Put today's table between the marks."""
     text = README.read_text(encoding="utf-8")
-    README.write_text(text.replace(block(text), table(read(PACK))), encoding="utf-8")
+    before, after = f"{BEGIN}\n{block(text)}{END}", f"{BEGIN}\n{table(read(PACK))}{END}"
+    README.write_text(text.replace(before, after), encoding="utf-8")
 
 
 if __name__ == "__main__":

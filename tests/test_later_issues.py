@@ -22,7 +22,8 @@ from tests.cases.tables import BASE, TABLES, N
 from xai_bench import Explainer, SparseSettings, SpectralMLPClassifier, cli, run, write_report
 from xai_bench.datasets.tables import CSV
 from xai_bench.errors import InputError
-from xai_bench.report import curves, drawing, in_short
+from xai_bench.report import in_short
+from xai_bench.report.kit import curves, drawing
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,7 +54,7 @@ def test_a_legend_of_fourteen_methods_is_whole():
     names = [f"a_method_with_a_long_name_{i}" for i in range(14)]
     figure, _ = drawing.new(drawing.across(1), 3.0)
     with drawing.style():
-        curves._legend(figure, {name: {"zorder": 1, "color": "k"} for name in names})
+        curves.legend(figure, {name: {"zorder": 1, "color": "k"} for name in names})
         figure.canvas.draw()
         (legend,) = figure.legends
         box, canvas = legend.get_window_extent(), figure.bbox

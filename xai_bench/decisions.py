@@ -35,8 +35,8 @@ PRIOR_DEGREES = 16.0
 LEAST_DRAWS = 5
 """Draws of a dataset below which a pair is undecided."""
 QUANTILE = 0.98
-"""Of the largest statistic over pairs. At .98 the chance of any false decision was at most .05 in simulations with the
-residuals of real scores (``benchmarks/simulate_decisions.py``); at .95 it was above."""
+"""Of the largest statistic over pairs. ``benchmarks/simulate_decisions.py`` measures error rates with residuals of real
+scores; the tests, with normal scores and with atoms at the best one."""
 REPLICATES = 2000
 AT_ONCE = 2**22
 """Random numbers in one go (32 MiB)."""

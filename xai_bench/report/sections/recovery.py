@@ -117,7 +117,7 @@ class Recovery(Section):
             return ""
         poor = rows[rows["learned"] < rows["of"]]
         if poor.empty:
-            return "Every network learned its task: predictions dealt to the test rows at random do as well with p < .01."
+            return "Every network learned its task (predictions dealt to the test rows at random do as well: p < .01)."
         names = [f"`{row.model}` on `{row.dataset}` ({row.learned} of {row.of} did)" for row in poor.itertuples()]
         return (
             f"Not every training learned: {listed(names, 12)}. An explanation of a network that has learned nothing "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from numpy.typing import NDArray
 
@@ -25,23 +25,21 @@ def of_relevance(
     relevance: NDArray, truth: GroundTruth, metrics: Iterable[Metric], constant: Sequence[int]
 ) -> tuple[Measurement, ...]:
     """The scores of a relevance (d,) in the order of ``truth``; see ``scoring.recovery.scores``."""
-    found: list[Measurement] = []
-    for metric in metrics:
-        with _guard(metric):
-            try:
-                found += gate.measurements(recovery.scores(relevance, truth, [metric], constant))
-            except FAILURES as error:
-                found.append(Measurement(metric.name, None, reason=reason_of(error)))
-    return tuple(found)
+    return _of_each(metrics, lambda metric: recovery.scores(relevance, truth, [metric], constant))
 
 
 def of_random(truth: GroundTruth, draw_key: str, rankings: int, metrics: Iterable[Metric]) -> tuple[Measurement, ...]:
     """The scores of random rankings; see ``scoring.recovery.of_random``."""
+    return _of_each(metrics, lambda metric: recovery.of_random(truth, draw_key, rankings, [metric]))
+
+
+def _of_each(metrics: Iterable[Metric], score: Callable[[Metric], tuple[Measurement, ...]]) -> tuple[Measurement, ...]:
+    """What every metric says; of one that fails the reason."""
     found: list[Measurement] = []
     for metric in metrics:
         with _guard(metric):
             try:
-                found += gate.measurements(recovery.of_random(truth, draw_key, rankings, [metric]))
+                found += gate.measurements(score(metric))
             except FAILURES as error:
                 found.append(Measurement(metric.name, None, reason=reason_of(error)))
     return tuple(found)

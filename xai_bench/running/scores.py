@@ -11,7 +11,6 @@ from xai_bench import registry
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import FAILURES, reason_of
 from xai_bench.metrics.base import Metric
-from xai_bench.results import gate
 from xai_bench.results.records import Measurement
 from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery
@@ -39,7 +38,7 @@ def _of_each(metrics: Iterable[Metric], score: Callable[[Metric], tuple[Measurem
     for metric in metrics:
         with _guard(metric):
             try:
-                found += gate.measurements(score(metric))
+                found += score(metric)
             except FAILURES as error:
                 found.append(Measurement(metric.name, None, reason=reason_of(error)))
     return tuple(found)

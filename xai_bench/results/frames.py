@@ -160,8 +160,8 @@ class Results:
             all of them), or ``entrants`` (methods on a network)
         metric : ``recovery`` (2 AUROC - 1 of relevant against noise inputs; 0 is chance), ``precision_at_p``,
             ``somers_d`` or another recovery score (relative to chance, 1 is the best), ``retention`` (points gained
-            over random inputs, the judge trained anew), or ``false_selections`` (share of noise inputs above the threshold
-            of null runs; lower is better)
+            over random inputs, the judge trained anew), or ``false_selections`` (share of noise inputs above the
+            threshold of null runs; lower is better)
 
         Returns
         -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,10 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xai_bench.errors import InputError, unknown
-from xai_bench.results import comparison, entrants
+from xai_bench.rank_tests import MOST, RankTests, rank_tests
+from xai_bench.results import claims, comparison, entrants
 from xai_bench.results.comparison import Comparison, Unit
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
 from xai_bench.suites.suite import CONTROLS
+from xai_bench.variance import variance_shares
 
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
@@ -24,7 +27,7 @@ SCORES = ("train_score", "valid_score", "test_score", "test_mae", "chance", "cei
 """The numbers of a network that may be missing."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Results:
     """What a run found, for the cells of its suite.
 
@@ -196,6 +199,7 @@ class Results:
         outcome : better, slightly better (by less than the margin of .05, or 5 points), equal, slightly worse, worse or
             undecided; of the first
         families, draws : that both have; the latter on the dataset that has the fewest
+        wins : share of the draws in which the first is the better one, equal scores count half; a description
 
         Raises
         ------
@@ -247,6 +251,84 @@ class Results:
         cells = self.focused(name).cells
         of: Unit = "methods" if name in set(cells["explainer"]) else "entrants"
         return self.compare("networks" if name in set(cells["model"]) else of, metric).against(name)
+
+    def in_words(self, of: Unit = "methods", file: str = "") -> list[str]:
+        """What the leaderboards show, in at most three sentences: see ``results.claims``."""
+        return claims.claims(self, of, file)
+
+    def rank_tests(self, metric: str = "recovery") -> RankTests | str:
+        """Friedman, Nemenyi and Wilcoxon on the ranks within families, or the reason why they are left out.
+
+        Of the names under ``diagram`` in the table ``[entrants]`` of the suite; where there are none, of all methods.
+
+        Raises
+        ------
+        InputError
+            See ``leaderboard``.
+        """
+        named = [str(name) for name in (self.suite.get("entrants") or {}).get("diagram") or ()]
+        methods = not named or set(named) <= set(self.cells["explainer"])
+        scores = self.compare("methods" if methods else "entrants", metric).scores
+        absent = [name for name in named if name not in scores.entrants]
+        if absent:
+            return f"without a score: {', '.join(absent)}"
+        if not named and scores.m > MOST:
+            return f"more than {MOST} methods, and the suite names none under diagram in [entrants]"
+        return rank_tests(scores.only(named or scores.entrants))
+
+    def variance_shares(self, metric: str = "recovery") -> pd.DataFrame:
+        """Where a score varies, on every dataset: see ``variance.variance_shares``; of methods that explain a network.
+
+        Raises
+        ------
+        InputError
+            See ``leaderboard``.
+        """
+        rows = entrants.scored(self, metric)
+        rows = rows[(rows["model"] != "") & rows["value"].notna()]
+        axes = ["dataset", "data_seed", "model_seed", "model", "explainer"]
+        # Folds of a draw share its data: they are averaged first.
+        means = rows.groupby(axes, sort=False)["value"].mean().reset_index()
+        return variance_shares(means.rename(columns={"data_seed": "draw"}))
+
+    def relevances(self) -> pd.DataFrame:
+        """One row an input of a cell that is done, inputs in canonical order.
+
+        Columns: dataset, model ("" without one), explainer, entrant, data_seed, model_seed, fold, input (its name),
+        position (from 0), relevance, and role ("" where the truth is not known).
+        """
+        rows = self.cells[self.cells["cell"].isin(self.relevance.keys())]
+        lengths = [len(self.relevance[cell]) for cell in rows["cell"]]
+        facts = [self.draws[draw] for draw in rows["draw"]]
+        names = ["dataset", "model", "explainer", "entrant", "data_seed", "model_seed", "fold"]
+        frame = rows[names].loc[rows.index.repeat(lengths)].reset_index(drop=True)
+        return frame.assign(
+            input=[name for draw in facts for name in draw.feature_names],
+            position=[position for length in lengths for position in range(length)],
+            relevance=np.concatenate([self.relevance[cell] for cell in rows["cell"]] or [np.empty(0)]),
+            role=[role for draw in facts for role in draw.roles or [""] * len(draw.feature_names)],
+        )
+
+    def __repr__(self) -> str:
+        counts = self.cells["status"].value_counts()
+        done = f"{counts.get('done', 0):,} of {len(self.cells):,} cells done"
+        methods = set(self.cells["explainer"]) - set(CONTROLS)
+        axes = [f"{self.cells['dataset'].nunique()} datasets", f"{len(methods)} methods"]
+        names = sorted(set(self.measurements["metric"])) if counts.get("done", 0) else []
+        scores = ", ".join(name for name in self.metrics if name in names) or "none"
+        return f"Results of {self.suite['name']}: {', '.join(axes)}, {done}\nfolder: {self.folder}\nscores: {scores}"
+
+    def _repr_html_(self) -> str:
+        """The leaderboard of methods by the first score that can be ranked."""
+        for metric in ("recovery", "retention"):
+            try:
+                board = self.leaderboard("methods", metric)
+            except InputError:
+                continue
+            shown = board[["name", "score", "rank_low", "rank_high", "first_group", "families", "draws", "reason"]]
+            words = html.escape(" ".join(self.in_words()))
+            return f"<p>{words}</p>\n{shown.to_html(index=False, float_format='%.3f', na_rep='', border=0)}"
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
     @property
     def report_folder(self) -> Path:

@@ -3,8 +3,8 @@
     python benchmarks/coverage_of_intervals.py [SCORES.csv] [--repeats N]
 
 Every cell, an entrant on a dataset, with its AUROCs on twenty draws is a population; n draws are taken from it with
-replacement, and the interval should contain the mean of the population in .95 of the repeats. Cells whose values are all
-equal are left out: any interval covers them. SCORES.csv: see ``simulate_decisions.py``. The table is written to
+replacement, and the interval should contain the mean of the population in .95 of the repeats. Cells whose values are
+all equal are left out: any interval covers them. SCORES.csv: see ``simulate_decisions.py``. The table is written to
 ``benchmarks/scores/coverage.csv``.
 """
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from xai_bench.decisions import MARGIN
 from xai_bench.results import entrants
-from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
+from xai_bench.results import settling as rule
+from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts
 
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
@@ -35,6 +36,7 @@ class Results:
     draws : draw key to what is known of it (feature names, roles, graded truth, chance levels, ceiling ...)
     models : model key to what the network reached
     metrics : name of a metric to what it declared when it last scored here
+    trained_again : model key to what one more training of that network showed
     provenance : one record a run, oldest first: library versions, times
     folder : where the store or the pack lies
     """
@@ -50,6 +52,7 @@ class Results:
     provenance: list[dict[str, Any]]
     folder: Path
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -58,7 +61,8 @@ class Results:
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, entrant (its id), data_seed,
         model_seed, fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, family
         and traits of the dataset ("" until the draw is known; traits are joined by commas), and of the model:
-        train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``chosen`` and
+        train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall, and settled (NA
+        where it is not known; see ``settling``), which is the same for all networks of a label on a dataset. ``chosen`` and
         ``model_chosen`` (there if a model had a choice) hold settings that validation chose. ``model_reason`` (there if
         a score of a model is missing) says why. Null runs are not among them.
         """
@@ -88,7 +92,14 @@ class Results:
         models[numbers] = models[numbers].astype(float)  # None is NaN
         if len(models):
             frame = frame.merge(models, how="left", on="model_key")
-        return frame
+        known = rule.of_networks(self.settling)
+        settled = [known.get(pair) for pair in zip(frame["dataset"], frame["model"], strict=True)]
+        return frame.assign(settled=pd.array(settled, dtype="boolean"))
+
+    @cached_property
+    def settling(self) -> pd.DataFrame:
+        """Whether the relevance of the networks has settled: see ``results.settling.settling``."""
+        return rule.settling(self._plan, self.trained_again)
 
     @cached_property
     def measurements(self) -> pd.DataFrame:
@@ -105,13 +116,13 @@ class Results:
         """Tidy: one row a number, costs included.
 
         Columns: dataset, model, explainer, entrant, data_seed, model_seed, fold, family, traits, status, learned,
-        metric, k, value, reason. A cell that is not done has one row without a metric.
+        settled, metric, k, value, reason. A cell that is not done has one row without a metric.
         """
         cell = ["cell", "dataset", "model", "explainer", "entrant", "data_seed", "model_seed", "fold"]
         names = [*cell, *KIND, "status"]
         frame = self.cells
         learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
-        base = frame[names].assign(learned=learned.astype("boolean"))
+        base = frame[names].assign(learned=learned.astype("boolean"), settled=frame["settled"])
         scores = base.merge(self._measurements, on="cell", how="inner")
         costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
         costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
@@ -120,7 +131,7 @@ class Results:
         costs = base.merge(costs, on="cell", how="inner")
         other = base.assign(reason=frame["reason"], metric="", k=0, value=np.nan)[frame["status"] != "done"]
         parts = [part for part in (scores, costs, other) if len(part)]
-        columns = [*names[1:], "learned", "metric", "k", "value", "reason"]
+        columns = [*names[1:], "learned", "settled", "metric", "k", "value", "reason"]
         if not parts:
             return pd.DataFrame(columns=columns)
         order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]

@@ -20,7 +20,19 @@ from xai_bench.component import stream_seed
 from xai_bench.errors import InputError, unknown
 from xai_bench.suites import paths
 from xai_bench.suites.shipped import text_of
-from xai_bench.suites.suite import CONTROLS, UNITS, Calibration, Entry, Limits, Part, Retention, Sanity, Suite, Tuning
+from xai_bench.suites.suite import (
+    CONTROLS,
+    UNITS,
+    Calibration,
+    Entry,
+    Limits,
+    Part,
+    Retention,
+    Sanity,
+    Settling,
+    Suite,
+    Tuning,
+)
 from xai_bench.validation import one_line, plain, plain_fields, shown
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -76,6 +88,8 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
         fields["retention"] = _retention(_table(fields["retention"], "[retention]"))
     if "limits" in fields:
         fields["limits"] = _limits(fields["limits"])
+    if "settling" in fields:
+        fields["settling"] = _validated(Settling, _table(fields["settling"], "[settling]"), "[settling]")
     for name, kind in (("calibration", Calibration), ("sanity", Sanity)):
         if fields.get(name) is not None:
             fields[name] = _part(kind, _table(fields[name], f"[{name}]"), f"[{name}]", fields)

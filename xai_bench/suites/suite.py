@@ -141,6 +141,15 @@ class Sanity(Part):
     """Relevance after the network is initialised anew, layer by layer (Adebayo et al. 2018, NeurIPS)."""
 
 
+class Settling(BaseModel):
+    """On which draws networks are trained once more, to see whether their relevance has settled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    draws: Annotated[int, Field(ge=0)] = 3
+    """The first data seeds, each with its first fold and the first model seed; 0 for none."""
+
+
 class Suite(BaseModel):
     """A validated suite. Build one with ``load`` or ``from_dict``."""
 
@@ -166,6 +175,7 @@ class Suite(BaseModel):
     tuning: Tuning | None = None
     calibration: Calibration | None = None
     sanity: Sanity | None = None
+    settling: Settling = Settling()
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests import stores
+from tests import reports, stores
 from xai_bench import forget, pack, read, registry, run
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
@@ -18,6 +19,12 @@ from xai_bench.errors import InputError
 from xai_bench.models.base import Architecture
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many
+from xai_bench.report.kit import wording
+from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.section import show
+from xai_bench.report.kit.tables import reached
+from xai_bench.report.sections.networks import Networks
+from xai_bench.report.sections.settling import Settling
 from xai_bench.results import settling as rule
 from xai_bench.results.records import SettlingFacts, Signs
 from xai_bench.results.store import Store
@@ -33,6 +40,7 @@ SUITE = {
     "data_seeds": [0, 1, 2, 3],
     "model_seeds": [0, 1],
     "folds": 2,
+    "crossed": False,
     "datasets": [{"name": "xor", "n": 120, "d": 5}],
     "models": [{"name": "spectral_mlp", **NET}, {"name": "mlp", **NET}],
     "explainers": [{"name": "column_norm"}, {"name": "f_test"}],
@@ -77,6 +85,7 @@ def test_copies_stand_behind_the_inputs_with_their_rows_in_one_other_order(data)
 
 def expected_in_both(first, second, k):
     """Literal: the mean over all orders of ties, of the larger possible overlap where both tie for the last places."""
+
     def sets(values):
         last = sorted(values)[-k]
         above = [i for i, v in enumerate(values) if v > last]
@@ -132,13 +141,13 @@ SPREAD = (-0.03, 0.0, 0.03)
 def test_the_rule(share, correlation, initial, settled):
     """Means of three draws that spread by .03: the ends of the intervals are .075 away."""
     copies = share is not None
+
+    def moved(value, by):
+        return None if value is None else value + by
+
     known = {
-        f"m{i}": facts(
-            (share or 0) + e, None if correlation is None else correlation + e, None if initial is None else initial - e,
-            copies,
-        )
-        for i, e in enumerate(SPREAD)
-    }  # fmt: skip
+        f"m{i}": facts(moved(share, e), moved(correlation, e), moved(initial, -e), copies) for i, e in enumerate(SPREAD)
+    }
     rows = pd.DataFrame(
         {"model_key": [*known, *known, "other"], "dataset": "d", "model": "m", "data_seed": [0, 1, 2, 0, 1, 2, 3]}
     )
@@ -185,11 +194,11 @@ def test_the_signs_are_those_of_a_training_beside_copies(results):
     data, found = load(block.draw), results.trained_again[block.model_key]
     seed = stream_seed("settling", block.model_key)
     first, second = (
-        fit_many(MLP(**NET), rows, [which])[0].module[0].weight.norm(dim=0).numpy()
+        pd.Series(fit_many(MLP(**NET), rows, [which])[0].module[0].weight.norm(dim=0).numpy())
         for rows, which in ((data, 0), (settling.with_copies(data, seed), seed))
     )
     assert found.first_layer.share == pytest.approx(second[5:].sum() / second.sum())
-    assert found.first_layer.correlation == pytest.approx(float(pd.Series(first).corr(pd.Series(second[:5]), "spearman")))
+    assert found.first_layer.correlation == pytest.approx(first.corr(second[:5], "spearman"))
     assert (found.k, found.copies) == (2, True), "xor of two inputs"
     assert found.saliency is not None
     assert found.train_cpu > 0
@@ -201,8 +210,9 @@ def test_it_is_computed_once_and_again_if_it_failed(tmp_path, monkeypatch):
         patched.setattr(followup.settling, "relevances", lambda *_: 1 / 0)
         failed = run(small, out=tmp_path)
     reasons = {one.reasons["first_layer"] for one in failed.trained_again.values()}
-    assert reasons == {"ZeroDivisionError: division by zero"}
-    assert failed.settling["reason"].tolist() == ["ZeroDivisionError: division by zero"] * 4
+    (reason,) = reasons
+    assert reason.startswith("ZeroDivisionError: division by zero")
+    assert failed.settling["reason"].tolist() == [reason] * 4
     again = run(small, out=tmp_path)
     assert all(one.first_layer for one in again.trained_again.values())
     with monkeypatch.context() as patched:
@@ -226,9 +236,8 @@ class Convolution(Architecture):
     needs_picture = True
 
     def build(self, shape, n_outputs, generator):
-        return torch.nn.Sequential(
-            torch.nn.Unflatten(1, (1, *shape)), torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.LazyLinear(n_outputs)
-        )
+        picture, layer = torch.nn.Unflatten(1, (1, *shape)), torch.nn.Conv2d(1, 2, 3)
+        return torch.nn.Sequential(picture, layer, torch.nn.Flatten(), torch.nn.Linear(72, n_outputs))
 
 
 def test_pictures_have_no_copies_and_a_convolution_has_no_first_layer_relevance(plugin_registry, tmp_path):
@@ -248,6 +257,46 @@ def test_pictures_have_no_copies_and_a_convolution_has_no_first_layer_relevance(
     assert frame.loc[("convolution", "first_layer"), "reason"] == settling.OUTSIDE
     assert frame["share"].isna().all()
     assert frame["correlation"].notna().tolist() == [False, True, True, True]
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """A store by hand with two networks, of which one has settled."""
+    path = tmp_path / "results.sqlite"
+    keys = reports.build(tmp_path).models
+    with Store(path) as store:
+        for i, key in enumerate(sorted(key for key in keys if key)):
+            known = facts(0.3, 0.8, 0.1) if key.startswith("net") else facts(0.49, 0.2, 0.6)
+            store.add_settling(key, "key", replace(known, train_cpu=float(i)))
+        store.set_meta("suite", json.dumps({**store.suite(), "settling": {"draws": 3}}))
+    return Frames(read(path))
+
+
+def test_the_section_names_the_networks_that_are_not_shown_to_have_settled(shown):
+    found = show(Settling, shown)
+    assert "First layer: of 2 networks by dataset, 1 are not shown to have settled: `plain` on `toy`." in found.summary
+    assert "0.490" in found.summary
+    assert len(found.csv["settling.csv"].splitlines()) == 1 + 4
+    networks = show(Networks, shown, "toy").summary
+    assert [line.count("not shown") for line in networks.splitlines() if line.startswith(("| net", "| plain"))] == [
+        0,
+        1,
+    ]
+    assert reached(shown, "toy", "plain").endswith("learned, relevance not shown to have settled")
+    assert reached(shown, "toy", "net").endswith("learned")
+
+
+def test_the_section_says_why_it_is_empty(by_hand):
+    assert "[settling]" in show(Settling, Frames(by_hand)).absent
+
+
+def test_in_words():
+    assert [wording.settled(known) for known in (True, False, None, pd.NA, np.bool_(False))] == [
+        "yes", "not shown", "not known", "not known", "not shown",
+    ]  # fmt: skip
+    assert [wording.unsettled(known) for known in (True, False, None, pd.NA)] == [
+        "", "relevance not shown to have settled", "", "",
+    ]  # fmt: skip
 
 
 def test_null_runs_and_data_without_a_network_are_not_covered():

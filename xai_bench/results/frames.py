@@ -61,10 +61,10 @@ class Results:
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, entrant (its id), data_seed,
         model_seed, fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, family
         and traits of the dataset ("" until the draw is known; traits are joined by commas), and of the model:
-        train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall, and settled (NA
-        where it is not known; see ``settling``), which is the same for all networks of a label on a dataset. ``chosen`` and
-        ``model_chosen`` (there if a model had a choice) hold settings that validation chose. ``model_reason`` (there if
-        a score of a model is missing) says why. Null runs are not among them.
+        train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``settled``, the
+        same for all networks of a label on a dataset, says whether their relevance has (see ``settling``), NA where
+        that is not known. ``chosen`` and ``model_chosen`` (there if a model had a choice) hold settings that validation
+        chose. ``model_reason`` (there if a score of a model is missing) says why. Null runs are not among them.
         """
         everything = self._every_cell
         return everything[everything["permutation"] < 0].drop(columns="permutation").reset_index(drop=True)

@@ -112,6 +112,6 @@ class SettlingFollowUp(FollowUp[SettlingTask, SettlingFacts]):
     def store(
         self, store: Store, task: SettlingTask, results: Sequence[SettlingFacts], reason: str, judge: str = ""
     ) -> None:
-        failed = SettlingFacts(reasons={what: reason or "no result" for what in settling.METHODS})
+        failed = SettlingFacts(reasons=dict.fromkeys(settling.METHODS, reason or "no result"))
         facts, key = (results[0], task.key) if results else (failed, "")
         store.add_settling(task.block.model_key, key, facts)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,13 +29,15 @@ from xai_bench import registry
 from xai_bench.component import canonical_json, sha256
 from xai_bench.datasets.base import Dataset
 from xai_bench.explainers.base import Explainer, Problem
-from xai_bench.results.records import Signs
+from xai_bench.results.records import SettlingFacts, Signs
 from xai_bench.statistics import rank_correlations
 
 VERSION = 1
 """Raise it when the same networks give other numbers."""
 METHODS = {"first_layer": ("spectral", "column_norm"), "saliency": ("saliency",)}
 """What is compared, and the explainers that it is read by: the first that supports the network."""
+Relevances = dict[str, NDArray | str]
+"""(n_inputs,) by every one of ``METHODS``, or why there is none."""
 OUTSIDE = "no method reads the first layer of this network"
 
 
@@ -55,18 +58,17 @@ def with_copies(data: Dataset, seed: int) -> Dataset:
     All copies of a part have the same order. The copies of an input are an input. There is no truth.
     """
     rng, d = np.random.default_rng(seed), data.d
-    parts = {}
-    for part in ("X_train", "X_valid", "X_test"):
-        rows = getattr(data, part)
-        parts[part] = np.concatenate([rows, rows[rng.permutation(len(rows))]], axis=1)
-    twice = {
-        name: None if getattr(data, name) is None else np.tile(getattr(data, name), 2)
-        for name in ("input_mean", "input_std")
-    }
+
+    def beside(rows: NDArray) -> NDArray:
+        return np.concatenate([rows, rows[rng.permutation(len(rows))]], axis=1)
+
     return replace(
         data,
-        **parts,
-        **twice,
+        X_train=beside(data.X_train),
+        X_valid=beside(data.X_valid),
+        X_test=beside(data.X_test),
+        input_mean=_twice(data.input_mean),
+        input_std=_twice(data.input_std),
         feature_names=(*data.feature_names, *(f"copy of {name}" for name in data.feature_names)),
         feature_units=data.feature_units * 2,
         permutation=np.concatenate([data.permutation, data.permutation + d]),
@@ -76,6 +78,10 @@ def with_copies(data: Dataset, seed: int) -> Dataset:
     )
 
 
+def _twice(values: NDArray | None) -> NDArray | None:
+    return None if values is None else np.tile(values, 2)
+
+
 def top_of(data: Dataset) -> int:
     """How many of the first inputs of two rankings are compared: the relevant ones, or a quarter of all."""
     n, truth = len(data.inputs), data.truth_over_inputs
@@ -83,9 +89,9 @@ def top_of(data: Dataset) -> int:
     return known if 0 < known < n else math.ceil(n / 4)
 
 
-def relevances(problem: Problem, seed: int) -> dict[str, NDArray | str]:
-    """(n_inputs,) by every one of ``METHODS``, or why there is none."""
-    found: dict[str, NDArray | str] = {}
+def relevances(problem: Problem, seed: int) -> Relevances:
+    """Of the network of a problem."""
+    found: Relevances = {}
     for what, names in METHODS.items():
         explainers = [_explainer(name) for name in names]
         reasons = [explainer.unsupported(problem) for explainer in explainers]
@@ -97,6 +103,25 @@ def relevances(problem: Problem, seed: int) -> dict[str, NDArray | str]:
             warnings.simplefilter("ignore", UserWarning)
             found[what] = fit.explain(problem, seed=seed).over_inputs
     return found
+
+
+def compared(found: Sequence[Relevances], varying: NDArray[np.bool_], k: int, copies: bool) -> SettlingFacts:
+    """The signs of every one of ``METHODS``; ``found``: of the network, the other training, the initial weights.
+
+    ``varying``, ``k``: see ``signs``. ``copies``: whether they stand in the other training. Times are left out.
+    """
+    known: dict[str, Signs | None] = {}
+    reasons: dict[str, str] = {}
+    for what in METHODS:
+        first, second, untrained = (relevance[what] for relevance in found)
+        lacking = [one for one in (first, second, untrained) if isinstance(one, str)]
+        if lacking:
+            reasons[what] = lacking[0]
+        else:
+            known[what] = signs(np.asarray(first), np.asarray(second), np.asarray(untrained), varying, k)
+    return SettlingFacts(
+        first_layer=known.get("first_layer"), saliency=known.get("saliency"), k=k, copies=copies, reasons=reasons
+    )
 
 
 def signs(first: NDArray, second: NDArray, untrained: NDArray, varying: NDArray[np.bool_], k: int) -> Signs:

@@ -146,7 +146,7 @@ class Settling(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    draws: Annotated[int, Field(ge=0)] = 3
+    draws: Annotated[int, Field(ge=0)] = 5
     """The first data seeds, each with its first fold and the first model seed; 0 for none."""
 
 

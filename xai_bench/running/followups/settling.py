@@ -13,7 +13,7 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.models.base import Architecture
 from xai_bench.models.streams import Task, initial
 from xai_bench.models.training import fit_many
-from xai_bench.results.records import SettlingFacts, Signs
+from xai_bench.results.records import SettlingFacts
 from xai_bench.results.store import Store
 from xai_bench.running import block as computed
 from xai_bench.running.describe import load_checked
@@ -65,18 +65,8 @@ class SettlingTask:
         found = [settling.relevances(problem, seed) for problem in problems]
         constant = problems[0].constant
         varying = np.array([not constant[list(columns)].all() for columns in data.inputs])
-        k = settling.top_of(data)
-        facts = SettlingFacts(k=k, copies=copies, train_cpu=second.train_cpu, train_wall=second.train_wall)
-        signs: dict[str, Signs] = {}
-        reasons: dict[str, str] = {}
-        for what in settling.METHODS:
-            vectors = [relevance[what] for relevance in found]
-            lacking = next((vector for vector in vectors if isinstance(vector, str)), None)
-            if lacking is None:
-                signs[what] = settling.signs(*vectors, varying, k)  # type: ignore[arg-type]
-            else:
-                reasons[what] = lacking
-        return replace(facts, **signs, reasons=reasons)
+        facts = settling.compared(found, varying, settling.top_of(data), copies)
+        return replace(facts, train_cpu=second.train_cpu, train_wall=second.train_wall)
 
 
 @dataclass(frozen=True)

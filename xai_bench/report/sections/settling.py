@@ -28,7 +28,7 @@ class Settling(Section):
     within, order = "scrutiny", 25
 
     def needs(self) -> bool | str:
-        if not (self.frames.results.suite.get("settling") or {}).get("draws"):
+        if self.frames.results.suite.get("settling") == {"draws": 0}:
             return "networks were not trained once more (`[settling]`)"
         return len(self.frame) > 0
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from xai_bench.errors import InputError, unknown
 from xai_bench.rank_tests import MOST, RankTests, rank_tests
 from xai_bench.results import claims, comparison, entrants
+from xai_bench.results import settling as rule
 from xai_bench.results.comparison import Comparison, Unit
-from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
+from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts
 from xai_bench.suites.suite import CONTROLS
 from xai_bench.variance import variance_shares
 
@@ -40,6 +41,7 @@ class Results:
     draws : draw key to what is known of it (feature names, roles, graded truth, chance levels, ceiling ...)
     models : model key to what the network reached
     metrics : name of a metric to what it declared when it last scored here
+    trained_again : model key to what one more training of that network showed
     provenance : one record a run, oldest first: library versions, times
     folder : where the store or the pack lies
     """
@@ -56,6 +58,7 @@ class Results:
     folder: Path
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
+    trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -64,9 +67,10 @@ class Results:
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, entrant (its id), data_seed,
         model_seed, fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, family
         and traits of the dataset ("" until the draw is known; traits are joined by commas), and of the model:
-        train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``chosen`` and
-        ``model_chosen`` (there if a model had a choice) hold settings that validation chose. ``model_reason`` (there if
-        a score of a model is missing) says why. Null runs are not among them.
+        train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``settled``, the
+        same for all networks of a label on a dataset, says whether their relevance has (see ``settling``), NA where
+        that is not known. ``chosen`` and ``model_chosen`` (there if a model had a choice) hold settings that validation
+        chose. ``model_reason`` (there if a score of a model is missing) says why. Null runs are not among them.
         """
         everything = self._every_cell
         return everything[everything["permutation"] < 0].drop(columns="permutation").reset_index(drop=True)
@@ -94,7 +98,14 @@ class Results:
         models[numbers] = models[numbers].astype(float)  # None is NaN
         if len(models):
             frame = frame.merge(models, how="left", on="model_key")
-        return frame
+        known = rule.of_networks(self.settling)
+        settled = [known.get(pair) for pair in zip(frame["dataset"], frame["model"], strict=True)]
+        return frame.assign(settled=pd.array(settled, dtype="boolean"))
+
+    @cached_property
+    def settling(self) -> pd.DataFrame:
+        """Whether the relevance of the networks has settled: see ``results.settling.settling``."""
+        return rule.settling(self._plan, self.trained_again)
 
     @cached_property
     def measurements(self) -> pd.DataFrame:
@@ -111,13 +122,13 @@ class Results:
         """Tidy: one row a number, costs included.
 
         Columns: dataset, model, explainer, entrant, data_seed, model_seed, fold, family, traits, status, learned,
-        metric, k, value, reason. A cell that is not done has one row without a metric.
+        settled, metric, k, value, reason. A cell that is not done has one row without a metric.
         """
         cell = ["cell", "dataset", "model", "explainer", "entrant", "data_seed", "model_seed", "fold"]
         names = [*cell, *KIND, "status"]
         frame = self.cells
         learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
-        base = frame[names].assign(learned=learned.astype("boolean"))
+        base = frame[names].assign(learned=learned.astype("boolean"), settled=frame["settled"])
         scores = base.merge(self._measurements, on="cell", how="inner")
         costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
         costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
@@ -126,7 +137,7 @@ class Results:
         costs = base.merge(costs, on="cell", how="inner")
         other = base.assign(reason=frame["reason"], metric="", k=0, value=np.nan)[frame["status"] != "done"]
         parts = [part for part in (scores, costs, other) if len(part)]
-        columns = [*names[1:], "learned", "metric", "k", "value", "reason"]
+        columns = [*names[1:], "learned", "settled", "metric", "k", "value", "reason"]
         if not parts:
             return pd.DataFrame(columns=columns)
         order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]

@@ -236,10 +236,19 @@ class Engine:
     def look(self) -> None:
         """Keep the weights of the networks whose validation loss is lower than before."""
         for slot, values in enumerate(self.values):
-            current = self._valid_loss(self._outputs(values, self._weights[slot], self._part(slot, "valid")).numpy())
-            if current < self.best_loss[slot]:
+            if (current := self._loss_now(slot)) < self.best_loss[slot]:
                 self.best_loss[slot] = current
                 self.best[slot] = values
+
+    def keep(self) -> list[float]:
+        """Keep the weights as they are, as if they were the best; returns their validation losses."""
+        self.best.copy_(self.values)
+        self.best_loss = [self._loss_now(slot) for slot in range(self.m)]
+        return self.best_loss
+
+    def _loss_now(self, slot: int) -> float:
+        outputs = self._outputs(self.values[slot], self._weights[slot], self._part(slot, "valid"))
+        return self._valid_loss(outputs.numpy())
 
     def outputs(self, slot: int, part: str) -> Tensor:
         """(n, n_outputs) of a network at its best weights, on the rows of train, valid or test."""

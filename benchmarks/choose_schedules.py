@@ -28,9 +28,9 @@ from torch import nn
 from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
-from xai_bench.explainers.base import Problem
 from xai_bench.models.mlp import MLPFamily
 from xai_bench.models.snapshots import Snapshot, snapshots
+from xai_bench.models.spectral import SpectralLinear
 from xai_bench.statistics import rank_correlations
 
 RAW = Path(__file__).parent.parent / "runs" / "schedules" / "points.csv"
@@ -41,6 +41,8 @@ UNIT = ("dataset", "data_seed", "network", "penalty", "rate", "trained")
 """What one group of trainings is done under; ``trained``: the epochs of the longest of them."""
 SEEDS = (0, 1)
 """Of the trainings on the inputs as they are; the one beside copies has the first."""
+ROWS = 256
+"""Validation rows that saliency is taken over at the most, as in the suites."""
 Vector = NDArray[np.float64]
 Relevances = dict[str, Vector]
 
@@ -78,17 +80,20 @@ def with_copies(data: Dataset, seed: int) -> Dataset:
 
 
 def relevances(module: nn.Module, data: Dataset) -> Relevances:
-    """Score to (d,): that of the first layer, and saliency as the suites measure it; 0 for constant columns."""
-    first = registry.create("explainers", "spectral" if hasattr(module[0], "lambda_in") else "column_norm", {})  # type: ignore[index]
-    saliency = registry.create("explainers", "saliency", {})
-    X_train, y_train, X_valid, y_valid = (
-        torch.from_numpy(x) for x in (data.X_train, data.y_train, data.X_valid, data.y_valid)
-    )
-    problem = Problem(module, X_train, y_train, X_valid, y_valid, data.kind, data.n_outputs, data.feature_shape)
-    return {
-        score: explainer.explain(problem, seed=0).relevance
-        for score, explainer in zip(SCORES, (first, saliency), strict=True)
-    }
+    """Score to (d,): that of the first layer, and saliency (mean absolute gradient of the true class, or of the output).
+
+    Constant columns have 0. At most ``ROWS`` validation rows are explained.
+    """
+    first = next(module.children())
+    assert isinstance(first, SpectralLinear | nn.Linear)
+    own = first.relevance() if isinstance(first, SpectralLinear) else first.weight.norm(dim=0)
+    X = torch.from_numpy(data.X_valid[:ROWS]).requires_grad_(True)
+    outputs = module(X)
+    target = torch.from_numpy(data.y_valid[:ROWS]) if data.kind == "classification" else torch.zeros(len(X)).long()
+    (gradient,) = torch.autograd.grad(outputs.gather(1, target[:, None]).sum(), X)
+    varies = np.ptp(data.X_train, axis=0) > 0
+    values = (own, gradient.abs().mean(0, dtype=torch.float64))
+    return {s: np.where(varies, v.double().numpy(), 0.0) for s, v in zip(SCORES, values, strict=True)}
 
 
 def top_agreement(one: Vector, other: Vector) -> float:
@@ -135,7 +140,7 @@ def rows_of(draw: Draw, architecture: MLPFamily, lengths: dict[float, int]) -> I
         for kept in ("last", "best"):
             wanted = {steps} if kept == "last" else looks(steps)
             chosen = [best([row[i] for row in trained], wanted) for i in range(len(SEEDS))]
-            copies = None if beside is None else best(beside, wanted).module
+            copies = None if beside is None else best(beside, wanted).network()
             last = next(row for row in trained if row[0].steps == steps)
             yield {
                 "kept": kept,
@@ -143,7 +148,7 @@ def rows_of(draw: Draw, architecture: MLPFamily, lengths: dict[float, int]) -> I
                 "steps": steps,
                 "cpu": last[0].cpu,
                 "loss": float(np.mean([one.valid_loss for one in chosen])),
-                **signs(draw, [one.module for one in chosen], copies),
+                **signs(draw, [one.network() for one in chosen], copies),
             }
 
 

@@ -21,8 +21,9 @@ def test_at_a_constant_rate_they_are_shorter_trainings(architecture, kind):
         alone = fit_many(constant.model_copy(update={"min_steps": row[0].steps}), data, [3, 4])
         for one, other in zip(row, alone, strict=True):
             assert one.valid_loss == other.valid_loss
+            network = one.network()
             for name, value in other.module.state_dict().items():
-                assert torch.equal(one.module.state_dict()[name], value), name
+                assert torch.equal(network.state_dict()[name], value), name
 
 
 def test_with_cosine_the_last_one_is_the_training_of_that_length():
@@ -31,4 +32,6 @@ def test_with_cosine_the_last_one_is_the_training_of_that_length():
     (alone,) = fit_many(cosine, data, [0])
     assert min(one.valid_loss for one in (*early, last)) == alone.valid_loss
     assert last.cpu > early[0].cpu > 0
-    assert not last.module.training
+    assert not last.network().training
+    assert all(torch.equal(a, b) for a, b in zip(early[0].network().parameters(), early[0].network().parameters(), strict=True))
+    assert not torch.equal(early[0].network()[0].phi, last.network()[0].phi)

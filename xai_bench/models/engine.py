@@ -235,20 +235,18 @@ class Engine:
 
     def look(self) -> None:
         """Keep the weights of the networks whose validation loss is lower than before."""
-        for slot, values in enumerate(self.values):
-            if (current := self._loss_now(slot)) < self.best_loss[slot]:
+        for slot, current in enumerate(self.losses()):
+            if current < self.best_loss[slot]:
                 self.best_loss[slot] = current
-                self.best[slot] = values
+                self.best[slot] = self.values[slot]
 
-    def keep(self) -> list[float]:
-        """Keep the weights as they are, as if they were the best; returns their validation losses."""
-        self.best.copy_(self.values)
-        self.best_loss = [self._loss_now(slot) for slot in range(self.m)]
-        return self.best_loss
-
-    def _loss_now(self, slot: int) -> float:
-        outputs = self._outputs(self.values[slot], self._weights[slot], self._part(slot, "valid"))
-        return self._valid_loss(outputs.numpy())
+    def losses(self) -> list[float]:
+        """The validation loss of every network as it is."""
+        found = []
+        for slot, values in enumerate(self.values):
+            outputs = self._outputs(values, self._weights[slot], self._part(slot, "valid"))
+            found.append(self._valid_loss(outputs.numpy()))
+        return found
 
     def outputs(self, slot: int, part: str) -> Tensor:
         """(n, n_outputs) of a network at its best weights, on the rows of train, valid or test."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.engine import Engine
@@ -21,13 +21,26 @@ from xai_bench.models.stacked import advance, one_thread
 from xai_bench.models.streams import Streams, Task, batch_rows
 
 
-class Snapshot(NamedTuple):
-    """A network after ``steps`` steps, in eval mode, its validation loss, and its share of the CPU seconds so far."""
+@dataclass(frozen=True)
+class Snapshot:
+    """One network after ``steps`` steps, its validation loss, and its share of the CPU seconds of the training so far."""
 
     steps: int
-    module: nn.Module
     valid_loss: float
     cpu: float
+    _engine: Engine
+    _slot: int
+    _values: Tensor
+
+    def network(self) -> nn.Module:
+        """In eval mode, without gradients of its parameters."""
+        engine = self._engine
+        width = engine.layers[0].n_in
+        module = engine.architecture.build((width,), engine.data.n_outputs, torch.Generator())
+        with torch.inference_mode():
+            engine.best[self._slot] = self._values
+        engine.store(self._slot, module)
+        return module.eval().requires_grad_(False)
 
 
 def snapshots(
@@ -64,16 +77,7 @@ def snapshots(
         cpu += time.process_time() - start
         if step is None:
             return
-        yield _networks(engine, architecture, data, step, cpu)
-
-
-def _networks(engine: Engine, architecture: MLPFamily, data: Dataset, step: int, cpu: float) -> list[Snapshot]:
-    """Copies of the networks as they are now."""
-    found = []
-    with one_thread(engine.data.device), torch.inference_mode():
-        losses = engine.keep()
-    for slot, loss in enumerate(losses):
-        module = architecture.build((data.d,), data.n_outputs, torch.Generator())
-        engine.store(slot, module)
-        found.append(Snapshot(step, module.eval().requires_grad_(False), loss, cpu / len(losses)))
-    return found
+        with one_thread(tensors.device), torch.inference_mode():
+            values, losses = engine.values.clone(), engine.losses()
+        share = cpu / len(seeds)
+        yield [Snapshot(step, loss, share, engine, slot, values[slot]) for slot, loss in enumerate(losses)]

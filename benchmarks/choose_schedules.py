@@ -1,4 +1,4 @@
-"""The grid of training schedules that the defaults of the networks come from: measured here, read by ``schedules_report``.
+"""The grid of training schedules that the defaults of the networks come from; ``schedules_report`` reads it.
 
 Everything is fixed beforehand, in ``schedules_grid``: networks, penalties, learning rates, lengths, datasets, data
 seeds >= 1000 that no reported figure uses. For every point two trainings on the inputs as they are give the validation
@@ -80,7 +80,7 @@ def with_copies(data: Dataset, seed: int) -> Dataset:
 
 
 def relevances(module: nn.Module, data: Dataset) -> Relevances:
-    """Score to (d,): that of the first layer, and saliency (mean absolute gradient of the true class, or of the output).
+    """Score to (d,): that of the first layer, and saliency, the mean absolute gradient of the true class or the output.
 
     Constant columns have 0. At most ``ROWS`` validation rows are explained.
     """

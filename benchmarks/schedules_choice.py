@@ -6,11 +6,12 @@ A frame holds the points of one size of table: one row a dataset, data seed, net
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from schedules_grid import IMPROVEMENT, PENALTIES, Size
+from schedules_grid import AFFORDED, IMPROVEMENT, PENALTIES, Size
 
 from xai_bench.statistics import Interval, interval
 
@@ -54,7 +55,7 @@ def improvements(values: pd.DataFrame) -> dict[tuple[str, str, float], Interval]
     found = {}
     for rate, kept in dict.fromkeys((rate, kept) for rate, kept, _ in values.columns):
         lengths = sorted(values[rate, kept].columns)
-        for one, following in zip(lengths, lengths[1:], strict=False):
+        for one, following in itertools.pairwise(lengths):
             difference = (values[rate, kept, following] - values[rate, kept, one]).dropna()
             found[rate, kept, one] = interval(difference.to_numpy())
     return found
@@ -66,8 +67,8 @@ def rise(values: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for rate, kept, epochs in values.columns:
         later = [v for (r, k, e), v in each.items() if (r, k) == (rate, kept) and e >= epochs]
-        highs = [v.high if v.n > 1 else np.inf for v in later]
-        rows.append((max((v.mean for v in later), default=np.inf), max(highs, default=np.inf)))
+        known = len(later) > 0 and all(v.n > 1 for v in later)
+        rows.append((max(v.mean for v in later), max(v.high for v in later)) if known else (np.inf, np.inf))
     return pd.DataFrame(rows, index=values.columns, columns=["mean", "high"])
 
 
@@ -108,7 +109,7 @@ def choose(table: pd.DataFrame, penalty: float = 1.0) -> Choice:
         "a": (about & good, ["steps", "rank"]),
         "b": (about, ["excess", "steps", "rank"]),
         "c": (good, ["sign", "steps", "rank"]),
-        "d": (table["steps"] > 0, ["excess", "steps", "rank"]),
+        "d": (table["steps"] <= AFFORDED, ["sign", "steps", "rank"]),
     }
     order["sign"] = -order["sign"]
     for by, (which, first) in steps.items():
@@ -122,7 +123,11 @@ def choices(frame: pd.DataFrame, score: str) -> dict[str, Choice]:
     """Network to what the rule chooses for it; the penalty as shipped, unless that is the worse for it."""
     found = {}
     for network, rows in frame.groupby("network", sort=False):
-        each = {p: choose(candidates(rows[rows["penalty"] == p], score), p) for p in PENALTIES if (rows["penalty"] == p).any()}
+        each = {
+            p: choose(candidates(rows[rows["penalty"] == p], score), p)
+            for p in PENALTIES
+            if (rows["penalty"] == p).any()
+        }
         kept, others = each[1.0], [one for one in each.values() if one.by in ("3", "a")]
         if kept.by not in ("3", "a") and others:
             kept = min(others, key=lambda one: (RULES.index(one.by), one.epochs))

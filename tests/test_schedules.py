@@ -56,10 +56,14 @@ def test_an_improvement_that_is_not_sure_to_be_small_is_the_first_fall_back(rule
     [
         ([0.1, 0.2, 0.5, 0.9, 0.9], [1, 1, 2, 3, 4], 30, "b"),  # settled where the loss is above the best
         ([0.1, 0.2, 0.5, 0.7, 0.9], [1, 1, 2, 3, 4], 3, "c"),  # never settled: good, with the best signs
+        ([0.1, 0.2, 0.5, 0.7, 0.9], None, 30, "d"),  # nothing good either: the best signs within 1000 steps
     ],
 )
 def test_fall_backs(rule, agreement, loss, epochs, by):
-    choice = rule.choose(rule.candidates(frame(agreement, loss), "first"))
+    table = rule.candidates(frame(agreement, loss or [1] * 5), "first")
+    if loss is None:
+        table = table.assign(worst_excess=2.0, steps=[10, 30, 100, 1000, 1001])
+    choice = rule.choose(table)
     assert (choice.epochs, choice.by) == (epochs, by)
 
 
@@ -89,7 +93,12 @@ def test_claims_need_every_interval_on_one_side(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     claims = importlib.import_module("schedules_claims")
     wide, up, down = (claims.Interval(m, m - h, m + h, 5) for m, h in ((0.1, 0.2), (0.1, 0.05), (-0.1, 0.05)))
-    assert [claims.verdict(each) for each in ([up, up], [up, wide], [up, down], [down, down])] == ["higher", "", "", "lower"]
+    assert [claims.verdict(each) for each in ([up, up], [up, wide], [up, down], [down, down])] == [
+        "higher",
+        "",
+        "",
+        "lower",
+    ]
 
 
 def test_equal_seconds_are_more_epochs_of_a_cheaper_network(monkeypatch):

@@ -33,5 +33,7 @@ def test_with_cosine_the_last_one_is_the_training_of_that_length():
     assert min(one.valid_loss for one in (*early, last)) == alone.valid_loss
     assert last.cpu > early[0].cpu > 0
     assert not last.network().training
-    assert all(torch.equal(a, b) for a, b in zip(early[0].network().parameters(), early[0].network().parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(early[0].network().parameters(), early[0].network().parameters(), strict=True)
+    )
     assert not torch.equal(early[0].network()[0].phi, last.network()[0].phi)

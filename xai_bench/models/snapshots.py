@@ -1,7 +1,7 @@
 """One training seen at several moments: what a shorter one would have given, at the cost of the longest.
 
-At a constant learning rate the weights after s steps are those of a training of s steps, bit by bit. With ``cosine`` they
-are a moment of the one training, no training of their own.
+At a constant learning rate the weights after s steps are those of a training of s steps, bit by bit. With ``cosine``
+they are a moment of the one training, no training of their own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from xai_bench.models.streams import Streams, Task, batch_rows
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One network after ``steps`` steps, its validation loss, and its share of the CPU seconds of the training so far."""
+    """One network after ``steps`` steps, its validation loss, and its share of the CPU seconds of training so far."""
 
     steps: int
     valid_loss: float

@@ -6,7 +6,7 @@ score of the first layer, that chosen with saliency), at equal epochs and at equ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -64,23 +64,30 @@ def verdict(each: list[Interval]) -> str:
     return "lower" if all(one.high < 0 for one in each) else ""
 
 
-def claims(frame: pd.DataFrame, chosen: Mapping[str, Choice]) -> Iterator[str]:
-    """Sentences on spectral networks against the plain one, where the datasets have a truth."""
+def claims(frame: pd.DataFrame, chosen: Mapping[str, Sequence[Choice]]) -> Iterator[str]:
+    """Sentences on spectral networks against the plain one, each at its choices, where the datasets have a truth."""
     lines = []
-    for network in [name for name in dict.fromkeys(frame["network"]) if name not in (PLAIN, "mlp_unpenalised")]:
+    for network, choices in chosen.items():
         for score, words in SCORES.items():
             for metric, title in METRICS.items():
                 value = f"{metric}_{score}"
                 if not frame[value].notna().any():
                     continue
-                found = [differences(frame, network, choice, value) for choice in chosen.values()]
-                each = [one for of_choice in found for one in of_choice.values()]
-                said = verdict(each)
-                numbers = ", ".join(f"{v.mean:+.3f} [{v.low:+.3f}, {v.high:+.3f}] at {w}" for w, v in found[0].items())
+                found = [differences(frame, network, choice, value) for choice in choices]
+                said = verdict([one for of_choice in found for one in of_choice.values()])
                 claim = f"is {said} than" if said else "cannot be told from"
-                lines.append(
-                    f"- {title} of {words}: that of `{network}` {claim} that of `{PLAIN}` with the matching penalty "
-                    f"({numbers}{'' if len(set(chosen.values())) == 1 else '; schedule chosen with the first layer'})."
+                numbers = "; ".join(
+                    f"{choice.epochs:g} epochs, {choice.rate}, {choice.kept}: "
+                    + ", ".join(map(difference, each.items()))
+                    for choice, each in dict(zip(choices, found, strict=True)).items()
                 )
+                lines.append(f"- {title} of {words}: `{network}` {claim} `{PLAIN}`, matching penalty ({numbers}).")
     if lines:
+        yield "Spectral against plain, at the schedules chosen for the spectral network, penalties as shipped:"
         yield "\n".join(lines)
+
+
+def difference(item: tuple[str, Interval]) -> str:
+    """A difference in words."""
+    where, found = item
+    return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}] at {where}"

@@ -1,4 +1,4 @@
-"""What ``choose_schedules`` measures, and the rule that ``schedules_report`` chooses by, fixed before any number was seen.
+"""What ``choose_schedules`` measures, and the rule that ``schedules_report`` chooses by: fixed before any number.
 
 Penalties are the shipped ones divided by 10, as shipped, and times 10: of the spectral networks both factors, so that
 the plain network's 2 sqrt(ab) is scaled by the same number. Small and medium tables have the shipped batch and rate,
@@ -27,7 +27,8 @@ and 1001 of the small tables (not for the truth's sake): there no schedule settl
 relevance has formed, which is what this grid is to mend. A thousand steps are what the suite ``quick`` can pay.
 
 The penalty stays as shipped, unless it ends in b, c or d and another ends in rule 3 or a. Networks of a suite are
-compared on equal terms: all get the longest of the choices of ``spectral_mlp`` and ``mlp`` with both scores.
+compared on equal terms: all get the longest of the choices of ``spectral_mlp`` and ``mlp`` with both scores, and one
+penalty at all sizes. Where the sizes differ in the rate, that of the small tables is taken, which are the harder case.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def fit_group(
         for task, stream in zip(filled, streams, strict=True)
     ]
     columns = [task.columns for task in filled]
-    looks = checkpoint_steps(architecture, architecture.steps(n))
+    looks = checkpoint_steps(architecture, n)
     with one_thread(data.device), torch.inference_mode():
         kind = Engine if has_compiled_engine(data) else TorchEngine
         training: Training = kind(architecture, data, columns, streams, width, rows)

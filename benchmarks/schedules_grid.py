@@ -147,7 +147,7 @@ SIZES = {
         epochs=(1, 3, 10, 30),
         cosine=(1, 3, 10),
         long=(100,),
-        long_seeds=(1000,),
+        long_seeds=(1000, 1001, 1002),
     ),
     "pictures": Size(
         (
@@ -162,6 +162,6 @@ SIZES = {
         epochs=(1, 3, 10, 30, 100),
         cosine=(1, 3, 10, 30),
         long=(300,),
-        long_seeds=(1000,),
+        long_seeds=(1000, 1001, 1002),
     ),
 }

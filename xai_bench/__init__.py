@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xai_bench.registry import register as register
     from xai_bench.report import write_report as write_report
     from xai_bench.results.frames import Results as Results
+    from xai_bench.results.merging import merge as merge
     from xai_bench.results.store import forget as forget
     from xai_bench.results.store import pack as pack
     from xai_bench.results.store import read as read
@@ -69,6 +70,7 @@ _HOME = {
     "fit_many": "models.training",
     "forecast": "running.run",
     "forget": "results.store",
+    "merge": "results.merging",
     "pack": "results.store",
     "read": "results.store",
     "register": "registry",

@@ -383,6 +383,24 @@ def pack(
 
 
 @app.command()
+def merge(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="What is written: a folder, or a file that ends in .xaipack.")
+    ],
+    parts: Annotated[list[Path], typer.Argument(metavar="A B ...", help="Two or more runs or packs of one suite.")],
+    prefer: Annotated[
+        str | None,
+        typer.Option(metavar="first|last", help="Whose results count where equal keys differ; else it is an error."),
+    ] = None,
+) -> None:
+    """Make one store or pack of several runs of a suite: other data seeds, other methods, other machines."""
+    from xai_bench.results.merging import merge
+
+    found = merge(out, *parts, prefer=prefer)  # type: ignore[arg-type]
+    typer.echo(f"written: {found.path} ({found})")
+
+
+@app.command()
 def forget(
     folder: Folder,
     explainers: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of explainers.")] = None,

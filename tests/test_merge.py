@@ -21,7 +21,7 @@ from xai_bench.results import packing, whole
 from xai_bench.results.records import CellResult, Costs, Measurement, PlanRow
 from xai_bench.results.store import Store
 
-COSTS = [*Costs.__annotations__, "train_cpu", "train_wall", "provenance"]
+COSTS = [*Costs.__annotations__, "train_cpu", "train_wall", "run", "machine"]
 
 
 def assert_same_measurements(first, second):
@@ -145,7 +145,7 @@ def test_equal_keys_with_other_content_are_one_line(tmp_path, change, words):
 
 @pytest.mark.parametrize("prefer", ["first", "last"])
 def test_whose_content_counts_can_be_named(tmp_path, prefer):
-    paths = [build(tmp_path / "a.sqlite", title="A"), build(tmp_path / "b.sqlite", change=moved, day=2)]
+    paths = [build(tmp_path / "a.sqlite"), build(tmp_path / "b.sqlite", change=moved, day=2)]
     found = merge(tmp_path / "c.sqlite", *paths, prefer=prefer)
     kept, other = paths if prefer == "first" else paths[::-1]
     merged = read(found.path)
@@ -250,7 +250,7 @@ def test_other_devices_and_other_metrics_are_refused(tmp_path):
     with Store(other) as store:
         for row in hand_made.plan(suite([5])):
             store._mark(row.cell, {"auroc": "2", "contrast": "1"})
-    with pytest.raises(InputError, match="the metric 'auroc' scored .* with other code"):
+    with pytest.raises(InputError, match=r"the metric 'auroc' scored .* with other code"):
         merge(tmp_path / "c", path, other)
 
 

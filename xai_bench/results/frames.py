@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +58,8 @@ class Results:
         """One row a planned cell, in the order of the suite.
 
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, entrant (its id), data_seed,
-        model_seed, fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, family
+        model_seed, fold (-1 without folds), status (``missing`` if not run), reason, run (its index in ``provenance``;
+        NaN if not run), machine (see ``machines``), the fields of ``Costs``, family
         and traits of the dataset ("" until the draw is known; traits are joined by commas), and of the model:
         train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``chosen`` and
         ``model_chosen`` (there if a model had a choice) hold settings that validation chose. ``model_reason`` (there if
@@ -80,6 +82,7 @@ class Results:
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
         frame["status"] = frame["status"].fillna("missing")
         frame["reason"] = frame["reason"].fillna("")
+        frame["machine"] = frame["run"].map(dict(enumerate(self.machines))).fillna("")
         frame["entrant"] = entrants.ids(frame)
         frame["family"] = [self.draws[key].family if key in self.draws else "" for key in frame["draw"]]
         frame["traits"] = [", ".join(self.draws[key].traits) if key in self.draws else "" for key in frame["draw"]]
@@ -90,6 +93,11 @@ class Results:
         if len(models):
             frame = frame.merge(models, how="left", on="model_key")
         return frame
+
+    @property
+    def machines(self) -> list[str]:
+        """The machine of every run of ``provenance``, in words. Costs of different ones cannot be compared."""
+        return [machine(record) for record in self.provenance]
 
     @cached_property
     def measurements(self) -> pd.DataFrame:
@@ -219,6 +227,17 @@ class Results:
         """The cells that failed or ran out of time, null runs included, with their reasons."""
         everything = self._every_cell
         return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")
+
+
+def machine(record: Mapping[str, Any]) -> str:
+    """The machine that a run was on, in words, from its record: processor, cores, system, and a device but the CPU."""
+    device = record.get("device", "cpu")
+    cores = record.get("cores")
+    parts = [
+        record.get("processor") or "processor not recorded", f"{cores} cores" if cores else "",
+        record.get("system", ""), device if device != "cpu" else "",
+    ]  # fmt: skip
+    return ", ".join(part for part in parts if part)
 
 
 def _of_model(facts: ModelFacts) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def _lines(found: Difference) -> Iterator[str]:
             else:
                 names = group["name"].tolist()
                 more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-                kind = what if len(names) == 1 else f"{what}s"
+                kind = str(what) if len(names) == 1 else f"{what!s}s"
                 yield f"only in the {side}: {kind} {', '.join(names[:MOST])}{more}"
     for what, title in GROUPS.items():
         yield from _changed(title, frame[(frame["side"] == "both") & (frame["what"] == what)])

@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.results import comparison, entrants
+from xai_bench.results import comparison, entrants, tables
 from xai_bench.results.comparison import Comparison, Unit
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Figure = Literal["leaderboard", "cost", "pairs", "retention", "agreement", "relevance"]
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
 SCORES = ("train_score", "valid_score", "test_score", "test_mae", "chance", "ceiling", "p_value", "valid_loss")
@@ -209,6 +213,40 @@ class Results:
             See ``leaderboard``.
         """
         return self.compare(of, metric).pairs()
+
+    def relevances(self) -> pd.DataFrame:
+        """Every relevance under the name of its input: see ``results.tables.relevances``."""
+        return tables.relevances(self)
+
+    def plot(
+        self,
+        kind: Figure,
+        *,
+        of: Unit | None = None,
+        metric: str | None = None,
+        dataset: str | None = None,
+        ax: Axes | None = None,
+    ) -> Any:
+        """Draw a figure; returns matplotlib's Axes, of ``agreement`` seaborn's ClusterGrid.
+
+        Parameters
+        ----------
+        kind : ``leaderboard``; ``cost`` (against a score, with the Pareto front); ``pairs`` (matrix of differences and
+            what is decided); ``retention`` (curves on one dataset); ``agreement`` (rank correlation of methods,
+            clustered); ``relevance`` (against the truth of one dataset)
+        of, metric : of the first three, see ``leaderboard``; metric of ``retention``: ``retention_retrained`` (if
+            None), ``retention_masked`` or ``retention_trees``
+        dataset : of the last and of ``retention``; None for the first one
+        ax : axes to draw on; None for a new figure
+
+        Raises
+        ------
+        InputError
+            If the kind, the metric or the dataset is not known, or there is nothing to draw.
+        """
+        from xai_bench import plots
+
+        return plots.plot(self, kind, of=of, metric=metric, dataset=dataset, ax=ax)
 
     @property
     def report_folder(self) -> Path:

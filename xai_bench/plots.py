@@ -25,6 +25,11 @@ SIGNS = {
     "better": ">", "slightly better": "≥", "equal": "=", "slightly worse": "≤", "worse": "<", "undecided": "",
 }  # fmt: skip
 FIRST, OTHER, TRUTH = "#0072b2", "#9a9a96", "#262626"
+PLACES = ((5, 5), (5, -5), (-5, 5), (-5, -5), *((dx, 9 * step) for step in (2, -2, 3, -3, 4, -4, 5, -5, 6, -6, 7, -7)
+                                                for dx in (14, -14)))  # fmt: skip
+"""Where a name may stand beside its point: points to the right and up, the nearest first."""
+LINE = {"arrowstyle": "-", "lw": 0.4, "color": OTHER, "shrinkA": 0, "shrinkB": 2}
+"""From a name to its point, where they are apart."""
 MOST_INPUTS = 40
 """Inputs of a picture of relevances; the others are left out, by truth and then by mean relevance."""
 
@@ -83,8 +88,7 @@ def front(cost: ArrayLike, score: ArrayLike) -> NDArray[np.bool_]:
     costs, scores = np.asarray(cost, float), np.asarray(score, float)
     no_worse = (costs[:, None] <= costs) & (scores[:, None] >= scores)
     better = (costs[:, None] < costs) | (scores[:, None] > scores)
-    result: NDArray[np.bool_] = ~(no_worse & better).any(axis=0)
-    return result
+    return np.logical_not((no_worse & better).any(axis=0))
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -106,7 +110,7 @@ def leaderboard(results: Results, of: Unit | None, metric: str | None, ax: Axes 
     board = results.leaderboard(of or "methods", metric)
     board = board[board["score"].notna()].reset_index(drop=True)
     axes = _axes(ax, 6.0, 0.24 * len(board) + 1.0)
-    for place, row in board.iterrows():
+    for place, row in enumerate(board.to_dict("records")):
         color = FIRST if row["first_group"] else OTHER
         axes.plot([0, row["score"]], [place, place], "-", color=color, lw=1.2)
         axes.plot(row["score"], place, "o", color=color, mfc=color if row["ranked"] else "white", ms=6)
@@ -133,22 +137,40 @@ def cost(results: Results, of: Unit | None, metric: str | None, ax: Axes | None)
         raise InputError("figure 'cost': expected methods or entrants, got networks: an explanation is what has a cost")
     points = cost_points(results, of, metric)
     axes = _axes(ax, 6.4, 4.6)
-    sign = -1 if metric == "false_selections" else 1
+    sign, leaders = -1 if metric == "false_selections" else 1, set[tuple[str, str]]()
     for i, (machine, rows) in enumerate(points.groupby("machine", sort=False)):
         leading = rows[front(rows["seconds"], sign * rows["score"])].sort_values("seconds")
+        leaders |= {(str(machine), str(name)) for name in leading["name"]}
         axes.step(leading["seconds"], leading["score"], "-", color=f"C{i}", lw=1, where="post", alpha=0.7)
         axes.plot(rows["seconds"], rows["score"], "osD^v"[i % 5], color=f"C{i}", ms=5, label=str(machine))
-        for row in rows.to_dict("records"):
-            weight = "bold" if row["name"] in set(leading["name"]) else "normal"
-            axes.annotate(row["name"], (row["seconds"], row["score"]), (4, 3), textcoords="offset points",
-                          fontsize="x-small", weight=weight)  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlabel("CPU seconds given a network (median); bold: on the front")
     axes.set_ylabel(_title(metric))
     if points["machine"].nunique() > 1:
         axes.legend(title="costs of different machines are kept apart", fontsize="x-small", title_fontsize="x-small")
     axes.spines[["top", "right"]].set_visible(False)
+    _label(axes, points, leaders)
     return axes
+
+
+def _label(axes: Axes, points: pd.DataFrame, leaders: set[tuple[str, str]]) -> None:
+    """Names beside their points, where no other name stands; those on the front first, and bold."""
+    axes.figure.canvas.draw()
+    taken: list[Any] = []
+    rows = [(row["machine"], row["name"], row["seconds"], row["score"]) for row in points.to_dict("records")]
+    for machine, name, x, y in sorted(rows, key=lambda row: (row[:2] not in leaders, -row[3])):
+        for dx, dy in PLACES:
+            side = "left" if dx > 0 else "right"
+            text = axes.annotate(
+                name, (x, y), (dx, dy), textcoords="offset points", ha=side, va="center", fontsize="x-small",
+                weight="bold" if (machine, name) in leaders else "normal",
+                arrowprops=LINE if abs(dx) > 5 else None,
+            )  # fmt: skip
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) or (dx, dy) == PLACES[-1]:
+                taken.append(box)
+                break
+            text.remove()
 
 
 def cost_points(results: Results, of: Unit, metric: str) -> pd.DataFrame:
@@ -226,7 +248,7 @@ def agreement(results: Results) -> Any:
     return seaborn.clustermap(
         values, row_linkage=tree, col_linkage=tree, mask=values.isna(), cmap="vlag", vmin=-1, vmax=1, annot=True,
         fmt=".2f", annot_kws={"size": "x-small"}, figsize=(side, side), xticklabels=True, yticklabels=True,
-        cbar_kws={"label": "Spearman"}, dendrogram_ratio=0.12,
+        cbar_pos=None, dendrogram_ratio=0.12,
     )  # fmt: skip
 
 
@@ -256,13 +278,14 @@ def relevance(results: Results, dataset: str | None, ax: Axes | None) -> Axes:
     cut = f", {len(shown)} of {len(order)} inputs" if len(shown) < len(order) else ""
     axes.set(title=f"{chosen}{cut}", xlabel="", ylabel="")
     axes.tick_params(length=0)
+    axes.tick_params(axis="x", rotation=90)
     if truth.notna().any():
         axes.axhline(1, color=TRUTH, lw=1.5)
     return axes
 
 
 def _truth(frame: pd.DataFrame) -> pd.Series:
-    """Input to its mean graded truth over draws; 1 for relevant and 0 for others where it is not graded; NaN without."""
+    """Input to its mean graded truth over draws; where it is not graded, 1 for relevant, 0 for others; NaN without."""
     known = frame.drop_duplicates(["data_seed", "fold", "input"])
     role = known["role"].map(lambda role: np.nan if role is None else float(role == "relevant"))
     grade = known["graded"].astype(float)

@@ -1,4 +1,4 @@
-"""The report of a run: a page that answers three questions, a summary, and tables."""
+"""The report of a run: a page with the leaderboard, a page for every dataset, and a summary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xai_bench.errors import InputError
+from xai_bench.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
@@ -15,32 +15,40 @@ if TYPE_CHECKING:
 __all__ = ["in_short", "write_report"]
 
 
-def write_report(results: Results, folder: Path | str, jobs: int = 1, *, tables: bool = True) -> Path:
-    """Write index.html, summary.md and CSV tables; returns the path of the page.
+def write_report(results: Results, folder: Path | str, jobs: int = 1, *, focus: str = "") -> Path:
+    """Write index.html, datasets/NAME.html and summary.md; returns the path of the first.
 
     ``jobs``: processes that draw, at the most; a script of yours that asks for several needs the usual
-    ``if __name__ == "__main__":``. The bytes are the same for any number. ``tables``: whether CSV tables are written;
-    the page without them says how to get the numbers.
+    ``if __name__ == "__main__":``. The bytes are the same for any number. ``focus``: label of a method that is
+    highlighted; the suite's own one if empty.
 
-    The page is one file that works offline. Equal results give equal bytes. No file names a host, a user or a
-    path. CSV numbers have eight significant digits; ``xai-bench export`` gives all of them.
+    Every page works offline. Equal results give equal bytes. No file names a host, a user or a path. All numbers:
+    ``xai-bench export``.
 
     Raises
     ------
     InputError
-        If the folder cannot be written, or ``jobs`` is below 1. Each file is replaced whole or not at all.
+        If the folder cannot be written, ``jobs`` is below 1, or no method is called ``focus``. Each file is replaced
+        whole or not at all.
     """
     if jobs < 1:
         raise InputError(f"jobs: expected at least 1, got {jobs}")
     from xai_bench.report.kit.frames import Frames
     from xai_bench.report.page import render
 
+    frames = Frames(results, focus or results.suite.get("focus") or "")
+    methods = sorted({explainer for _, explainer in frames.pairs})
+    if focus and focus not in methods:
+        raise unknown("method", focus, methods)
     target = Path(folder)
-    files = render(Frames(results), jobs, tables=tables)
+    files = render(frames, jobs)
     try:
-        target.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             _replace(target / name, text)
+        for page in (target / "datasets").glob("*.html"):
+            if f"datasets/{page.name}" not in files:
+                page.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot write the report to {str(target)!r}: {reason}; choose another folder") from None
@@ -48,11 +56,13 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1, *, tables:
 
 
 def in_short(results: Results) -> list[tuple[str, str]]:
-    """The questions, each with the sentences that answer it first in the report."""
+    """What was found of recovery, cost and retention: a sentence each, as the report begins."""
     from xai_bench.report.kit.frames import Frames
-    from xai_bench.report.page import short_answers
+    from xai_bench.report.kit.prose import sentences
+    from xai_bench.report.kit.ranking import joined
 
-    return [(question, answer.replace("`", "")) for question, answer in short_answers(Frames(results))]
+    frames = Frames(results)
+    return [(what, text.replace("`", "")) for what, text in sentences(frames, joined(frames, "methods"))]
 
 
 def _replace(path: Path, text: str) -> None:

@@ -6,18 +6,22 @@ The unit of inference is the data seed. The controls ``random`` and ``oracle`` a
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from xai_bench.report.kit import boards
 from xai_bench.report.kit.declared import declared
 from xai_bench.report.kit.wording import FORMS, GAIN_TITLES, SHARE_TITLES, without_paths
 from xai_bench.results.records import MetricFacts
-from xai_bench.scoring import above_chance, calibration, stability
+from xai_bench.scoring import calibration, stability
 from xai_bench.scoring.stability import Agreement
 from xai_bench.statistics import by_data_seed, ratio_of_sums
 from xai_bench.suites.suite import CONTROLS
@@ -52,6 +56,12 @@ class Frames:
     """
 
     results: Results
+    focus: str = ""
+    """Label of the method that is highlighted; "" for none."""
+
+    def in_focus(self, explainer: str) -> bool:
+        """Whether a method is the highlighted one."""
+        return bool(self.focus) and explainer == self.focus
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -91,6 +101,21 @@ class Frames:
     def datasets(self) -> list[str]:
         """Labels in the order of the suite, those without a planned cell left out."""
         return [str(label) for label in self.cells["dataset"].unique()]
+
+    @cached_property
+    def addresses(self) -> dict[str, str]:
+        """Dataset to the address of its page from that of the report: by its label alone, unless two would be alike."""
+        slugs = {label: re.sub(r"[^a-z0-9_]+", "-", label.lower()).strip("-") or "dataset" for label in self.datasets}
+        alike = Counter(slugs.values())
+        return {
+            label: f"datasets/{slug}{'-' + sha256(label.encode()).hexdigest()[:8] if alike[slug] > 1 else ''}.html"
+            for label, slug in slugs.items()
+        }
+
+    @property
+    def ranked(self) -> list[str]:
+        """Methods, the first of the leaderboard first; then those that are not on it."""
+        return list(dict.fromkeys([*self.board()["explainer"], *(explainer for _, explainer in self.pairs)]))
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -139,10 +164,6 @@ class Frames:
             return without_paths(self.declared[score].title)
         return (GAIN_TITLES | SHARE_TITLES).get(score, score)
 
-    def sign(self, score: str) -> int:
-        """1 where a higher score is better, else -1."""
-        return self.declared[score].sign if score in self.declared else 1
-
     @cached_property
     def never_compared(self) -> set[str]:
         """Scores that are shown and never compared: descriptive ones, shares, gains of the least relevant inputs."""
@@ -157,10 +178,7 @@ class Frames:
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
-        """dataset, model, explainer, metric, mean, low, high, n, near: one row an interval.
-
-        ``near``: the interval overlaps that of the best mean, of those that have an interval, if there are two.
-        """
+        """dataset, model, explainer, metric, mean, low, high, n: one row an interval over data seeds."""
         frame = self.scores
         return self._intervals(frame[frame["metric"].isin(self.metrics)])
 
@@ -194,8 +212,8 @@ class Frames:
             for key, group in means.groupby(level=PAIR, sort=False):
                 share = ratio_of_sums(group[gain], group[gap])
                 if math.isfinite(share.mean):
-                    found.append((*key, SHARES[gain], *share, False))
-        return pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n", "near"])
+                    found.append((*key, SHARES[gain], *share))
+        return pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n"])
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
@@ -302,13 +320,22 @@ class Frames:
         return sorted(rows, key=lambda row: ("failed", "timed_out", "missing", "unsupported").index(row["status"]))
 
     @cached_property
-    def above_chance(self) -> pd.DataFrame:
-        """``recovery`` with what chance explains, and of networks that learned: see ``scoring.above_chance``."""
-        if self.recovery.empty:
-            return self.recovery
-        rows = self.measurements[self.measurements["metric"].isin(self.metrics)]
-        best = {name: facts.best for name, facts in self.declared.items()}
-        return above_chance.above_chance(self.recovery, rows, self.cells, self.results.draws, best)
+    def _boards(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        return {}
+
+    def board(self, of: str = "methods", metric: str = "recovery") -> pd.DataFrame:
+        """``Results.leaderboard``, computed once; without rows where nothing can be ranked."""
+        key = ("board", of, metric)
+        if key not in self._boards:
+            self._boards[key] = boards.board(self, of, metric)
+        return self._boards[key]
+
+    def decided(self, of: str = "methods", metric: str = "recovery") -> pd.DataFrame:
+        """``Results.pairs``, computed once; without rows where nothing can be compared."""
+        key = ("pairs", of, metric)
+        if key not in self._boards:
+            self._boards[key] = boards.pairs(self, of, metric)
+        return self._boards[key]
 
     @cached_property
     def calibration(self) -> pd.DataFrame:
@@ -329,22 +356,7 @@ class Frames:
         return stability.agreement(self.with_relevance, names, self.results.relevance)
 
     def _intervals(self, frame: pd.DataFrame) -> pd.DataFrame:
-        frame = frame[frame["value"].notna()]
-        result = by_data_seed(frame, "value", [*PAIR, "metric"])
-        result["near"] = False
-        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin(self.never_compared)]
-        for (_, metric), group in methods.groupby(["dataset", "metric"], sort=False):
-            compared, sign = with_interval(group), self.sign(str(metric))
-            if len(compared) > 1:
-                best = compared.iloc[int((sign * compared["mean"]).argmax())]
-                near = compared["high"] >= best["low"] if sign > 0 else compared["low"] <= best["high"]
-                result.loc[compared.index, "near"] = near.to_numpy()
-        return result
-
-
-def with_interval(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that can be compared: a mean over one data seed has no interval, so it is neither near nor apart."""
-    return rows[rows["low"].notna()]
+        return by_data_seed(frame[frame["value"].notna()], "value", [*PAIR, "metric"])
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

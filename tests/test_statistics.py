@@ -315,3 +315,19 @@ def test_import_loads_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_bounded_intervals():
+    """Ten times an AUROC of 1: the worked example. Else a literal weighted t, widened and clipped."""
+    low, high = statistics.bounded_interval([1.0] * 10, 0, 1, 0.5)
+    assert (round(low, 2), high) == (0.9, 1.0)
+    values = np.array([0.6, 0.7, 0.9, 0.8, 1.0, 0.75])
+    weights, extended = np.array([1, 1, 1, 1, 1, 1, 0.5]), np.append(values, 0.5)
+    centre = np.average(extended, weights=weights)
+    spread = math.sqrt((weights * (extended - centre) ** 2).sum() / 5.5 / 6.5)
+    half = scipy.stats.t.ppf(0.975, 5.5) * spread
+    assert statistics.bounded_interval(values, 0, 1, 0.5) == pytest.approx((centre - half, centre + half))
+    assert statistics.bounded_interval(values[:4], 0, 1, 0.5) is None
+    assert statistics.bounded_interval([*values, np.nan], 0, 1, 0.5) is None
+    with pytest.raises(ValueError, match="expected values and chance in"):
+        statistics.bounded_interval([2.0] * 5, 0, 1, 0.5)

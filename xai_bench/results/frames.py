@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.decisions import MARGIN
-from xai_bench.results import entrants
+from xai_bench.results import comparison, entrants
+from xai_bench.results.comparison import Comparison, Unit
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
 
 KIND = ["family", "traits"]
@@ -50,6 +50,7 @@ class Results:
     provenance: list[dict[str, Any]]
     folder: Path
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -126,9 +127,80 @@ class Results:
         order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
         return pd.concat(parts)[columns].sort_values(order, kind="stable", ignore_index=True)
 
-    def leaderboard(self, metric: str = "auroc", margin: float = MARGIN) -> pd.DataFrame:
-        """Entrants by their mean score, with what the draws can tell apart: see ``results.entrants.leaderboard``."""
-        return entrants.leaderboard(self, metric, margin)
+    def compare(self, of: Unit = "methods", metric: str = "recovery", *, whole_kind: bool = False) -> Comparison:
+        """What is behind ``leaderboard`` and ``pairs``: shares decided, the smallest detectable difference.
+
+        Parameters
+        ----------
+        of, metric : see ``leaderboard``
+        whole_kind : family means are the unit, which says something of further problems of this kind; from fifteen
+            families on. Else families are fixed, and what is said holds on these problems
+
+        Raises
+        ------
+        InputError
+            See ``leaderboard``.
+        """
+        key = (of, metric, whole_kind)
+        if key not in self._compared:
+            self._compared[key] = comparison.compare(self, of, metric, whole_kind=whole_kind)
+        return self._compared[key]
+
+    def leaderboard(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
+        """Who leads, and what the draws can tell apart; best first, those that are not ranked last.
+
+        The score is the mean over the draws and datasets of a family, then over families. Ranked is who has a score in
+        every family. Below five draws nothing is decided.
+
+        Parameters
+        ----------
+        of : ``methods`` (averaged over networks, within a draw), ``networks`` (averaged over the methods that ran on
+            all of them), or ``entrants`` (methods on a network)
+        metric : ``recovery`` (2 AUROC - 1 of relevant against noise inputs; 0 is chance), ``precision_at_p``,
+            ``somers_d`` or another recovery score (relative to chance, 1 is the best), ``retention`` (points gained over
+            random inputs, the judge trained anew), or ``false_selections`` (share of noise inputs above the threshold
+            of null runs; lower is better)
+
+        Returns
+        -------
+        name
+        explainer, model : labels; None where averaged, or where there is none
+        score : in points for ``retention``
+        rank_low, rank_high : the ranks that the decided pairs leave, NA if not ranked
+        first_group : not shown to be worse than the best (comparisons with the best)
+        better_than, worse_than, equal, undecided : numbers of pairs
+        families, of_families : in which there is a score, of how many
+        draws : of the dataset that has the fewest
+        ranked, reason : "n of F families" where not ranked
+        learned : share of the networks that learned; NaN without one
+        score_learned : over networks that learned; not ranked
+        confirmatory : listed in the suite, or nobody is; anyone else is compared with these only
+        networks : how many a method was averaged over
+
+        Raises
+        ------
+        InputError
+            If ``of`` or the metric is not known or cannot be ranked, or there are fewer than two names.
+        """
+        return self.compare(of, metric).leaderboard()
+
+    def pairs(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
+        """Every pair of the leaderboard that was looked at, the higher score first.
+
+        Returns
+        -------
+        first, second
+        difference, low, high : with its simultaneous interval, in units of the score; the ends are NaN below five draws
+        outcome : better, slightly better (by less than the margin of .05, or 5 points), equal, slightly worse, worse or
+            undecided; of the first
+        families, draws : that both have; the latter on the dataset that has the fewest
+
+        Raises
+        ------
+        InputError
+            See ``leaderboard``.
+        """
+        return self.compare(of, metric).pairs()
 
     @property
     def report_folder(self) -> Path:

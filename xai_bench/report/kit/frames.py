@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from xai_bench.report.kit import boards
+from xai_bench.errors import InputError
 from xai_bench.report.kit.declared import declared
 from xai_bench.report.kit.wording import FORMS, GAIN_TITLES, SHARE_TITLES, without_paths
+from xai_bench.results.comparison import BOARD, Comparison, Unit
 from xai_bench.results.records import MetricFacts
 from xai_bench.scoring import calibration, stability
 from xai_bench.scoring.stability import Agreement
@@ -319,23 +320,21 @@ class Frames:
             })  # fmt: skip
         return sorted(rows, key=lambda row: ("failed", "timed_out", "missing", "unsupported").index(row["status"]))
 
-    @cached_property
-    def _boards(self) -> dict[tuple[str, str, str], pd.DataFrame]:
-        return {}
+    def comparison(self, of: Unit = "methods", metric: str = "recovery") -> Comparison | None:
+        """``Results.compare``; None where there is nothing to compare."""
+        try:
+            return self.results.compare(of, metric)
+        except InputError:
+            return None
 
-    def board(self, of: str = "methods", metric: str = "recovery") -> pd.DataFrame:
-        """``Results.leaderboard``, computed once; without rows where nothing can be ranked."""
-        key = ("board", of, metric)
-        if key not in self._boards:
-            self._boards[key] = boards.board(self, of, metric)
-        return self._boards[key]
-
-    def decided(self, of: str = "methods", metric: str = "recovery") -> pd.DataFrame:
-        """``Results.pairs``, computed once; without rows where nothing can be compared."""
-        key = ("pairs", of, metric)
-        if key not in self._boards:
-            self._boards[key] = boards.pairs(self, of, metric)
-        return self._boards[key]
+    def board(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
+        """``Results.leaderboard``, free of paths; without rows where there is nothing to compare."""
+        if (found := self.comparison(of, metric)) is None:
+            return pd.DataFrame(columns=BOARD)
+        board = found.leaderboard()
+        for column in ("name", "explainer", "model", "reason"):
+            board[column] = board[column].map(without_paths, na_action="ignore")
+        return board
 
     @cached_property
     def calibration(self) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from xai_bench.decisions import LEAST_DRAWS
 from xai_bench.report.kit.frames import NO_MODEL, Frames, records
-from xai_bench.report.kit.ranking import RETENTION, decided
-from xai_bench.report.kit.wording import listed, number, of_score, plural, seconds
+from xai_bench.report.kit.ranking import decided
+from xai_bench.report.kit.wording import listed, number, plural, seconds
 
 FEW = 4
 """Names that are spelled out in a sentence."""
@@ -69,5 +69,5 @@ def _retention(frames: Frames, frame: pd.DataFrame) -> str:
     if known.empty:
         why = "no gain has a value" if len(frames.retention_reasons) else "it was not asked for, or nothing is judged"
         return f"Retention is not known: {why}."
-    best = [f"`{row['name']}` ({of_score(row['retention'], RETENTION)})" for row in records(known.head(2))]
+    best = [f"`{row['name']}` ({number(row['retention'], 1)})" for row in records(known.head(2))]
     return f"A model trained on the top inputs only gains most over random inputs with {listed(best)}, in points of the test score."

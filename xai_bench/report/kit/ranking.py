@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from xai_bench.report.kit import wording
-from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, Frames, records
+from xai_bench.report.kit.frames import NO_MODEL, Frames, records
+from xai_bench.results.comparison import Unit
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, share
-from xai_bench.report.kit.wording import number, of_score, seconds
+from xai_bench.report.kit.wording import number, seconds, without_paths
 
-Of = Literal["methods", "networks", "entrants"]
 KEYS = {"methods": ["explainer"], "entrants": ["explainer", "model"], "networks": ["model"]}
-RETENTION = "retention_retrained_gain"
 
 
-def joined(frames: Frames, of: Of) -> pd.DataFrame:
+def joined(frames: Frames, of: Unit) -> pd.DataFrame:
     """The leaderboard, and beside it: retention (mean gain), given_cpu, end_cpu (median seconds), stable, false.
 
     Where nothing can be ranked, a row a method all the same.
@@ -29,24 +28,20 @@ def joined(frames: Frames, of: Of) -> pd.DataFrame:
         board = pd.DataFrame({**known, "name": known.agg(" on ".join, axis=1)}).reindex(columns=board.columns)
     board = board.assign(model=board["model"].fillna(NO_MODEL)) if "model" in keys else board
     beside = frames.cost(keys)[[*keys, "given_cpu", "end_cpu"]]
-    for name, values in measured(frames, keys).items():
+    for name, values in measured(frames, of).items():
         beside = beside.merge(values.rename(name).reset_index(), on=keys, how="left")
     return board.merge(beside, on=keys, how="left")
 
 
-def measured(frames: Frames, keys: list[str]) -> dict[str, pd.Series]:
-    """By ``keys``: mean gain of retention over datasets, mean stability, share of null runs with a false selection."""
-    gains = frames.retention[frames.retention["metric"].isin([RETENTION, "retention_trees_gain"])]
-    first = gains[gains["metric"] == (RETENTION if RETENTION in set(gains["metric"]) else "retention_trees_gain")]
-    null = frames.calibration[frames.calibration["threshold"].notna()]
-    sums = null.groupby(keys)[["false_runs", "judges"]].sum() if len(null) else null.set_index(keys)
+def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
+    """By ``KEYS``: points of retention, stability of the p highest, and the share of null runs with a false selection;
+    means over datasets."""
+    keys = KEYS[of]
+    boards = {name: frames.board(of, name) for name in ("retention", "false_selections")}
+    found = {name: board.fillna({"model": NO_MODEL}).set_index(keys)["score"] for name, board in boards.items()}
     stable = frames.stability
     stable = stable.assign(value=stable["top_p"].fillna(stable["spearman"]))
-    return {
-        "retention": first.groupby([*keys, "dataset"])["mean"].mean().groupby(keys).mean(),
-        "stable": stable.groupby([*keys, "dataset"])["value"].mean().groupby(keys).mean(),
-        "false": sums["false_runs"] / sums["judges"],
-    }
+    return found | {"stable": stable.groupby([*keys, "dataset"])["value"].mean().groupby(keys).mean()}
 
 
 def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Method", fold: bool = False) -> Table:
@@ -60,13 +55,13 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
     columns: list[tuple[Column, Callable[[dict[str, Any]], Box]]] = [
         (Column("Rank"), lambda row: ranks(row, ahead)),
         (Column("Recovery"), lambda row: _box(row["score"], number(row["score"]), share(row["score"], 0.0, 1.0))),
-        (Column("Retention, points"), lambda row: _box(row["retention"], of_score(row["retention"], RETENTION),
+        (Column("Retention, points"), lambda row: _box(row["retention"], number(row["retention"], 1),
                                                        share(row["retention"], 0.0, top["retention"]))),
         (Column("Given a model", "CPU time"), lambda row: _box(row["given_cpu"], seconds(row["given_cpu"]))),
         (Column("End to end", "CPU time"), lambda row: _box(row["end_cpu"], seconds(row["end_cpu"]))),
         (Column("Networks learned"), lambda row: _box(row["learned"], percent(row["learned"]))),
         (Column("Stability"), lambda row: _box(row["stable"], number(row["stable"], 2), share(row["stable"], 0.0, 1.0))),
-        (Column("False selections"), lambda row: _box(row["false"], percent(row["false"]))),
+        (Column("False selections"), lambda row: _box(row["false_selections"], percent(row["false_selections"]))),
         (Column("Families"), families),
     ]  # fmt: skip
     drawn = [(column, [draw(row) for row in rows]) for column, draw in columns]
@@ -87,11 +82,12 @@ def ranks(row: dict[str, Any], ahead: bool) -> Box:
     return Box(f"{low}–{high}" if high > low else str(low), value=low + high / 1000)
 
 
-def scores_of(frames: Frames) -> pd.DataFrame:
-    """dataset, model, explainer, data_seed, value: recovery of every cell, 2 AUROC - 1; controls left out."""
-    rows = frames.scores
-    rows = rows[(rows["metric"] == "auroc") & rows["value"].notna() & ~rows["explainer"].isin(CONTROLS)]
-    return rows[["dataset", "model", "explainer", "data_seed"]].assign(value=2 * rows["value"].astype(float) - 1)
+def values_of(frames: Frames, of: Unit, metric: str = "recovery") -> pd.DataFrame:
+    """name, dataset, family, draw, value: the scores behind a leaderboard, in its units; no rows without one."""
+    if (found := frames.comparison(of, metric)) is None:
+        return pd.DataFrame(columns=["name", "dataset", "family", "draw", "value"])
+    names = {column: found.values[column].map(without_paths) for column in ("name", "dataset")}
+    return found.values.assign(**names, value=found.scale * found.values["value"])
 
 
 def decided(frame: pd.DataFrame) -> bool:
@@ -121,7 +117,7 @@ def notes(frames: Frames, frame: pd.DataFrame) -> list[str]:
         out.append(f"Not ranked, {reason}: {wording.listed([f'`{name}`' for name in group['name']], 12)}.")
     absent = {
         "stability, which needs two model seeds": frame["stable"].isna().all(),
-        "false selections, which need null runs (`[calibration]`)": frame["false"].isna().all(),
+        "false selections, which need null runs (`[calibration]`)": frame["false_selections"].isna().all(),
         "retention": frame["retention"].isna().all(),
     }
     if any(absent.values()):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import pandas as pd
 
-from xai_bench.report.kit.ranking import RETENTION, scores_of
+from xai_bench.report.kit.ranking import values_of
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, share, text
-from xai_bench.report.kit.wording import of_score
+from xai_bench.report.kit.tables import Box, Column, Row, Table, text
 from xai_bench.report.sections.traits import shaded
+from xai_bench.results.comparison import Unit
 
 
 class Overview(Section):
@@ -18,24 +16,16 @@ class Overview(Section):
 
     id, title, label, order = "datasets", "Datasets", "Datasets", 40
 
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """dataset, model, explainer, value: mean recovery over draws."""
-        return scores_of(self.frames).groupby(["dataset", "model", "explainer"], sort=False)["value"].mean().reset_index()
-
     def words(self) -> str:
-        return "Mean recovery on every dataset, methods averaged over networks. A name or a number leads to the page of the dataset."
+        return "Means over draws on every dataset, methods averaged over networks. A name or a number leads to the page of the dataset."
 
     def tables(self) -> list[Table]:
-        recovery, gains = self.frame, self.frames.retention
-        gains = gains[gains["metric"] == RETENTION].rename(columns={"mean": "value"})
-        tables = [self._list()] if recovery.empty else [self._table(recovery, "explainer", "Recovery: 0 chance, 1 perfect")]
-        if len(recovery) and recovery["model"].nunique() > 1:
-            entrants = recovery.assign(entrant=recovery["explainer"] + " on " + recovery["model"])
-            tables.append(self._table(entrants, "entrant", "Recovery of entrants", fold=True))
-        if len(gains):
-            tables.append(self._table(gains, "explainer", "Retention: gain over random inputs, in points", fold=len(recovery) > 0))
-        return tables
+        shown = [
+            self._table("methods", "recovery", "Recovery: 0 chance, 1 perfect"),
+            self._table("entrants", "recovery", "Recovery of entrants", fold=True),
+            self._table("methods", "retention", "Retention: gain over random inputs, in points"),
+        ]
+        return [table for table in shown if table is not None] or [self._list()]
 
     def _list(self) -> Table:
         """Nothing but the names."""
@@ -43,19 +33,20 @@ class Overview(Section):
         rows = [Row(d, [text(kinds.loc[d, "traits"] or "–")], link=a) for d, a in self.frames.addresses.items()]
         return Table("Datasets", "Dataset", [Column("Traits", text=True)], rows)
 
-    def _table(self, frame: pd.DataFrame, column: str, caption: str, *, fold: bool = False) -> Table:
-        wide = frame.pivot_table("value", "dataset", column, sort=False)
-        order = [e for e in self.frames.ranked if e in wide] if column == "explainer" else list(wide.mean().sort_values(ascending=False).index)
-        points = frame.get("metric") is not None
-        top = wide.abs().max(axis=1)
+    def _table(self, of: Unit, metric: str, caption: str, *, fold: bool = False) -> Table | None:
+        """A row a dataset, a column a method or entrant, the leader first."""
+        wide = values_of(self.frames, of, metric).pivot_table("value", "dataset", "name", sort=False)
+        order = [name for name in self.frames.board(of, metric)["name"] if name in wide]
+        if not order:
+            return None
+        points, top = metric == "retention", wide.abs().max(axis=1)
 
-        def box(dataset: str, name: str) -> Box:
-            value, link = wide.loc[dataset, name], f"{self.frames.addresses[dataset]}#scores"
+        def box(dataset: str, name: str, address: str) -> Box:
+            value = wide.loc[dataset, name]
             if not points or pd.isna(value):
-                return shaded(value, link)
-            shade = share(abs(value), 0.0, top[dataset])
-            return Box(of_score(value, RETENTION), value=value, shade=shade, look="minus" if value < 0 else "", link=link)
+                return shaded(value, f"{address}#scores")
+            return shaded(value, f"{address}#retained", value / max(top[dataset], 1e-9), 1)
 
-        rows = [Row(d, [box(d, e) for e in order] if d in wide.index else [EMPTY] * len(order), link=address)
-                for d, address in self.frames.addresses.items()]  # fmt: skip
-        return Table(caption, "Dataset", [Column(e) for e in order], rows, fold, "upright")
+        rows = [Row(dataset, [box(dataset, name, address) for name in order], link=address)
+                for dataset, address in self.frames.addresses.items() if dataset in wide.index]  # fmt: skip
+        return Table(caption, "Dataset", [Column(name) for name in order], rows, fold, "upright")

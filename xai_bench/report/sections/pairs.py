@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import pandas as pd
 
 from xai_bench.decisions import MARGIN
+from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.ranking import percent
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of
-from xai_bench.report.kit.wording import number, plural
+from xai_bench.report.kit.tables import Box, Column, Row, Table, kind_of
+from xai_bench.report.kit.wording import number, plural, without_paths
+from xai_bench.results.comparison import PAIRS, UNITS, Unit
 
 SIGNS = {"better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼"}
+MIRRORED = {"better": "worse", "slightly better": "slightly worse", "slightly worse": "slightly better", "worse": "better"}
 SHADES = {"better": 0.75, "slightly better": 0.35, "slightly worse": 0.35, "worse": 0.75}
 
 
@@ -26,7 +30,12 @@ class Pairs(Section):
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        return self.frames.decided("methods")
+        return self._pairs("methods")
+
+    def _pairs(self, of: Unit) -> pd.DataFrame:
+        found = self.frames.comparison(of)
+        pairs = found.pairs() if found else pd.DataFrame(columns=PAIRS)
+        return pairs.assign(first=pairs["first"].map(without_paths), second=pairs["second"].map(without_paths))
 
     def words(self) -> str:
         return (
@@ -36,31 +45,27 @@ class Pairs(Section):
 
     def findings(self) -> list[str]:
         out = []
-        for of in ("methods", "networks", "entrants"):
-            rows = self.frames.decided(of)
-            if rows.empty:
+        for of in UNITS:
+            if (found := self.frames.comparison(of)) is None or len(found.together) < 2:  # type: ignore[arg-type]
                 continue
-            kinds = rows["outcome"].replace({"worse": "better", "slightly worse": "slightly better"}).value_counts(normalize=True)
-            width = ((rows["high"] - rows["low"]) / 2).median()
-            text = ", ".join(f"{word} {percent(float(kinds.get(word, 0.0)))}" for word in ("better", "slightly better", "equal", "undecided"))
-            smallest = f" Half of the pairs show differences of {number(width)} or more." if pd.notna(width) else ""
-            out.append(f"Of {plural(len(rows) // 2, 'pair')} of {of}: {text}.{smallest}")
+            shares = ", ".join(f"{word} {percent(value)}" for word, value in found.shares().items())
+            least = found.smallest_detectable
+            width = f" Half of the pairs could show a difference of {number(least)}." if math.isfinite(least) else ""
+            out.append(f"Of {plural(len(found.together) * (len(found.together) - 1) // 2, 'pair')} of {of}: {shares}.{width}")
         return out
 
     def tables(self) -> list[Table]:
         return [self._matrix("methods", "Decided pairs of methods"), self._matrix("entrants", "Decided pairs of entrants", fold=True)]
 
-    def _matrix(self, of: str, caption: str, *, fold: bool = False) -> Table:
-        rows, board = self.frames.decided(of), self.frames.board(of)
-        names = [name for name in board["name"] if name in set(rows["first"])]
-        outcome = rows.set_index(["first", "second"])[["outcome", "difference", "low", "high"]].to_dict("index")
+    def _matrix(self, of: Unit, caption: str, *, fold: bool = False) -> Table:
+        pairs, board = self._pairs(of), self.frames.board(of)
+        outcome = {(r["first"], r["second"]): (r["outcome"], r["difference"]) for r in records(pairs)}
+        outcome |= {(b, a): (MIRRORED.get(word, word), -gap) for (a, b), (word, gap) in outcome.items()}
+        names = [name for name in board["name"] if any(name in pair for pair in outcome)]
 
         def box(a: str, b: str) -> Box:
-            if (a, b) not in outcome:
-                return EMPTY if a != b else Box("")
-            found = outcome[a, b]
-            word = found["outcome"]
-            return Box(SIGNS[word], value=found["difference"], shade=SHADES.get(word), look="minus" if "worse" in word else "")
+            word, gap = outcome.get((a, b), ("", 0.0))
+            return Box(SIGNS[word], value=gap, shade=SHADES.get(word), look="minus" if "worse" in word else "") if word else Box("")
 
-        lines = [Row(a, [box(a, b) for b in names], kind_of(self.frames, a)) for a in names]
-        return Table(caption, "", [Column(name) for name in names], lines, fold, "square upright")
+        lines = [Row(a, [box(a, b) for b in names], kind_of(self.frames, a.partition(" on ")[0])) for a in names]
+        return Table(caption, "against", [Column(name) for name in names], lines, fold, "square upright")

@@ -6,8 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from xai_bench.report.kit.frames import CONTROLS
-from xai_bench.report.kit.ranking import scores_of
+from xai_bench.report.kit.ranking import values_of
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of
 from xai_bench.report.kit.wording import number, plural
@@ -23,14 +22,14 @@ class Traits(Section):
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """trait, explainer, score, datasets, draws: the mean over families of the mean over their datasets."""
-        kinds = self.frames.cells.drop_duplicates("dataset").set_index("dataset")[["family", "traits"]]
-        means = scores_of(self.frames).groupby(["dataset", "explainer"], sort=False)["value"].mean().reset_index()
-        rows = means.join(kinds, on="dataset").assign(trait=lambda f: f["traits"].str.split(", ")).explode("trait")
-        rows = rows[rows["trait"].fillna("") != ""]
-        families = rows.groupby(["trait", "family", "explainer"], sort=False)["value"].mean()
+        """trait, name, score, datasets: the mean over families of the mean over their datasets."""
+        traits = self.frames.cells.drop_duplicates("dataset").set_index("dataset")["traits"]
+        means = values_of(self.frames, "methods").groupby(["dataset", "family", "name"], sort=False)["value"].mean().reset_index()
+        rows = means.assign(trait=means["dataset"].map(traits).fillna("").str.split(", ")).explode("trait")
+        rows = rows[rows["trait"].notna() & (rows["trait"] != "")]
+        families = rows.groupby(["trait", "family", "name"], sort=False)["value"].mean()
         counts = rows.groupby("trait")["dataset"].nunique().rename("datasets")
-        found = families.groupby(["trait", "explainer"], sort=False).mean().rename("score").reset_index()
+        found = families.groupby(["trait", "name"], sort=False).mean().rename("score").reset_index()
         return found.join(counts, on="trait")
 
     def words(self) -> str:
@@ -41,16 +40,17 @@ class Traits(Section):
         )
 
     def tables(self) -> list[Table]:
-        wide = self.frame.pivot(index="explainer", columns="trait", values="score")
+        wide = self.frame.pivot(index="name", columns="trait", values="score")
         names = self.frame.drop_duplicates("trait").sort_values("datasets", ascending=False, kind="stable")
-        order = [e for e in self.frames.ranked if e in wide.index and e not in CONTROLS]
+        order = [name for name in self.frames.ranked if name in wide.index]
         columns = [Column(f"{r.trait} ({plural(r.datasets, 'dataset')})") for r in names.itertuples()]
         rows = [Row(e, [shaded(wide.loc[e, t]) for t in names["trait"]], kind_of(self.frames, e)) for e in order]
         return [Table("Recovery by trait: 0 chance, 1 perfect", "Method", columns, rows)]
 
 
-def shaded(value: float, link: str = "") -> Box:
-    """A score whose size is its shade; below chance it has another colour."""
+def shaded(value: float, link: str = "", shade: float | None = None, digits: int = 2) -> Box:
+    """A score with its size as a shade, of another colour below 0. ``shade``: in [-1, 1], where it is not the score."""
     if pd.isna(value):
         return EMPTY
-    return Box(number(value, 2), value=value, shade=max(-1.0, min(1.0, value)), look="minus" if value < 0 else "", link=link)
+    strength = max(-1.0, min(1.0, value if shade is None else shade))
+    return Box(number(value, digits), value=value, shade=strength, look="minus" if value < 0 else "", link=link)

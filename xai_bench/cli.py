@@ -53,6 +53,10 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", metavar="N", parser=_whole, help="Worker processes (default: one for every core)."),
 ]
+Focus = Annotated[
+    str,
+    typer.Option("--focus", metavar="NAME", help="Method, network or 'METHOD on NETWORK' to compare with all others."),
+]
 Folder = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="Results: a folder that `run` wrote, such as runs/quick, its file, or a pack."),
@@ -135,6 +139,7 @@ def run(
             help="Copy what another run or a pack has of this suite (repeatable).",
         ),
     ] = None,
+    focus: Focus = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is stored, or what filters name of it.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes; start nothing.")
@@ -162,6 +167,7 @@ def run(
         fresh=fresh,
         device=device,
         known=known or [],
+        focus=focus,
     )
     if dry_run:
         foreseen = foresee(request)
@@ -281,6 +287,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write (default: reports/SUITE beside runs/).")
     ] = None,
+    focus: Focus = "",
     plugin: Plugins = None,
 ) -> None:
     """Write the report of stored results again; sections of plugins are part of it."""
@@ -289,6 +296,8 @@ def report(
 
     _load(plugin)
     results = read(folder)
+    if focus:
+        results = results.focused(focus)
     target = out or results.report_folder
     typer.echo(f"report: {write_report(results, target, _cores() if jobs is None else jobs)}")
 

@@ -167,16 +167,17 @@ class _Design:
 
     def moments(self, values: Sequence[Floats]) -> tuple[Floats, Floats]:
         """(..., r, m) mean differences and their variances, of ``values`` (..., draws, m) with 0 where none is seen."""
-        mean, variance = 0.0, 0.0
+        shape = (*values[0].shape[:-2], len(self.rows), values[0].shape[-1])
+        mean, variance = np.zeros(shape), np.zeros(shape)
         for x, seen, n, weight in zip(values, self.seen, self.shared, self.weights, strict=True):
             own, own_seen, safe = x[..., self.rows], seen[:, self.rows], np.maximum(n, 1.0)
             turned = np.swapaxes(own, -1, -2)
             difference = (turned @ seen - own_seen.T @ x) / safe
             squares = np.swapaxes(own * own, -1, -2) @ seen + own_seen.T @ (x * x) - 2 * (turned @ x)
             spread = np.maximum(squares - safe * difference * difference, 0.0) / np.maximum(n - 1, 1.0)
-            mean = mean + weight * difference
-            variance = variance + weight**2 * spread / safe
-        return np.asarray(mean), np.asarray(variance)
+            mean += weight * difference
+            variance += weight**2 * spread / safe
+        return mean, variance
 
     def moderated(self, variance: Floats, prior: float) -> Floats:
         """Variances drawn towards ``prior``."""

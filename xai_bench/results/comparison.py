@@ -258,8 +258,8 @@ def units(cells: pd.DataFrame, of: Unit) -> pd.DataFrame:
 
     Returns
     -------
-    columns name, explainer, model, dataset, family, draw, value, value_learned, learned, reason, confirmatory, networks;
-    one row a name, dataset and draw
+    columns name, explainer, model, dataset, family, draw, value, value_learned, learned, reason, confirmatory,
+    networks; one row a name, dataset and draw
     """
     if of == "entrants":
         return cells.assign(name=entrants.ids(cells), networks=(cells["model"] != "").astype(int))

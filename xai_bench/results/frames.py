@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xai_bench.errors import InputError, unknown
 from xai_bench.results import comparison, entrants
 from xai_bench.results.comparison import Comparison, Unit
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts
+from xai_bench.suites.suite import CONTROLS
 
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
@@ -157,8 +159,8 @@ class Results:
         of : ``methods`` (averaged over networks, within a draw), ``networks`` (averaged over the methods that ran on
             all of them), or ``entrants`` (methods on a network)
         metric : ``recovery`` (2 AUROC - 1 of relevant against noise inputs; 0 is chance), ``precision_at_p``,
-            ``somers_d`` or another recovery score (relative to chance, 1 is the best), ``retention`` (points gained over
-            random inputs, the judge trained anew), or ``false_selections`` (share of noise inputs above the threshold
+            ``somers_d`` or another recovery score (relative to chance, 1 is the best), ``retention`` (points gained
+            over random inputs, the judge trained anew), or ``false_selections`` (share of noise inputs above the threshold
             of null runs; lower is better)
 
         Returns
@@ -201,6 +203,50 @@ class Results:
             See ``leaderboard``.
         """
         return self.compare(of, metric).pairs()
+
+    @property
+    def focus(self) -> str:
+        """The method, network or entrant that the report compares with all others; "" for none."""
+        return str(self.suite.get("focus") or "")
+
+    def focused(self, name: str) -> Results:
+        """The same results with another focus.
+
+        Raises
+        ------
+        InputError
+            If no explainer, model or entrant is called so.
+        """
+        cells = self.cells[~self.cells["explainer"].isin(CONTROLS)]
+        known = {str(label) for column in ("explainer", "model", "entrant") for label in cells[column] if label}
+        if name not in known:
+            raise unknown("explainer, model or entrant", name, sorted(known))
+        return replace(self, suite={**self.suite, "focus": name})
+
+    def against(self, name: str = "", metric: str = "recovery") -> pd.DataFrame:
+        """One method, network or entrant compared with all others of its kind, step-down; see ``leaderboard``.
+
+        It asks fewer questions than ``pairs`` does, and so decides more.
+
+        Parameters
+        ----------
+        name : the focus of the results if none is given
+
+        Returns
+        -------
+        columns second, difference, outcome (of ``name``); in the order of the leaderboard
+
+        Raises
+        ------
+        InputError
+            If there is no such name, or none at all; see ``leaderboard``.
+        """
+        name = name or self.focus
+        if not name:
+            raise InputError("focus: expected the name of a method, network or entrant, got none")
+        cells = self.focused(name).cells
+        of: Unit = "methods" if name in set(cells["explainer"]) else "entrants"
+        return self.compare("networks" if name in set(cells["model"]) else of, metric).against(name)
 
     @property
     def report_folder(self) -> Path:

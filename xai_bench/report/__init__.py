@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xai_bench.errors import InputError, unknown
+from xai_bench.errors import InputError
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["in_short", "write_report"]
 
 
-def write_report(results: Results, folder: Path | str, jobs: int = 1, *, focus: str = "") -> Path:
+def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
     """Write index.html, datasets/NAME.html and summary.md; returns the path of the first.
 
     ``jobs``: processes that draw, at the most; a script of yours that asks for several needs the usual
-    ``if __name__ == "__main__":``. The bytes are the same for any number. ``focus``: label of a method that is
-    highlighted; the suite's own one if empty.
+    ``if __name__ == "__main__":``. The bytes are the same for any number. What is in focus is highlighted:
+    ``results.focused(NAME)``.
 
     Every page works offline. Equal results give equal bytes. No file names a host, a user or a path. All numbers:
     ``xai-bench export``.
@@ -28,20 +28,15 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1, *, focus: 
     Raises
     ------
     InputError
-        If the folder cannot be written, ``jobs`` is below 1, or no method is called ``focus``. Each file is replaced
-        whole or not at all.
+        If the folder cannot be written, or ``jobs`` is below 1. Each file is replaced whole or not at all.
     """
     if jobs < 1:
         raise InputError(f"jobs: expected at least 1, got {jobs}")
     from xai_bench.report.kit.frames import Frames
     from xai_bench.report.page import render
 
-    frames = Frames(results, focus or results.suite.get("focus") or "")
-    methods = sorted({explainer for _, explainer in frames.pairs})
-    if focus and focus not in methods:
-        raise unknown("method", focus, methods)
     target = Path(folder)
-    files = render(frames, jobs)
+    files = render(Frames(results), jobs)
     try:
         for name, text in files.items():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

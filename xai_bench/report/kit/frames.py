@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xai_bench.errors import InputError
 from xai_bench.report.kit.declared import declared
@@ -24,12 +25,13 @@ from xai_bench.results.comparison import BOARD, Comparison, Unit
 from xai_bench.results.records import MetricFacts
 from xai_bench.scoring import calibration, stability
 from xai_bench.scoring.stability import Agreement
-from xai_bench.statistics import by_data_seed, ratio_of_sums
+from xai_bench.statistics import LEAST_DRAWS, bounded_interval, by_data_seed, interval, ratio_of_sums
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
+Floats = NDArray[np.float64]
 FOLLOW_UPS = ("retention_", "sanity_")
 """What is measured beside recovery: the names of its scores begin so."""
 GAINS = tuple(f"retention_{form}_gain" for form in FORMS)
@@ -57,12 +59,11 @@ class Frames:
     """
 
     results: Results
-    focus: str = ""
-    """Label of the method that is highlighted; "" for none."""
-
-    def in_focus(self, explainer: str) -> bool:
-        """Whether a method is the highlighted one."""
-        return bool(self.focus) and explainer == self.focus
+    def in_focus(self, explainer: str, model: str = "") -> bool:
+        """Whether a method (on a network) is what the suite looks at."""
+        focus = without_paths(self.results.focus)
+        whole = focus in (explainer, f"{explainer} on {model}") if model else focus.partition(" on ")[0] == explainer
+        return bool(focus) and whole
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -180,8 +181,15 @@ class Frames:
     @cached_property
     def recovery(self) -> pd.DataFrame:
         """dataset, model, explainer, metric, mean, low, high, n: one row an interval over data seeds."""
-        frame = self.scores
-        return self._intervals(frame[frame["metric"].isin(self.metrics)])
+        rows = self.scores
+        rows = rows[rows["metric"].isin(self.metrics) & rows["value"].notna()]
+        found = by_data_seed(rows, "value", [*PAIR, "metric"]).set_index([*PAIR, "metric"])
+        found[["low", "high"]] = np.nan
+        for key, draws in _by_draw(rows, [*PAIR, "metric"]):
+            if len(draws) >= LEAST_DRAWS:
+                facts, levels = self.declared[key[3]], [d.get("chance", {}).get(key[3]) for d in self.draws(key[0])]
+                found.loc[key, ["low", "high"]] = _ends(draws, facts.lower, facts.upper, _mean_of(levels))
+        return found.reset_index()
 
     @cached_property
     def retention(self) -> pd.DataFrame:
@@ -214,7 +222,7 @@ class Frames:
                 share = ratio_of_sums(group[gain], group[gap])
                 if math.isfinite(share.mean):
                     found.append((*key, SHARES[gain], *share))
-        return pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n"])
+        return _from_five(pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n"]))
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
@@ -266,9 +274,11 @@ class Frames:
             "train_wall": groups["train_wall"].median(), "parameters": groups["parameters"].median(),
         })  # fmt: skip
         networks = networks.assign(test_mae=networks["test_mae"].astype(float))
-        errors = by_data_seed(networks, "test_mae", by).drop(columns="n")
+        errors = _from_five(by_data_seed(networks, "test_mae", by)).drop(columns="n")
         errors = errors.rename(columns={"mean": "mae", "low": "mae_low", "high": "mae_high"})
-        return by_data_seed(networks, "test_score", by).merge(facts.reset_index(), on=by).merge(errors, on=by)
+        reached = _from_five(by_data_seed(networks, "test_score", by))
+        reached["high"] = reached["high"].clip(upper=1.0)
+        return reached.merge(facts.reset_index(), on=by).merge(errors, on=by)
 
     def reached(self, dataset: str, model: str) -> dict[str, Any] | None:
         """The row of ``trained``, or None."""
@@ -355,7 +365,27 @@ class Frames:
         return stability.agreement(self.with_relevance, names, self.results.relevance)
 
     def _intervals(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return by_data_seed(frame[frame["value"].notna()], "value", [*PAIR, "metric"])
+        return _from_five(by_data_seed(frame[frame["value"].notna()], "value", [*PAIR, "metric"]))
+
+
+def _by_draw(rows: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...], Floats]]:
+    """The values of each group, averaged over the model seeds and folds of a draw first."""
+    means = rows.assign(value=rows["value"].astype(float)).groupby([*by, "data_seed"], sort=False)["value"].mean()
+    for key, group in means.groupby(level=by, sort=False):
+        yield key, group.to_numpy()
+
+
+def _ends(values: Floats, low: float | None, high: float | None, chance: float) -> tuple[float, float]:
+    """The interval of a mean: within the range of the score where it has one, else Student's t."""
+    if low is None or high is None or not low <= chance <= high:
+        return tuple(interval(values)[1:3])  # type: ignore[return-value]
+    return bounded_interval(values, low, high, chance) or (math.nan, math.nan)
+
+
+def _from_five(frame: pd.DataFrame) -> pd.DataFrame:
+    """Intervals of fewer than five draws are left out: the values are shown."""
+    frame.loc[frame["n"] < LEAST_DRAWS, ["low", "high"]] = np.nan
+    return frame
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
@@ -373,7 +403,12 @@ def _without_paths(texts: pd.Series) -> pd.Series:
 
 def _mean(values: pd.Series) -> float:
     known = values.dropna()
-    return float(known.mean()) if len(known) else float("nan")
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _mean_of(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ NO_BAR = (math.nan, math.nan)
 class Box:
     """What stands in one place of a table.
 
-    ``value`` sorts, ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1] colours the box, ``look`` is a class of the
+    ``value`` sorts, ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1] colours the box (below 0 with ``look`` minus), ``look`` is a class of the
     style sheet, ``link`` an address. ``unlearned`` marks a value of networks of which not all learned.
     """
 
@@ -43,7 +43,7 @@ class Box:
     @property
     def classes(self) -> str:
         """The classes of the element."""
-        tone = "" if self.shade is None else "tone dark" if abs(self.shade) > 0.6 else "tone"
+        tone = "" if self.shade is None else "tone"
         named = ("text" if self.text else "", "unlearned" if self.unlearned else "", tone, self.look)
         return " ".join(name for name in named if name)
 
@@ -95,9 +95,9 @@ class Table:
         return spans if any(name for name, _ in spans) else []
 
 
-def kind_of(frames: Frames, explainer: str) -> str:
-    """The kind of the row of a method."""
-    return "control" if explainer in CONTROLS else "focus" if frames.in_focus(explainer) else "method"
+def kind_of(frames: Frames, explainer: str, model: str = "") -> str:
+    """The kind of the row of a method, or of a method on a network."""
+    return "control" if explainer in CONTROLS else "focus" if frames.in_focus(explainer, model) else "method"
 
 
 def text(words: str) -> Box:

@@ -54,7 +54,8 @@ def panels(frames: Frames, dataset: str, graded: Floats, key: str) -> str:
             axis.locator_params(nbins=3)
         for axis in axes.ravel()[len(methods) :]:
             axis.set_axis_off()
-        figure.supxlabel("graded truth")
-        figure.supylabel("share of the total relevance")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("relevance")
+        axes[-1, 0].set_xlabel("graded truth")
         drawing.legend(figure, [drawing.handle(marker=m, color=c, label=model) for model, (m, c) in marks.items()])
         return drawing.svg(figure, key)

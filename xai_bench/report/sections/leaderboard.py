@@ -80,8 +80,9 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         ordered = points.sort_values("score", kind="stable")
         to_axes = axis.transScale + axis.transLimits
         at = [float(to_axes.transform((row["given_cpu"], row["score"]))[1]) for row in records(ordered)]
-        places = np.array(drawing.spaced(at, 14 / height))
-        places += np.clip(0, 0.01 - places[0], 0.99 - places[-1])
+        gap = 14 / height
+        within = [min(max(place, 0.01 + i * gap), 0.99 - (len(at) - 1 - i) * gap) for i, place in enumerate(at)]
+        places = drawing.spaced(within, gap)
         for row, place in zip(records(ordered), places, strict=True):
             look, (x, y) = style[row["explainer"]], (row["given_cpu"], row["score"])
             axis.plot([x], [y], look.marker, color=look.color, ms=9 if look.order == 6 else 7, mew=0, zorder=look.order)

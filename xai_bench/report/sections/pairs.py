@@ -7,15 +7,17 @@ from functools import cached_property
 
 import pandas as pd
 
-from xai_bench.decisions import MARGIN
+from xai_bench.decisions import LEAST_DRAWS, MARGIN
+from xai_bench.errors import InputError
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.ranking import percent
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import Box, Column, Row, Table, kind_of
-from xai_bench.report.kit.wording import number, plural, without_paths
+from xai_bench.report.kit.wording import listed, number, plural, without_paths
 from xai_bench.results.comparison import PAIRS, UNITS, Unit
 
 SIGNS = {"better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼"}
+THAN = {"better": "than", "slightly better": "than", "equal": "to", "undecided": "against", "slightly worse": "than", "worse": "than"}
 MIRRORED = {"better": "worse", "slightly better": "slightly worse", "slightly worse": "slightly better", "worse": "better"}
 SHADES = {"better": 0.75, "slightly better": 0.35, "slightly worse": 0.35, "worse": 0.75}
 
@@ -25,8 +27,12 @@ class Pairs(Section):
 
     id, title, label, order = "pairs", "Decided pairs", "Pairs", 50
 
-    def needs(self) -> bool:
-        return len(self.frame) > 0
+    def needs(self) -> bool | str:
+        if self.frame.empty:
+            return False
+        if (self.frame["draws"] < LEAST_DRAWS).all():
+            return f"decided pairs, which need {LEAST_DRAWS} draws"
+        return True
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -52,7 +58,19 @@ class Pairs(Section):
             least = found.smallest_detectable
             width = f" Half of the pairs could show a difference of {number(least)}." if math.isfinite(least) else ""
             out.append(f"Of {plural(len(found.together) * (len(found.together) - 1) // 2, 'pair')} of {of}: {shares}.{width}")
+        if self.frames.results.focus:
+            out.append(self._focus())
         return out
+
+    def _focus(self) -> str:
+        """What is in focus against all others, step-down."""
+        try:
+            rows = self.frames.results.against()
+        except InputError as error:
+            return without_paths(error)
+        parts = [f"{word} {THAN[word]} {listed([f'`{without_paths(n)}`' for n in group], 20)}"
+                 for word in SIGNS if len(group := rows.loc[rows["outcome"] == word, "second"])]  # fmt: skip
+        return f"`{without_paths(self.frames.results.focus)}` against each of the others, step-down: {'; '.join(parts)}."
 
     def tables(self) -> list[Table]:
         return [self._matrix("methods", "Decided pairs of methods"), self._matrix("entrants", "Decided pairs of entrants", fold=True)]

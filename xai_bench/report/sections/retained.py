@@ -113,8 +113,9 @@ def overview(frames: Frames, curves: pd.DataFrame, key: str) -> str:
             axis.set_title(dataset)
         for axis in axes.ravel()[len(datasets) :]:
             axis.set_axis_off()
-        figure.supxlabel("inputs kept, k")
-        figure.supylabel("test score")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("test score")
+        axes[-1, 0].set_xlabel("inputs kept, k")
         legend(figure, drawn)
         return drawing.svg(figure, key)
 

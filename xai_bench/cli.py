@@ -392,6 +392,45 @@ def pack(
 
 
 @app.command()
+def diff(
+    first: Folder,
+    second: Folder,
+    format: Annotated[
+        str, typer.Option("--format", metavar="text|csv|markdown", help="Words, or every difference as a table.")
+    ] = "text",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
+) -> None:
+    """Say how a second run differs from a first: what one lacks, versions, machines, and scores paired by draw."""
+    from xai_bench.results import difference, difference_text
+
+    if format not in ("text", "csv", "markdown"):
+        raise unknown("format", format, ["text", "csv", "markdown"])
+    found = difference.compared(first, second)
+    if format == "text":
+        _write(out, difference_text.text(found) + "\n")
+    elif format == "csv":
+        _write(out, found.frame.to_csv(index=False))
+
+
+@app.command()
+def merge(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="What is written: a folder, or a file that ends in .xaipack.")
+    ],
+    parts: Annotated[list[Path], typer.Argument(metavar="A B ...", help="Two or more runs or packs of one suite.")],
+    prefer: Annotated[
+        str | None,
+        typer.Option(metavar="first|last", help="Whose results count where equal keys differ; else it is an error."),
+    ] = None,
+) -> None:
+    """Make one store or pack of several runs of a suite: other data seeds, other methods, other machines."""
+    from xai_bench.results.merging import merge
+
+    found = merge(out, *parts, prefer=prefer)  # type: ignore[arg-type]
+    typer.echo(f"written: {found.path} ({found})")
+
+
+@app.command()
 def forget(
     folder: Folder,
     explainers: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of explainers.")] = None,

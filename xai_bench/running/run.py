@@ -229,6 +229,7 @@ def provenance(jobs: int | None, device: str = "cpu") -> dict[str, Any]:
         "started": _now(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "cores": os.cpu_count(),
         "jobs": jobs,
         "threads": 1,
@@ -236,6 +237,16 @@ def provenance(jobs: int | None, device: str = "cpu") -> dict[str, Any]:
         "versions": versions,
         "plugins": {p.filename: p.sha256 for p in registry.plugins()},
     }
+
+
+def _processor() -> str:
+    """The name of the processor; "" where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor())
 
 
 def _now() -> str:

@@ -9,7 +9,7 @@ from scipy.stats import chi2
 from tests.reference import moments as literal
 from xai_bench.models.moments import ridge
 from xai_bench.models.moments.basis import basis
-from xai_bench.models.moments.evidence import evidence
+from xai_bench.models.moments.evidence import Evidence
 from xai_bench.models.moments.residual import target, whitened
 from xai_bench.models.moments.rounds import find, starting_values
 from xai_bench.models.moments.tails import minus_log_tail
@@ -57,9 +57,9 @@ def test_evidence_is_the_literal_one(classes, blocks, monkeypatch):
     r = whitened(Y, Y)
     assert len(r) == (1 if classes is None else classes - 1)
     prediction = np.column_stack([X[:, 0] ** 2, np.sin(X[:, 6])])
-    found = evidence(basis(X), r, (3, 0), basis(prediction))
+    found = Evidence(basis(X), r, (3, 0), basis(prediction)).screened
     np.testing.assert_allclose(found, literal.evidence(X, r, (3, 0), prediction), rtol=1e-3, atol=2e-3)
-    np.testing.assert_allclose(evidence(basis(X), r), literal.evidence(X, r), rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(Evidence(basis(X), r).screened, literal.evidence(X, r), rtol=1e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])

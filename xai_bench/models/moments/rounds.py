@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.models.moments.basis import basis
-from xai_bench.models.moments.evidence import evidence
+from xai_bench.models.moments.evidence import Evidence
 from xai_bench.models.moments.residual import target, whitened
 from xai_bench.models.moments.ridge import Ridge, fit
 
@@ -20,6 +20,8 @@ LEVEL = 0.05
 ROUNDS = 10
 MOST = 40
 """Inputs that enter at the most."""
+TESTED = 2 * MOST
+"""Inputs of a round that are tested again at the most."""
 ALIKE = 3
 """Functions whose correlation makes an input wait for another."""
 LOWEST = 0.05
@@ -46,7 +48,7 @@ def find(X: NDArray, y: NDArray, classes: int | None) -> Found:
     """Evidence of the columns of X (n, d) about y: (n,) of so many ``classes``, or values (n,) or (n, C) if None.
 
     1. The residual of the target is whitened, and the evidence of every input computed (``evidence``).
-    2. Inputs with an evidence above log(rounds / level) enter, those with the most first. A proxy waits: an input enters
+    2. Inputs with an evidence above log(rounds / level), tested again (``Evidence.retested``), enter, those with the most first. A proxy waits: an input enters
        only if none of its first three functions has a correlation of sqrt(2 log(d^2) / n) or more with the same function
        of one that entered in this round; what both tell is then explained before it is asked again.
     3. The target is fitted on the active inputs (``ridge``). Its leave-one-out residual is the next target of the
@@ -66,8 +68,8 @@ def find(X: NDArray, y: NDArray, classes: int | None) -> Found:
         r = whitened(Y - model.left_out, Y)
         if not len(r):
             break
-        current = evidence(psi, r, tuple(entered), prediction)
-        new = _entering(psi, current, entered, bar, near)[: MOST - len(entered)]
+        current, passing = _tested(Evidence(psi, r, tuple(entered), prediction), entered, bar)
+        new = _without_proxies(psi, passing, near)[: MOST - len(entered)]
         entered |= {j: float(current[j]) for j in new}
         if not new:
             break
@@ -76,16 +78,20 @@ def find(X: NDArray, y: NDArray, classes: int | None) -> Found:
     return _ranked(current, {j: entered[j] for j in _confirmed(psi, Y, list(entered), model)})
 
 
-def _entering(
-    psi: NDArray[np.float32], current: Floats, entered: dict[int, float], bar: float, near: float
-) -> list[int]:
-    """The inputs that enter in a round, those with the most evidence first."""
+def _tested(evidence: Evidence, entered: dict[int, float], bar: float) -> tuple[Floats, list[int]]:
+    """(d,) evidence, that of the first inputs above ``bar`` tested again; those that pass, with the most first."""
+    found = evidence.screened.copy()
+    above = [j for j in np.argsort(-found, kind="stable").tolist() if found[j] > bar and j not in entered]
+    for j in above[:TESTED]:
+        found[j] = evidence.retested(j)
+    passing = [j for j in above[:TESTED] if found[j] > bar]
+    return found, sorted(passing, key=lambda j: -found[j])
+
+
+def _without_proxies(psi: NDArray[np.float32], passing: list[int], near: float) -> list[int]:
+    """The inputs that pass, but for those that are like one before them."""
     n, taken = psi.shape[2], []
-    for j in np.argsort(-current, kind="stable").tolist():
-        if current[j] <= bar:
-            break
-        if j in entered:
-            continue
+    for j in passing:
         alike = (psi[taken, :ALIKE] * psi[j, :ALIKE]).sum(2) / n
         if not (np.abs(alike) >= near).any():
             taken.append(j)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from xai_bench.models.losses import Tensors
 from xai_bench.models.moments.basis import basis
 from xai_bench.models.moments.evidence import Evidence
 from xai_bench.models.moments.residual import target, whitened
@@ -115,6 +119,13 @@ def _ranked(current: Floats, active: dict[int, float]) -> Found:
         found = np.minimum(found, np.nextafter(active[order[-1]], -math.inf))
         found[order] = [active[j] for j in order]
     return Found(found, tuple(order))
+
+
+def starting_scales(data: Tensors, columns: Sequence[int]) -> Tensor:
+    """(k,) ``starting_values`` for some columns, by the training rows; rows all count alike."""
+    X, y = data.X_train[:, list(columns)].cpu().numpy(), data.y_train.cpu().numpy()
+    found = find(X, y, data.n_outputs if data.kind == "classification" else None)
+    return torch.from_numpy(starting_values(found.evidence))
 
 
 def starting_values(evidence: Floats) -> Floats:

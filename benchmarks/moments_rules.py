@@ -1,6 +1,7 @@
 """Rules on which ``moments.py`` measures. Written after the constants of ``xai_bench.models.moments`` were frozen.
 
-Inputs are independent and U(-1, 1) unless said otherwise; the relevant ones stand at random places among ``d``. Fresh rules:
+Inputs are independent and U(-1, 1) unless said otherwise; the relevant ones stand at random places among ``d``. Fresh
+rules:
 
     diagonal_band       y = [|x1 - x2| <= .6], 10 % of the classes flipped
     phase               y = [sin(pi (x1 + x2)) > 0]: neither input alone tells anything
@@ -13,8 +14,8 @@ Inputs are independent and U(-1, 1) unless said otherwise; the relevant ones sta
     mixed_regression    y = x1 x2 + .7 sin(2 pi x3) + cos(pi x4 x5) + N(0, .3)
     kinks               y = |x1 - x2| + max(x3, x4) + N(0, .25)
     bits                inputs 1 with probability .4, else 0; y = (x1 xor x2) or (x3 and x4)
-    series              normal inputs, corr(x_i, x_j) = .7^|i - j|; y = [x_a x_b + .5 x_c + N(0, .5) > 0] with a, b, c a sixth,
-                        a half and five sixths of the way
+    series              normal inputs, corr(x_i, x_j) = .7^|i - j|; y = [x_a x_b + .5 x_c + N(0, .5) > 0] with a, b, c
+                        a sixth, a half and five sixths of the way
 
 What is known to fail, or to be weak:
 

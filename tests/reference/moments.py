@@ -78,9 +78,9 @@ def evidence(X, r, active=(), prediction=None):
 
 
 def left_out(psi, Y, order, decay, strength):
-    """(n, C) of every row the prediction of a fit to the others: kernel ridge on centred features, solved anew each time.
+    """(n, C) of every row the prediction of a fit to the others, by kernel ridge with an intercept, solved each time.
 
-    Centring and the scale of the kernel are those of all rows, as the closed form has them.
+    Centring and scale of the kernel are those of all rows, as the closed form has them.
     """
     n = len(Y)
     omega = np.arange(1.0, 9.0) ** -decay
@@ -103,3 +103,74 @@ def left_out(psi, Y, order, decay, strength):
         solution = np.linalg.solve(A, np.vstack([Y[seen], np.zeros((1, Y.shape[1]))]))
         found.append(K[i, seen] @ solution[:-1] + solution[-1])
     return np.array(found)
+
+
+def joint_statistic(first, second, r, q):
+    """Of one column of r: z' V^-1 z for the q functions of an input and the q^2 products with those of its partner."""
+    phi = [*first[:q], *(first[a] * second[b] for a in range(q) for b in range(q))]
+    present = [one for one in phi if one.any()]
+    z = np.array([sum(r * one) / math.sqrt(len(r)) for one in present])
+    V = np.array([[np.mean(r**2 * one * other) for other in present] for one in present])
+    return z @ np.linalg.solve(V, z)
+
+
+def retested(X, r, k):
+    """Evidence of input k alone, or with a partner: the smaller one of ``evidence`` and that of the joint statistic."""
+    n, d = X.shape
+    c, limit = len(r), n / np.mean(np.array(r) ** 4) / 10
+    tilde = [[studentised(functions(x), row) for x in X.T] for row in r]
+    weights = [8 / 15, 4 / 15, 2 / 15, 1 / 15]
+    z = [[sum(row * tilde[i][k][a]) / math.sqrt(n) for a in range(8)] for i, row in enumerate(r)]
+
+    def single(q):
+        return sum(z[i][a] ** 2 for i in range(c) for a in range(q))
+
+    best = max(
+        -chi2.logsf(single(q), q * c) + math.log(w) - math.log(d)
+        for q, w in zip((1, 2, 4, 8), weights, strict=True)
+        if q == 1 or q <= limit
+    )
+    for j, (q, w) in itertools.product(range(d), zip((1, 2, 4, 6), weights, strict=True)):
+        if j == k or (q > 1 and q * q > limit):
+            continue
+        apart, joint = single(q), 0.0
+        for i, row in enumerate(r):
+            for a, b in itertools.product(range(q), range(q)):
+                apart += sum(row * tilde[i][j][a] * tilde[i][k][b]) ** 2 / n
+            joint += joint_statistic(tilde[i][k], tilde[i][j], row, q)
+        tail = -chi2.logsf(min(apart, joint), (q * q + q) * c)
+        best = max(best, tail + math.log(w) - math.log(d * (d - 1)))
+    return best - math.log(2)
+
+
+def trained(X, y, kind, n_outputs, start, rates, training, streams):
+    """|lambda| and ||phi|| (d,) of networks trained one by one with autograd; ``rates`` of Adam at each step."""
+    import torch
+    from torch import nn
+
+    from xai_bench.models.moments.ensemble import NETWORK
+
+    X, found = torch.from_numpy(X).float(), []
+    for rows, stream in zip(training, streams, strict=True):
+        net = NETWORK.build((X.shape[1],), n_outputs, stream.init)
+        first = next(net.children())
+        first.lambda_in.data.copy_(torch.from_numpy(start))
+        others = [p for p in net.parameters() if p is not first.lambda_in]
+        adam = torch.optim.Adam(others)
+        for rate in rates:
+            index = rows[stream.batches(1)[0]]
+            outputs = net(X[index])
+            target = torch.from_numpy(y)[index]
+            if kind == "classification":
+                loss = nn.functional.cross_entropy(outputs, target)
+            else:
+                loss = (outputs[:, 0] - target.float()).square().mean()
+            net.zero_grad()
+            loss.backward()
+            adam.param_groups[0]["lr"] = rate
+            adam.step()
+            with torch.no_grad():
+                moved = first.lambda_in - 0.05 * first.lambda_in.grad
+                first.lambda_in.copy_(moved.sign() * (moved.abs() - 0.05 * 0.02).clamp_min(0))
+        found.append((first.lambda_in.detach().abs().numpy(), first.phi.detach().norm(dim=0).numpy()))
+    return found

@@ -80,6 +80,8 @@ class SpectralMoments(Explainer):
     """Candidates beside the active inputs."""
     candidates: Annotated[int, Field(ge=1)] = 24
     """At the least."""
+    steps: Annotated[int, Field(ge=1)] = 800
+    """Gradient steps of each network."""
 
     def unsupported(self, problem: Problem) -> str | None:
         return super().unsupported(problem) or too_much(problem)
@@ -100,7 +102,7 @@ class SpectralMoments(Explainer):
         if problem.kind == "regression":
             mean, scale = float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64)) or 1.0
         start, seed = starting_values(known.evidence[chosen]), int(problem.generator.integers(2**31))
-        ensemble = train(X[:, chosen], (y - mean) / scale, problem.kind, problem.n_outputs, start, seed)
+        ensemble = train(X[:, chosen], (y - mean) / scale, problem.kind, problem.n_outputs, start, seed, self.steps)
         behind = np.logaddexp(0, known.evidence)
         relevance = LEAST * (ensemble.relevance.max() or 1.0) * behind / behind.max()
         relevance[chosen] += ensemble.relevance

@@ -22,7 +22,6 @@ from xai_bench.models.streams import Streams, Task, batch_rows
 FOLDS = 5
 MEMBERS = 3
 """Networks a fold, which differ by their seeds; each trains on the other folds."""
-STEPS = 800
 RATE = 5e-3
 """Of Adam on everything but the eigenvalues, at its height."""
 RISE, FIRST, LAST = 0.3, 1 / 25, 1 / 250_000
@@ -57,7 +56,7 @@ class Trained:
     held_out: Floats
 
 
-def train(X: NDArray, y: NDArray, kind: Kind, n_outputs: int, start: Floats, seed: int) -> Trained:
+def train(X: NDArray, y: NDArray, kind: Kind, n_outputs: int, start: Floats, seed: int, steps: int = 800) -> Trained:
     """Train the networks on columns X (n, d), standardised inside, whose eigenvalues start at ``start`` (d,).
 
     ``y``: (n,) classes from 0, or values of about unit variance. ``seed``: of folds, weights and batches.
@@ -69,8 +68,8 @@ def train(X: NDArray, y: NDArray, kind: Kind, n_outputs: int, start: Floats, see
     """
     ensemble = Ensemble(X, y, kind, n_outputs, start, seed)
     with torch.no_grad():
-        for step in range(STEPS):
-            ensemble.step(step)
+        for step in range(steps):
+            ensemble.step(one_cycle(step, steps))
         return ensemble.result()
 
 
@@ -104,14 +103,14 @@ class Ensemble:
         self.eigenvalues.copy_(torch.from_numpy(start))
         self.adam = Adam(self.stack)
 
-    def step(self, step: int) -> None:
-        """A step of Adam on everything but the eigenvalues, of which this is a gradient and a proximal step."""
+    def step(self, rate: float) -> None:
+        """A step of Adam, with this rate, on all but the eigenvalues, and a gradient and a proximal step on those."""
         chosen = [seen[stream.batches(1)[0]] for seen, stream in zip(self.training, self.streams, strict=True)]
         index = torch.stack(chosen)
         outputs = self.stack.forward(self.X[index], [None] * len(self.stack.layers))
         self.stack.backward(loss_gradient(outputs, self.y[index], self.kind))
         before = self.eigenvalues.clone()
-        self.adam.step(one_cycle(step, STEPS))  # what it does to the eigenvalues is overwritten
+        self.adam.step(rate)  # what it does to the eigenvalues is overwritten
         moved = before - EIGENVALUE_RATE * self._gradient
         self.eigenvalues.copy_(soft_threshold(moved, EIGENVALUE_RATE * THRESHOLD))
 

@@ -1,26 +1,27 @@
 """Evidence of every input that what is left of the target depends on it: alone, or together with one other input.
 
-Derivation. Let r (C', n) be what a fit leaves of the target, whitened, and psi_a(x_j) the functions of ``basis``. If r is
-independent of x_j, the moments
+Derivation. Let r (C', n) be what a fit leaves of the target, whitened, and psi_a(x_j) the functions of ``basis``. If r
+is independent of x_j, the moments
 
     z_ja = n^-1/2 sum_i r_i psi_a(x_ij)
 
 have mean 0 and the covariance V_j = mean(psi psi' r^2). With V_j = L L' and psi~ = L^-1 psi they are uncorrelated with
-variance 1, and nearly normal: sum_{a <= q} z_ja^2 is chi-square with q degrees of freedom, q C' over the columns of r. An
-interaction that neither input shows alone has moments of products,
+variance 1, and nearly normal: sum_{a <= q} z_ja^2 is chi-square with q degrees of freedom, q C' over the columns of r.
+An interaction that neither input shows alone has moments of products,
 
     z_jk,ab = n^-1/2 sum_i r_i psi~_a(x_ij) psi~_b(x_ik),
 
-q^2 of them with a, b <= q. All pairs are one product of matrices, (r psi~) psi~', taken in blocks; it is symmetric, so that
-half of the blocks do. For an input k and a partner j the statistic is sum_a z_ka^2 + sum_ab z_jk,ab^2, with (q^2 + q) C'
-degrees of freedom. Since its tail falls with the statistic, only the largest one over all partners needs a tail. Products
-of dependent inputs have another covariance: before an input enters, its best pairs are studentised jointly.
+q^2 of them with a, b <= q. All pairs are one product of matrices, (r psi~) psi~', taken in blocks; it is symmetric, so
+that half of the blocks do. For an input k and a partner j the statistic is sum_a z_ka^2 + sum_ab z_jk,ab^2, with
+(q^2 + q) C' degrees of freedom. Since its tail falls with the statistic, only the largest one over all partners needs a
+tail. Products of dependent inputs have another covariance: before an input enters, its best pairs are studentised
+jointly.
 
 How rough the dependence is nobody knows: q takes several values, the i-th with weight w_q ~ 2^-i. The evidence is the
-largest -log p + log w_q, less log d for the choice among d inputs (log d(d - 1) among pairs, log d|A| where the partner is
-one of |A| known inputs), less log 2 for the two kinds. So exp(-evidence) bounds, to first order, the probability that any
-of the d inputs reaches it by chance. A chi-square with many degrees of freedom needs many rows: q is used while
-q <= n_eff / 10 (pairs: q^2), with n_eff = n / mean(r^4).
+largest -log p + log w_q, less log d for the choice among d inputs (log d(d - 1) among pairs, log d|A| where the partner
+is one of |A| known inputs), less log 2 for the two kinds, alone and in pairs. So exp(-evidence) is about the
+probability that any of the d inputs reaches it by chance. A chi-square with many degrees of freedom needs many rows:
+q is used while q <= n_eff / 10 (pairs: q^2), with n_eff = n / mean(r^4).
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ class Evidence:
         """(number of q, e): sums of squares of input k with each of e partners; 0 with itself."""
         own, functions = slice(k, k + 1), self.counts[-1]
         weighted = [self.inputs.tilde(c, own, functions) * row for c, row in enumerate(self.inputs.r)]
-        found = np.concatenate([summed(weighted, others, part, self.counts) for part in parts(len(others.psi))], 2)[:, 0]
+        blocks = [summed(weighted, others, part, self.counts) for part in parts(len(others.psi))]
+        found = np.concatenate(blocks, axis=2)[:, 0]
         same = [k] if others is self.inputs else [place for place, j in enumerate(self.active) if j == k]
         found[:, same] = 0.0
         return found.astype(np.float64)
@@ -193,7 +195,8 @@ class Moments:
     def squares(self, part: slice) -> Floats:
         """(inputs of the part, FUNCTIONS): z_ja^2, summed over the columns of r."""
         psi, n = self.psi[part], self.psi.shape[2]
-        z = [(change @ (psi @ row)[:, :, None])[:, :, 0] for change, row in zip(self.change[:, part], self.r, strict=True)]
+        sums = (psi @ self.r.T).transpose(2, 0, 1)[:, :, :, None]
+        z = (self.change[:, part] @ sums)[:, :, :, 0]
         return np.sum(np.square(z, dtype=np.float64), axis=0) / n
 
 

@@ -1,9 +1,9 @@
 """A fit of the target on the inputs found so far: kernel ridge regression with a functional ANOVA kernel.
 
-The kernel of one input is k_j(x, x') = sum_a omega_a psi_a(x_j) psi_a(x'_j) with omega_a ~ a^-s; that of a set of inputs
-is the sum of the elementary symmetric polynomials e_1, e_2, ... of the k_j, each of mean diagonal 1: main effects, pairs,
-triples. Order, s and strength are chosen by the leave-one-out error, which a linear smoother has in closed form,
-(y_i - f_i) / (1 - H_ii).
+The kernel of one input is k_j(x, x') = sum_a omega_a psi_a(x_j) psi_a(x'_j) with omega_a ~ a^-s; that of a set of
+inputs is the sum of the elementary symmetric polynomials e_1, e_2, ... of the k_j, each of mean diagonal 1: main
+effects, pairs, triples. Order, s and strength are chosen by the leave-one-out error, which a linear smoother has in
+closed form, (y_i - f_i) / (1 - H_ii).
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class Ridge:
 
 
 def fit(psi: NDArray[np.float32], Y: Floats, kernels: tuple[Kernel, ...] | None = None) -> Ridge:
-    """The best of ``kernels`` (None: all that differ) on inputs psi (k, FUNCTIONS, n) for targets Y (n, C); k may be 0."""
+    """The best of ``kernels`` (None: all of the grid) on inputs psi (k, FUNCTIONS, n), for targets Y (n, C).
+
+    With k = 0 inputs it is the mean of the other rows.
+    """
     if not len(psi):
         n = len(Y)
         left_out = (Y.sum(0) - Y) / (n - 1)

@@ -52,9 +52,10 @@ def find(X: NDArray, y: NDArray, classes: int | None) -> Found:
     """Evidence of the columns of X (n, d) about y: (n,) of so many ``classes``, or values (n,) or (n, C) if None.
 
     1. The residual of the target is whitened, and the evidence of every input computed (``evidence``).
-    2. Inputs with an evidence above log(rounds / level), tested again (``Evidence.retested``), enter, those with the most first. A proxy waits: an input enters
-       only if none of its first three functions has a correlation of sqrt(2 log(d^2) / n) or more with the same function
-       of one that entered in this round; what both tell is then explained before it is asked again.
+    2. Inputs with an evidence above log(rounds / level), tested again (``Evidence.retested``), enter, those with the
+       most first. A proxy waits: an input enters only if none of its first three functions has a correlation of
+       sqrt(2 log(d^2) / n) or more with the same function of one that entered in this round; what both tell is
+       explained before it is asked again. What the fit leaves of a rough effect may still let a close copy in.
     3. The target is fitted on the active inputs (``ridge``). Its leave-one-out residual is the next target of the
        rounds, its prediction a further known partner: what acts on top of all that is known, such as the rest of a
        disjunction, is a pair with the prediction. On from 1, until nothing enters, or ten rounds or 40 inputs are done.

@@ -181,3 +181,38 @@ def test_a_bad_plugin_is_one_clear_line(tmp_path, plugin_registry, text, message
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="cannot read"):
         registry.load_plugin(tmp_path / "absent.py")
+
+
+WHO = {
+    "name": "who",
+    "datasets": [{"name": "xor"}],
+    "models": [{"name": "mlp"}],
+    "explainers": [{"name": "saliency"}, {"name": "f_test"}],
+}
+
+
+def test_confirmatory_entrants_and_a_focus_are_names_of_the_suite():
+    listed = {"explainers": ["saliency"], "models": ["mlp"], "diagram": ["f_test", "saliency on mlp"]}
+    for focus in ("saliency", "mlp", "saliency on mlp", "f_test"):
+        suite = reading.from_dict({**WHO, "entrants": listed, "focus": focus})
+        assert suite.config()["focus"] == focus
+        assert suite.config()["entrants"]["explainers"] == ["saliency"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ({"focus": "salency"}, "focus: unknown explainer, model or entrant 'salency': did you mean saliency"),
+        ({"focus": "f_test on mlp"}, "focus: unknown explainer, model or entrant 'f_test on mlp'"),
+        ({"entrants": {"explainers": ["f_tst"]}}, "[entrants]: unknown explainer 'f_tst': did you mean f_test"),
+        ({"entrants": {"models": ["spectral_mlp"]}}, "[entrants]: unknown model 'spectral_mlp'"),
+        ({"entrants": {"diagram": ["saliency on mpl"]}}, "[entrants]: diagram: unknown entrant 'saliency on mpl'"),
+        ({"entrants": {"diagram": ["f_test"] * 13}}, "[entrants]: diagram: expected"),
+        ({"entrants": ["f_test"]}, "expected a [entrants] table, got"),
+    ],
+)
+def test_unknown_entrants_are_one_line(content, line):
+    with pytest.raises(InputError) as caught:
+        reading.from_dict({**WHO, **content})
+    assert line in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -53,6 +53,10 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", metavar="N", parser=_whole, help="Worker processes (default: one for every core)."),
 ]
+Focus = Annotated[
+    str,
+    typer.Option("--focus", metavar="NAME", help="Method, network or 'METHOD on NETWORK' to compare with all others."),
+]
 Folder = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="Results: a folder that `run` wrote, such as runs/quick, its file, or a pack."),
@@ -135,6 +139,7 @@ def run(
             help="Copy what another run or a pack has of this suite (repeatable).",
         ),
     ] = None,
+    focus: Focus = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is stored, or what filters name of it.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes; start nothing.")
@@ -162,6 +167,7 @@ def run(
         fresh=fresh,
         device=device,
         known=known or [],
+        focus=focus,
     )
     if dry_run:
         foreseen = foresee(request)
@@ -281,6 +287,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write (default: reports/SUITE beside runs/).")
     ] = None,
+    focus: Focus = "",
     plugin: Plugins = None,
 ) -> None:
     """Write the report of stored results again; sections of plugins are part of it."""
@@ -289,6 +296,8 @@ def report(
 
     _load(plugin)
     results = read(folder)
+    if focus:
+        results = results.focused(focus)
     target = out or results.report_folder
     typer.echo(f"report: {write_report(results, target, _cores() if jobs is None else jobs)}")
 
@@ -380,6 +389,45 @@ def pack(
 
     path = pack(folder, out)
     typer.echo(f"written: {path} ({path.stat().st_size:,} bytes)")
+
+
+@app.command()
+def diff(
+    first: Folder,
+    second: Folder,
+    format: Annotated[
+        str, typer.Option("--format", metavar="text|csv|markdown", help="Words, or every difference as a table.")
+    ] = "text",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
+) -> None:
+    """Say how a second run differs from a first: what one lacks, versions, machines, and scores paired by draw."""
+    from xai_bench.results import difference, difference_text
+
+    if format not in ("text", "csv", "markdown"):
+        raise unknown("format", format, ["text", "csv", "markdown"])
+    found = difference.compared(first, second)
+    if format == "text":
+        _write(out, difference_text.text(found) + "\n")
+    elif format == "csv":
+        _write(out, found.frame.to_csv(index=False))
+
+
+@app.command()
+def merge(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="What is written: a folder, or a file that ends in .xaipack.")
+    ],
+    parts: Annotated[list[Path], typer.Argument(metavar="A B ...", help="Two or more runs or packs of one suite.")],
+    prefer: Annotated[
+        str | None,
+        typer.Option(metavar="first|last", help="Whose results count where equal keys differ; else it is an error."),
+    ] = None,
+) -> None:
+    """Make one store or pack of several runs of a suite: other data seeds, other methods, other machines."""
+    from xai_bench.results.merging import merge
+
+    found = merge(out, *parts, prefer=prefer)  # type: ignore[arg-type]
+    typer.echo(f"written: {found.path} ({found})")
 
 
 @app.command()

@@ -20,7 +20,20 @@ from xai_bench.component import stream_seed
 from xai_bench.errors import InputError, unknown
 from xai_bench.suites import paths
 from xai_bench.suites.shipped import text_of
-from xai_bench.suites.suite import CONTROLS, UNITS, Calibration, Entry, Limits, Part, Retention, Sanity, Suite, Tuning
+from xai_bench.suites.suite import (
+    CONTROLS,
+    UNITS,
+    Calibration,
+    Entrants,
+    Entry,
+    Limits,
+    Part,
+    Retention,
+    Sanity,
+    Settling,
+    Suite,
+    Tuning,
+)
 from xai_bench.validation import one_line, plain, plain_fields, shown
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -76,13 +89,18 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
         fields["retention"] = _retention(_table(fields["retention"], "[retention]"))
     if "limits" in fields:
         fields["limits"] = _limits(fields["limits"])
+    if "settling" in fields:
+        fields["settling"] = _validated(Settling, _table(fields["settling"], "[settling]"), "[settling]")
     for name, kind in (("calibration", Calibration), ("sanity", Sanity)):
         if fields.get(name) is not None:
             fields[name] = _part(kind, _table(fields[name], f"[{name}]"), f"[{name}]", fields)
+    if fields.get("entrants") is not None:
+        fields["entrants"] = _validated(Entrants, _table(fields["entrants"], "[entrants]"), "[entrants]")
     suite = _validated(Suite, fields, "suite")
     if suite.folds == 1:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
     _check_models(suite)
+    _check_entrants(suite)
     return suite
 
 
@@ -138,6 +156,30 @@ def _check_models(suite: Suite) -> None:
         for label in labels:
             if not suite.models_on(label):
                 raise InputError(f"suite: expected a model for every dataset, got none for {label!r}: add one")
+
+
+def _check_entrants(suite: Suite) -> None:
+    """The focus, and what ``[entrants]`` lists, are names of the suite."""
+    names = suite.names()
+    if suite.focus:
+        check_focus(suite, suite.focus)
+    if suite.entrants is None:
+        return
+    for axis in ("explainers", "models"):
+        for label in getattr(suite.entrants, axis):
+            if label not in names[axis]:
+                raise InputError(f"[entrants]: {unknown(axis.removesuffix('s'), label, names[axis])}")
+    known = names["explainers"] + names["entrants"]
+    for name in suite.entrants.diagram:
+        if name not in known:
+            raise InputError(f"[entrants]: diagram: {unknown('entrant', name, known)}")
+
+
+def check_focus(suite: Suite, focus: str) -> None:
+    """Raise InputError if the suite has no explainer, network or entrant of that name."""
+    known = [name for names in suite.names().values() for name in names]
+    if focus not in known:
+        raise InputError(f"suite: focus: {unknown('explainer, model or entrant', focus, known)}")
 
 
 def _part(kind: type[Part], table: dict[str, Any], where: str, axes: dict[str, Any]) -> Part:

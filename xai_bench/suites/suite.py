@@ -141,6 +141,29 @@ class Sanity(Part):
     """Relevance after the network is initialised anew, layer by layer (Adebayo et al. 2018, NeurIPS)."""
 
 
+class Entrants(BaseModel):
+    """Who is decided of together, by labels; an empty axis stands for all of it. A release keeps the list as it is.
+
+    Anyone else is compared with these only, and changes nobody's decisions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    explainers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    diagram: Annotated[tuple[str, ...], Field(max_length=12)] = ()
+    """Explainers, or entrants such as ``lrp on mlp``, of the critical-difference diagram: twelve at the most."""
+
+
+class Settling(BaseModel):
+    """On which draws networks are trained once more, to see whether their relevance has settled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    draws: Annotated[int, Field(ge=0)] = 5
+    """The first data seeds, each with its first fold and the first model seed; 0 for none."""
+
+
 class Suite(BaseModel):
     """A validated suite. Build one with ``load`` or ``from_dict``."""
 
@@ -166,6 +189,10 @@ class Suite(BaseModel):
     tuning: Tuning | None = None
     calibration: Calibration | None = None
     sanity: Sanity | None = None
+    entrants: Entrants | None = None
+    focus: str = ""
+    """The explainer, network or entrant (``lrp on mlp``) that the report compares with all others; "" for none."""
+    settling: Settling = Settling()
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""
@@ -177,6 +204,13 @@ class Suite(BaseModel):
 
     def key(self) -> str:
         return sha256(canonical_json(self.config()))
+
+    def names(self) -> dict[str, list[str]]:
+        """What can be compared: labels of explainers and of models, and ids of entrants, a method on a network."""
+        explainers, models = ([entry.label for entry in axis] for axis in (self.explainers, self.models))
+        methods = [entry.label for entry in self.explainers if entry.component.needs != "data"]
+        pairs = [f"{method} on {model}" for method in methods for model in dict.fromkeys(models)]
+        return {"explainers": explainers, "models": models, "entrants": pairs}
 
     def models_on(self, dataset: str) -> list[Entry]:
         """The models that are trained on the dataset with that label."""

@@ -28,9 +28,10 @@ from xai_bench.results.packing import SUFFIX
 from xai_bench.results.store import Store, pack, read
 from xai_bench.running.followups.retention import RetentionFollowUp
 from xai_bench.running.under_way import Progress
-from xai_bench.scoring import recovery, sanity
+from xai_bench.scoring import recovery, sanity, settling
 from xai_bench.suites import plan
 from xai_bench.suites.suite import Entry, Suite
+from xai_bench.wording import plural
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"
@@ -239,6 +240,9 @@ def _followed(store: Store, suite: Suite, blocks: list[plan.Block], results: Res
     shaken = set(rows.loc[rows["metric"].str.startswith("sanity_"), "cell"])
     if shaken - store.followed("sanity", sanity.key(), shaken):
         yield "sanity: networks were initialised anew in another way"
+    other = [network for network in results.trained_again if store.settling(network) != settling.key()]
+    if other:
+        yield f"settling: {plural(len(other), 'network')} were trained once more in another way"
 
 
 def main(suites: Iterable[str]) -> None:

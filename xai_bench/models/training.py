@@ -131,7 +131,7 @@ def fit_one(
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, betas=ADAM_BETAS, eps=ADAM_EPS)
     steps = architecture.steps(n)
-    looks = checkpoint_steps(architecture, steps)
+    looks = checkpoint_steps(architecture, n)
     best_loss, best = math.inf, {name: value.clone() for name, value in module.state_dict().items()}
     with seeded(stream_seed("dropout", seed, chosen)):
         for step in range(steps):

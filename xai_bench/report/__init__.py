@@ -48,11 +48,13 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1, *, tables:
 
 
 def in_short(results: Results) -> list[tuple[str, str]]:
-    """The questions, each with the sentences that answer it first in the report."""
+    """What the leaderboard shows, and the questions, each with the sentences that answer it first in the report."""
     from xai_bench.report.kit.frames import Frames
+    from xai_bench.report.kit.wording import without_paths
     from xai_bench.report.page import short_answers
 
-    return [(question, answer.replace("`", "")) for question, answer in short_answers(Frames(results))]
+    answers = [("leaderboard", " ".join(results.in_words())), *short_answers(Frames(results))]
+    return [(question, without_paths(answer).replace("`", "")) for question, answer in answers]
 
 
 def _replace(path: Path, text: str) -> None:

@@ -23,7 +23,7 @@ BOARD = [
     "equal", "undecided", "families", "of_families", "draws", "ranked", "reason", "learned", "score_learned",
     "confirmatory", "networks",
 ]  # fmt: skip
-PAIRS = ["first", "second", "difference", "low", "high", "outcome", "families", "draws"]
+PAIRS = ["first", "second", "difference", "low", "high", "outcome", "families", "draws", "wins"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,16 @@ class Comparison:
     sign: int = 1
     margin: float = MARGIN
 
-    @cached_property
+    @property
     def scores(self) -> Scores:
         """Of all names, the better the higher."""
+        return self._every_draw.of_families() if self.whole_kind else self._every_draw
+
+    @cached_property
+    def _every_draw(self) -> Scores:
         rows = self.values[self.values["value"].notna()]
         frame = rows[["dataset", "family", "draw"]].assign(entrant=rows["name"], value=self.sign * rows["value"])
-        found = Scores.of(frame)
-        return found.of_families() if self.whole_kind else found
+        return Scores.of(frame)
 
     @cached_property
     def facts(self) -> pd.DataFrame:
@@ -156,8 +159,16 @@ class Comparison:
 
     def _pair(self, first: str, second: str, difference: float, half: float, outcome: str) -> tuple[object, ...]:
         ends = sorted((self.sign * (difference - half), self.sign * (difference + half)))
-        numbers = [self.scale * number for number in (self.sign * difference, *ends)]
-        return first, second, *numbers, outcome, *self._shared[first, second]
+        numbers = [self.scale * number + 0.0 for number in (self.sign * difference, *ends)]
+        return first, second, *numbers, outcome, *self._shared[first, second], self._wins(first, second)
+
+    def _wins(self, first: str, second: str) -> float:
+        """The share of the draws in which the first is the better one; equal scores count half, families alike."""
+        i, j = (self._every_draw.entrants.index(name) for name in (first, second))
+        higher = [np.where(np.isfinite(v[:, i] - v[:, j]), (np.sign(v[:, i] - v[:, j]) + 1) / 2, np.nan)
+                  for v in self._every_draw.values]  # fmt: skip
+        one = Scores((first,), self._every_draw.datasets, tuple(w[:, None] for w in higher), self._every_draw.families)
+        return float(np.nanmean(one.means))
 
     @cached_property
     def _shared(self) -> dict[tuple[str, str], tuple[int, int]]:

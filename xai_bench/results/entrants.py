@@ -83,6 +83,17 @@ def values(results: Results, metric: str) -> pd.DataFrame:
     InputError
         If the metric was not measured, is descriptive, or has no best value.
     """
+    return _averaged(results, scored(results, metric))
+
+
+def scored(results: Results, metric: str) -> pd.DataFrame:
+    """As ``values``, one row a cell: the columns of ``Results.cells``, value, reason (of the value), status_reason.
+
+    Raises
+    ------
+    InputError
+        See ``values``.
+    """
     name = STORED.get(metric, metric)
     cells = results.cells[~results.cells["explainer"].isin(CONTROLS)]
     measured = _measured(results, metric, name)
@@ -96,7 +107,10 @@ def values(results: Results, metric: str) -> pd.DataFrame:
         rows = rows[chance.notna() & (chance != best)]
     if rows.empty:
         raise InputError(f"{metric} cannot be ranked: it is defined on no draw of this run")
-    return _averaged(results, metric, rows)
+    lost = rows["status"].isin(["failed", "timed_out"])
+    family = rows["family"].where(rows["family"] != "", rows["dataset"])
+    value = rows["value"] if metric == FALSE_SELECTIONS else rows["value"].where(~lost, 0.0)
+    return rows.assign(value=value, family=family, lost=lost)
 
 
 def _measured(results: Results, metric: str, name: str) -> pd.DataFrame:
@@ -129,10 +143,9 @@ def _ends(results: Results, name: str, draws: pd.Series) -> tuple[pd.Series, flo
     return draws.map(levels).astype(float), facts.best
 
 
-def _averaged(results: Results, metric: str, rows: pd.DataFrame) -> pd.DataFrame:
+def _averaged(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     """Means over model seeds and folds, within a draw of the data."""
-    lost = rows["status"].isin(["failed", "timed_out"])
-    value = rows["value"] if metric == FALSE_SELECTIONS else rows["value"].where(~lost, 0.0)
+    value, lost = rows["value"], rows["lost"]
     network = rows["model"] != ""
     known = rows["learned"] if "learned" in rows else pd.Series(np.nan, index=rows.index)
     # A network that was not trained has not learned.
@@ -140,8 +153,7 @@ def _averaged(results: Results, metric: str, rows: pd.DataFrame) -> pd.DataFrame
     reason = rows["status_reason"].where(rows["status"] != "missing", "not run")
     reason = reason.where(rows["status"] != "done", rows["reason"].fillna("")).where(value.isna(), "")
     frame = rows.assign(
-        draw=rows["data_seed"], value=value, learned=learned, value_learned=value.where(learned > 0),
-        family=rows["family"].where(rows["family"] != "", rows["dataset"]),
+        draw=rows["data_seed"], learned=learned, value_learned=value.where(learned > 0),
         unsupported=rows["status"] == "unsupported", why=reason,
     )  # fmt: skip
     found = frame.groupby(AXES, sort=False).agg(

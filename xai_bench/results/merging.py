@@ -19,7 +19,7 @@ from xai_bench.results.comparing import Content, Unequal
 from xai_bench.results.records import SETTLED, PlanRow
 from xai_bench.results.schema import transaction
 from xai_bench.results.store import Store
-from xai_bench.results.taking import RUN, chunks, delete, insert, rows_of
+from xai_bench.results.taking import RUN, SETTLING, chunks, delete, insert, rows_of
 from xai_bench.results.whole import Prefer
 from xai_bench.wording import plural
 
@@ -250,6 +250,7 @@ class _Union:
                 insert(self.here, "models", [(key, known[1], known[2] or weights)])
             elif self._differs("network", key, part, _of_network(part.db, key), unequal):
                 insert(self.here, "models", [(key, content, weights)])
+        self.here.executemany(SETTLING, rows_of(part.db, "settling", "model", keys))
 
     def _cells(self, part: _Part, keys: set[str], runs: Mapping[int, int]) -> None:
         for some in chunks(keys):

@@ -137,8 +137,11 @@ def cost(results: Results) -> pd.DataFrame:
 
 
 def relevances(results: Results) -> pd.DataFrame:
-    """Every relevance, one row an input: dataset, model, explainer, entrant, data_seed, model_seed, fold, input (its
-    number in canonical order), name, relevance, role, graded (truth; missing without one)."""
+    """Every relevance of a cell that is done, one row an input, in canonical order.
+
+    Columns: dataset, model ("" without one), explainer, entrant, data_seed, model_seed, fold, input (its name), position
+    (from 0), relevance, and of the truth role ("" where it is not known) and graded (NaN where it is not).
+    """
     seeds = ["data_seed", "model_seed", "fold"]
     cells = results.cells[results.cells["cell"].isin(results.relevance.keys())]
     values = [results.relevance[key] for key in cells["cell"]]
@@ -146,10 +149,10 @@ def relevances(results: Results) -> pd.DataFrame:
     sizes = [len(one) for one in values]
     frame = cells.loc[cells.index.repeat(sizes), [*PLACE, *seeds]].reset_index(drop=True)
     return frame.assign(
-        input=[j for d in sizes for j in range(d)],
-        name=[name for one in facts for name in one.feature_names],
+        input=[name for one in facts for name in one.feature_names],
+        position=[j for d in sizes for j in range(d)],
         relevance=np.concatenate(values) if values else [],
-        role=np.array([role for one, d in zip(facts, sizes, strict=True) for role in one.roles or [None] * d], object),
+        role=[role for one, d in zip(facts, sizes, strict=True) for role in one.roles or [""] * d],
         graded=[grade for one, d in zip(facts, sizes, strict=True) for grade in one.graded or [math.nan] * d],
     )
 

@@ -18,6 +18,11 @@ AT_ONCE = 500
 """Keys in one query."""
 RUN = 5
 """Place of ``provenance`` in a row of ``cells``."""
+SETTLING = (
+    "INSERT INTO settling VALUES (?, ?, ?) ON CONFLICT (model) DO UPDATE "
+    "SET key = excluded.key, content = excluded.content WHERE settling.key = ''"
+)
+"""What is known of a network stays, unless it is that a training failed."""
 
 
 def chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
@@ -68,7 +73,9 @@ def take(here: sqlite3.Connection, there: sqlite3.Connection, wanted: Collection
         for table in ("measurements", "scored", "followed"):
             insert(here, table, rows_of(there, table, "cell", cells))
         insert(here, "draws", rows_of(there, "draws", "key", {row.draw for row in wanted}), replace=False)
-        _insert_networks(here, rows_of(there, "models", "key", {row.model_key for row in wanted}))
+        networks = {row.model_key for row in wanted}
+        _insert_networks(here, rows_of(there, "models", "key", networks))
+        here.executemany(SETTLING, rows_of(there, "settling", "model", networks))
         insert(here, "metrics", there.execute("SELECT * FROM metrics"), replace=False)
         insert(here, "judgements", there.execute("SELECT * FROM judgements"), replace=False)
     return len(cells)
@@ -124,7 +131,9 @@ def remove(db: sqlite3.Connection, cells: Collection[str]) -> Forgotten:
         delete(db, "judgements", "judge", judges - {row[0] for row in db.execute("SELECT judge FROM followed")})
         delete(db, "provenance", "id", runs - {row[0] for row in db.execute("SELECT provenance FROM cells")})
         used = db.execute("SELECT draw, model_key FROM plan JOIN cells ON plan.cell = cells.key").fetchall()
-        networks = delete(db, "models", "key", {row[2] for row in planned} - {model for _, model in used})
+        unused = {row[2] for row in planned} - {model for _, model in used}
+        networks = delete(db, "models", "key", unused)
+        delete(db, "settling", "model", unused)
         draws = delete(db, "draws", "key", {row[1] for row in planned} - {draw for draw, _ in used})
     return Forgotten(removed, scores, networks, draws, tuple(sorted({row[3:6] for row in planned})))
 

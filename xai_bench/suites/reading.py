@@ -30,6 +30,7 @@ from xai_bench.suites.suite import (
     Part,
     Retention,
     Sanity,
+    Settling,
     Suite,
     Tuning,
 )
@@ -88,6 +89,8 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
         fields["retention"] = _retention(_table(fields["retention"], "[retention]"))
     if "limits" in fields:
         fields["limits"] = _limits(fields["limits"])
+    if "settling" in fields:
+        fields["settling"] = _validated(Settling, _table(fields["settling"], "[settling]"), "[settling]")
     for name, kind in (("calibration", Calibration), ("sanity", Sanity)):
         if fields.get(name) is not None:
             fields[name] = _part(kind, _table(fields[name], f"[{name}]"), f"[{name}]", fields)

@@ -155,6 +155,15 @@ class Entrants(BaseModel):
     """Explainers, or entrants such as ``lrp on mlp``, of the critical-difference diagram: twelve at the most."""
 
 
+class Settling(BaseModel):
+    """On which draws networks are trained once more, to see whether their relevance has settled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    draws: Annotated[int, Field(ge=0)] = 5
+    """The first data seeds, each with its first fold and the first model seed; 0 for none."""
+
+
 class Suite(BaseModel):
     """A validated suite. Build one with ``load`` or ``from_dict``."""
 
@@ -183,6 +192,7 @@ class Suite(BaseModel):
     entrants: Entrants | None = None
     focus: str = ""
     """The explainer, network or entrant (``lrp on mlp``) that the report compares with all others; "" for none."""
+    settling: Settling = Settling()
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""

@@ -174,7 +174,8 @@ def reached(frames: Frames, dataset: str, model: str) -> str:
         return "" if model == NO_MODEL else "not trained"
     ceiling = f", ceiling {wording.number(facts['ceiling'])}" if math.isfinite(facts["ceiling"]) else ""
     learned = "learned" if facts["learned"] == facts["of"] else f"learned {facts['learned']} of {facts['of']}"
-    return f"test {wording.number(facts['mean'])} (chance {wording.number(facts['chance'])}{ceiling}), {learned}"
+    score = f"test {wording.number(facts['mean'])} (chance {wording.number(facts['chance'])}{ceiling})"
+    return ", ".join(filter(None, (score, learned, wording.unsettled(facts["settled"]))))
 
 
 def has_learned(frames: Frames, dataset: str, model: str) -> bool:

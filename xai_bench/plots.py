@@ -25,8 +25,8 @@ SIGNS = {
     "better": ">", "slightly better": "≥", "equal": "=", "slightly worse": "≤", "worse": "<", "undecided": "",
 }  # fmt: skip
 FIRST, OTHER, TRUTH = "#0072b2", "#9a9a96", "#262626"
-PLACES = ((5, 5), (5, -5), (-5, 5), (-5, -5), *((dx, 9 * step) for step in (2, -2, 3, -3, 4, -4, 5, -5, 6, -6, 7, -7)
-                                                for dx in (14, -14)))  # fmt: skip
+FAR = tuple((dx, 9 * step) for step in (2, -2, 3, -3, 4, -4, 5, -5) for dx in (14, -14))
+PLACES = ((5, 5), (5, -5), (-5, 5), (-5, -5), *FAR, (5, 5))
 """Where a name may stand beside its point: points to the right and up, the nearest first."""
 LINE = {"arrowstyle": "-", "lw": 0.4, "color": OTHER, "shrinkA": 0, "shrinkB": 2}
 """From a name to its point, where they are apart."""
@@ -154,20 +154,23 @@ def cost(results: Results, of: Unit | None, metric: str | None, ax: Axes | None)
 
 
 def _label(axes: Axes, points: pd.DataFrame, leaders: set[tuple[str, str]]) -> None:
-    """Names beside their points, where no other name stands; those on the front first, and bold."""
+    """Names beside their points, those on the front first, and bold. Where it is crowded, the others have none."""
+    from matplotlib.text import Text
+
     axes.figure.canvas.draw()
-    taken: list[Any] = []
+    frame, taken = axes.get_window_extent(), list[Any]()
     rows = [(row["machine"], row["name"], row["seconds"], row["score"]) for row in points.to_dict("records")]
     for machine, name, x, y in sorted(rows, key=lambda row: (row[:2] not in leaders, -row[3])):
-        for dx, dy in PLACES:
-            side = "left" if dx > 0 else "right"
+        leads = (machine, name) in leaders
+        for number, (dx, dy) in enumerate(PLACES):
             text = axes.annotate(
-                name, (x, y), (dx, dy), textcoords="offset points", ha=side, va="center", fontsize="x-small",
-                weight="bold" if (machine, name) in leaders else "normal",
-                arrowprops=LINE if abs(dx) > 5 else None,
+                name, (x, y), (dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", va="center",
+                fontsize="x-small", weight="bold" if leads else "normal", arrowprops=LINE if (dx, dy) in FAR else None,
             )  # fmt: skip
-            box = text.get_window_extent()
-            if not any(box.overlaps(other) for other in taken) or (dx, dy) == PLACES[-1]:
+            text.get_window_extent()  # places it
+            box = Text.get_window_extent(text)  # without its line
+            inside = box.x0 >= frame.x0 and box.y0 >= frame.y0
+            if (inside and not any(box.overlaps(other) for other in taken)) or (leads and number == len(PLACES) - 1):
                 taken.append(box)
                 break
             text.remove()

@@ -163,6 +163,11 @@ def pages(folder: Path, **options: object) -> tuple[str, str]:
     return tuple((target / name).read_text(encoding="utf-8") for name in ("index.html", "summary.md"))  # type: ignore[return-value]
 
 
+def of_dataset(folder: Path, name: str = "toy") -> str:
+    """The page of a dataset of the report that ``pages`` wrote."""
+    return (folder / "report" / "datasets" / f"{name}.html").read_text(encoding="utf-8")
+
+
 class Elements(HTMLParser):
     """Fails where an element is not closed; collects addresses, ids and text outside style and script."""
 
@@ -205,13 +210,14 @@ def parsed(page: str) -> Elements:
 
 
 def section(page: str, name: str) -> str:
-    return page[page.index(f'<section id="{name}">') :].split("</section>")[0]
+    return page[page.index(f'<section id="{name}"') :].split("</section>")[0]
 
 
 def rows(html: str) -> dict[str, str]:
     """Heading of a row to its HTML, tags left in."""
-    found = re.findall(r"<tr class=\"(?:method|focus|control)\"><th scope=\"row\">(.*?)</th>(.*?)</tr>", html, re.S)
-    return {name.replace("<wbr>", ""): cells for name, cells in found}
+    kinds = "method|first|focus|control"
+    found = re.findall(rf"<tr class=\"(?:{kinds})\"><th scope=\"row\">(.*?)</th>(.*?)</tr>", html, re.S)
+    return {text_of(name): cells for name, cells in found}
 
 
 def text_of(html: str) -> str:

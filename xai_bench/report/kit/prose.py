@@ -46,7 +46,11 @@ def _recovery(frames: Frames, frame: pd.DataFrame) -> str:
     where = f"over {families} {'family' if families == 1 else 'families'} of problems with a known truth"
     draws = int(ranked["draws"].min())
     if not decided(frame):
-        why = f"{plural(draws, 'draw')} decide nothing, {LEAST_DRAWS} are needed" if draws < LEAST_DRAWS else "no pair is decided"
+        why = (
+            f"{plural(draws, 'draw')} decide nothing, {LEAST_DRAWS} are needed"
+            if draws < LEAST_DRAWS
+            else "no pair is decided"
+        )
         return f"Recovery {where} is highest for {listed(best)} of {plural(len(ranked), 'method')}, but {why}."
     first = int(ranked["first_group"].sum())
     return (
@@ -70,4 +74,4 @@ def _retention(frames: Frames, frame: pd.DataFrame) -> str:
         why = "no gain has a value" if len(frames.retention_reasons) else "it was not asked for, or nothing is judged"
         return f"Retention is not known: {why}."
     best = [f"`{row['name']}` ({number(row['retention'], 1)})" for row in records(known.head(2))]
-    return f"A model trained on the top inputs only gains most over random inputs with {listed(best)}, in points of the test score."
+    return f"A model trained on the top inputs only gains most over random inputs with {listed(best)}, in test points."

@@ -24,7 +24,6 @@ class Pair(NamedTuple):
     explainer: str
 
 
-
 class Share(NamedTuple):
     """Mean (d,) and standard deviation (d,) over ``n`` data seeds; the deviation is NaN for one."""
 
@@ -84,7 +83,10 @@ def truth(frames: Frames, dataset: str) -> tuple[Floats, bool] | None:
 def by_network(frames: Frames, pairs: Collection[Pair]) -> dict[str, list[Pair]]:
     """Network to its pairs, in the order of the leaderboard."""
     order = {name: i for i, name in enumerate(frames.ranked)}
-    found = {m: sorted((p for p in pairs if p.model == m), key=lambda p: order[p.explainer]) for m in (*frames.models, NO_MODEL)}
+    found = {
+        m: sorted((p for p in pairs if p.model == m), key=lambda p: order[p.explainer])
+        for m in (*frames.models, NO_MODEL)
+    }
     return {model: own for model, own in found.items() if own}
 
 

@@ -17,7 +17,6 @@ from xai_bench.report.kit.section import Figure, Section
 from xai_bench.report.kit.tables import Table
 from xai_bench.report.kit.wording import seconds
 
-
 Floats = NDArray[np.float64]
 
 
@@ -38,7 +37,7 @@ class Leaderboard(Section):
         points = self.frame[self.frame["score"].notna() & (self.frame["given_cpu"] > 0)]
         if points.empty:
             return []
-        caption = "Recovery against the CPU time of explaining a trained network. On the line: no method is both cheaper and better."
+        caption = "Recovery against the CPU time of explaining. On the line: no method is both cheaper and better."
         drawn = cost_against_recovery(self.frames, points, self.key)
         return [Figure(drawn, "Recovery against cost, a mark a method", caption)]
 
@@ -75,7 +74,14 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         low, high = stretched(points["score"].min()), stretched(points["score"].max())
         room = 0.05 * max(high - low, 0.1)
         axis.set(xlim=ends, ylim=tuple(1.03 - 10.0 ** -np.array([low - room, high + room])))
-        axis.step([*line["given_cpu"], ends[1]], [*line["score"], line["score"].max()], where="post", color=GREY, lw=1.1, zorder=1)
+        axis.step(
+            [*line["given_cpu"], ends[1]],
+            [*line["score"], line["score"].max()],
+            where="post",
+            color=GREY,
+            lw=1.1,
+            zorder=1,
+        )
         _ticks(axis)
         ordered = points.sort_values("score", kind="stable")
         to_axes = axis.transScale + axis.transLimits
@@ -83,12 +89,15 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         gap = 14 / height
         within = [min(max(place, 0.01 + i * gap), 0.99 - (len(at) - 1 - i) * gap) for i, place in enumerate(at)]
         places = drawing.spaced(within, gap)
+        front = set(line["name"])
         for row, place in zip(records(ordered), places, strict=True):
-            look, (x, y) = style[row["explainer"]], (row["given_cpu"], row["score"])
-            axis.plot([x], [y], look.marker, color=look.color, ms=9 if look.order == 6 else 7, mew=0, zorder=look.order)
-            axis.annotate(row["name"], (x, y), (1.06, place), textcoords="axes fraction", va="center", annotation_clip=False,
-                          color=look.color if look.order == 6 else INK, weight="bold" if row["name"] in set(line["name"]) else "normal",
-                          arrowprops={"arrowstyle": "-", "color": look.color, "lw": 0.7, "alpha": 0.45, "shrinkA": 2, "shrinkB": 5})  # fmt: skip
+            look, (x, y), name = style[row["explainer"]], (row["given_cpu"], row["score"]), row["name"]
+            focus = look.order == 6
+            axis.plot([x], [y], look.marker, color=look.color, ms=9 if focus else 7, mew=0, zorder=look.order)
+            leader = {"arrowstyle": "-", "color": look.color, "lw": 0.7, "alpha": 0.45, "shrinkA": 2, "shrinkB": 5}
+            type_ = {"color": look.color if focus else INK, "weight": "bold" if name in front else "normal"}
+            axis.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", annotation_clip=False,
+                          arrowprops=leader, **type_)  # fmt: skip
         return drawing.svg(figure, key)
 
 
@@ -100,5 +109,7 @@ def _ticks(axis: Any) -> None:
     axis.set_xticks(steps, [seconds(t).replace(".0", "") for t in steps])
     axis.set_xticks([], minor=True)
     wide = [s for s in (-1, -0.5, 0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0) if low <= s <= high]
-    axis.set_yticks(wide if len(wide) > 1 else [low, high], [f"{s:.2f}" for s in (wide if len(wide) > 1 else [low, high])])
+    axis.set_yticks(
+        wide if len(wide) > 1 else [low, high], [f"{s:.2f}" for s in (wide if len(wide) > 1 else [low, high])]
+    )
     axis.set(xlabel="CPU time given a trained network", ylabel="recovery: 0 chance, 1 perfect")

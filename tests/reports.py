@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xai_bench import registry
 from xai_bench.report import write_report
 from xai_bench.results.frames import Results
 from xai_bench.results.records import (
@@ -22,6 +23,7 @@ from xai_bench.results.records import (
     PlanRow,
 )
 from xai_bench.results.store import Store
+from xai_bench.scoring.recovery import declaration
 
 D = 6
 METRICS = ("auroc", "average_precision", "precision_at_p", "somers_d", "spearman")
@@ -154,7 +156,9 @@ def build(
         number = store.begin(suite, plan, provenance)
         for cell, draw, record in cells:
             store.add([cell], number, draw, record)
-        return store.results()
+        results = store.results()
+    results.metrics.update({name: declaration(registry.get("metrics", name)) for name in METRICS})
+    return results
 
 
 def pages(folder: Path, **options: object) -> tuple[str, str]:

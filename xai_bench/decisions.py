@@ -11,31 +11,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.component import stream_seed
-from xai_bench.errors import InputError, unknown
+from xai_bench.errors import unknown
+from xai_bench.paired import Bools, Design, Floats, Scores
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Floats = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 Outcome = Literal["better", "slightly better", "equal", "slightly worse", "worse", "undecided"]
 
 MARGIN = 0.05
 """Differences of the score below this make no practical difference."""
 PRIOR_DEGREES = 16.0
 """Degrees of freedom that the mean variance over pairs counts for."""
-LEAST_DRAWS = 5
-"""Draws of a dataset below which a pair is undecided."""
-LEAST_FAMILIES = 15
-"""Families below which nothing is said of further problems of their kind."""
 QUANTILE = 0.98
 """Of the largest statistic over pairs. ``benchmarks/simulate_decisions.py`` measures error rates with residuals of real
 scores; the tests, with normal scores and with atoms at the best one."""
@@ -45,143 +36,9 @@ AT_ONCE = 2**22
 BETTER, WORSE = ("better", "slightly better"), ("worse", "slightly worse")
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Scores of m entrants on several datasets, paired by draw.
-
-    Attributes
-    ----------
-    entrants : m names
-    datasets : names
-    values : for every dataset (draws, m), NaN where an entrant has no score
-    families : that of every dataset; () where each is a family of its own
-    """
-
-    entrants: tuple[str, ...]
-    datasets: tuple[str, ...]
-    values: tuple[Floats, ...]
-    families: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, frame: pd.DataFrame) -> Scores:
-        """From one row a score: columns ``dataset``, ``draw``, ``entrant``, ``value``, and ``family`` if there is one.
-
-        Rows that repeat are averaged.
-
-        Raises
-        ------
-        InputError
-            If a column does not exist.
-        """
-        for column in ("dataset", "draw", "entrant", "value"):
-            if column not in frame.columns:
-                raise unknown("column", column, map(str, frame.columns))
-        entrants = tuple(map(str, frame["entrant"].unique()))
-        values, families = [], []
-        for _, rows in frame.groupby("dataset", sort=False):
-            table = rows.pivot_table("value", "draw", "entrant", aggfunc="mean", dropna=False)
-            values.append(table.reindex(columns=list(entrants)).to_numpy(np.float64))
-            families.append(str(rows["family"].iloc[0]) if "family" in rows else "")
-        datasets = tuple(map(str, frame["dataset"].unique()))
-        return cls(entrants, datasets, tuple(values), tuple(families) if "family" in frame else ())
-
-    @property
-    def m(self) -> int:
-        """Number of entrants."""
-        return len(self.entrants)
-
-    @cached_property
-    def means(self) -> Floats:
-        """(families, m): mean over the datasets of a family of the mean over their draws; NaN without a score."""
-        of_datasets = np.array([_mean(values) for values in self.values]).reshape(len(self.values), self.m)
-        named = np.array(self.families or self.datasets)
-        return np.array([_mean(of_datasets[named == family]) for family in dict.fromkeys(named)])
-
-    def only(self, names: Sequence[str]) -> Scores:
-        """The scores of these entrants, in this order."""
-        chosen = [self.entrants.index(name) for name in names]
-        return Scores(tuple(names), self.datasets, tuple(values[:, chosen] for values in self.values), self.families)
-
-    def of_families(self) -> Scores:
-        """Family means as the only draws: what they say of further problems of this kind.
-
-        Raises
-        ------
-        InputError
-            If there are fewer than fifteen families.
-        """
-        if len(self.means) < LEAST_FAMILIES:
-            raise InputError(
-                f"problems of this kind: expected at least {LEAST_FAMILIES} families, got {len(self.means)}: "
-                "what is said holds on these problems"
-            )
-        return Scores(self.entrants, ("families",), (self.means,))
-
-
-def _mean(values: Floats) -> Floats:
-    """Over the first axis, of what is there."""
-    there = np.isfinite(values)
-    count = there.sum(0)
-    return np.divide(np.where(there, values, 0.0).sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
-@dataclass(frozen=True)
-class _Design:
-    """Who has a score where, and what it weighs; of pairs of r chosen entrants with all m.
-
-    Attributes
-    ----------
-    seen : for every dataset (draws, m), 1 where there is a score
-    rows : the r entrants
-    shared : for every dataset (r, m), draws that both have
-    weights : for every dataset (r, m): 1 / (families that both have x its datasets that both have)
-    degrees : (r, m), sum of the shared draws less one
-    comparable : (r, m), whether both share a dataset, and five draws of each that they share
-    """
-
-    seen: tuple[Floats, ...]
-    rows: NDArray[np.int_]
-    shared: tuple[Floats, ...]
-    weights: tuple[Floats, ...]
-    degrees: Floats
-    comparable: Bools
-
-    @classmethod
-    def of(cls, scores: Scores, rows: NDArray[np.int_]) -> _Design:
-        seen = tuple(np.isfinite(values).astype(np.float64) for values in scores.values)
-        shared = tuple(s[:, rows].T @ s for s in seen)
-        there = np.array([n > 0 for n in shared])
-        named = np.array(scores.families or scores.datasets)
-        within = np.zeros(there.shape)
-        families = np.zeros(there.shape[1:])
-        for family in dict.fromkeys(named):
-            of_family = there[named == family].sum(0)
-            within[named == family] = of_family
-            families += of_family > 0
-        weights = there / np.maximum(within * families, 1.0)
-        enough = np.all([~t | (n >= LEAST_DRAWS) for t, n in zip(there, shared, strict=True)], axis=0)
-        comparable = enough & there.any(0)
-        comparable[np.arange(len(rows)), rows] = False
-        degrees = np.maximum(np.array(shared) - 1, 0.0).sum(0)
-        return cls(seen, rows, shared, tuple(weights), degrees, comparable)
-
-    def moments(self, values: Sequence[Floats]) -> tuple[Floats, Floats]:
-        """(..., r, m) mean differences and their variances, of ``values`` (..., draws, m) with 0 where none is seen."""
-        shape = (*values[0].shape[:-2], len(self.rows), values[0].shape[-1])
-        mean, variance = np.zeros(shape), np.zeros(shape)
-        for x, seen, n, weight in zip(values, self.seen, self.shared, self.weights, strict=True):
-            own, own_seen, safe = x[..., self.rows], seen[:, self.rows], np.maximum(n, 1.0)
-            turned = np.swapaxes(own, -1, -2)
-            difference = (turned @ seen - own_seen.T @ x) / safe
-            squares = np.swapaxes(own * own, -1, -2) @ seen + own_seen.T @ (x * x) - 2 * (turned @ x)
-            spread = np.maximum(squares - safe * difference * difference, 0.0) / np.maximum(n - 1, 1.0)
-            mean += weight * difference
-            variance += weight**2 * spread / safe
-        return mean, variance
-
-    def moderated(self, variance: Floats, prior: float) -> Floats:
-        """Variances drawn towards ``prior``."""
-        return (PRIOR_DEGREES * prior + self.degrees * variance) / (PRIOR_DEGREES + self.degrees)
+def _moderated(variance: Floats, degrees: Floats, prior: float) -> Floats:
+    """Variances drawn towards ``prior``."""
+    return (PRIOR_DEGREES * prior + degrees * variance) / (PRIOR_DEGREES + degrees)
 
 
 class _Pairs:
@@ -190,7 +47,7 @@ class _Pairs:
     Attributes
     ----------
     difference, error : (r, m), mean score of the row's entrant less that of the column's, and its moderated error
-    comparable : (r, m), see ``_Design``
+    comparable : (r, m), see ``Design``
     prior : the variance that others are drawn towards
     statistics : (replicates, r, m), difference over error, resampled; 0 for pairs that cannot be compared
     """
@@ -198,18 +55,16 @@ class _Pairs:
     def __init__(
         self, scores: Scores, rows: Sequence[int], prior: float | None, replicates: int, rng: np.random.Generator
     ) -> None:
-        design = _Design.of(scores, np.asarray(rows, dtype=np.int_))
+        design = Design.of(scores, np.asarray(rows, dtype=np.int_))
         filled = [np.where(s > 0, v, 0.0) for v, s in zip(scores.values, design.seen, strict=True)]
         self.comparable = design.comparable
         self.difference, variance = design.moments(filled)
         known = variance[self.comparable]
         self.prior = prior if prior is not None else float(known.mean()) if known.size else 0.0
-        self.error = np.sqrt(design.moderated(variance, self.prior))
+        self.error = np.sqrt(_moderated(variance, design.degrees, self.prior))
         self.statistics = self._resampled(design, filled, replicates, rng)
 
-    def _resampled(
-        self, design: _Design, filled: Sequence[Floats], replicates: int, rng: np.random.Generator
-    ) -> Floats:
+    def _resampled(self, design: Design, filled: Sequence[Floats], replicates: int, rng: np.random.Generator) -> Floats:
         """The residuals of each dataset times standard normal matrices: all means equal, covariances as they are."""
         residuals = [s * (x - x.sum(0) / np.maximum(s.sum(0), 1)) for x, s in zip(filled, design.seen, strict=True)]
         parts = []
@@ -221,7 +76,7 @@ class _Pairs:
                 g = rng.standard_normal((count, len(r), len(r)))
                 drawn.append(seen * (g @ r) / math.sqrt(max(len(r) - 1, 1)))
             mean, variance = design.moments(drawn)
-            error = np.sqrt(design.moderated(variance, self.prior))
+            error = np.sqrt(_moderated(variance, design.degrees, self.prior))
             parts.append(np.divide(mean, error, out=np.zeros_like(error), where=error > 0))
         statistics = np.concatenate(parts)
         statistics[:, ~self.comparable] = 0.0
@@ -270,7 +125,6 @@ class Decisions:
         seed: int = 0,
     ) -> None:
         self.scores, self.margin, self.quantile = scores, margin, quantile
-        self._asked = (replicates, seed)
         rng = np.random.default_rng(stream_seed("decisions", seed))
         self._pairs = _Pairs(scores, range(scores.m), None, replicates, rng)
 
@@ -321,11 +175,7 @@ class Decisions:
 
         It asks fewer questions than all pairs do, and so may leave out an entrant that is undecided in every pair.
         """
-        return np.array([
-            _not_worse(self.difference[i], self.error[i], self.comparable[i], self._pairs.statistics[:, i],
-                       self.quantile)
-            for i in range(self.scores.m)
-        ])  # fmt: skip
+        return np.array([self.one(name).not_worse_than_best for name in self.scores.entrants])
 
     def ranks(self) -> NDArray[np.int_]:
         """(m, 2): the lowest and the highest rank that the decided pairs leave to every entrant; 1 is the best."""
@@ -337,43 +187,39 @@ class Decisions:
         """Outcome to its share of all pairs, each counted once."""
         return shares(self.outcomes[np.triu_indices(self.scores.m, 1)])
 
-    def against(self, focus: str) -> list[tuple[str, Outcome]]:
-        """What is decided of one entrant against every other, step-down: see ``OneAgainstAll``.
+    def one(self, name: str) -> OneAgainstAll:
+        """One entrant against every other.
 
         Raises
         ------
         InputError
             If there is no such entrant.
         """
-        replicates, seed = self._asked
-        found = OneAgainstAll(self.scores, focus, margin=self.margin, quantile=self.quantile, prior=self.prior,
-                              replicates=replicates, seed=seed)  # fmt: skip
-        return list(zip(found.others, found.step_down, strict=True))
+        return OneAgainstAll(self.scores, name, self._pairs, _index(self.scores, name), self.margin, self.quantile)
 
 
 class OneAgainstAll:
     """What scores say of one entrant against every other: fewer questions than all pairs, so more decisions.
 
-    Parameters
-    ----------
-    scores : of the entrant and at least one other
-    name : the entrant
-    prior : the variance that those of the pairs are drawn towards; None for their mean
-    margin, quantile, replicates, seed : see ``Decisions``
-
     Attributes
     ----------
+    name : the entrant
     others : m - 1 names, in the order of the scores; all arrays are in this order
     difference, half_width : (m - 1,), the entrant's score less that of the other; of simultaneous intervals
-
-    Raises
-    ------
-    InputError
-        If there is no such entrant.
+    comparable : (m - 1,), whether they share enough draws
     """
 
-    def __init__(
-        self,
+    def __init__(self, scores: Scores, name: str, pairs: _Pairs, row: int, margin: float, quantile: float) -> None:
+        kept = np.arange(scores.m) != scores.entrants.index(name)
+        self.name, self.margin, self.quantile = name, margin, quantile
+        self.others = tuple(entrant for entrant in scores.entrants if entrant != name)
+        self.difference, self._error = pairs.difference[row, kept], pairs.error[row, kept]
+        self._statistics, self.comparable = pairs.statistics[:, row, kept], pairs.comparable[row, kept]
+        self.half_width = pairs.half_width(_quantile(np.abs(self._statistics).max(1), quantile))[row, kept]
+
+    @classmethod
+    def later(
+        cls,
         scores: Scores,
         name: str,
         *,
@@ -382,19 +228,23 @@ class OneAgainstAll:
         quantile: float = QUANTILE,
         replicates: int = REPLICATES,
         seed: int = 0,
-    ) -> None:
-        if name not in scores.entrants:
-            raise unknown("entrant", name, scores.entrants)
-        self.name, self.margin, self.quantile = name, margin, quantile
-        own = scores.entrants.index(name)
-        self.others = tuple(entrant for entrant in scores.entrants if entrant != name)
-        rng = np.random.default_rng(stream_seed("decisions", "one against all", seed))
-        pairs = _Pairs(scores, [own], prior, replicates, rng)
-        kept = np.arange(scores.m) != own
-        self.difference, self._error = pairs.difference[0, kept], pairs.error[0, kept]
-        self._statistics, self.comparable = pairs.statistics[:, 0, kept], pairs.comparable[0, kept]
-        critical = _quantile(np.abs(self._statistics).max(1), quantile)
-        self.half_width = pairs.half_width(critical)[0, kept]
+    ) -> OneAgainstAll:
+        """An entrant that is not decided of together with the others.
+
+        Parameters
+        ----------
+        scores : of the entrant and at least one other
+        prior : the variance that those of the pairs are drawn towards: that of the others; None for the mean of these
+        margin, quantile, replicates, seed : see ``Decisions``
+
+        Raises
+        ------
+        InputError
+            If there is no such entrant.
+        """
+        rng = np.random.default_rng(stream_seed("decisions", "later", seed))
+        pairs = _Pairs(scores, [_index(scores, name)], prior, replicates, rng)
+        return cls(scores, name, pairs, 0, margin, quantile)
 
     @cached_property
     def outcomes(self) -> NDArray[np.str_]:
@@ -406,7 +256,7 @@ class OneAgainstAll:
         """(m - 1,): the furthest difference is tested first; once it is decided, the others are compared with the
         largest of what is left (Romano and Wolf 2005, Econometrica 73). What the simultaneous intervals say of the
         margin stays as it is: it says more than the sign alone."""
-        left = [int(j) for j in np.flatnonzero(self.comparable & (self._error > 0))]
+        left = [int(j) for j in np.flatnonzero(self._asked)]
         found = [str(word) for word in self.outcomes]
         while left:
             bound = _quantile(np.abs(self._statistics[:, left]).max(1), self.quantile)
@@ -421,17 +271,21 @@ class OneAgainstAll:
 
     @property
     def not_worse_than_best(self) -> bool:
-        """Whether the entrant is not shown to be worse than the best of all."""
-        return _not_worse(self.difference, self._error, self.comparable, self._statistics, self.quantile)
+        """Whether no other one comes out further above than the furthest does where all are equal (Hsu 1984)."""
+        if not self._asked.any():
+            return True
+        bound = _quantile((-self._statistics).max(1), self.quantile)
+        return bool((self.difference + bound * self._error >= 0)[self._asked].all())
+
+    @property
+    def _asked(self) -> Bools:
+        return self.comparable & (self._error > 0)
 
 
-def _not_worse(difference: Floats, error: Floats, comparable: Bools, statistics: Floats, quantile: float) -> bool:
-    """Whether no other one comes out further above than the furthest does where all are equal (Hsu 1984)."""
-    asked = comparable & (error > 0)
-    if not asked.any():
-        return True
-    bound = _quantile((-statistics).max(1), quantile)
-    return bool((difference + bound * error >= 0)[asked].all())
+def _index(scores: Scores, name: str) -> int:
+    if name not in scores.entrants:
+        raise unknown("entrant", name, scores.entrants)
+    return scores.entrants.index(name)
 
 
 def shares(outcomes: NDArray[np.str_]) -> dict[str, float]:

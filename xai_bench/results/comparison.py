@@ -23,7 +23,7 @@ BOARD = [
     "equal", "undecided", "families", "of_families", "draws", "ranked", "reason", "learned", "score_learned",
     "confirmatory", "networks",
 ]  # fmt: skip
-PAIRS = ["first", "second", "difference", "low", "high", "outcome", "families", "draws"]
+PAIRS = ["first", "second", "difference", "low", "high", "outcome", "families", "draws", "wins"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,16 @@ class Comparison:
     sign: int = 1
     margin: float = MARGIN
 
-    @cached_property
+    @property
     def scores(self) -> Scores:
         """Of all names, the better the higher."""
+        return self._every_draw.of_families() if self.whole_kind else self._every_draw
+
+    @cached_property
+    def _every_draw(self) -> Scores:
         rows = self.values[self.values["value"].notna()]
         frame = rows[["dataset", "family", "draw"]].assign(entrant=rows["name"], value=self.sign * rows["value"])
-        found = Scores.of(frame)
-        return found.of_families() if self.whole_kind else found
+        return Scores.of(frame)
 
     @cached_property
     def facts(self) -> pd.DataFrame:
@@ -103,7 +106,7 @@ class Comparison:
         prior = self.decisions.prior if self.decisions else None
         names = [name for name in self.scores.entrants if name not in self.together]
         return {
-            name: OneAgainstAll(self.scores.only([*self.together, name]), name, prior=prior, margin=self.margin)
+            name: OneAgainstAll.later(self.scores.only([*self.together, name]), name, prior=prior, margin=self.margin)
             for name in names
             if self.together
         }
@@ -156,8 +159,16 @@ class Comparison:
 
     def _pair(self, first: str, second: str, difference: float, half: float, outcome: str) -> tuple[object, ...]:
         ends = sorted((self.sign * (difference - half), self.sign * (difference + half)))
-        numbers = [self.scale * number for number in (self.sign * difference, *ends)]
-        return first, second, *numbers, outcome, *self._shared[first, second]
+        numbers = [self.scale * number + 0.0 for number in (self.sign * difference, *ends)]
+        return first, second, *numbers, outcome, *self._shared[first, second], self._wins(first, second)
+
+    def _wins(self, first: str, second: str) -> float:
+        """The share of the draws in which the first is the better one; equal scores count half, families alike."""
+        i, j = (self._every_draw.entrants.index(name) for name in (first, second))
+        higher = [np.where(np.isfinite(v[:, i] - v[:, j]), (np.sign(v[:, i] - v[:, j]) + 1) / 2, np.nan)
+                  for v in self._every_draw.values]  # fmt: skip
+        one = Scores((first,), self._every_draw.datasets, tuple(w[:, None] for w in higher), self._every_draw.families)
+        return float(np.nanmean(one.means))
 
     @cached_property
     def _shared(self) -> dict[tuple[str, str], tuple[int, int]]:
@@ -198,9 +209,12 @@ class Comparison:
         """
         if name not in self.scores.entrants:
             raise unknown(self.of.removesuffix("s"), name, self.scores.entrants)
-        names = [*self.together, *([] if name in self.together else [name])]
-        prior = self.decisions.prior if self.decisions else None
-        found = OneAgainstAll(self.scores.only(names), name, prior=prior, margin=self.margin)
+        if name in self.others:
+            found = self.others[name]
+        elif self.decisions is None:
+            raise InputError(f"{name} is compared with nobody: fewer than two have a score in every family")
+        else:
+            found = self.decisions.one(name)
         rows = pd.DataFrame({
             "second": found.others, "difference": self.scale * self.sign * found.difference,
             "outcome": found.step_down,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xai_bench.errors import InputError, unknown
+from xai_bench.results import selections
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -62,11 +63,13 @@ def values(results: Results, metric: str) -> pd.DataFrame:
     """The scores of all entrants on all draws where the metric is defined; controls left out.
 
     A recovery score is (value - chance) / (best - chance), never clipped: 2 AUROC - 1, for recovery. Retention is the
-    gain over random inputs where the judge is trained anew. Cells that failed or timed out count as chance, 0.
+    gain over random inputs where the judge is trained anew. Cells that failed or timed out count as chance, 0; of
+    ``false_selections`` (see ``selections``) they have none, and data without a signal enter these only.
 
     Parameters
     ----------
-    metric : ``recovery``, ``retention``, or the name of a metric that has a best value and is not descriptive
+    metric : ``recovery``, ``retention``, ``false_selections``, or the name of a metric that has a best value and is not
+        descriptive
 
     Returns
     -------
@@ -80,29 +83,55 @@ def values(results: Results, metric: str) -> pd.DataFrame:
     InputError
         If the metric was not measured, is descriptive, or has no best value.
     """
+    return _averaged(results, scored(results, metric))
+
+
+def scored(results: Results, metric: str) -> pd.DataFrame:
+    """As ``values``, one row a cell: the columns of ``Results.cells``, value, reason (of the value), status_reason.
+
+    Raises
+    ------
+    InputError
+        See ``values``.
+    """
     name = STORED.get(metric, metric)
     cells = results.cells[~results.cells["explainer"].isin(CONTROLS)]
-    measured = results.measurements
-    measured = measured.loc[measured["metric"] == name, ["cell", "value", "reason"]].drop_duplicates("cell")
-    if measured["value"].notna().sum() == 0:
-        known = {*results.metrics, *STORED.values()} & set(results.measurements["metric"])
-        raise unknown("metric", metric, sorted(known | {k for k, v in STORED.items() if v in known}))
+    measured = _measured(results, metric, name)
     rows = cells.rename(columns={"reason": "status_reason"}).merge(measured, on="cell", how="left")
-    if metric == RETENTION:
-        defined = _where_somebody_gains(rows)
-        rows = rows[defined & ~rows["traits"].str.contains(NO_SIGNAL)]
-        rows = rows.assign(value=rows["value"].astype(float))
+    if metric in (RETENTION, FALSE_SELECTIONS):
+        rows = rows[_where_somebody_has_one(rows, metric)].assign(value=rows["value"].astype(float))
+        rows = rows[~rows["traits"].str.contains(NO_SIGNAL)] if metric == RETENTION else rows
     else:
         chance, best = _ends(results, name, rows["draw"])
         rows = rows.assign(value=(rows["value"].astype(float) - chance) / (best - chance))
         rows = rows[chance.notna() & (chance != best)]
     if rows.empty:
         raise InputError(f"{metric} cannot be ranked: it is defined on no draw of this run")
-    return _averaged(results, rows)
+    lost = rows["status"].isin(["failed", "timed_out"])
+    family = rows["family"].where(rows["family"] != "", rows["dataset"])
+    value = rows["value"] if metric == FALSE_SELECTIONS else rows["value"].where(~lost, 0.0)
+    return rows.assign(value=value, family=family, lost=lost)
 
 
-def _where_somebody_gains(rows: pd.DataFrame) -> pd.Series:
-    return rows["draw"].isin(rows.loc[rows["value"].notna(), "draw"])
+def _measured(results: Results, metric: str, name: str) -> pd.DataFrame:
+    """cell, value, reason of a score under the name that it is stored by."""
+    if metric == FALSE_SELECTIONS:
+        found = selections.false_selections(results).assign(reason="")
+        if found.empty:
+            raise InputError("false_selections: expected a suite with [calibration] whose null runs are done, got none")
+        return found.drop_duplicates("cell")
+    found = results.measurements
+    found = found.loc[found["metric"] == name, ["cell", "value", "reason"]].drop_duplicates("cell")
+    if found["value"].notna().sum() == 0:
+        known = {*results.metrics, *STORED.values()} & set(results.measurements["metric"])
+        raise unknown("metric", metric, sorted(known | {k for k, v in STORED.items() if v in known}))
+    return found
+
+
+def _where_somebody_has_one(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Draws with a value; of false selections the networks too, since null runs may be of some only."""
+    by = ["draw", "model"] if metric == FALSE_SELECTIONS else ["draw"]
+    return rows.groupby(by, sort=False)["value"].transform("count") > 0
 
 
 def _ends(results: Results, name: str, draws: pd.Series) -> tuple[pd.Series, float]:
@@ -116,8 +145,7 @@ def _ends(results: Results, name: str, draws: pd.Series) -> tuple[pd.Series, flo
 
 def _averaged(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     """Means over model seeds and folds, within a draw of the data."""
-    lost = rows["status"].isin(["failed", "timed_out"])
-    value = rows["value"].where(~lost, 0.0)
+    value, lost = rows["value"], rows["lost"]
     network = rows["model"] != ""
     known = rows["learned"] if "learned" in rows else pd.Series(np.nan, index=rows.index)
     # A network that was not trained has not learned.
@@ -125,8 +153,7 @@ def _averaged(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     reason = rows["status_reason"].where(rows["status"] != "missing", "not run")
     reason = reason.where(rows["status"] != "done", rows["reason"].fillna("")).where(value.isna(), "")
     frame = rows.assign(
-        draw=rows["data_seed"], value=value, learned=learned, value_learned=value.where(learned > 0),
-        family=rows["family"].where(rows["family"] != "", rows["dataset"]),
+        draw=rows["data_seed"], learned=learned, value_learned=value.where(learned > 0),
         unsupported=rows["status"] == "unsupported", why=reason,
     )  # fmt: skip
     found = frame.groupby(AXES, sort=False).agg(

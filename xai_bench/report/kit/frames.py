@@ -257,14 +257,15 @@ class Frames:
     @cached_property
     def trained(self) -> pd.DataFrame:
         """What the networks reached: dataset, model, mean, low, high (test score), train, valid, chance, ceiling,
-        learned, of, p_value (the largest), train_cpu, train_wall (medians), parameters; mae, mae_low,
-        mae_high: mean absolute error on the test rows in units of the target, NaN in classification."""
+        learned, of, p_value (the largest), train_cpu, train_wall (medians), parameters, settled (NA where it is not
+        known whether the relevance has); mae, mae_low, mae_high: mean absolute error on the test rows in units of the
+        target, NaN in classification."""
         networks = self.cells[(self.cells["model"] != NO_MODEL) & self.cells["test_score"].notna()]
         networks = networks.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold"])
         columns = ["dataset", "model", "mean", "low", "high", "n"]
         if networks.empty:
             return pd.DataFrame(columns=[*columns, "train", "valid", "chance", "ceiling", "learned", "of", "p_value",
-                                         "train_cpu", "train_wall", "parameters", *MAE])  # fmt: skip
+                                         "train_cpu", "train_wall", "parameters", "settled", *MAE])  # fmt: skip
         by = ["dataset", "model"]
         groups = networks.groupby(by, sort=False)
         facts = pd.DataFrame({
@@ -273,6 +274,7 @@ class Frames:
             "learned": groups["learned"].apply(lambda v: int(v.astype(bool).sum())), "of": groups.size(),
             "p_value": groups["p_value"].max(), "train_cpu": groups["train_cpu"].median(),
             "train_wall": groups["train_wall"].median(), "parameters": groups["parameters"].median(),
+            "settled": groups["settled"].first(),
         })  # fmt: skip
         networks = networks.assign(test_mae=networks["test_mae"].astype(float))
         errors = _from_five(by_data_seed(networks, "test_mae", by)).drop(columns="n")
@@ -363,6 +365,14 @@ class Frames:
     def stability(self) -> pd.DataFrame:
         """Of networks trained anew: see ``scoring.stability``."""
         return stability.stability(self.timed, self.results.relevance, self.results.draws)
+
+    @cached_property
+    def settling(self) -> pd.DataFrame:
+        """Whether the relevance of networks has settled: see ``results.settling.settling``."""
+        frame = self.results.settling.copy()
+        for column in ("dataset", "model", "reason"):
+            frame[column] = _without_paths(frame[column])
+        return frame
 
     @cached_property
     def agreement(self) -> Agreement | None:

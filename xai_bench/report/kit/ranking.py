@@ -50,7 +50,8 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
     top = {name: frame[name].max() for name in ("retention", "end_cpu") if name in frame}
 
     def families(row: dict[str, Any]) -> Box:
-        return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if row["families"] else EMPTY
+        known = row["families"] == row["families"]  # it is NaN where nothing can be ranked
+        return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if known else EMPTY
 
     columns: list[tuple[Column, Callable[[dict[str, Any]], Box]]] = [
         (Column("Rank"), lambda row: ranks(row, ahead)),

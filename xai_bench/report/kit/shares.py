@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai_bench.report.kit.frames import NO_MODEL, Frames
 from xai_bench.report.kit.wording import without_paths
-from xai_bench.scoring.calibration import share
+from xai_bench.results.selections import share
 
 Floats = NDArray[np.float64]
 SMALL = 40

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xai_bench import plots
 from xai_bench.report.kit import drawing, prose
 from xai_bench.report.kit.drawing import GREY, INK
 from xai_bench.report.kit.frames import Frames, records
@@ -31,7 +32,7 @@ class Leaderboard(Section):
         return joined(self.frames, "methods")
 
     def words(self) -> str:
-        return " ".join(text for _, text in prose.sentences(self.frames, self.frame))
+        return " ".join(text for _, text in prose.sentences(self.frames))
 
     def figures(self) -> list[Figure]:
         points = self.frame[self.frame["score"].notna() & (self.frame["given_cpu"] > 0)]
@@ -48,12 +49,6 @@ class Leaderboard(Section):
         return notes(self.frames, self.frame)
 
 
-def pareto(points: pd.DataFrame) -> pd.DataFrame:
-    """The rows that no other one beats in both ``given_cpu`` and ``score``, the cheapest first."""
-    ordered = points.sort_values(["given_cpu", "score"], ascending=[True, False])
-    return ordered[ordered["score"] > ordered["score"].cummax().shift(fill_value=-np.inf)]
-
-
 def stretched(score: Floats) -> Floats:
     """More room near 1, where the scores of good methods differ by little."""
     return -np.log10(np.maximum(1.03 - np.asarray(score, dtype=float), 1e-3))
@@ -61,7 +56,8 @@ def stretched(score: Floats) -> Floats:
 
 def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str:
     """A mark a method, its name at the right, the Pareto front as a line."""
-    line, style = pareto(points), drawing.styles(frames)
+    line = points[plots.front(points["given_cpu"], points["score"])].sort_values("given_cpu")
+    style = drawing.styles(frames)
     height = max(330.0, 14.0 * len(points))
     with drawing.style():
         figure, axes = drawing.new(7.4, (height + 60) / 72)

@@ -9,7 +9,8 @@ from xai_bench.report.kit import wording
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import Box, Column, Row, Table, beside
 
-COLUMNS = ("Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Training, CPU", "Parameters")
+COLUMNS = ("Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Settled", "Training, CPU",
+           "Parameters")  # fmt: skip
 
 
 class Networks(Section):
@@ -52,6 +53,7 @@ def _boxes(facts: dict[str, Any]) -> list[Box]:
         *[Box(wording.number(facts[name]), value=facts[name]) for name in ("chance", "ceiling", "train", "valid")],
         Box(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
         Box(wording.p_value(facts["p_value"]), value=facts["p_value"]),
+        Box(wording.settled(facts["settled"]), text=True),
         Box(wording.seconds(facts["train_cpu"]), value=facts["train_cpu"]),
         Box(wording.count(facts["parameters"]), value=facts["parameters"]),
     ]

@@ -49,6 +49,7 @@ SPENT = {
     "training": "training",
     "retention": "retention",
     "sanity": "sanity",
+    "settling": "training networks once more",
     "rest": "starting workers, loading, warming up, controls and scores",
 }
 

@@ -95,7 +95,7 @@ def test_relevances_have_the_names_of_their_inputs(results):
     cell = results.cells[results.cells["entrant"] == "lrp on net"].iloc[0]
     own = frame[(frame["entrant"] == "lrp on net") & (frame["dataset"] == cell["dataset"]) & (frame["data_seed"] == 0)]
     np.testing.assert_array_equal(own["relevance"], results.relevance[cell["cell"]])
-    assert list(own["name"]) == [f"x{j}" for j in range(6)]
+    assert list(own["input"]) == [f"x{j}" for j in range(6)]
     assert list(own["role"]) == ["relevant"] * 2 + ["noise"] * 4
 
 

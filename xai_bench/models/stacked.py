@@ -16,7 +16,8 @@ from xai_bench.devices import synchronise
 from xai_bench.models.base import Architecture
 from xai_bench.models.engine import REGISTER, Engine
 from xai_bench.models.losses import Tensors
-from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP
+from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP, scale_inputs
+from xai_bench.models.moments.rounds import starting_scales
 from xai_bench.models.stack import padded
 from xai_bench.models.streams import Streams, Task, checkpoint_steps, learning_rate
 from xai_bench.models.torch_engine import TorchEngine
@@ -120,6 +121,10 @@ def fit_group(
         for task, stream in zip(filled, streams, strict=True)
     ]
     columns = [task.columns for task in filled]
+    if architecture.starts_from_moments():
+        scales = {chosen: starting_scales(data, chosen) for chosen in dict.fromkeys(columns)}
+        for module, chosen in zip(modules, columns, strict=True):
+            scale_inputs(module, scales[chosen])
     looks = checkpoint_steps(architecture, n)
     with one_thread(data.device), torch.inference_mode():
         kind = Engine if has_compiled_engine(data) else TorchEngine

@@ -1,17 +1,16 @@
-"""All scores of a dataset, one row a pair of method and network."""
+"""All scores of a dataset, one row a method on a network."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
 
-from xai_bench.report.kit import comparisons, wording
-from xai_bench.report.kit.frames import CONTROLS, GAINS, LEAST_FIRST, MASKED, SHARES, control, records
+from xai_bench.report.kit import wording
+from xai_bench.report.kit.frames import CONTROLS, GAINS, LEAST_FIRST, MASKED, NO_MODEL, SHARES, control, records
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import (
     EMPTY,
     NO_BAR,
-    Body,
     Box,
     Column,
     Row,
@@ -21,16 +20,16 @@ from xai_bench.report.kit.tables import (
     has_learned,
     kind_of,
     mean_fact,
-    reached,
     scale_of,
     score,
+    text,
 )
 
 
-class Everything(Section):
-    """With what the network of a row reached."""
+class Scores(Section):
+    """Recovery, retention and cost on one dataset."""
 
-    id, within, order = "everything", "datasets", 160
+    id, title, within, order = "scores", "Scores", "datasets", 30
 
     def needs(self) -> bool:
         return bool(self._times)
@@ -54,6 +53,18 @@ class Everything(Section):
         measured = set(rows.loc[rows["dataset"] == self.dataset, "metric"])
         return [score for score in (*GAINS, *SHARES.values(), *LEAST_FIRST) if score in measured]
 
+    def words(self) -> str:
+        text = "Means over draws, with 95 % intervals from five draws on. Bars run from chance to the best possible score."
+        return text if all(has_learned(self.frames, self.dataset, m) for m in self.frames.models) else f"{text[:-1]}; †: not every network learned."
+
+    def findings(self) -> list[str]:
+        reasons = self.frames.retention_reasons
+        lost = reasons[reasons["dataset"] == self.dataset]
+        return [
+            f"Draws without a value of retention (data seeds {wording.listed([str(s) for s in sorted(rows['data_seed'].unique())])}): {why}."
+            for why, rows in lost.groupby("reason", sort=False)
+        ]
+
     def tables(self) -> list[Table]:
         title = self.frames.title
         columns = [
@@ -62,39 +73,31 @@ class Everything(Section):
             *[Column(title(gain), "Retention: gain in points") for gain in self.gains],
             Column("Given a model", "CPU time"),
             Column("End to end", "CPU time"),
-            Column("Network’s test score", text=True),
         ]
-        bodies = [Body(self._methods())]
-        if self.metrics:
-            bodies.append(
-                Body([self._chance(), *map(self._control, CONTROLS), *self._ceiling()], "controls, not ranked")
-            )
-        fold = f"All scores on {self.dataset}, one row a pair of method and network"
-        return [Table(f"All scores on {self.dataset}.", "Method", columns, bodies, fold)]
+        controls = [self._chance(), *map(self._control, CONTROLS), *self._ceiling()] if self.metrics else []
+        rows = [self._row(*pair) for pair in self.frames.pairs if pair in self._times]
+        return [Table(f"Scores on {self.dataset}", "Method", columns, [*rows, *controls], look="fixed")]
 
-    def _methods(self) -> list[Row]:
+    def _row(self, model: str, explainer: str) -> Row:
         frames, dataset, seeds = self.frames, self.dataset, len(self.frames.data_seeds)
-        scores, focus = by_key(frames.recovery) | by_key(frames.retention), comparisons.focus(frames)
-        scales = {metric: scale_of(frames, dataset, metric) for metric in (*self.metrics, *self.gains)}
-        rows = []
-        for model, explainer in frames.pairs:
-            if (time := self._times.get((model, explainer))) is None:
-                continue
-            unlearned = not has_learned(frames, dataset, model)
-            boxes = [score(scores.get((dataset, model, explainer, m)), scales[m], seeds, unlearned) for m in scales]
-            times = [Box(wording.seconds(time[column]), value=time[column]) for column in ("given_cpu", "end_cpu")]
-            network = Box(reached(frames, dataset, model), text=True)
-            rows.append(Row(explainer, [Box(model, text=True), *boxes, *times, network], kind_of(explainer, focus)))
-        return rows
+        metrics, unlearned = (*self.metrics, *self.gains), not has_learned(frames, dataset, model)
+        boxes = [score(self._scores.get((dataset, model, explainer, m)), scale_of(frames, dataset, m), seeds, unlearned) for m in metrics]
+        time = self._times[model, explainer]
+        times = [Box(wording.seconds(time[column]), value=time[column]) for column in ("given_cpu", "end_cpu")]
+        return Row(explainer, [EMPTY if model == NO_MODEL else text(model), *boxes, *times], kind_of(frames, explainer))
 
-    def _row(self, name: str, scores: list[Box], gains: list[Box] | None = None) -> Row:
-        """A control: no network, no times."""
+    @cached_property
+    def _scores(self) -> dict[tuple[str, str, str, str], dict[str, Any]]:
+        return by_key(self.frames.recovery) | by_key(self.frames.retention)
+
+    def _of_control(self, name: str, scores: list[Box], gains: list[Box] | None = None) -> Row:
+        """No network, no times."""
         gains = gains or [EMPTY] * len(self.gains)
-        return Row(name, [EMPTY, *scores, *gains, EMPTY, EMPTY, EMPTY], "control")
+        return Row(name, [EMPTY, *scores, *gains, EMPTY, EMPTY], "control")
 
     def _chance(self) -> Row:
         levels = [chance_of(self.frames, self.dataset, metric) for metric in self.metrics]
-        return self._row("chance, by formula", [Box(wording.number(level)) for level in levels])
+        return self._of_control("chance, by formula", [Box(wording.number(level), value=level) for level in levels])
 
     def _control(self, name: str) -> Row:
         frames, seeds = self.frames, len(self.frames.data_seeds)
@@ -102,7 +105,7 @@ class Everything(Section):
         # What a control keeps, masked, depends on the network.
         judged = [control(frames.retention, self.dataset, name, g) if g in GAINS else None for g in self.gains]
         gains = [EMPTY if g == MASKED else score(row, NO_BAR, seeds) for g, row in zip(self.gains, judged, strict=True)]
-        return self._row(name, scores, gains)
+        return self._of_control(name, scores, gains)
 
     def _ceiling(self) -> list[Row]:
         """Of Spearman's correlation, where truths are equal."""
@@ -111,4 +114,4 @@ class Everything(Section):
         if not values or "spearman" not in self.metrics:
             return []
         boxes = [Box(wording.number(mean_fact(values))) if m == "spearman" else EMPTY for m in self.metrics]
-        return [self._row("ceiling of a ranking without ties", boxes)]
+        return [self._of_control("ceiling of a ranking without ties", boxes)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ CLASSES = ("#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#882255", "#4
 """Paul Tol's muted colours; classes beyond them begin again, dashed."""
 
 
-class Inputs(Section):
+class Histograms(Section):
     """Where the dataset stored histograms."""
 
-    id, within, order = "inputs", "datasets", 30
+    id, title, label, within, order = "inputs", "Histograms of the inputs", "Histograms", "datasets", 80
 
     def needs(self) -> bool:
         return bool((self.draw.get("views") or {}).get("histograms"))
@@ -49,7 +50,7 @@ def histograms(facts: dict[str, Any], key: str) -> str:
     across = min(5, d)
     down = math.ceil(d / across)
     with drawing.style():
-        figure, axes = drawing.new(2.35 * across, 1.15 * down + 0.5, down, across)
+        figure, axes = drawing.new(2.6 * across, 1.35 * down, down, across)
         for j, axis in enumerate(axes.ravel()):
             if j >= d:
                 axis.set_axis_off()
@@ -57,14 +58,13 @@ def histograms(facts: dict[str, Any], key: str) -> str:
             for c, look in enumerate(looks):
                 axis.stairs(shares[c, j], edges[j], fill=c < 2, color=look["color"], alpha=0.16, lw=0)
                 axis.stairs(shares[c, j], edges[j], **look)
-            axis.set_title(_titled(facts, j), fontsize=7.5, pad=2)
+            axis.set_title("\n".join(textwrap.wrap(_titled(facts, j), 27)), fontsize=drawing.SMALL, pad=2)
             axis.set_yticks([])
             axis.spines["left"].set_visible(False)
             axis.locator_params(axis="x", nbins=4)
-            axis.tick_params(labelsize=6.5)
             axis.set_ylim(0, None)
         handles = [drawing.handle(label=f"class {name}", **look) for name, look in zip(names, looks, strict=True)]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(10, classes))
+        drawing.legend(figure, handles, most=10)
         return drawing.svg(figure, key)
 
 
@@ -72,7 +72,6 @@ def _titled(facts: dict[str, Any], j: int) -> str:
     """Name, unit and truth of an input."""
     name, unit = facts["feature_names"][j], (facts.get("feature_units") or [""] * facts["d"])[j]
     text = f"{name} ({unit})" if unit else str(name)
-    text = text if len(text) <= 20 else f"{text[:19]}…"
     if facts.get("roles") is None:
         return text
     graded, role = facts.get("graded"), facts["roles"][j]

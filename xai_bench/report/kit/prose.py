@@ -46,7 +46,11 @@ def _recovery(frames: Frames, frame: pd.DataFrame) -> str:
     where = f"over {families} {'family' if families == 1 else 'families'} of problems with a known truth"
     draws = int(ranked["draws"].min())
     if not decided(frame):
-        why = f"{plural(draws, 'draw')} decide nothing, {LEAST_DRAWS} are needed" if draws < LEAST_DRAWS else "no pair is decided"
+        why = (
+            f"{plural(draws, 'draw')} decide nothing, {LEAST_DRAWS} are needed"
+            if draws < LEAST_DRAWS
+            else "no pair is decided"
+        )
         return f"Recovery {where} is highest for {listed(best)} of {plural(len(ranked), 'method')}, but {why}."
     first = int(ranked["first_group"].sum())
     return (

@@ -160,4 +160,6 @@ def show(kind: type[Section], frames: Frames, dataset: str = "") -> Shown | None
     except (Exception, SystemExit) as error:
         reason = wording.reason(error)
         failed = f"The section `{kind.id}` is not shown, because it failed: {reason}"
-        return Shown(kind.id, title or kind.id, label or kind.id, "", markup.notice(failed), f"{markup.markdown(failed)}\n")
+        return Shown(
+            kind.id, title or kind.id, label or kind.id, "", markup.notice(failed), f"{markup.markdown(failed)}\n"
+        )

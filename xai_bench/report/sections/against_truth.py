@@ -49,7 +49,9 @@ def panels(frames: Frames, dataset: str, graded: Floats, key: str) -> str:
                 if (share := mean_of.get(Pair(model, explainer))) is not None:
                     if np.isfinite(share.sd).all():
                         deviation(axis, share.mean, share.sd, graded, color=color, lw=0.7, alpha=0.5)
-                    axis.plot(graded, share.mean, marker, color=color, ms=4, mfc=color if marker == "o" else "none", mew=0.9)
+                    axis.plot(
+                        graded, share.mean, marker, color=color, ms=4, mfc=color if marker == "o" else "none", mew=0.9
+                    )
             axis.set_title(explainer, weight="bold" if frames.in_focus(explainer) else "normal")
             axis.locator_params(nbins=3)
         for axis in axes.ravel()[len(methods) :]:

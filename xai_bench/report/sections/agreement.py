@@ -72,7 +72,11 @@ def heatmap(agreement: Agreement, key: str) -> str:
 
     known = pd.DataFrame(agreement.mean, agreement.names, agreement.names)
     distance = np.clip(1 - known.fillna(0.0).to_numpy(), 0, 2)
-    tree = linkage(squareform((distance + distance.T) / 2 * (1 - np.eye(len(known))), checks=False), "average", optimal_ordering=True)
+    tree = linkage(
+        squareform((distance + distance.T) / 2 * (1 - np.eye(len(known))), checks=False),
+        "average",
+        optimal_ordering=True,
+    )
     side = max(4.5, 0.46 * len(known) + 2.2)
     with drawing.style():
         grid = sns.clustermap(

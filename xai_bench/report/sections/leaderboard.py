@@ -75,7 +75,14 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         low, high = stretched(points["score"].min()), stretched(points["score"].max())
         room = 0.05 * max(high - low, 0.1)
         axis.set(xlim=ends, ylim=tuple(1.03 - 10.0 ** -np.array([low - room, high + room])))
-        axis.step([*line["given_cpu"], ends[1]], [*line["score"], line["score"].max()], where="post", color=GREY, lw=1.1, zorder=1)
+        axis.step(
+            [*line["given_cpu"], ends[1]],
+            [*line["score"], line["score"].max()],
+            where="post",
+            color=GREY,
+            lw=1.1,
+            zorder=1,
+        )
         _ticks(axis)
         ordered = points.sort_values("score", kind="stable")
         to_axes = axis.transScale + axis.transLimits
@@ -100,5 +107,7 @@ def _ticks(axis: Any) -> None:
     axis.set_xticks(steps, [seconds(t).replace(".0", "") for t in steps])
     axis.set_xticks([], minor=True)
     wide = [s for s in (-1, -0.5, 0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0) if low <= s <= high]
-    axis.set_yticks(wide if len(wide) > 1 else [low, high], [f"{s:.2f}" for s in (wide if len(wide) > 1 else [low, high])])
+    axis.set_yticks(
+        wide if len(wide) > 1 else [low, high], [f"{s:.2f}" for s in (wide if len(wide) > 1 else [low, high])]
+    )
     axis.set(xlabel="CPU time given a trained network", ylabel="recovery: 0 chance, 1 perfect")

@@ -141,7 +141,10 @@ def _look(explainer: str, style: dict[str, drawing.Style]) -> dict[str, Any] | N
 def legend(figure: Any, drawn: dict[str, Any]) -> None:
     """The method in focus first, controls last."""
     ordered = sorted(drawn.items(), key=lambda item: -item[1]["zorder"])
-    drawing.legend(figure, [drawing.handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in ordered])
+    drawing.legend(
+        figure,
+        [drawing.handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in ordered],
+    )
 
 
 def _masked_to(frames: Frames) -> int | None:
@@ -209,5 +212,3 @@ def ticks(ks: list[int], apart: float = 0.1) -> list[int]:
         if kept[-1] / k > gap:
             kept.append(k)
     return sorted(kept)
-
-

@@ -58,7 +58,14 @@ class Spectrum(Section):
                      *([text(mark.role)] if mark.role else [])]  # fmt: skip
             values = [float(values[i]) for values in scores]
             rows.append(Row(mark.name, [*facts, *[Box(wording.number(v, 2), value=v, bar=v) for v in values]]))
-        return [Table("Relevance by line: the largest in its window, divided by the largest of all windows", "Line", columns, rows)]
+        return [
+            Table(
+                "Relevance by line: the largest in its window, divided by the largest of all windows",
+                "Line",
+                columns,
+                rows,
+            )
+        ]
 
 
 def scores_of(relevance: Floats, known: Sequence[Mark]) -> Floats:

@@ -24,7 +24,12 @@ class Traits(Section):
     def frame(self) -> pd.DataFrame:
         """trait, name, score, datasets: the mean over families of the mean over their datasets."""
         traits = self.frames.cells.drop_duplicates("dataset").set_index("dataset")["traits"]
-        means = values_of(self.frames, "methods").groupby(["dataset", "family", "name"], sort=False)["value"].mean().reset_index()
+        means = (
+            values_of(self.frames, "methods")
+            .groupby(["dataset", "family", "name"], sort=False)["value"]
+            .mean()
+            .reset_index()
+        )
         rows = means.assign(trait=means["dataset"].map(traits).fillna("").str.split(", ")).explode("trait")
         rows = rows[rows["trait"].notna() & (rows["trait"] != "")]
         families = rows.groupby(["trait", "family", "name"], sort=False)["value"].mean()

@@ -313,7 +313,7 @@ class Frames:
         return str(self.timed["machine"].mode().iloc[0]) if len(self.timed) else ""
 
     def cost(self, by: Sequence[str]) -> pd.DataFrame:
-        """Medians over explanations on ``machine`` that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
+        """Medians over explanations on ``machine`` that share ``by``: seconds, bytes, rows; ``datasets``: how many."""
         values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
         values += ["peak_memory", "rows_explained", "forward_rows", "backward_rows"]
         frame = self.timed[self.timed["machine"] == self.machine]

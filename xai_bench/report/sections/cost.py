@@ -56,11 +56,11 @@ class Cost(Section):
         counts = self.frames.timed["machine"].value_counts()
         if len(counts) < 2:
             return []
-        shown = self.frames.machine
+        here = int(counts[self.frames.machine])
         return [
-            f"Costs of different machines cannot be compared: these are of {plural(int(counts[shown]), 'explanation')} on "
-            f"{wording.without_paths(shown)}, {plural(int(counts.sum() - counts[shown]), 'other')} were made elsewhere "
-            "(`xai-bench export --table cost` has all, apart)."
+            f"Costs of different machines cannot be compared: these are of {plural(here, 'explanation')} on "
+            f"{wording.without_paths(self.frames.machine)}, {plural(int(counts.sum()) - here, 'other')} were made "
+            "elsewhere (`xai-bench export --table cost` has all, apart)."
         ]
 
     def tables(self) -> list[Table]:

@@ -307,11 +307,16 @@ class Frames:
         """The rows of ``timed`` whose relevances are stored."""
         return self.timed[self.timed["cell"].isin(self.results.relevance.keys())]
 
+    @cached_property
+    def machine(self) -> str:
+        """The machine whose costs are shown: costs of several cannot be compared, and it has measured the most."""
+        return str(self.timed["machine"].mode().iloc[0]) if len(self.timed) else ""
+
     def cost(self, by: Sequence[str]) -> pd.DataFrame:
-        """Medians over the explanations that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
+        """Medians over explanations on ``machine`` that share ``by``: seconds, bytes, rows; ``datasets``: how many."""
         values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
         values += ["peak_memory", "rows_explained", "forward_rows", "backward_rows"]
-        frame = self.timed
+        frame = self.timed[self.timed["machine"] == self.machine]
         numbers = frame[[*by]].join(frame[values].astype(float))
         groups = numbers.groupby(list(by), sort=False)
         counts = pd.DataFrame(

@@ -214,7 +214,7 @@ def test_texts_are_no_numbers(texts):
         (pd.Series(range(30)), "patient_id", "identifier", False),
         (pd.Series(range(30)), "patientId", "identifier", False),
         (pd.Series(range(30)), "width", "number", True),
-        (pd.Series(range(10**7, 10**7 + 3000, 100)), "number", "identifier", False),
+        (pd.Series(range(10**7, 10**7 + 3000, 100)), "Patient Nr", "identifier", False),
         (pd.Series([f"row{i}" for i in range(30)]), "a", "identifier", False),
         (pd.Series([f"the patient number {i} felt quite well" for i in range(30)]), "a", "free text", False),
         (pd.Series(["a", "b", "c"] * 10), "a", "category", True),

@@ -26,7 +26,7 @@ WORDS_OF_TEXT = 4
 """Words in a cell of free text, on average."""
 LONG_DIGITS = 6
 """Whole numbers of so many digits, all different, may be identifiers."""
-IDENTIFIER = re.compile(r"(^|[_\W])(id|ids|nr|no|num|number|index|idx|row|rowid|key|uuid|guid|code)([_\W]|$)", re.I)
+IDENTIFIER = re.compile(r"^index$|(^|[_\W])(id|ids|nr|no|idx|row|rowid|uuid|guid)([_\W]|$)", re.I)
 CODES = tuple(sign * value for value in (9, 99, 999, 9999, 99999, 8888, 7777, 888, 777) for sign in (-1, 1))
 """Numbers that often stand for a missing value."""
 DATE_FORMATS = (

@@ -12,7 +12,7 @@ from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, records
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, text
-from xai_bench.report.kit.wording import listed, seconds
+from xai_bench.report.kit.wording import listed, plural, seconds
 
 TIMES = {
     "given_cpu": ("Given a model", "CPU seconds"), "setup_cpu": ("Set-up", "CPU seconds"),

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 Figure = Literal["leaderboard", "cost", "pairs", "retention", "agreement", "relevance"]
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
-SCORES = ("train_score", "valid_score", "test_score", "test_mae", "chance", "ceiling", "p_value", "valid_loss")
-"""The numbers of a network that may be missing."""
+SCORES = (
+    *("train_score", "valid_score", "test_score", "test_mae", "chance", "ceiling", "p_value", "valid_loss"),
+    *("train_cpu", "train_wall"),
+)
+"""The numbers of a network that may be missing; the seconds of one that was not trained here are."""
 
 
 @dataclass(repr=False)

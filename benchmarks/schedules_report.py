@@ -14,11 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import schedules_choice as rule
+from choose_schedules import KEY as POINT
 from choose_schedules import RAW, SCORES
 from pages import Table
 from schedules_choice import SCHEDULE, Choice
 from schedules_claims import claims
 from schedules_grid import SIZES, Size
+
+from xai_bench.models.base import CHECKPOINTS, SMALL_TABLE
+from xai_bench.models.mlp import MLP
 
 FOLDER = Path(__file__).parent.parent / "reports" / "schedules"
 KEPT = FOLDER / "points.csv.gz"
@@ -43,7 +47,7 @@ def points() -> pd.DataFrame:
         lines = RAW.read_text().splitlines()
         text = "\n".join([lines[0], *sorted(lines[1:])]) + "\n"
         KEPT.write_bytes(gzip.compress(text.encode(), mtime=0))
-    return pd.read_csv(KEPT)
+    return pd.read_csv(KEPT).drop_duplicates(list(POINT))
 
 
 def share(value: float) -> str:
@@ -130,6 +134,37 @@ def section(name: str, size: Size, frame: pd.DataFrame) -> Iterator[str]:
         yield f"{table.caption}\n\n{table.markdown()}"
 
 
+def defaults(frames: dict[str, pd.DataFrame]) -> Iterator[str]:
+    """What the choices come to, for the networks that all suites share."""
+    yield "## Defaults"
+    own = MLP()
+    yield (
+        f"`spectral_mlp` and `mlp`: at least {own.min_steps} gradient steps and {own.epochs:g} epochs, a rate "
+        f"that falls along half a cosine; the last weights are kept on up to {SMALL_TABLE} training rows, the best of "
+        f"{CHECKPOINTS} looks at the validation loss on more. The choices behind them, with both scores:"
+    )
+    lines = []
+    for network in ("spectral_mlp", "mlp"):
+        each = {}
+        for name in NOW:
+            if name in frames:
+                found = chosen_everywhere(frames[name], network)
+                each[name] = " and ".join(dict.fromkeys(f"{words_of(one)} (by {one.by})" for one in found))
+        penalties = {one.penalty for frame in frames.values() for one in chosen_everywhere(frame, network)}
+        said = "its penalty stays as shipped"
+        if penalties == {1.0}:
+            said = "no other penalty is chosen"
+        elif len(penalties) == 1:
+            said = f"everywhere the penalty times {penalties.pop():g} is chosen"
+        lines.append(f"- `{network}`: " + "; ".join(f"{name}: {words}" for name, words in each.items()) + f"; {said}.")
+    yield "\n".join(lines)
+
+
+def chosen_everywhere(frame: pd.DataFrame, network: str) -> list[Choice]:
+    """The choices with both scores."""
+    return [rule.choices(frame, score)[network] for score in SCORES]
+
+
 def before_and_now(name: str, frame: pd.DataFrame, networks: Sequence[str]) -> Iterator[str]:
     """What the defaults of today reach beside those of version 0.2.0, at the nearest points of the grid."""
     lines = []
@@ -169,11 +204,11 @@ judged.
 def main() -> None:
     """Write the page and print it but for its tables."""
     frame = points()
-    parts = [INTRODUCTION]
-    for name, size in SIZES.items():
-        rows = rule.balanced(frame[frame["size"] == name], size)
-        if len(rows) and rows["data_seed"].nunique() > 1:
-            parts += section(name, size, rows)
+    each = {name: rule.balanced(frame[frame["size"] == name], size) for name, size in SIZES.items()}
+    each = {name: rows for name, rows in each.items() if rows["data_seed"].nunique() > 1}
+    parts = [INTRODUCTION, *defaults(each)]
+    for name, rows in each.items():
+        parts += section(name, SIZES[name], rows)
     text = "\n\n".join(parts) + "\n"
     (FOLDER / "summary.md").write_text(text, encoding="utf-8", newline="\n")
     print("\n".join(line for line in text.splitlines() if not line.startswith("|")))

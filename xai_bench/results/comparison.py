@@ -106,7 +106,7 @@ class Comparison:
         prior = self.decisions.prior if self.decisions else None
         names = [name for name in self.scores.entrants if name not in self.together]
         return {
-            name: OneAgainstAll(self.scores.only([*self.together, name]), name, prior=prior, margin=self.margin)
+            name: OneAgainstAll.later(self.scores.only([*self.together, name]), name, prior=prior, margin=self.margin)
             for name in names
             if self.together
         }
@@ -209,9 +209,12 @@ class Comparison:
         """
         if name not in self.scores.entrants:
             raise unknown(self.of.removesuffix("s"), name, self.scores.entrants)
-        names = [*self.together, *([] if name in self.together else [name])]
-        prior = self.decisions.prior if self.decisions else None
-        found = OneAgainstAll(self.scores.only(names), name, prior=prior, margin=self.margin)
+        if name in self.others:
+            found = self.others[name]
+        elif self.decisions is None:
+            raise InputError(f"{name} is compared with nobody: fewer than two have a score in every family")
+        else:
+            found = self.decisions.one(name)
         rows = pd.DataFrame({
             "second": found.others, "difference": self.scale * self.sign * found.difference,
             "outcome": found.step_down,

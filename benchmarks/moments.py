@@ -131,6 +131,8 @@ def loaded(part: str, rule: str, n: int, d: int, seed: int) -> Dataset:
 def measure(done: set[tuple[str, ...]], write: Callable[[list[Any]], None]) -> None:
     """Run what is not done, one row at a time."""
     for part, rule, n, d, seed, methods in cases():
+        if seed > 0:
+            measure_noise(done, write)
         wanted = [m for m in methods if (part, rule, str(n), str(d), str(seed), m) not in done]
         if not wanted:
             continue
@@ -145,13 +147,19 @@ def measure(done: set[tuple[str, ...]], write: Callable[[list[Any]], None]) -> N
             precision = precision_at_p(relevance, data.truth)
             score = "" if outcome.score is None else f"{outcome.score:.4f}"
             write([part, rule, n, d, seed, method, f"{precision:.4f}", score, false, f"{cpu:.2f}"])
+
+
+def measure_noise(done: set[tuple[str, ...]], write: Callable[[list[Any]], None]) -> None:
+    """How many inputs enter where none has to do with the target; what is done is left out."""
     for seed in range(NOISE_RUNS):
-        if ("noise", "noise", str(NOISE_ROWS), str(NOISE_INPUTS), str(seed), "moments") not in done:
+        case = "noise", "noise", str(NOISE_ROWS), str(NOISE_INPUTS), str(seed), "moments"
+        if case not in done:
             rng, start = np.random.default_rng(seed), time.process_time()
             X, y = rng.normal(size=(NOISE_ROWS, NOISE_INPUTS)), rng.integers(0, 2, NOISE_ROWS)
             false = len(find(X, y, 2).active)
             cpu = time.process_time() - start
-            write(["noise", "noise", NOISE_ROWS, NOISE_INPUTS, seed, "moments", "", "", false, f"{cpu:.2f}"])
+            write([*case, "", "", false, f"{cpu:.2f}"])
+            done.add(case)
 
 
 def main() -> None:

@@ -28,7 +28,10 @@ class AgainstTruth(Section):
     def figures(self) -> list[Figure]:
         graded = np.mean([facts["graded"] for facts in self.frames.draws(self.dataset)], axis=0)
         whiskers = "" if len(self.frames.data_seeds) == 1 else ", whiskers one standard deviation over draws"
-        caption = f"Mean share of the total relevance against the graded truth{whiskers}. On the pale line, relevance is proportional to the truth."
+        caption = (
+            f"Mean share of the total relevance against the graded truth{whiskers}. On the pale line, relevance is "
+            "proportional to the truth."
+        )
         label = f"Relevance against the graded truth of {self.dataset}, a panel a method"
         return [Figure(panels(self.frames, self.dataset, graded, self.key), label, caption)]
 

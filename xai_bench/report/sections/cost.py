@@ -48,7 +48,7 @@ class Cost(Section):
         if jobs > 1:
             text += f" Up to {jobs} jobs ran at once and shared caches and memory: CPU seconds are the fairer clock."
         if self.frame["datasets"].nunique() > 1:
-            text += f" Methods that did not run on all {plural(len(self.frames.datasets), 'dataset')} have their medians over fewer."
+            text += f" Methods that did not run on all {len(self.frames.datasets)} datasets have medians over fewer."
         return [text, *self._machines()]
 
     def _machines(self) -> list[str]:
@@ -71,17 +71,10 @@ class Cost(Section):
         columns += [Column("Peak memory"), Column("Rows explained"), Column("Forward", "Rows through the model"),
                     Column("Backward", "Rows through the model"), Column("Datasets")]  # fmt: skip
         total = len(self.frames.datasets)
-        lines = [Row(e, [EMPTY if m == NO_MODEL else text(m), *_boxes(rows[m, e], scale, total)], kind_of(self.frames, e))
-                 for m, e in self.frames.pairs if (m, e) in rows]  # fmt: skip
-        return [
-            Table(
-                "Cost of every method on every network",
-                "Method",
-                [Column("Network", text=True), *columns],
-                lines,
-                fold=True,
-            )
-        ]
+        ran = [(m, e, _boxes(rows[m, e], scale, total)) for m, e in self.frames.pairs if (m, e) in rows]
+        lines = [Row(e, [EMPTY if m == NO_MODEL else text(m), *own], kind_of(self.frames, e, m)) for m, e, own in ran]
+        columns = [Column("Network", text=True), *columns]
+        return [Table("Cost of every method on every network", "Method", columns, lines, fold=True)]
 
 
 def _boxes(row: dict[str, Any], scale: tuple[float, float], total: int) -> list[Box]:

@@ -58,7 +58,8 @@ class Pairs(Section):
     def words(self) -> str:
         return (
             "The method of the row against that of the column: ▲ better, △ better by less than the margin of "
-            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse. The chance of any false decision in the whole matrix is 5 %."
+            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse. The chance of any false decision in "
+            "the matrix is 5 %."
         )
 
     def findings(self) -> list[str]:

@@ -60,7 +60,7 @@ class Relevance(Section):
             else "The truth, which is not graded, stands first"
         )
         return (
-            "Mean share of the total relevance over draws, in per cent; the darker, the closer to the largest of its column. "
+            "Mean share of the total relevance over draws, in per cent; dark: close to the largest of the column. "
             f"{said}; rows are sorted by {'it, then by ' if known else ''}the mean over methods."
         )
 
@@ -68,7 +68,8 @@ class Relevance(Section):
         d = len(self.methods)
         return (
             [
-                f"Of {d:,} inputs, {len(self.listed):,} are listed: the relevant ones, and the {LEADING} highest of every method."
+                f"Listed are {len(self.listed):,} of {d:,} inputs: the relevant ones, and of every method "
+                f"the {LEADING} highest."
             ]
             if len(self.listed) < d
             else []

@@ -64,12 +64,10 @@ class Scores(Section):
         )
 
     def findings(self) -> list[str]:
-        reasons = self.frames.retention_reasons
-        lost = reasons[reasons["dataset"] == self.dataset]
-        return [
-            f"Draws without a value of retention (data seeds {wording.listed([str(s) for s in sorted(rows['data_seed'].unique())])}): {why}."
-            for why, rows in lost.groupby("reason", sort=False)
-        ]
+        rows = self.frames.retention_reasons
+        seeds = rows[rows["dataset"] == self.dataset].groupby("reason", sort=False)["data_seed"].unique()
+        lost = {why: wording.listed([str(seed) for seed in sorted(found)]) for why, found in seeds.items()}
+        return [f"Draws without a value of retention (data seeds {found}): {why}." for why, found in lost.items()]
 
     def tables(self) -> list[Table]:
         title = self.frames.title

@@ -40,8 +40,8 @@ class Traits(Section):
     def words(self) -> str:
         few = "; with so few draws no difference here is decided" if len(self.frames.data_seeds) < 5 else ""
         return (
-            "Mean recovery over the problems that have a trait, families weighing alike and methods averaged over networks"
-            f"{few}. A problem can have several traits, so columns are not independent, and no column is tested by itself."
+            "Mean recovery over the problems that have a trait, families weighing alike and methods averaged over "
+            f"networks{few}. Problems have several traits: columns are not independent, and none is tested alone."
         )
 
     def tables(self) -> list[Table]:

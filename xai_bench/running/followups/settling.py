@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
+import torch
 
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.base import Architecture
+from xai_bench.models.losses import Tensors
 from xai_bench.models.streams import Task, initial
-from xai_bench.models.training import fit_many
+from xai_bench.models.training import fit_many, start_from_rows
 from xai_bench.results.records import SettlingFacts
 from xai_bench.results.store import Store
 from xai_bench.running import block as computed
@@ -56,6 +58,8 @@ class SettlingTask:
         untrained = architecture.network(
             data.shape, data.n_outputs, initial(Task(block.model_seed, tuple(range(data.d)))), data.kind
         )
+        tensors = Tensors(data, torch.float32, torch.device("cpu"))
+        start_from_rows(architecture, untrained, tensors, tuple(range(data.d)))
         networks = (
             (data, computed.from_weights(architecture, data, self.weights, block.device, block.model_seed)),
             (beside, second.module),

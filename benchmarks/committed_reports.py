@@ -1,6 +1,6 @@
 """The reports that are committed: ``reports/SUITE`` holds the pack, the page, the summary and at most one picture.
 
-python -m benchmarks.committed_reports quick hard_small    # run what is missing into runs/, pack it, draw the pages
+python -m benchmarks.committed_reports quick standard    # run what is missing into runs/, pack it, draw the pages
 python -m benchmarks.committed_reports                     # show the marks and write the list of reports only
 
 A report whose numbers this version would not give again is marked in ``reports/measured.toml``: ``hard = "measured by
@@ -28,9 +28,10 @@ from xai_bench.results.packing import SUFFIX
 from xai_bench.results.store import Store, pack, read
 from xai_bench.running.followups.retention import RetentionFollowUp
 from xai_bench.running.under_way import Progress
-from xai_bench.scoring import recovery, sanity
+from xai_bench.scoring import recovery, sanity, settling
 from xai_bench.suites import plan
 from xai_bench.suites.suite import Entry, Suite
+from xai_bench.wording import plural
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"
@@ -239,6 +240,9 @@ def _followed(store: Store, suite: Suite, blocks: list[plan.Block], results: Res
     shaken = set(rows.loc[rows["metric"].str.startswith("sanity_"), "cell"])
     if shaken - store.followed("sanity", sanity.key(), shaken):
         yield "sanity: networks were initialised anew in another way"
+    other = [network for network in results.trained_again if store.settling(network) != settling.key()]
+    if other:
+        yield f"settling: {plural(len(other), 'network')} were trained once more in another way"
 
 
 def main(suites: Iterable[str]) -> None:

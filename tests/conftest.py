@@ -26,6 +26,7 @@ TINY_SUITE = {
     "models": [{"name": "spectral_mlp", **TINY_NET}, {"name": "mlp", "group_lasso": 0.0, **TINY_NET}],
     "explainers": [{"name": "spectral"}, {"name": "column_norm"}, {"name": "saliency"}, {"name": "mutual_information"}],
     "retention": {"judge": {"epochs": 0.1, "min_steps": 20, "checkpoints": 2}},
+    "settling": {"draws": 0},
 }
 
 

@@ -26,7 +26,7 @@ from xai_bench.metrics.recovery import random_scores
 from xai_bench.models.spectral import SpectralLinear
 from xai_bench.models.training import fit_many
 from xai_bench.running.state import guarded
-from xai_bench.scoring import recovery, retention, sanity
+from xai_bench.scoring import recovery, retention, sanity, settling
 from xai_bench.suites import plan
 from xai_bench.suites.suite import CONTROLS
 
@@ -44,6 +44,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "random_forest_permutation": {"trees": 10},
     "shap": {"method": "GradientExplainer"},
     "tree_shap": {"trees": 10},
+    "spectral_moments": {"steps": 20},
     "spectral_path": PATH,
     "group_lasso_path": PATH,
 }
@@ -155,6 +156,16 @@ def of_followups(prefix: str) -> list[float | None]:
     return found.sort_values(["explainer", "model", "metric", "k"])["value"].tolist()
 
 
+def of_settling() -> list[float | None]:
+    """Signs of settling in a small run."""
+    (found,) = _results().trained_again.values()
+    return [
+        getattr(signs, name)
+        for signs in (found.first_layer, found.saliency)
+        for name in ("share", "correlation", "initial", "top")
+    ]
+
+
 def of_control(name: str) -> list[float | None]:
     """Scores of a control in a small run."""
     found = _results().measurements
@@ -183,6 +194,8 @@ def everything() -> Iterator[tuple[str, list[int], Callable[[], list[Any] | None
     method = [registry.get("explainers", name).version for name in ("column_norm", "f_test")]
     yield "retention", [retention.VERSION, judge, *draw, *method], functools.partial(of_followups, "retention")
     yield "sanity", [sanity.VERSION, judge, *draw, *method], functools.partial(of_followups, "sanity")
+    saliency = registry.get("explainers", "saliency").version
+    yield "settling", [settling.VERSION, judge, *draw, method[0], saliency], of_settling
     for control in CONTROLS:
         versions = [plan.CONTROL_VERSION, recovery.VERSION, *draw]
         yield f"control {control}", versions, functools.partial(of_control, control)

@@ -130,6 +130,13 @@ def test_equal_generators_give_equal_networks_whatever_was_drawn_before(architec
     assert one.training
 
 
+def test_as_many_generators_as_wished_give_as_many_networks():
+    weights = {
+        float(Lazy().network((3,), 2, torch.Generator().manual_seed(seed))[0].weight[0, 0]) for seed in range(300)
+    }
+    assert len(weights) == 300
+
+
 def test_torch_s_own_initial_weights_train_to_the_same_bits():
     data, found = toy(), []
     for _ in range(2):

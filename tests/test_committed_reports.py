@@ -14,7 +14,7 @@ from benchmarks import committed_reports as reports
 from tests.conftest import TINY_NET
 from xai_bench import registry
 from xai_bench.datasets import base
-from xai_bench.scoring import recovery, retention, sanity
+from xai_bench.scoring import recovery, retention, sanity, settling
 from xai_bench.suites import plan
 
 TINY = f"""
@@ -139,6 +139,7 @@ CHANGES = {
     "controls": (lambda: plan, "CONTROL_VERSION", "8 cells have another key"),
     "metrics": (lambda: recovery, "VERSION", "metrics auroc: scored by other code"),
     "retention": (lambda: retention, "VERSION", "retention: 12 cells were judged in another way"),
+    "settling": (lambda: settling, "VERSION", "settling: 2 networks were trained once more in another way"),
     "sanity": (lambda: sanity, "VERSION", "sanity: networks were initialised anew in another way"),
 }
 

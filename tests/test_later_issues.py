@@ -32,7 +32,6 @@ def later(issue: str, what: str, **options):
     return pytest.mark.xfail(strict=True, raises=AssertionError, reason=f"issue {issue}: {what}", **options)
 
 
-@later("F", "the words are about spectral only")
 def test_a_method_of_a_plugin_is_in_the_words(tiny, tmp_path, plugin_registry):
     class Mine(Explainer):
         name: ClassVar[str] = "mine_alone"

@@ -153,7 +153,7 @@ def changed(content: bytes, **members: bytes | None) -> bytes:
         (lambda content: changed(content, cells_json=b'{"weights": [1]}'), "damaged pack"),
         (lambda content: changed(content, relevance_npy=b"\x93NUMPY"), "damaged pack"),
         (lambda content: changed(content, pack_json=b'{"format": 2, "schema": 3}'), "upgrade xai-bench"),
-        (lambda content: changed(content, pack_json=b'{"format": 1, "schema": 4}'), "upgrade xai-bench"),
+        (lambda content: changed(content, pack_json=b'{"format": 1, "schema": 99}'), "upgrade xai-bench"),
     ],
 )
 def test_a_pack_that_cannot_be_read_is_one_line(stored, tmp_path, spoil, message):

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from xai_bench.models.training import fit_many as fit_many
     from xai_bench.registry import register as register
     from xai_bench.report import write_report as write_report
+    from xai_bench.results.difference import diff as diff
     from xai_bench.results.frames import Results as Results
+    from xai_bench.results.merging import merge as merge
     from xai_bench.results.store import forget as forget
     from xai_bench.results.store import pack as pack
     from xai_bench.results.store import read as read
@@ -69,10 +71,12 @@ _HOME = {
     "check_data_source": "conformance.data_sources",
     "check_explainer": "conformance.explainers",
     "check_metric": "conformance.metrics",
+    "diff": "results.difference",
     "explain": "analysis.explain",
     "fit_many": "models.training",
     "forecast": "running.run",
     "forget": "results.store",
+    "merge": "results.merging",
     "pack": "results.store",
     "read": "results.store",
     "register": "registry",

@@ -53,9 +53,23 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", metavar="N", parser=_whole, help="Worker processes (default: one for every core)."),
 ]
+Focus = Annotated[
+    str,
+    typer.Option("--focus", metavar="NAME", help="Method, network or 'METHOD on NETWORK' to compare with all others."),
+]
 Folder = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="Results: a folder that `run` wrote, such as runs/quick, its file, or a pack."),
+]
+Of = Annotated[
+    str | None,
+    typer.Option(
+        "--of", metavar="methods|networks|entrants", help="Whose leaderboard, pairs or cost (default: methods)."
+    ),
+]
+Score = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="NAME", help="Score that they are compared by (default: recovery)."),
 ]
 
 
@@ -135,6 +149,7 @@ def run(
             help="Copy what another run or a pack has of this suite (repeatable).",
         ),
     ] = None,
+    focus: Focus = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is stored, or what filters name of it.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes; start nothing.")
@@ -162,6 +177,7 @@ def run(
         fresh=fresh,
         device=device,
         known=known or [],
+        focus=focus,
     )
     if dry_run:
         foreseen = foresee(request)
@@ -346,6 +362,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write (default: reports/SUITE beside runs/).")
     ] = None,
+    focus: Focus = "",
     plugin: Plugins = None,
 ) -> None:
     """Write the report of stored results again; sections of plugins are part of it."""
@@ -354,6 +371,8 @@ def report(
 
     _load(plugin)
     results = read(folder)
+    if focus:
+        results = results.focused(focus)
     target = out or results.report_folder
     typer.echo(f"report: {write_report(results, target, _cores() if jobs is None else jobs)}")
 
@@ -410,16 +429,48 @@ def check(
 @app.command()
 def export(
     folder: Folder,
-    format: Annotated[str, typer.Option("--format", metavar="csv", help="csv, the only one so far.")] = "csv",
+    format: Annotated[
+        str, typer.Option("--format", metavar="csv|parquet|latex|markdown", help="How it is written.")
+    ] = "csv",
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help="leaderboard, pairs, recovery, retention, cost, networks, relevances or numbers "
+            "(default: numbers in csv and parquet, else leaderboard).",
+        ),
+    ] = None,
+    of: Of = None,
+    metric: Score = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
 ) -> None:
-    """Write every stored number as one tidy table."""
+    """Write a table: all its numbers in full (csv, parquet), or rounded with intervals (latex, markdown)."""
+    from xai_bench.results import exporting
     from xai_bench.results.store import read
 
-    if format != "csv":
-        raise unknown("format", format, ["csv"])
-    text = read(folder).table().to_csv(index=False)
-    _write(out, text)
+    text = exporting.export(read(folder), format, table, of, metric, out)
+    typer.echo(f"written: {out}" if text is None else text, nl=text is None)
+
+
+@app.command()
+def figure(
+    folder: Folder,
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="leaderboard, cost, pairs, retention, agreement or relevance.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A file that ends in .svg, .pdf or .png.")],
+    of: Of = None,
+    metric: Score = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="A", help="Of retention and relevance (default: the first).")
+    ] = None,
+) -> None:
+    """Draw one figure into a file."""
+    from xai_bench import plots
+    from xai_bench.results.store import read
+
+    typer.echo(f"written: {plots.save(read(folder), kind, out, of=of, metric=metric, dataset=dataset)}")
 
 
 def _write(path: Path | None, text: str) -> None:
@@ -445,6 +496,45 @@ def pack(
 
     path = pack(folder, out)
     typer.echo(f"written: {path} ({path.stat().st_size:,} bytes)")
+
+
+@app.command()
+def diff(
+    first: Folder,
+    second: Folder,
+    format: Annotated[
+        str, typer.Option("--format", metavar="text|csv|markdown", help="Words, or every difference as a table.")
+    ] = "text",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
+) -> None:
+    """Say how a second run differs from a first: what one lacks, versions, machines, and scores paired by draw."""
+    from xai_bench.results import difference, difference_text, exporting
+
+    if format not in ("text", "csv", "markdown"):
+        raise unknown("format", format, ["text", "csv", "markdown"])
+    found = difference.compared(first, second)
+    if format == "text":
+        _write(out, difference_text.text(found) + "\n")
+    else:
+        _write(out, exporting.text_of(found.frame, format))
+
+
+@app.command()
+def merge(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="What is written: a folder, or a file that ends in .xaipack.")
+    ],
+    parts: Annotated[list[Path], typer.Argument(metavar="A B ...", help="Two or more runs or packs of one suite.")],
+    prefer: Annotated[
+        str | None,
+        typer.Option(metavar="first|last", help="Whose results count where equal keys differ; else it is an error."),
+    ] = None,
+) -> None:
+    """Make one store or pack of several runs of a suite: other data seeds, other methods, other machines."""
+    from xai_bench.results.merging import merge
+
+    found = merge(out, *parts, prefer=prefer)  # type: ignore[arg-type]
+    typer.echo(f"written: {found.path} ({found})")
 
 
 @app.command()

@@ -27,7 +27,8 @@ from xai_bench.models.losses import RowWeights as RowWeights
 from xai_bench.models.losses import Tensors, loss
 from xai_bench.models.losses import loss_gradient as loss_gradient
 from xai_bench.models.losses import row_losses as row_losses
-from xai_bench.models.mlp import MLPFamily
+from xai_bench.models.mlp import MLPFamily, scale_inputs
+from xai_bench.models.moments.rounds import starting_scales
 from xai_bench.models.stack import ADAM_BETAS, ADAM_EPS
 from xai_bench.models.stacked import CHUNK, fit_stacked, is_served
 from xai_bench.models.streams import Streams, Task, batch_rows, checkpoint_steps, learning_rate
@@ -124,6 +125,8 @@ def fit_one(
     cut = len(chosen) < data.d
     shape = (len(chosen),) if cut and not architecture.needs_picture else data.shape
     network = architecture.network(shape, data.n_outputs, streams.init, data.kind)
+    if isinstance(architecture, MLPFamily) and architecture.starts_from_moments():
+        scale_inputs(built(network), starting_scales(tensors, chosen))
     module = WithZeros(network, chosen, data.d) if cut and architecture.needs_picture else network
     module.to(device, dtype)
     dropouts = _seed_dropout(module, streams)
@@ -131,7 +134,7 @@ def fit_one(
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, betas=ADAM_BETAS, eps=ADAM_EPS)
     steps = architecture.steps(n)
-    looks = checkpoint_steps(architecture, steps)
+    looks = checkpoint_steps(architecture, n)
     best_loss, best = math.inf, {name: value.clone() for name, value in module.state_dict().items()}
     with seeded(stream_seed("dropout", seed, chosen)):
         for step in range(steps):

@@ -41,11 +41,14 @@ QUERIES = {
     "cells": f"SELECT key, status, reason, costs, provenance FROM cells WHERE key IN ({PLANNED}) ORDER BY key",
     "measurements": f"SELECT * FROM measurements WHERE cell IN ({PLANNED}) ORDER BY cell, metric, k",
     "scored": f"SELECT * FROM scored WHERE cell IN ({PLANNED}) ORDER BY cell",
+    "settling": "SELECT * FROM settling WHERE model IN (SELECT model_key FROM plan) ORDER BY model",
     "followed": f"SELECT * FROM followed WHERE cell IN ({PLANNED}) ORDER BY cell, name",
 }
 """What of every table is packed, in an order that does not depend on when it was stored."""
+SINCE = {"settling": 4}
+"""The schema that a table came with; packs of earlier ones do not have it."""
 RELEVANCES = f"SELECT key, relevance FROM cells WHERE key IN ({PLANNED}) AND relevance IS NOT NULL ORDER BY key"
-RECORDS = ("metrics", "provenance", "draws", "models")
+RECORDS = ("metrics", "provenance", "draws", "models", "settling")
 AS_JSON = {("meta", "value"), ("cells", "costs"), ("scored", "metrics"), *((table, "content") for table in RECORDS)}
 """(table, column) of texts that are JSON, which is written in one canonical form."""
 SMALLEST = 0x0080_0000
@@ -195,7 +198,8 @@ def unpacked(path: Path) -> sqlite3.Connection:
         db = opening.in_memory()
         with schema.transaction(db):
             for table in QUERIES:
-                _fill(db, table, json.loads(content[f"{table}.json"]))
+                if head["schema"] >= SINCE.get(table, 1):
+                    _fill(db, table, json.loads(content[f"{table}.json"]))
             for key, vector in _relevances(content):
                 db.execute("UPDATE cells SET relevance = ? WHERE key = ?", (vector.astype("<f8").tobytes(), key))
         return db

@@ -241,6 +241,49 @@ class ModelFacts(Facts):
 
 
 @dataclass(frozen=True)
+class Signs(Facts):
+    """Whether one relevance of a network has settled, without a truth: see ``scoring.settling``.
+
+    Attributes
+    ----------
+    share : of the relevance of a second training that falls on copies of the inputs; .5 says that it cannot tell them
+        from the inputs. None without copies, or if all relevances are 0
+    correlation, initial : Spearman's with the second training, and with the network's own initial weights; None where
+        all relevances are equal
+    top : the share of the k highest inputs that are the same in both trainings
+    """
+
+    share: float | None
+    correlation: float | None
+    initial: float | None
+    top: float | None
+
+
+@dataclass(frozen=True)
+class SettlingFacts(Facts):
+    """What one more training of a network showed.
+
+    Attributes
+    ----------
+    first_layer, saliency : of the relevance that is read off the first layer, and of saliency; None with a reason
+    k : inputs in the sets that ``Signs.top`` compares: the relevant ones, or a quarter of all
+    copies : whether copies of the inputs stood beside them
+    train_cpu, train_wall : seconds of the second training
+    """
+
+    parts = {"first_layer": Signs, "saliency": Signs}
+
+    first_layer: Signs | None = None
+    saliency: Signs | None = None
+    k: int | None = None
+    copies: bool = False
+    train_cpu: float = 0.0
+    train_wall: float = 0.0
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class MetricFacts(Facts):
     """What a Metric declares of itself (see ``metrics.base.Metric``), as the run that scored with it knew it."""
 

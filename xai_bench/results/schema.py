@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from xai_bench.errors import InputError
 from xai_bench.results import gate
 
-VERSION = 3
+VERSION = 4
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE provenance (id INTEGER PRIMARY KEY, content TEXT NOT NULL);
@@ -32,6 +32,7 @@ CREATE TABLE scored (cell TEXT PRIMARY KEY, metrics TEXT NOT NULL) WITHOUT ROWID
 CREATE TABLE followed (
   cell TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, judge TEXT NOT NULL,
   PRIMARY KEY (cell, name)) WITHOUT ROWID;
+CREATE TABLE settling (model TEXT PRIMARY KEY, key TEXT NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE judgements (
   judge TEXT NOT NULL, mask TEXT NOT NULL, value REAL NOT NULL, error REAL NOT NULL,
   PRIMARY KEY (judge, mask)) WITHOUT ROWID
@@ -117,7 +118,7 @@ def _from_2(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE cells ADD COLUMN columns BLOB")
     db.execute("CREATE TABLE metrics (name TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID")
     for table in ("followed", "scored"):
-        db.execute(next(statement for statement in STATEMENTS if statement.startswith(f"CREATE TABLE {table} ")))
+        db.execute(_made(table))
     for name, table in (("retention", "retained"), ("sanity", "randomised")):
         db.execute(f"INSERT INTO followed SELECT cell, '{name}', {name}, '' FROM {table}")
         db.execute(f"DROP TABLE {table}")
@@ -142,7 +143,17 @@ def _from_2(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM judgements WHERE typeof(value) != 'real' OR value IN (9e999, -9e999)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_from_1, _from_2)
+def _from_3(db: sqlite3.Connection) -> None:
+    """It came to be stored how far the relevance of a network has settled."""
+    db.execute(_made("settling"))
+
+
+def _made(table: str) -> str:
+    """The statement that makes a table."""
+    return next(statement for statement in STATEMENTS if statement.startswith(f"CREATE TABLE {table} "))
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_from_1, _from_2, _from_3)
 """From schema 1, from schema 2 ...; each by one."""
 
 

@@ -33,6 +33,7 @@ from xai_bench.results.records import (
     ModelFacts,
     ModelRecord,
     PlanRow,
+    SettlingFacts,
 )
 from xai_bench.results.schema import transaction
 from xai_bench.results.taking import Forgotten
@@ -42,6 +43,10 @@ MODEL = (
     "SET content = excluded.content, weights = excluded.weights WHERE length(models.weights) = 0"
 )
 """A network is stored once; one that is known without its weights gets them when it is trained here."""
+CELLS = (
+    "SELECT key, status, reason, costs, (SELECT count(*) FROM provenance WHERE id < cells.provenance) AS run FROM cells"
+)
+"""With the number of the run that measured a cell, from 0, in the order of ``Store.provenance``."""
 
 
 class Store:
@@ -176,6 +181,14 @@ class Store:
                 self._db.execute(query, (cell, len(metrics), metrics))
                 self._measure(cell, values)
                 self._db.execute("INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?)", (cell, name, key, judge))
+
+    def add_settling(self, network: str, key: str, facts: SettlingFacts) -> None:
+        """Store how far the relevance of a network has settled, in place of what was known of it.
+
+        ``key``: what the facts depend on; "" for what failed, which is tried again.
+        """
+        row = (network, key, _json(gate.facts(facts)))
+        self._db.execute("INSERT OR REPLACE INTO settling VALUES (?, ?, ?)", row)
 
     def add_judgements(self, judge: str, judgements: Mapping[str, tuple[float, float]]) -> None:
         """Store the (score, standard error) that one judge on one draw reached on every mask, if they are finite."""
@@ -318,6 +331,11 @@ class Store:
         row = self._db.execute(query, (key,)).fetchone()
         return json.loads(row[0]) if row and row[0] is not None else None
 
+    def settling(self, network: str) -> str:
+        """The key under which it is stored how far a network's relevance has settled; "" if it is not stored."""
+        row = self._db.execute("SELECT key FROM settling WHERE model = ?", (network,)).fetchone()
+        return row[0] if row else ""
+
     def judgements(self, judge: str) -> dict[str, tuple[float, float]]:
         """Mask to (score, standard error) for one judge on one draw."""
         rows = self._db.execute("SELECT mask, value, error FROM judgements WHERE judge = ?", (judge,))
@@ -345,12 +363,12 @@ class Store:
         )
         records = {
             table: {key: json.loads(c) for key, c in self._db.execute(f"SELECT {name}, content FROM {table}")}
-            for table, name in (("models", "key"), ("draws", "key"), ("metrics", "name"))
+            for table, name in (("models", "key"), ("draws", "key"), ("metrics", "name"), ("settling", "model"))
         }
         return Results(
             suite=self.suite(),
             _plan=self._frame("SELECT * FROM plan ORDER BY position"),
-            _cells=self._frame("SELECT key, status, reason, costs, provenance FROM cells"),
+            _cells=self._frame(CELLS),
             _measurements=self._frame("SELECT * FROM measurements"),
             models={key: ModelFacts.from_json(content) for key, content in records["models"].items()},
             draws={key: DrawFacts.from_json(content) for key, content in records["draws"].items()},
@@ -359,6 +377,7 @@ class Store:
             provenance=self.provenance(),
             folder=self.path.parent,
             column_relevance=columns,
+            trained_again={key: SettlingFacts.from_json(content) for key, content in records["settling"].items()},
         )
 
     def _frame(self, query: str) -> pd.DataFrame:

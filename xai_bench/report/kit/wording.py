@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from pandas import NA
+
 from xai_bench.errors import reason_of
 from xai_bench.wording import plural as plural
 
@@ -123,6 +125,18 @@ def p_value(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return DASH
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def settled(known: Any) -> str:
+    """Whether the relevance of a network has settled, in a table; ``known``: True, False, or neither (NA)."""
+    if known is None or known is NA:
+        return "not known"
+    return "yes" if known else "not shown"
+
+
+def unsettled(known: Any) -> str:
+    """What is said of a network of which it is not shown that its relevance has settled; of others nothing."""
+    return "" if known is None or known is NA or known else "relevance not shown to have settled"
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

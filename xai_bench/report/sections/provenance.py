@@ -11,22 +11,11 @@ from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.markup import render
 from xai_bench.report.kit.section import Section
 
-HIDDEN = ["draw", "model_key", "provenance"]
-"""Columns of cells that only the store can use."""
-
 
 class Provenance(Section):
     """What can be said of how the numbers came about."""
 
-    id, title, order, in_summary = "provenance", "Provenance", 100, False
-
-    def csv(self) -> dict[str, Any]:
-        """Cells that were not run are counted on the page; listed they would be most of a part."""
-        cells, frames = self.frames.cells, self.frames
-        return {
-            "cells.csv": cells[cells["status"] != "missing"].drop(columns=HIDDEN, errors="ignore"),
-            "measurements.csv": (frames.scores if frames.dense else frames.measurements).drop(columns=["cell", "draw"]),
-        }
+    id, title, order, in_summary = "provenance", "Provenance", 150, False
 
     def html(self) -> str:
         return render("provenance.html", runs=runs(self.frames), settings=settings(self.frames))
@@ -60,6 +49,7 @@ SPENT = {
     "training": "training",
     "retention": "retention",
     "sanity": "sanity",
+    "settling": "training networks once more",
     "rest": "starting workers, loading, warming up, controls and scores",
 }
 

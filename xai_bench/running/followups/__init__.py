@@ -7,9 +7,10 @@ from typing import Any
 from xai_bench.running.followups.base import FollowUp
 from xai_bench.running.followups.retention import RetentionFollowUp
 from xai_bench.running.followups.sanity import SanityFollowUp
+from xai_bench.running.followups.settling import SettlingFollowUp
 from xai_bench.suites.suite import Suite
 
-FOLLOW_UPS: tuple[type[FollowUp[Any, Any]], ...] = (RetentionFollowUp, SanityFollowUp)
+FOLLOW_UPS: tuple[type[FollowUp[Any, Any]], ...] = (RetentionFollowUp, SanityFollowUp, SettlingFollowUp)
 
 
 def asked_by(suite: Suite) -> list[FollowUp[Any, Any]]:

@@ -45,6 +45,9 @@ class Stored(Protocol):
     def content_hash(self, draw: str) -> str | None:
         """The hash of a draw's data, by its key; None if it is not known."""
 
+    def settling(self, network: str) -> str:
+        """The key under which it is stored how far a network's relevance has settled; "" if it is not stored."""
+
     def judgements(self, judge: str) -> dict[str, tuple[float, float]]:
         """Mask to (score, standard error) of one judge on one draw."""
 
@@ -78,6 +81,8 @@ Result = TypeVar("Result")
 class FollowUp(ABC, Generic[Task, Result]):
     """What is computed of relevances once they are stored. Write ``of``, ``covers``, ``due`` and ``rows``.
 
+    One that finds facts of networks, not numbers of cells, writes ``store`` in place of ``rows`` and ``reason_at``.
+
     ``blocks`` always means the planned blocks of one draw, of one network on one draw, or of the suite (``scope``),
     also those that this run does not compute.
     """
@@ -104,9 +109,9 @@ class FollowUp(ABC, Generic[Task, Result]):
     def due(self, blocks: Sequence[Block], stored: Stored) -> Task | None:
         """The task of computing what is missing of these blocks; None if nothing is. They are covered."""
 
-    @abstractmethod
     def rows(self, task: Task, result: Result) -> Rows:
         """What one result means for the cells that it is about."""
+        raise NotImplementedError
 
     def store(self, store: Store, task: Task, results: Sequence[Result], reason: str, judge: str = "") -> None:
         """Store all that a task has yielded; its other cells have the ``reason`` why there is nothing of them.

@@ -1,0 +1,85 @@
+"""Whether the relevance of the networks comes from the data, or still from their initial weights."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from xai_bench.report.kit import wording
+from xai_bench.report.kit.frames import records
+from xai_bench.report.kit.section import Section
+from xai_bench.report.kit.tables import EMPTY, Body, Box, Column, Row, Table, fold_long, plain
+from xai_bench.report.kit.wording import listed, plural
+
+KINDS = {"first_layer": "First layer", "saliency": "Saliency"}
+COLUMNS = [
+    Column("Relevance", text=True), Column("Share on copies"), Column("Second training", "Rank correlation"),
+    Column("Initial weights", "Rank correlation"), Column("Same in the top k"), Column("Draws"),
+    Column("Settled", text=True),
+]  # fmt: skip
+
+
+class Settling(Section):
+    """Whether relevances have settled when a network is trained."""
+
+    id, title = "settling", "Settled when the network is trained"
+    within, order = "scrutiny", 25
+
+    def needs(self) -> bool | str:
+        if self.frames.results.suite.get("settling") == {"draws": 0}:
+            return "networks were not trained once more (`[settling]`)"
+        return len(self.frame) > 0
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """See ``results.settling.settling``."""
+        return self.frames.settling
+
+    def csv(self) -> dict[str, pd.DataFrame]:
+        return {"settling.csv": self.frame}
+
+    def words(self) -> str:
+        return (
+            "Every network is trained once more, from other initial weights and with a copy of each input beside it "
+            "whose rows are in another order. A relevance has settled if copies clearly get less than half of it "
+            "(not asked of pictures, which have no copies), and if it agrees with that of the second training clearly "
+            "more than not at all, and more than with that of its own initial weights."
+        )
+
+    def findings(self) -> list[str]:
+        known = self.frame[self.frame["settled"].notna()]
+        paragraphs = []
+        for kind, name in KINDS.items():
+            rows = known[known["relevance"] == kind]
+            poor = rows[~rows["settled"].astype(bool)]
+            if len(rows) and len(poor):
+                names = [f"`{row.model}` on `{row.dataset}`" for row in poor.itertuples()]
+                paragraphs.append(
+                    f"{name}: of {plural(len(rows), 'network')} by dataset, {len(poor)} are not shown to have settled: "
+                    f"{listed(names, 12)}."
+                )
+            elif len(rows):
+                paragraphs.append(f"{name}: the relevance of every network has settled.")
+        unknown = self.frame[self.frame["settled"].isna() & (self.frame["draws"] > 0)]
+        if len(unknown):
+            paragraphs.append("Below three draws it is not said whether a relevance has settled.")
+        return paragraphs
+
+    def tables(self) -> list[Table]:
+        bodies = [
+            Body([Row(str(row["model"]), _boxes(row)) for row in records(group)], str(dataset))
+            for dataset, group in self.frame.groupby("dataset", sort=False)
+        ]
+        caption = "Signs of settling, over the draws on which networks were trained once more."
+        return [fold_long(Table(caption, "Network, by dataset", COLUMNS, bodies))]
+
+
+def _boxes(row: dict[str, Any]) -> list[Box]:
+    numbers = [
+        plain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("share", "correlation", "initial")
+    ]
+    settled = Box(row["reason"] or wording.settled(row["settled"]), text=True)
+    draws = Box(str(row["draws"]), value=row["draws"]) if row["draws"] else EMPTY
+    return [Box(KINDS[row["relevance"]], text=True), *numbers, plain(row["top"]), draws, settled]

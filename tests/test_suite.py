@@ -71,6 +71,13 @@ def test_only_the_grid_is_expanded(tiny):
         ({"retention": {"order": 30}}, "did you mean orders"),
         ({"retention": {"judge": {"epochz": 3}}}, "did you mean epochs"),
         ({"retention": {"ks": [0]}}, "ks"),
+        ({"retention": {"datasets": ["diabetis"]}}, "did you mean diabetes"),
+        ({"retention": {"data_seeds": [7]}}, "data_seeds: expected data seeds of the suite, got 7"),
+        ({"sanity": {"datasets": ["diabetis"]}}, "did you mean diabetes"),
+        ({"sanity": {"data_seeds": [0, 7]}}, "data_seeds: expected data seeds of the suite, got 7"),
+        ({"extends": "quik"}, "did you mean quick"),
+        ({"extends": 3}, "unknown shipped suite '3'"),
+        ({"extends": "quick", "datasets": "xor"}, r"expected \[\[datasets\]\] tables"),
         ({"models": [{"name": "mlp", "datasets": ["diabetis"]}]}, "did you mean diabetes"),
         ({"models": [{"name": "mlp", "datasets": ["diabetes"]}]}, "none for 'gaussian_correlated'"),
         ({"models": [{"name": "mlp", "datasets": "diabetes"}]}, "expected a list of labels"),
@@ -82,6 +89,34 @@ def test_a_mistake_is_one_clear_line(tiny, change, message):
     with pytest.raises(InputError, match=message) as caught:
         reading.from_dict({**tiny, **change})
     assert "\n" not in str(caught.value)
+
+
+def test_a_suite_that_extends_another_has_its_rows_and_settings():
+    further = {"name": "more", "extends": "quick", "datasets": [{"name": "corral"}], "rankings": 50}
+    quick, more = reading.load("quick"), reading.from_dict(further)
+    assert [entry.label for entry in more.datasets] == [*(entry.label for entry in quick.datasets), "corral"]
+    assert more.config() == {
+        **quick.config(),
+        "name": "more",
+        "title": "",
+        "rankings": 50,
+        "datasets": [*quick.config()["datasets"], more.config()["datasets"][-1]],
+    }
+    with pytest.raises(InputError, match="name"):
+        reading.from_dict({"extends": "quick"})
+
+
+def test_standard_plus_has_all_that_standard_has():
+    standard, plus = reading.load("standard"), reading.load("standard_plus")
+    for axis in reading.AXES:
+        entries = getattr(standard, axis)
+        assert getattr(plus, axis)[: len(entries)] == entries
+    for name in ("data_seeds", "model_seeds", "folds", "crossed", "standardise", "rankings", "settling", "entrants"):
+        assert getattr(plus, name) == getattr(standard, name)
+    assert plus.retention.seeds == standard.retention.seeds
+    for axis in reading.AXES:
+        for entry in getattr(standard, axis):
+            assert plus.calibration.covers(axis, entry.label) >= standard.calibration.covers(axis, entry.label)
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -125,7 +125,6 @@ class Decisions:
         seed: int = 0,
     ) -> None:
         self.scores, self.margin, self.quantile = scores, margin, quantile
-        self._asked = (replicates, seed)
         rng = np.random.default_rng(stream_seed("decisions", seed))
         self._pairs = _Pairs(scores, range(scores.m), None, replicates, rng)
 
@@ -176,11 +175,7 @@ class Decisions:
 
         It asks fewer questions than all pairs do, and so may leave out an entrant that is undecided in every pair.
         """
-        return np.array([
-            _not_worse(self.difference[i], self.error[i], self.comparable[i], self._pairs.statistics[:, i],
-                       self.quantile)
-            for i in range(self.scores.m)
-        ])  # fmt: skip
+        return np.array([self.one(name).not_worse_than_best for name in self.scores.entrants])
 
     def ranks(self) -> NDArray[np.int_]:
         """(m, 2): the lowest and the highest rank that the decided pairs leave to every entrant; 1 is the best."""
@@ -192,43 +187,39 @@ class Decisions:
         """Outcome to its share of all pairs, each counted once."""
         return shares(self.outcomes[np.triu_indices(self.scores.m, 1)])
 
-    def against(self, focus: str) -> list[tuple[str, Outcome]]:
-        """What is decided of one entrant against every other, step-down: see ``OneAgainstAll``.
+    def one(self, name: str) -> OneAgainstAll:
+        """One entrant against every other.
 
         Raises
         ------
         InputError
             If there is no such entrant.
         """
-        replicates, seed = self._asked
-        found = OneAgainstAll(self.scores, focus, margin=self.margin, quantile=self.quantile, prior=self.prior,
-                              replicates=replicates, seed=seed)  # fmt: skip
-        return list(zip(found.others, found.step_down, strict=True))
+        return OneAgainstAll(self.scores, name, self._pairs, _index(self.scores, name), self.margin, self.quantile)
 
 
 class OneAgainstAll:
     """What scores say of one entrant against every other: fewer questions than all pairs, so more decisions.
 
-    Parameters
-    ----------
-    scores : of the entrant and at least one other
-    name : the entrant
-    prior : the variance that those of the pairs are drawn towards; None for their mean
-    margin, quantile, replicates, seed : see ``Decisions``
-
     Attributes
     ----------
+    name : the entrant
     others : m - 1 names, in the order of the scores; all arrays are in this order
     difference, half_width : (m - 1,), the entrant's score less that of the other; of simultaneous intervals
-
-    Raises
-    ------
-    InputError
-        If there is no such entrant.
+    comparable : (m - 1,), whether they share enough draws
     """
 
-    def __init__(
-        self,
+    def __init__(self, scores: Scores, name: str, pairs: _Pairs, row: int, margin: float, quantile: float) -> None:
+        kept = np.arange(scores.m) != scores.entrants.index(name)
+        self.name, self.margin, self.quantile = name, margin, quantile
+        self.others = tuple(entrant for entrant in scores.entrants if entrant != name)
+        self.difference, self._error = pairs.difference[row, kept], pairs.error[row, kept]
+        self._statistics, self.comparable = pairs.statistics[:, row, kept], pairs.comparable[row, kept]
+        self.half_width = pairs.half_width(_quantile(np.abs(self._statistics).max(1), quantile))[row, kept]
+
+    @classmethod
+    def later(
+        cls,
         scores: Scores,
         name: str,
         *,
@@ -237,19 +228,23 @@ class OneAgainstAll:
         quantile: float = QUANTILE,
         replicates: int = REPLICATES,
         seed: int = 0,
-    ) -> None:
-        if name not in scores.entrants:
-            raise unknown("entrant", name, scores.entrants)
-        self.name, self.margin, self.quantile = name, margin, quantile
-        own = scores.entrants.index(name)
-        self.others = tuple(entrant for entrant in scores.entrants if entrant != name)
-        rng = np.random.default_rng(stream_seed("decisions", "one against all", seed))
-        pairs = _Pairs(scores, [own], prior, replicates, rng)
-        kept = np.arange(scores.m) != own
-        self.difference, self._error = pairs.difference[0, kept], pairs.error[0, kept]
-        self._statistics, self.comparable = pairs.statistics[:, 0, kept], pairs.comparable[0, kept]
-        critical = _quantile(np.abs(self._statistics).max(1), quantile)
-        self.half_width = pairs.half_width(critical)[0, kept]
+    ) -> OneAgainstAll:
+        """An entrant that is not decided of together with the others.
+
+        Parameters
+        ----------
+        scores : of the entrant and at least one other
+        prior : the variance that those of the pairs are drawn towards: that of the others; None for the mean of these
+        margin, quantile, replicates, seed : see ``Decisions``
+
+        Raises
+        ------
+        InputError
+            If there is no such entrant.
+        """
+        rng = np.random.default_rng(stream_seed("decisions", "later", seed))
+        pairs = _Pairs(scores, [_index(scores, name)], prior, replicates, rng)
+        return cls(scores, name, pairs, 0, margin, quantile)
 
     @cached_property
     def outcomes(self) -> NDArray[np.str_]:
@@ -261,7 +256,7 @@ class OneAgainstAll:
         """(m - 1,): the furthest difference is tested first; once it is decided, the others are compared with the
         largest of what is left (Romano and Wolf 2005, Econometrica 73). What the simultaneous intervals say of the
         margin stays as it is: it says more than the sign alone."""
-        left = [int(j) for j in np.flatnonzero(self.comparable & (self._error > 0))]
+        left = [int(j) for j in np.flatnonzero(self._asked)]
         found = [str(word) for word in self.outcomes]
         while left:
             bound = _quantile(np.abs(self._statistics[:, left]).max(1), self.quantile)
@@ -276,17 +271,21 @@ class OneAgainstAll:
 
     @property
     def not_worse_than_best(self) -> bool:
-        """Whether the entrant is not shown to be worse than the best of all."""
-        return _not_worse(self.difference, self._error, self.comparable, self._statistics, self.quantile)
+        """Whether no other one comes out further above than the furthest does where all are equal (Hsu 1984)."""
+        if not self._asked.any():
+            return True
+        bound = _quantile((-self._statistics).max(1), self.quantile)
+        return bool((self.difference + bound * self._error >= 0)[self._asked].all())
+
+    @property
+    def _asked(self) -> Bools:
+        return self.comparable & (self._error > 0)
 
 
-def _not_worse(difference: Floats, error: Floats, comparable: Bools, statistics: Floats, quantile: float) -> bool:
-    """Whether no other one comes out further above than the furthest does where all are equal (Hsu 1984)."""
-    asked = comparable & (error > 0)
-    if not asked.any():
-        return True
-    bound = _quantile((-statistics).max(1), quantile)
-    return bool((difference + bound * error >= 0)[asked].all())
+def _index(scores: Scores, name: str) -> int:
+    if name not in scores.entrants:
+        raise unknown("entrant", name, scores.entrants)
+    return scores.entrants.index(name)
 
 
 def shares(outcomes: NDArray[np.str_]) -> dict[str, float]:

@@ -144,8 +144,33 @@ class Design:
         degrees = np.maximum(np.array(shared) - 1, 0.0).sum(0)
         return cls(seen, rows, shared, tuple(weights), degrees, comparable)
 
+    @cached_property
+    def complete(self) -> bool:
+        """Whether every entrant has every score."""
+        return all(bool(seen.all()) for seen in self.seen)
+
     def moments(self, values: Sequence[Floats]) -> tuple[Floats, Floats]:
         """(..., r, m) mean differences and their variances, of ``values`` (..., draws, m) with 0 where none is seen."""
+        return self._of_all(values) if self.complete else self._of_shared(values)
+
+    def _of_all(self, values: Sequence[Floats]) -> tuple[Floats, Floats]:
+        """From means (..., m) and covariances, which are added up over datasets first: much faster."""
+        shape = (*values[0].shape[:-2], values[0].shape[-1])
+        mean, spread = np.zeros(shape), np.zeros(shape)
+        both = np.zeros((*shape[:-1], len(self.rows), shape[-1]))
+        for x, weights in zip(values, self.weights, strict=True):
+            n, weight = x.shape[-2], float(weights.flat[0])
+            of_draws = x.mean(-2)
+            rest = (x - of_draws[..., None, :]) * (weight / np.sqrt(n * max(n - 1, 1)))
+            mean += weight * of_draws
+            spread += np.einsum("...nm,...nm->...m", rest, rest)
+            both += np.swapaxes(rest[..., self.rows], -1, -2) @ rest
+        own = self.rows
+        difference = mean[..., own, None] - mean[..., None, :]
+        return difference, np.maximum(spread[..., own, None] + spread[..., None, :] - 2 * both, 0.0)
+
+    def _of_shared(self, values: Sequence[Floats]) -> tuple[Floats, Floats]:
+        """Pair by pair: of each the draws that both have."""
         shape = (*values[0].shape[:-2], len(self.rows), values[0].shape[-1])
         mean, variance = np.zeros(shape), np.zeros(shape)
         for x, seen, n, weight in zip(values, self.seen, self.shared, self.weights, strict=True):

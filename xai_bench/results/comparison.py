@@ -11,6 +11,7 @@ import pandas as pd
 
 from xai_bench.decisions import BETTER, MARGIN, WORSE, Decisions, OneAgainstAll, Scores, shares
 from xai_bench.errors import InputError, unknown
+from xai_bench.rank_tests import MOST, RankTests, rank_tests
 from xai_bench.results import entrants
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Comparison:
         prior = self.decisions.prior if self.decisions else None
         names = [name for name in self.scores.entrants if name not in self.together]
         return {
-            name: OneAgainstAll(self.scores.only([*self.together, name]), name, prior=prior, margin=self.margin)
+            name: OneAgainstAll.later(self.scores.only([*self.together, name]), name, prior=prior, margin=self.margin)
             for name in names
             if self.together
         }
@@ -209,9 +210,12 @@ class Comparison:
         """
         if name not in self.scores.entrants:
             raise unknown(self.of.removesuffix("s"), name, self.scores.entrants)
-        names = [*self.together, *([] if name in self.together else [name])]
-        prior = self.decisions.prior if self.decisions else None
-        found = OneAgainstAll(self.scores.only(names), name, prior=prior, margin=self.margin)
+        if name in self.others:
+            found = self.others[name]
+        elif self.decisions is None:
+            raise InputError(f"{name} is compared with nobody: fewer than two have a score in every family")
+        else:
+            found = self.decisions.one(name)
         rows = pd.DataFrame({
             "second": found.others, "difference": self.scale * self.sign * found.difference,
             "outcome": found.step_down,
@@ -258,6 +262,28 @@ def compare(
         raise InputError(f"leaderboard of {of}: expected at least two with {metric}, got {found['name'].nunique()}")
     scale, sign = entrants.shown(metric)
     return Comparison(of, metric, found, whole_kind, scale, sign, margin)
+
+
+def ranked_by_families(results: Results, metric: str) -> RankTests | str:
+    """Friedman, Nemenyi and Wilcoxon on the ranks within families, or the reason why they are left out.
+
+    Of the names under ``diagram`` in the table ``[entrants]`` of the suite; where there are none, of all methods, if
+    they are twelve at the most.
+
+    Raises
+    ------
+    InputError
+        See ``compare``.
+    """
+    named = [str(name) for name in (results.suite.get("entrants") or {}).get("diagram") or ()]
+    methods = not named or set(named) <= set(results.cells["explainer"])
+    scores = results.compare("methods" if methods else "entrants", metric).scores
+    absent = [name for name in named if name not in scores.entrants]
+    if absent:
+        return f"without a score: {', '.join(absent)}"
+    if not named and scores.m > MOST:
+        return f"more than {MOST} methods, and the suite names none under diagram in [entrants]"
+    return rank_tests(scores.only(named or scores.entrants))
 
 
 def units(cells: pd.DataFrame, of: Unit) -> pd.DataFrame:

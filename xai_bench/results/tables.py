@@ -139,8 +139,8 @@ def cost(results: Results) -> pd.DataFrame:
 def relevances(results: Results) -> pd.DataFrame:
     """Every relevance of a cell that is done, one row an input, in canonical order.
 
-    Columns: dataset, model ("" without one), explainer, entrant, data_seed, model_seed, fold, input (its name), position
-    (from 0), relevance, and of the truth role ("" where it is not known) and graded (NaN where it is not).
+    Columns: dataset, model ("" without one), explainer, entrant, data_seed, model_seed, fold, input (its name),
+    position (from 0), relevance, and of the truth role ("" where it is not known) and graded (NaN where it is not).
     """
     seeds = ["data_seed", "model_seed", "fold"]
     cells = results.cells[results.cells["cell"].isin(results.relevance.keys())]

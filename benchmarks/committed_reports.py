@@ -1,6 +1,6 @@
 """The reports that are committed: ``reports/SUITE`` holds the pack, the page, the summary and at most one picture.
 
-python -m benchmarks.committed_reports quick hard_small    # run what is missing into runs/, pack it, draw the pages
+python -m benchmarks.committed_reports quick standard    # run what is missing into runs/, pack it, draw the pages
 python -m benchmarks.committed_reports                     # show the marks and write the list of reports only
 
 A report whose numbers this version would not give again is marked in ``reports/measured.toml``: ``hard = "measured by

@@ -34,7 +34,7 @@ class PlainLoop:
         model = of.build((data.d,), data.n_outputs, torch.Generator().manual_seed(seed))
         optimiser = torch.optim.Adam(model.parameters(), lr=of.learning_rate)
         steps = of.steps(len(X_train))
-        looks, best, kept_state = checkpoint_steps(of, steps), math.inf, model.state_dict()
+        looks, best, kept_state = checkpoint_steps(of, len(X_train)), math.inf, model.state_dict()
         batches = self._batches(len(X_train))
         for step in range(steps):
             index = next(batches)

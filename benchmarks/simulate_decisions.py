@@ -1,21 +1,26 @@
 """Error rates of ``xai_bench.decisions`` where the truth is known, with the residuals of real scores.
 
-    python benchmarks/simulate_decisions.py SCORES.csv [--repeats N] [--draws 10 20] [--datasets 3 15] [--jobs 2]
+    python benchmarks/simulate_decisions.py [SCORES.csv] [--repeats N] [--draws 10 20] [--datasets 3 15] [--jobs 2]
 
-SCORES.csv has the columns dataset, draw, entrant, value (``scores_of_run`` writes it from a run). Three nulls:
+SCORES.csv has the columns dataset, draw, and one an entrant (``python benchmarks/simulate_decisions.py --take RUN``
+writes it from a stored run); ``benchmarks/scores/recovery.csv`` is that of 27 entrants on six datasets with twenty
+draws (data seeds 1000 to 1019). Nulls:
 
 - ``perm``: entrants are permuted within a draw: they are exchangeable.
 - ``resid``: rows of residuals are resampled, all means equal: real covariances, and real atoms at the best score.
 - ``margin``: as ``resid``, every second entrant better by exactly the margin: none of these pairs is "equal".
+- ``families``: for problems of this kind; effects of families are resampled, all means over families equal. With 15 or
+  more families only.
 
-Printed for each: how often any of all pairs is decided wrongly; how often a step-down comparison of the first entrant
-with all others is; how often an entrant that is as good as the best is left out of the first group (any of them, and
-on average); the median half width.
+Measured for each: how often any of all pairs is decided wrongly; how often any of the step-down comparisons of one
+entrant with all others is; how often an entrant that is as good as the best is left out of the first group; the median
+half width (of some repeats). The table is written to ``benchmarks/scores/decisions.csv``.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -24,90 +29,127 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.decisions import MARGIN, Decisions, Scores
+from xai_bench.decisions import BETTER, MARGIN, QUANTILE, WORSE, Decisions, Scores
 
-NULLS = ("perm", "resid", "margin")
+HERE = Path(__file__).parent / "scores"
+NULLS = ("perm", "resid", "margin", "families")
+MEASURED = ["pairs", "step_down", "first_group", "half_width"]
+REPLICATES = 100
+"""Of one decision; a report has more. The quantile is exceeded as often at any number."""
+QUICKLY = (20, 0.76)
+"""Replicates and quantile: what is not decided at .76 is not decided at the quantile that is used, and most is not."""
+WIDTHS = 50
+"""Repeats of which the half width is measured."""
 
 
-def scores_of_run(folder: str | Path, metric: str = "auroc") -> pd.DataFrame:
-    """Columns dataset, draw, entrant, value of a stored run; controls left out; auroc as 2 AUROC - 1."""
+def taken(folder: str | Path, metric: str = "recovery") -> pd.DataFrame:
+    """Columns dataset, draw, and one an entrant: the scores of a stored run, of entrants with all of them."""
     from xai_bench import read
+    from xai_bench.results import entrants
 
-    rows = read(folder).measurements
-    rows = rows[(rows["metric"] == metric) & ~rows["explainer"].isin(["random", "oracle"])]
-    value = 2 * rows["value"] - 1 if metric == "auroc" else rows["value"]
-    entrant = rows["explainer"].where(rows["model"] == "", rows["explainer"] + " on " + rows["model"])
-    frame = pd.DataFrame(
-        {"dataset": rows["dataset"], "draw": rows["data_seed"], "entrant": entrant, "value": value.astype(float)}
-    )
-    complete = frame.groupby("entrant")["dataset"].nunique()
-    return frame[frame["entrant"].isin(complete[complete == complete.max()].index)]
+    found = entrants.values(read(folder), metric)
+    found = found.assign(entrant=entrants.ids(found))
+    return found.pivot(index=["dataset", "draw"], columns="entrant", values="value").dropna(axis=1).reset_index()
+
+
+def scores_of(table: pd.DataFrame) -> Scores:
+    """From the columns dataset, draw, and one an entrant."""
+    names = tuple(column for column in table.columns if column not in ("dataset", "draw"))
+    groups = {str(label): rows[list(names)].to_numpy(np.float64) for label, rows in table.groupby("dataset")}
+    return Scores(names, tuple(groups), tuple(groups.values()))
 
 
 def simulated(scores: Scores, null: str, draws: int, datasets: int, rng: np.random.Generator) -> Scores:
     """Scores of the same entrants with the truth of the null; datasets beyond the real ones repeat them."""
     values: list[NDArray] = []
     shift = np.where(np.arange(scores.m) % 2, MARGIN, 0.0) if null == "margin" else np.zeros(scores.m)
+    of_families = np.array([x.mean(0) for x in scores.values])
+    of_families -= of_families.mean(0)
     for k in range(datasets):
         x = scores.values[k % len(scores.values)]
         chosen = x[rng.integers(len(x), size=draws)]
         if null == "perm":
             values.append(rng.permuted(chosen, axis=1))
-        else:
-            centred = (chosen - x.mean(0)) * np.sqrt(len(x) / (len(x) - 1))
-            values.append(centred + shift)
-    return Scores(scores.entrants, tuple(f"{k}" for k in range(datasets)), tuple(values))
+            continue
+        centred = (chosen - x.mean(0)) * np.sqrt(len(x) / (len(x) - 1))
+        if null == "families":
+            centred = centred + of_families[rng.integers(len(of_families))]
+        values.append(centred + shift)
+    found = Scores(scores.entrants, tuple(f"{k}" for k in range(datasets)), tuple(values))
+    return found.of_families() if null == "families" else found
 
 
 def one(scores: Scores, null: str, draws: int, datasets: int, seed: int) -> tuple[float, ...]:
-    """(any pair wrong, any step-down wrong, any of the best left out, share of the best left out, half width)."""
+    """The numbers of ``MEASURED`` in one repeat."""
     rng = np.random.default_rng([seed, draws, datasets, NULLS.index(null)])
-    found = Decisions(simulated(scores, null, draws, datasets, rng), replicates=500, seed=seed)
-    outcomes, odd = found.outcomes, np.arange(scores.m) % 2 == 1
-    best = odd if null == "margin" else np.ones(scores.m, dtype=bool)
-    same = odd[:, None] == odd[None, :] if null == "margin" else np.ones((scores.m, scores.m), dtype=bool)
-    decided = np.isin(outcomes, ("better", "worse", "slightly better", "slightly worse"))
-    called_small = np.isin(outcomes, ("equal", "slightly better", "slightly worse"))
-    wrong = (decided & same) | (called_small & ~same)
-    if null == "margin":  # the sign is wrong where the worse one is called better
-        wrong |= ~same & odd[None, :] & np.isin(outcomes, ("better", "slightly better"))
-    stepped = found.against(scores.entrants[0])
-    wrong_step = False
-    for j, (_, outcome) in enumerate(stepped, start=1):
-        if same[0, j]:
-            wrong_step |= outcome in ("better", "worse", "slightly better", "slightly worse")
-        else:
-            wrong_step |= outcome in ("equal", "better", "slightly better", "slightly worse")
-    out = ~found.not_worse_than_best & best
-    return float(wrong.any()), float(wrong_step), float(out.any()), float(out[best].mean()), found.smallest_detectable
+    given = simulated(scores, null, draws, datasets, rng)
+    for replicates, quantile in (QUICKLY, (REPLICATES, QUANTILE)):
+        found = Decisions(given, replicates=replicates, quantile=quantile, seed=seed)
+        wrong = errors(found, null, seed)
+        if not any(wrong) and seed >= WIDTHS:
+            return *wrong, math.nan
+    return *wrong, found.smallest_detectable
+
+
+def errors(found: Decisions, null: str, number: int) -> tuple[float, float, float]:
+    """Whether a pair, a step-down comparison, the membership in the first group is wrong; of the entrants by turns."""
+    m = found.scores.m
+    better = np.arange(m) % 2 == 1 if null == "margin" else np.zeros(m, dtype=bool)
+    same = better[:, None] == better[None, :]
+    # Of a pair that differs by the margin: whoever is called better must be the better one, and by no less.
+    right = np.where(better[:, None] & ~better[None, :], "better", "worse")
+
+    def wrong(outcomes: NDArray, same: NDArray, right: NDArray) -> float:
+        decided = np.isin(outcomes, (*BETTER, *WORSE))
+        return float(np.where(same, decided, (outcomes != "undecided") & (outcomes != right)).any())
+
+    off = ~np.eye(m, dtype=bool)
+    i = number % m
+    best = np.flatnonzero(better == better.max())
+    first = found.one(found.scores.entrants[best[number % len(best)]])
+    return (
+        wrong(found.outcomes[off], same[off], right[off]),
+        wrong(np.array(found.one(found.scores.entrants[i]).step_down), same[i, off[i]], right[i, off[i]]),
+        float(not first.not_worse_than_best),
+    )
 
 
 def _cases(draws: list[int], datasets: list[int]) -> Iterator[tuple[str, int, int]]:
     for null in NULLS:
         for n in draws:
             for k in datasets:
-                yield null, n, k
+                if null != "families" or k >= 15:
+                    yield null, n, k
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("scores", type=Path)
+    parser.add_argument("scores", type=Path, nargs="?", default=HERE / "recovery.csv")
     parser.add_argument("--repeats", type=int, default=2000)
     parser.add_argument("--draws", type=int, nargs="+", default=[10, 20])
     parser.add_argument("--datasets", type=int, nargs="+", default=[3, 15])
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=HERE / "decisions.csv")
+    parser.add_argument("--take", type=Path, help="write the scores of a stored run to SCORES.csv, and stop")
+    parser.add_argument("--metric", default="recovery")
     given = parser.parse_args()
-    scores = Scores.of(pd.read_csv(given.scores))
+    if given.take:
+        taken(given.take, given.metric).round(5).to_csv(given.scores, index=False)
+        return
+    scores = scores_of(pd.read_csv(given.scores))
     print(
         f"{scores.m} entrants, {len(scores.datasets)} datasets, {given.repeats} repeats: shares with a false decision"
     )
-    print("null    draws  datasets  pairs  step-down  best left out: any, mean  half width")
+    rows = []
     with ProcessPoolExecutor(given.jobs) as pool:
         for null, n, k in _cases(given.draws, given.datasets):
             asked = [(scores, null, n, k, seed) for seed in range(given.repeats)]
-            mean = np.mean(list(pool.map(one, *zip(*asked, strict=True), chunksize=20)), axis=0)
-            shares = f"{mean[0]:>7.3f} {mean[1]:>10.3f} {mean[2]:>18.3f} {mean[3]:>6.3f}"
-            print(f"{null:<7} {n:>5} {k:>9} {shares} {mean[4]:>11.3f}", flush=True)
+            mean = np.nanmean(list(pool.map(one, *zip(*asked, strict=True), chunksize=20)), axis=0)
+            case = {"null": null, "draws": n, "datasets": k, "repeats": given.repeats}
+            error = math.sqrt(0.05 * 0.95 / given.repeats)
+            rows.append({**case, **dict(zip(MEASURED, mean, strict=True)), "simulation_error": error})
+            print(pd.DataFrame(rows[-1:]).round(4).to_string(index=False, header=len(rows) == 1), flush=True)
+            pd.DataFrame(rows).round(5).to_csv(given.out, index=False)
 
 
 if __name__ == "__main__":

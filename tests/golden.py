@@ -43,6 +43,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "random_forest_permutation": {"trees": 10},
     "shap": {"method": "GradientExplainer"},
     "tree_shap": {"trees": 10},
+    "spectral_moments": {"steps": 20},
     "spectral_path": PATH,
     "group_lasso_path": PATH,
 }

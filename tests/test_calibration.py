@@ -10,8 +10,8 @@ from xai_bench import run
 from xai_bench.datasets.base import GroundTruth
 from xai_bench.errors import InputError
 from xai_bench.report.kit.frames import Frames
+from xai_bench.results import selections
 from xai_bench.running.describe import load
-from xai_bench.scoring import calibration
 from xai_bench.suites import plan, reading
 
 CORRELATION = """
@@ -149,12 +149,12 @@ def test_the_threshold_is_that_of_the_relevances(frames):
 def test_the_selection_above_a_threshold():
     truth = GroundTruth(("relevant", "relevant", "noise", "noise", "redundant"))
     relevance = np.array([4.0, 1, 2, 1, 2])  # shares .4, .1, .2, .1, .2
-    assert calibration.selected(relevance, truth, 0.15) == {"precision": 0.5, "recall": 0.5, "noise_above": 0.5}
-    nothing = calibration.selected(relevance, truth, 0.5)
+    assert selections.selected(relevance, truth, 0.15) == {"precision": 0.5, "recall": 0.5, "noise_above": 0.5}
+    nothing = selections.selected(relevance, truth, 0.5)
     assert np.isnan(nothing["precision"])
     assert nothing["recall"] == nothing["noise_above"] == 0
     blocks = GroundTruth(truth.roles, blocks=((2, 3),))
-    assert calibration.selected(relevance, blocks, 0.25)["noise_above"] == 1.0
+    assert selections.selected(relevance, blocks, 0.25)["noise_above"] == 1.0
 
 
 def test_unfinished_null_runs_give_no_threshold_but_a_reason(frames):

@@ -11,8 +11,9 @@ import pytest
 import scipy.stats
 
 from xai_bench import decisions
-from xai_bench.decisions import Decisions, Scores
+from xai_bench.decisions import Decisions, OneAgainstAll, Scores
 from xai_bench.errors import InputError
+from xai_bench.paired import Design
 
 
 def scores(means, n=10, datasets=2, spread=0.05, seed=0, common=0.1) -> Scores:
@@ -67,6 +68,47 @@ def test_missing_scores_are_left_out_by_pairs():
     assert Decisions(given, replicates=10).outcomes[0, 1] == "undecided"
 
 
+def test_families_weigh_alike():
+    """Weights 1 / (families x datasets in the family), in the variance too."""
+    given = scores([0.5, 0.6, 0.4], datasets=3)
+    given = Scores(given.entrants, given.datasets, given.values, ("A", "B", "B"))
+    found, variance, weights = Decisions(given, replicates=10), {}, (0.5, 0.25, 0.25)
+    for i, j in itertools.permutations(range(3), 2):
+        paired = [x[:, i] - x[:, j] for x in given.values]
+        assert found.difference[i, j] == pytest.approx(sum(w * p.mean() for w, p in zip(weights, paired, strict=True)))
+        variance[i, j] = sum(w**2 * p.var(ddof=1) / len(p) for w, p in zip(weights, paired, strict=True))
+    prior = np.mean(list(variance.values()))
+    for (i, j), v in variance.items():
+        assert found.error[i, j] ** 2 == pytest.approx((16 * prior + 27 * v) / (16 + 27))
+    given.values[2][:, 0] = np.nan
+    expected = (given.values[0][:, 0] - given.values[0][:, 1]).mean() + (
+        given.values[1][:, 0] - given.values[1][:, 1]
+    ).mean()
+    assert Decisions(given, replicates=10).difference[0, 1] == pytest.approx(expected / 2)
+
+
+def test_what_is_complete_is_as_if_pair_by_pair():
+    given = scores([0.5, 0.6, 0.4], datasets=3)
+    given = Scores(given.entrants, given.datasets, given.values, ("A", "B", "B"))
+    design = Design.of(given, np.arange(3))
+    for fast, slow in zip(design._of_all(given.values), design._of_shared(given.values), strict=True):
+        np.testing.assert_allclose(fast, slow, atol=1e-15)
+    one = OneAgainstAll.later(given, "b", replicates=50)
+    np.testing.assert_allclose(one.difference, Decisions(given, replicates=5).one("b").difference)
+
+
+def test_problems_of_this_kind_need_fifteen_families():
+    """Family means as the draws: Student's t over families, but for the moderation."""
+    given = scores([0.5, 0.6], n=6, datasets=16)
+    given = Scores(given.entrants, given.datasets, given.values, tuple("ABCDEFGHIJKLMNOO"))
+    units = given.of_families()
+    expected = np.array([x.mean(0) for x in given.values])
+    expected = np.vstack([expected[:14], expected[14:].mean(0)])
+    np.testing.assert_allclose(units.values[0], expected)
+    with pytest.raises(InputError, match="expected at least 15 families, got 14"):
+        Scores(given.entrants, given.datasets, given.values, tuple("ABCDEFGHIJKLMNNN")).of_families()
+
+
 def test_critical_value_of_two_entrants_without_moderation_is_students(monkeypatch):
     monkeypatch.setattr(decisions, "PRIOR_DEGREES", 0.0)
     found = Decisions(scores([0.0, 0.0], n=8, datasets=1), replicates=20000)
@@ -112,11 +154,11 @@ def test_one_focus_decides_more_than_all_pairs():
     given = scores([0.5, 0.43, 0.35, 0.5, 0.47, 0.44, 0.52, 0.46], n=10, spread=0.07, seed=3)
     found = Decisions(given)
     all_pairs = sum(o in ("better", "worse") for o in found.outcomes[0, 1:])
-    step_down = dict(found.against("a"))
-    assert sum(o in ("better", "worse") for o in step_down.values()) > all_pairs
-    assert "a" not in step_down
+    one = found.one("a")
+    assert sum(o in ("better", "worse") for o in one.step_down) > all_pairs
+    assert one.others == tuple("bcdefgh")
     with pytest.raises(InputError, match="unknown entrant"):
-        found.against("z")
+        found.one("z")
 
 
 def test_equal_input_gives_equal_decisions():

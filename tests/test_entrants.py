@@ -1,4 +1,4 @@
-"""Entrants and their leaderboard: scores above chance, paired by draw, and what draws can tell apart."""
+"""Entrants and their scores: above chance, paired by draw, with what failed at chance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from xai_bench import run
 from xai_bench.errors import InputError
-from xai_bench.results.entrants import Entrant, scores
+from xai_bench.results.entrants import Entrant, values
 
 NET = {"hidden": [4], "epochs": 0.1, "min_steps": 5, "checkpoints": 1}
 SUITE = {
@@ -33,35 +33,39 @@ def test_an_entrant_is_a_method_on_a_network(results):
         assert {"saliency on mlp", "f_test"} <= set(frame["entrant"])
 
 
-def test_scores_are_above_chance_and_paired_by_draw(results):
-    found = scores(results, "auroc")
-    assert set(found.entrants) == {"f_test", "mutual_information", "saliency on mlp", "column_norm on mlp"}
+def test_values_are_two_aurocs_less_one_on_every_draw(results):
+    found = values(results, "recovery")
+    assert set(found["explainer"]) == {"f_test", "mutual_information", "saliency", "column_norm"}
+    assert set(found["family"]) == {"gaussian_independent", "friedman"}
     rows = results.measurements
     rows = rows[(rows["metric"] == "auroc") & (rows["entrant"] == "saliency on mlp")]
-    for dataset, values in zip(found.datasets, found.values, strict=True):
-        own = rows[rows["dataset"] == dataset].sort_values("data_seed")["value"].to_numpy(float)
-        np.testing.assert_allclose(values[:, found.entrants.index("saliency on mlp")], 2 * own - 1)
+    own = found[(found["explainer"] == "saliency") & (found["model"] == "mlp")]
+    both = own.merge(rows, left_on=["dataset", "draw"], right_on=["dataset", "data_seed"], suffixes=("", "_stored"))
+    assert len(both) == 12
+    np.testing.assert_allclose(both["value"], 2 * both["value_stored"].astype(float) - 1)
 
 
-def test_the_leaderboard_ranks_by_the_mean_over_datasets(results):
-    board = results.leaderboard()
-    assert list(board["score"]) == sorted(board["score"], reverse=True)
-    assert (board["rank_low"] <= board["rank_high"]).all()
-    assert board["first_group"].iloc[0]
-    assert set(board["draws"]) == {6}
-    found = scores(results, "auroc")
-    of_f = np.mean([values[:, found.entrants.index("f_test")].mean() for values in found.values])
-    assert board.set_index("entrant").loc["f_test", "score"] == pytest.approx(of_f)
-
-
-def test_below_five_draws_nothing_is_decided(tmp_path):
-    board = run({**SUITE, "data_seeds": [0, 1, 2]}, out=tmp_path).leaderboard()
-    assert (board["rank_low"] == 1).all()
-    assert (board["rank_high"] == len(board)).all()
-    assert (board["undecided"] == len(board) - 1).all()
-    assert board["first_group"].all()
+def test_the_leaderboards_of_a_run(results):
+    for of, names in (
+        ("entrants", {"f_test", "mutual_information", "saliency on mlp", "column_norm on mlp"}),
+        ("methods", {"f_test", "mutual_information", "saliency", "column_norm"}),
+    ):
+        board = results.leaderboard(of)
+        assert set(board["name"]) == names
+        assert list(board["score"]) == sorted(board["score"], reverse=True)
+        assert (board["rank_low"] <= board["rank_high"]).all()
+        assert board["first_group"].iloc[0]
+        assert set(board["draws"]) == {6}
+        assert len(results.pairs(of)) == 6
+    frame = values(results, "recovery")
+    of_f = frame[frame["explainer"] == "f_test"].groupby("dataset")["value"].mean().mean()
+    assert board.set_index("name").loc["f_test", "score"] == pytest.approx(of_f)
 
 
 def test_what_cannot_be_ranked_is_one_clear_line(results):
     with pytest.raises(InputError, match="did you mean auroc"):
-        results.leaderboard("aurok")
+        results.leaderboard("entrants", "aurok")
+    with pytest.raises(InputError, match="did you mean methods"):
+        results.leaderboard("method")
+    with pytest.raises(InputError, match="leaderboard of networks: expected at least two"):
+        results.leaderboard("networks")

@@ -31,9 +31,16 @@ SMALL = {"hidden": (16, 8), "epochs": 100, "random_state": 0}
 PARTS = ("train", "valid", "test")
 
 
-@parametrize_with_checks([SpectralMLPClassifier(), SpectralMLPRegressor()])
+@parametrize_with_checks([SpectralMLPClassifier(epochs=100), SpectralMLPRegressor(epochs=100)])
 def test_scikit_learn_check(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rows", "steps"), [("auto", 80, 1000), ("auto", 4000, 4000), (50, 80, 50), (50, 4000, 1000)]
+)
+def test_small_tables_get_a_thousand_steps_unless_said_otherwise(epochs, rows, steps):
+    assert SpectralMLPRegressor(epochs=epochs)._architecture().steps(rows) == steps
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from xai_bench.datasets.miles import MILES
 from xai_bench.datasets.stellar import LINES, WAVELENGTHS, StellarSynthetic, flux, line_windows, mean_slope, pixel_roles
 from xai_bench.errors import InputError
 from xai_bench.metrics.windows import auroc_windows
-from xai_bench.scoring.recovery import facts_of, truth_of
+from xai_bench.results.truth import truth_of
+from xai_bench.scoring.recovery import facts_of
 
 ROLES = np.array(pixel_roles())
 

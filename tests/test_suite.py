@@ -69,6 +69,13 @@ def test_only_the_grid_is_expanded(tiny):
         ({"retention": {"order": 30}}, "did you mean orders"),
         ({"retention": {"judge": {"epochz": 3}}}, "did you mean epochs"),
         ({"retention": {"ks": [0]}}, "ks"),
+        ({"retention": {"datasets": ["diabetis"]}}, "did you mean diabetes"),
+        ({"retention": {"data_seeds": [7]}}, "data_seeds: expected data seeds of the suite, got 7"),
+        ({"sanity": {"datasets": ["diabetis"]}}, "did you mean diabetes"),
+        ({"sanity": {"data_seeds": [0, 7]}}, "data_seeds: expected data seeds of the suite, got 7"),
+        ({"extends": "quik"}, "did you mean quick"),
+        ({"extends": 3}, "unknown shipped suite '3'"),
+        ({"extends": "quick", "datasets": "xor"}, r"expected \[\[datasets\]\] tables"),
         ({"models": [{"name": "mlp", "datasets": ["diabetis"]}]}, "did you mean diabetes"),
         ({"models": [{"name": "mlp", "datasets": ["diabetes"]}]}, "none for 'gaussian_correlated'"),
         ({"models": [{"name": "mlp", "datasets": "diabetes"}]}, "expected a list of labels"),
@@ -80,6 +87,21 @@ def test_a_mistake_is_one_clear_line(tiny, change, message):
     with pytest.raises(InputError, match=message) as caught:
         reading.from_dict({**tiny, **change})
     assert "\n" not in str(caught.value)
+
+
+def test_a_suite_that_extends_another_has_its_rows_and_settings():
+    further = {"name": "more", "extends": "quick", "datasets": [{"name": "corral"}], "rankings": 50}
+    quick, more = reading.load("quick"), reading.from_dict(further)
+    assert [entry.label for entry in more.datasets] == [*(entry.label for entry in quick.datasets), "corral"]
+    assert more.config() == {
+        **quick.config(),
+        "name": "more",
+        "title": "",
+        "rankings": 50,
+        "datasets": [*quick.config()["datasets"], more.config()["datasets"][-1]],
+    }
+    with pytest.raises(InputError, match="name"):
+        reading.from_dict({"extends": "quick"})
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -181,3 +203,38 @@ def test_a_bad_plugin_is_one_clear_line(tmp_path, plugin_registry, text, message
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="cannot read"):
         registry.load_plugin(tmp_path / "absent.py")
+
+
+WHO = {
+    "name": "who",
+    "datasets": [{"name": "xor"}],
+    "models": [{"name": "mlp"}],
+    "explainers": [{"name": "saliency"}, {"name": "f_test"}],
+}
+
+
+def test_confirmatory_entrants_and_a_focus_are_names_of_the_suite():
+    listed = {"explainers": ["saliency"], "models": ["mlp"], "diagram": ["f_test", "saliency on mlp"]}
+    for focus in ("saliency", "mlp", "saliency on mlp", "f_test"):
+        suite = reading.from_dict({**WHO, "entrants": listed, "focus": focus})
+        assert suite.config()["focus"] == focus
+        assert suite.config()["entrants"]["explainers"] == ["saliency"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ({"focus": "salency"}, "focus: unknown explainer, model or entrant 'salency': did you mean saliency"),
+        ({"focus": "f_test on mlp"}, "focus: unknown explainer, model or entrant 'f_test on mlp'"),
+        ({"entrants": {"explainers": ["f_tst"]}}, "[entrants]: unknown explainer 'f_tst': did you mean f_test"),
+        ({"entrants": {"models": ["spectral_mlp"]}}, "[entrants]: unknown model 'spectral_mlp'"),
+        ({"entrants": {"diagram": ["saliency on mpl"]}}, "[entrants]: diagram: unknown entrant 'saliency on mpl'"),
+        ({"entrants": {"diagram": ["f_test"] * 13}}, "[entrants]: diagram: expected"),
+        ({"entrants": ["f_test"]}, "expected a [entrants] table, got"),
+    ],
+)
+def test_unknown_entrants_are_one_line(content, line):
+    with pytest.raises(InputError) as caught:
+        reading.from_dict({**WHO, **content})
+    assert line in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

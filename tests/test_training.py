@@ -15,7 +15,7 @@ from xai_bench.models.base import Architecture
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.spectral import SpectralLinear
 from xai_bench.models.stacked import bucket
-from xai_bench.models.streams import learning_rate
+from xai_bench.models.streams import checkpoint_steps, learning_rate
 from xai_bench.models.training import fit_many, fit_one
 
 SHORT = {"epochs": 0.1, "min_steps": 20, "checkpoints": 4, "hidden": (10, 8, 6)}
@@ -125,6 +125,8 @@ def test_padding_and_schedule():
     assert learning_rate(MLP(schedule="constant"), 7, 100) == MLP().learning_rate
     assert MLP(epochs=20, batch_size=128, min_steps=300).steps(6400) == 1000
     assert MLP(epochs=20, batch_size=128, min_steps=300).steps(282) == 300
+    looks = [len(checkpoint_steps(MLP(**fields), n)) for n in (1000, 1001) for fields in ({}, {"checkpoints": 5})]
+    assert looks == [1, 5, 20, 5]
 
 
 def test_a_diverging_training_says_so():

@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xai_bench.analysis.answer import Answer as Answer
+    from xai_bench.analysis.explain import explain as explain
     from xai_bench.conformance.architectures import check_architecture as check_architecture
     from xai_bench.conformance.data_sources import check_data_source as check_data_source
     from xai_bench.conformance.explainers import check_explainer as check_explainer
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from xai_bench.models.training import fit_many as fit_many
     from xai_bench.registry import register as register
     from xai_bench.report import write_report as write_report
+    from xai_bench.results.difference import diff as diff
     from xai_bench.results.frames import Results as Results
+    from xai_bench.results.merging import merge as merge
     from xai_bench.results.store import forget as forget
     from xai_bench.results.store import pack as pack
     from xai_bench.results.store import read as read
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOME = {
+    "Answer": "analysis.answer",
     "Architecture": "models.base",
     "DataSource": "datasets.base",
     "Dataset": "datasets.base",
@@ -66,9 +71,12 @@ _HOME = {
     "check_data_source": "conformance.data_sources",
     "check_explainer": "conformance.explainers",
     "check_metric": "conformance.metrics",
+    "diff": "results.difference",
+    "explain": "analysis.explain",
     "fit_many": "models.training",
     "forecast": "running.run",
     "forget": "results.store",
+    "merge": "results.merging",
     "pack": "results.store",
     "read": "results.store",
     "register": "registry",

@@ -31,6 +31,8 @@ from xai_bench.models.training import fit_many
 
 FULL_BATCH = 200
 """Rows of a batch at the most, as in scikit-learn's own network; smaller tables are one batch."""
+AUTO_EPOCHS, AUTO_STEPS = 200, 1000
+"""Passes, and gradient steps at the least, where ``epochs`` is "auto"."""
 PREDICTED_AT_ONCE = 8192
 DTYPES = (np.float64, np.float32)
 """The network computes in the type of X; other types become the first of these."""
@@ -47,10 +49,14 @@ class SpectralEstimator(BaseEstimator):
         The i-th value belongs to the i-th hidden layer, the last one to all further layers.
     l2_lambda, l2_phi : float >= 0
         Penalties on the eigenvalues and eigenvectors of the first layer.
+    initial_eigenvalues : "ones" or "moments"
+        At 1, as published, or (ours) where the evidence of the rows for each input puts them, see ``models.moments``.
+        All rows count alike for that.
     learning_rate : float
         Of Adam, at the first step; it falls to 0 along half a cosine.
-    epochs : int
-        Passes through the rows; at least as many gradient steps.
+    epochs : int or "auto"
+        Passes through the rows; at least as many gradient steps. "auto" is 200, and 1000 gradient steps at the least:
+        before, the relevance of a small table has not settled (``reports/schedules/summary.md``).
     batch_size : int or "auto"
         Rows of a batch; "auto" takes all rows up to 200.
     early_stopping : bool
@@ -88,8 +94,9 @@ class SpectralEstimator(BaseEstimator):
         dropout: Sequence[float] = (0.0,),
         l2_lambda: float = 1e-2,
         l2_phi: float = 1e-4,
+        initial_eigenvalues: Literal["ones", "moments"] = "ones",
         learning_rate: float = 1e-2,
-        epochs: int = 200,
+        epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.2,
@@ -105,6 +112,7 @@ class SpectralEstimator(BaseEstimator):
         self.dropout = dropout
         self.l2_lambda = l2_lambda
         self.l2_phi = l2_phi
+        self.initial_eigenvalues = initial_eigenvalues
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.batch_size = batch_size
@@ -126,7 +134,7 @@ class SpectralEstimator(BaseEstimator):
 
     def _architecture(self) -> SpectralMLP:
         """The suite's component; raises InputError for values that it does not take."""
-        steps = int(self.epochs)
+        epochs, min_steps = (AUTO_EPOCHS, AUTO_STEPS) if self.epochs == "auto" else (int(self.epochs),) * 2
         return SpectralMLP(
             hidden=tuple(int(width) for width in self.hidden),
             activations=tuple(self.activations),
@@ -134,9 +142,10 @@ class SpectralEstimator(BaseEstimator):
             dropout=tuple(float(rate) for rate in self.dropout),
             l2_lambda=float(self.l2_lambda),
             l2_phi=float(self.l2_phi),
+            initial_eigenvalues=self.initial_eigenvalues,
             learning_rate=float(self.learning_rate),
-            epochs=float(steps),
-            min_steps=steps,
+            epochs=float(epochs),
+            min_steps=min_steps,
             batch_size=FULL_BATCH if self.batch_size == "auto" else int(self.batch_size),
             checkpoints=int(self.checkpoints) if self.early_stopping else 1,
         )
@@ -283,8 +292,9 @@ class SpectralMLPClassifier(ClassifierMixin, SpectralEstimator):
         dropout: Sequence[float] = (0.0,),
         l2_lambda: float = 1e-2,
         l2_phi: float = 1e-4,
+        initial_eigenvalues: Literal["ones", "moments"] = "ones",
         learning_rate: float = 1e-2,
-        epochs: int = 200,
+        epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.2,
@@ -302,6 +312,7 @@ class SpectralMLPClassifier(ClassifierMixin, SpectralEstimator):
             dropout=dropout,
             l2_lambda=l2_lambda,
             l2_phi=l2_phi,
+            initial_eigenvalues=initial_eigenvalues,
             learning_rate=learning_rate,
             epochs=epochs,
             batch_size=batch_size,

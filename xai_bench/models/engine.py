@@ -235,11 +235,18 @@ class Engine:
 
     def look(self) -> None:
         """Keep the weights of the networks whose validation loss is lower than before."""
-        for slot, values in enumerate(self.values):
-            current = self._valid_loss(self._outputs(values, self._weights[slot], self._part(slot, "valid")).numpy())
+        for slot, current in enumerate(self.losses()):
             if current < self.best_loss[slot]:
                 self.best_loss[slot] = current
-                self.best[slot] = values
+                self.best[slot] = self.values[slot]
+
+    def losses(self) -> list[float]:
+        """The validation loss of every network as it is."""
+        found = []
+        for slot, values in enumerate(self.values):
+            outputs = self._outputs(values, self._weights[slot], self._part(slot, "valid"))
+            found.append(self._valid_loss(outputs.numpy()))
+        return found
 
     def outputs(self, slot: int, part: str) -> Tensor:
         """(n, n_outputs) of a network at its best weights, on the rows of train, valid or test."""

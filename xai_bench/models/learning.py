@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xai_bench.component import sha256, stream_seed
 from xai_bench.models.base import FittedModel, Kind
-from xai_bench.statistics import better_than_shuffled_classes, better_than_shuffled_values
+from xai_bench.permutation_tests import better_than_shuffled_classes, better_than_shuffled_values
 
 LEVEL = 0.01
 """A network has learned if the p-value of its test score is below."""

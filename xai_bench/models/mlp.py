@@ -85,6 +85,19 @@ class MLPFamily(Architecture):
                 modules.append(nn.Dropout(layer.dropout))
         return nn.Sequential(*modules)
 
+    def starts_from_moments(self) -> bool:
+        """Whether the columns of the first layer start at a scale that the training rows suggest."""
+        return False
+
+
+def scale_inputs(module: nn.Sequential, scales: Tensor) -> None:
+    """Multiply the columns of the first layer, or its eigenvalues, by ``scales`` (d,)."""
+    first = next(module.children())
+    columns = first.lambda_in if isinstance(first, SpectralLinear) else first.weight
+    assert isinstance(columns, Tensor)
+    with torch.no_grad():
+        columns.mul_(scales.to(columns))
+
 
 class MLP(MLPFamily):
     """The plain network, with the penalty that matches the spectral one's.
@@ -94,9 +107,15 @@ class MLP(MLPFamily):
     """
 
     name: ClassVar[str] = "mlp"
+    later: ClassVar[tuple[str, ...]] = ("initial_columns",)
 
     group_lasso: Strength = 2e-3
     """Strength of sum_j ||w_:j|| over the columns of the first layer's weight."""
+    initial_columns: Literal["glorot", "moments"] = "glorot"
+    """``moments``: Glorot uniform times what the eigenvalues of ``spectral_mlp`` would start at."""
+
+    def starts_from_moments(self) -> bool:
+        return self.initial_columns == "moments"
 
     def penalty(self, module: nn.Module) -> Tensor:
         """group_lasso * sum_j ||w_:j|| of the first layer."""
@@ -118,7 +137,12 @@ class SpectralMLP(MLPFamily):
     """Of sum phi^2 of the first layer."""
     l1_lambda: Strength = 0.0
     l1_phi: Strength = 0.0
-    initial_eigenvalues: Literal["ones"] = "ones"
+    initial_eigenvalues: Literal["ones", "moments"] = "ones"
+    """``moments`` (ours, not the paper's): the logistic function of the evidence of the training rows for each input,
+    no less than .05; see ``models.moments``."""
+
+    def starts_from_moments(self) -> bool:
+        return self.initial_eigenvalues == "moments"
 
     def spectral_layers(self) -> tuple[bool, ...]:
         return (True, *(self.all_layers for _ in self.hidden))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,8 @@ from xai_bench.devices import synchronise
 from xai_bench.models.base import Architecture
 from xai_bench.models.engine import REGISTER, Engine
 from xai_bench.models.losses import Tensors
-from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP
+from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP, scale_inputs
+from xai_bench.models.moments.rounds import starting_scales
 from xai_bench.models.stack import padded
 from xai_bench.models.streams import Streams, Task, checkpoint_steps, learning_rate
 from xai_bench.models.torch_engine import TorchEngine
@@ -115,25 +116,16 @@ def fit_group(
     filled = [*tasks, *[tasks[0]] * (slots - len(tasks))]
     n = len(data.X_train)
     streams = [Streams(task, n, rows) for task in filled]
-    modules = [
-        architecture.build((len(task.columns),), data.n_outputs, stream.init).to(data.device, data.dtype)
-        for task, stream in zip(filled, streams, strict=True)
-    ]
     columns = [task.columns for task in filled]
-    steps = architecture.steps(n)
-    looks = checkpoint_steps(architecture, steps)
-    with _one_thread(data.device), torch.inference_mode():
+    modules = initial_networks(architecture, data, columns, streams)
+    looks = checkpoint_steps(architecture, n)
+    with one_thread(data.device), torch.inference_mode():
         kind = Engine if has_compiled_engine(data) else TorchEngine
         training: Training = kind(architecture, data, columns, streams, width, rows)
         for slot, module in enumerate(modules):
             training.load(slot, module)
-        for step in range(steps):
-            at = step % STEPS_AT_ONCE
-            if at == 0:
-                order = torch.stack([s.batches(min(STEPS_AT_ONCE, steps - step)) for s in streams], 1).to(data.device)
-            training.step(order[at], step, learning_rate(architecture, step, steps))
-            if step + 1 in looks:
-                training.look()
+        for _ in advance(training, architecture, streams, looks, architecture.steps(n), data.device):
+            training.look()
         share = len(tasks)
         losses = [training.store(slot, module) for slot, module in enumerate(modules[:share])]
         synchronise(data.device)
@@ -142,8 +134,41 @@ def fit_group(
     return [Trained(*one, cpu, wall) for one in zip(modules[:share], outputs, losses, strict=True)]
 
 
+def initial_networks(
+    architecture: MLPFamily, data: Tensors, columns: Sequence[tuple[int, ...]], streams: Sequence[Streams]
+) -> list[nn.Sequential]:
+    """Networks for some columns each, with the weights that training starts from."""
+    modules = [
+        architecture.build((len(chosen),), data.n_outputs, stream.init).to(data.device, data.dtype)
+        for chosen, stream in zip(columns, streams, strict=True)
+    ]
+    if architecture.starts_from_moments():
+        scales = {chosen: starting_scales(data, chosen) for chosen in dict.fromkeys(columns)}
+        for module, chosen in zip(modules, columns, strict=True):
+            scale_inputs(module, scales[chosen])
+    return modules
+
+
+def advance(
+    training: Training,
+    architecture: MLPFamily,
+    streams: Sequence[Streams],
+    stops: Collection[int],
+    steps: int,
+    device: torch.device,
+) -> Iterator[int]:
+    """Train for ``steps`` steps; yields how many are done wherever that is one of ``stops``."""
+    for step in range(steps):
+        at = step % STEPS_AT_ONCE
+        if at == 0:
+            order = torch.stack([s.batches(min(STEPS_AT_ONCE, steps - step)) for s in streams], 1).to(device)
+        training.step(order[at], step, learning_rate(architecture, step, steps))
+        if step + 1 in stops:
+            yield step + 1
+
+
 @contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def one_thread(device: torch.device) -> Iterator[None]:
     """One thread on a CPU: bits and costs do not depend on how many the process has, and matrices are small."""
     threads = torch.get_num_threads()
     if device.type == "cpu":

@@ -60,9 +60,10 @@ def learning_rate(architecture: Architecture, step: int, steps: int) -> float:
     return architecture.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def checkpoint_steps(architecture: Architecture, steps: int) -> set[int]:
-    """Numbers of steps done at which the validation loss is looked at, the last one included."""
-    count = min(architecture.checkpoints, steps)
+def checkpoint_steps(architecture: Architecture, n: int) -> set[int]:
+    """Numbers of steps done, on ``n`` rows, at which the validation loss is looked at, the last one included."""
+    steps = architecture.steps(n)
+    count = min(architecture.looks(n), steps)
     return {round(steps * (i + 1) / count) for i in range(count)}
 
 

@@ -1,4 +1,4 @@
-"""The report of a run: a page that answers three questions, a summary, and tables."""
+"""The report of a run: a page with the leaderboard, a page for every dataset, and a summary."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["in_short", "write_report"]
 
 
-def write_report(results: Results, folder: Path | str, jobs: int = 1, *, tables: bool = True) -> Path:
-    """Write index.html, summary.md and CSV tables; returns the path of the page.
+def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
+    """Write index.html, datasets/NAME.html and summary.md; returns the path of the first.
 
     ``jobs``: processes that draw, at the most; a script of yours that asks for several needs the usual
-    ``if __name__ == "__main__":``. The bytes are the same for any number. ``tables``: whether CSV tables are written;
-    the page without them says how to get the numbers.
+    ``if __name__ == "__main__":``. The bytes are the same for any number. What is in focus is highlighted:
+    ``results.focused(NAME)``.
 
-    The page is one file that works offline. Equal results give equal bytes. No file names a host, a user or a
-    path. CSV numbers have eight significant digits; ``xai-bench export`` gives all of them.
+    Every page works offline. Equal results give equal bytes. No file names a host, a user or a path. All numbers:
+    ``xai-bench export``.
 
     Raises
     ------
@@ -36,11 +36,14 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1, *, tables:
     from xai_bench.report.page import render
 
     target = Path(folder)
-    files = render(Frames(results), jobs, tables=tables)
+    files = render(Frames(results), jobs)
     try:
-        target.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             _replace(target / name, text)
+        for page in (target / "datasets").glob("*.html"):
+            if f"datasets/{page.name}" not in files:
+                page.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot write the report to {str(target)!r}: {reason}; choose another folder") from None
@@ -48,11 +51,11 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1, *, tables:
 
 
 def in_short(results: Results) -> list[tuple[str, str]]:
-    """The questions, each with the sentences that answer it first in the report."""
+    """Who leads, what is decided, and whether retention agrees: the sentences with which the report begins."""
     from xai_bench.report.kit.frames import Frames
-    from xai_bench.report.page import short_answers
+    from xai_bench.report.kit.prose import sentences
 
-    return [(question, answer.replace("`", "")) for question, answer in short_answers(Frames(results))]
+    return [(what, text.replace("`", "")) for what, text in sentences(Frames(results))]
 
 
 def _replace(path: Path, text: str) -> None:

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from xai_bench.decisions import MARGIN, Decisions, Scores
 from xai_bench.errors import InputError, unknown
+from xai_bench.results import selections
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
 Tier = Literal["compared", "control"]
+RECOVERY, RETENTION, FALSE_SELECTIONS = "recovery", "retention", "false_selections"
+STORED = {RECOVERY: "auroc", RETENTION: "retention_retrained_gain"}
+"""Score of a leaderboard to the name that it is stored under, where that is another one."""
+NO_SIGNAL = "no_signal"
+AXES = ["dataset", "family", "draw", "explainer", "model"]
 
 
 @dataclass(frozen=True)
@@ -49,74 +54,121 @@ def ids(frame: pd.DataFrame) -> pd.Series:
     return frame["explainer"].where(frame["model"] == "", frame["explainer"] + " on " + frame["model"])
 
 
-def scores(results: Results, metric: str) -> Scores:
-    """The scores of all entrants, paired by draw: 0 is chance, 1 the best possible.
-
-    (value - chance) / (best - chance) of each draw, averaged over its model seeds and folds; never clipped. Controls,
-    and draws on which chance is already the best, are left out.
-
-    Raises
-    ------
-    InputError
-        If the metric was not measured, is descriptive, or has no bound to reach.
-    """
-    rows = results.measurements
-    rows = rows[(rows["metric"] == metric) & ~rows["explainer"].isin(CONTROLS) & rows["value"].notna()]
-    if rows.empty:
-        raise unknown("metric", metric, sorted(set(results.metrics) & set(results.measurements["metric"])))
-    facts = results.metrics.get(metric)
-    if facts is None or facts.descriptive or not np.isfinite(facts.best):
-        raise InputError(f"{metric} cannot be ranked: expected a metric with a best value that is not descriptive")
-    levels = {key: draw.chance.get(metric) for key, draw in results.draws.items()}
-    chance = rows["draw"].map(levels).astype(float)
-    room = facts.best - chance
-    value = (rows["value"].astype(float) - chance) / room.where(room != 0)
-    frame = pd.DataFrame(
-        {"dataset": rows["dataset"], "draw": rows["data_seed"], "entrant": rows["entrant"], "value": value}
-    )
-    return Scores.of(frame[frame["value"].notna()])
+def shown(metric: str) -> tuple[float, int]:
+    """What a score is multiplied by where it is shown, and 1 where higher is better, else -1."""
+    return (100.0 if metric == RETENTION else 1.0), (-1 if metric == FALSE_SELECTIONS else 1)
 
 
-def leaderboard(results: Results, metric: str = "auroc", margin: float = MARGIN) -> pd.DataFrame:
-    """Entrants by their mean score, datasets weighing alike, with what the draws can tell apart.
+def values(results: Results, metric: str) -> pd.DataFrame:
+    """The scores of all entrants on all draws where the metric is defined; controls left out.
 
-    Ranked are entrants with a score on every dataset. ``rank_low`` and ``rank_high``: the ranks that the decided
-    pairs leave. ``first_group``: not shown to be worse than the best. Below five draws nothing is decided.
+    A recovery score is (value - chance) / (best - chance), never clipped: 2 AUROC - 1, for recovery. Retention is the
+    gain over random inputs where the judge is trained anew. Cells that failed or timed out count as chance, 0; of
+    ``false_selections`` (see ``selections``) they have none, and data without a signal enter these only.
 
     Parameters
     ----------
-    metric : see ``scores``
-    margin : differences of the score that make no practical difference
+    metric : ``recovery``, ``retention``, ``false_selections``, or the name of a metric that has a best value and is not
+        descriptive
 
     Returns
     -------
-    columns entrant, score, rank_low, rank_high, first_group, better_than, worse_than, undecided, datasets, draws; the
-    highest score first
+    columns dataset, family, draw, explainer, model ("" without one), value (mean over the model seeds and folds of the
+    draw; NaN where there is none), value_learned (over the networks that learned), learned (their share; NaN without a
+    network), unsupported, reason (why there is no value), confirmatory, method_confirmed, network_confirmed; one row
+    an entrant and draw
 
     Raises
     ------
     InputError
-        See ``scores``; or if fewer than two entrants have a score on every dataset.
+        If the metric was not measured, is descriptive, or has no best value.
     """
-    everything = scores(results, metric)
-    known: list[bool] = np.all([np.isfinite(values).any(0) for values in everything.values], axis=0).tolist()
-    if sum(known) < 2:
-        raise InputError(f"leaderboard: expected two entrants with {metric} on every dataset, got {sum(known)}")
-    names = tuple(name for name, keep in zip(everything.entrants, known, strict=True) if keep)
-    ranked = Scores(names, everything.datasets, tuple(values[:, known] for values in everything.values))
-    decided = Decisions(ranked, margin=margin)
-    outcomes, ranks = decided.outcomes, decided.ranks()
-    means = np.mean([np.nanmean(values, axis=0) for values in ranked.values], axis=0)
-    frame = pd.DataFrame({
-        "entrant": names,
-        "score": means,
-        "rank_low": ranks[:, 0],
-        "rank_high": ranks[:, 1],
-        "first_group": decided.not_worse_than_best,
-        "better_than": np.isin(outcomes, ("better", "slightly better")).sum(1),
-        "worse_than": np.isin(outcomes, ("worse", "slightly worse")).sum(1),
-        "undecided": (outcomes == "undecided").sum(1) - 1,
-        "datasets": len(ranked.datasets),
-        "draws": min(len(values) for values in ranked.values),
-    })  # fmt: skip
-    return frame.sort_values(["score", "entrant"], ascending=[False, True], kind="stable", ignore_index=True)
+    return _averaged(results, scored(results, metric))
+
+
+def scored(results: Results, metric: str) -> pd.DataFrame:
+    """As ``values``, one row a cell: the columns of ``Results.cells``, value, reason (of the value), status_reason.
+
+    Raises
+    ------
+    InputError
+        See ``values``.
+    """
+    name = STORED.get(metric, metric)
+    cells = results.cells[~results.cells["explainer"].isin(CONTROLS)]
+    measured = _measured(results, metric, name)
+    rows = cells.rename(columns={"reason": "status_reason"}).merge(measured, on="cell", how="left")
+    if metric in (RETENTION, FALSE_SELECTIONS):
+        rows = rows[_where_somebody_has_one(rows, metric)].assign(value=rows["value"].astype(float))
+        rows = rows[~rows["traits"].str.contains(NO_SIGNAL)] if metric == RETENTION else rows
+    else:
+        chance, best = _ends(results, name, rows["draw"])
+        rows = rows.assign(value=(rows["value"].astype(float) - chance) / (best - chance))
+        rows = rows[chance.notna() & (chance != best)]
+    if rows.empty:
+        raise InputError(f"{metric} cannot be ranked: it is defined on no draw of this run")
+    lost = rows["status"].isin(["failed", "timed_out"])
+    family = rows["family"].where(rows["family"] != "", rows["dataset"])
+    value = rows["value"] if metric == FALSE_SELECTIONS else rows["value"].where(~lost, 0.0)
+    return rows.assign(value=value, family=family, lost=lost)
+
+
+def _measured(results: Results, metric: str, name: str) -> pd.DataFrame:
+    """cell, value, reason of a score under the name that it is stored by."""
+    if metric == FALSE_SELECTIONS:
+        found = selections.false_selections(results).assign(reason="")
+        if found.empty:
+            raise InputError("false_selections: expected a suite with [calibration] whose null runs are done, got none")
+        return found.drop_duplicates("cell")
+    found = results.measurements
+    found = found.loc[found["metric"] == name, ["cell", "value", "reason"]].drop_duplicates("cell")
+    if found["value"].notna().sum() == 0:
+        known = {*results.metrics, *STORED.values()} & set(results.measurements["metric"])
+        raise unknown("metric", metric, sorted(known | {k for k, v in STORED.items() if v in known}))
+    return found
+
+
+def _where_somebody_has_one(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Draws with a value; of false selections the networks too, since null runs may be of some only."""
+    by = ["draw", "model"] if metric == FALSE_SELECTIONS else ["draw"]
+    return rows.groupby(by, sort=False)["value"].transform("count") > 0
+
+
+def _ends(results: Results, name: str, draws: pd.Series) -> tuple[pd.Series, float]:
+    """The score of chance on these draws, NaN where it is not defined, and the best one."""
+    facts = results.metrics.get(name)
+    if facts is None or facts.descriptive or not np.isfinite(facts.best):
+        raise InputError(f"{name} cannot be ranked: expected a metric with a best value that is not descriptive")
+    levels = {key: draw.chance.get(name) for key, draw in results.draws.items()}
+    return draws.map(levels).astype(float), facts.best
+
+
+def _averaged(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over model seeds and folds, within a draw of the data."""
+    value, lost = rows["value"], rows["lost"]
+    network = rows["model"] != ""
+    known = rows["learned"] if "learned" in rows else pd.Series(np.nan, index=rows.index)
+    # A network that was not trained has not learned.
+    learned = known.astype(float).where(~(lost & known.isna()), 0.0).where(network)
+    reason = rows["status_reason"].where(rows["status"] != "missing", "not run")
+    reason = reason.where(rows["status"] != "done", rows["reason"].fillna("")).where(value.isna(), "")
+    frame = rows.assign(
+        draw=rows["data_seed"], learned=learned, value_learned=value.where(learned > 0),
+        unsupported=rows["status"] == "unsupported", why=reason,
+    )  # fmt: skip
+    found = frame.groupby(AXES, sort=False).agg(
+        value=("value", "mean"), value_learned=("value_learned", "mean"), learned=("learned", "mean"),
+        unsupported=("unsupported", "all"), reason=("why", "first"),
+    ).reset_index()  # fmt: skip
+    return found.assign(**_confirmed(results, found))
+
+
+def _confirmed(results: Results, rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Whether a row's entrant, method and network are among the confirmatory ones of the suite."""
+    listed = results.suite.get("entrants") or {}
+    found = {}
+    for axis, name in (("explainers", "method"), ("models", "network")):
+        column, labels = rows[axis.removesuffix("s")], listed.get(axis) or ()
+        found[f"{name}_confirmed"] = column.isin(labels) | (column == "") if labels else column == column
+    found["confirmatory"] = found["method_confirmed"] & found["network_confirmed"]
+    return found

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import html
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.decisions import MARGIN
-from xai_bench.results import entrants
+from xai_bench.errors import InputError, unknown
+from xai_bench.rank_tests import MOST, RankTests, rank_tests
+from xai_bench.results import claims, comparison, entrants, tables
 from xai_bench.results import settling as rule
+from xai_bench.results.comparison import Comparison, Unit
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts
+from xai_bench.suites.suite import CONTROLS
+from xai_bench.variance import variance_shares
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Figure = Literal["leaderboard", "cost", "pairs", "retention", "agreement", "relevance"]
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
 SCORES = (
@@ -26,7 +36,7 @@ SCORES = (
 """The numbers of a network that may be missing; the seconds of one that was not trained here are."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Results:
     """What a run found, for the cells of its suite.
 
@@ -55,6 +65,7 @@ class Results:
     provenance: list[dict[str, Any]]
     folder: Path
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
     trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
 
     @cached_property
@@ -62,7 +73,8 @@ class Results:
         """One row a planned cell, in the order of the suite.
 
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, entrant (its id), data_seed,
-        model_seed, fold (-1 without folds), status (``missing`` if not run), reason, the fields of ``Costs``, family
+        model_seed, fold (-1 without folds), status (``missing`` if not run), reason, run (its index in ``provenance``;
+        NaN if not run), machine (see ``machines``), the fields of ``Costs``, family
         and traits of the dataset ("" until the draw is known; traits are joined by commas), and of the model:
         train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``settled``, the
         same for all networks of a label on a dataset, says whether their relevance has (see ``settling``), NA where
@@ -86,6 +98,7 @@ class Results:
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
         frame["status"] = frame["status"].fillna("missing")
         frame["reason"] = frame["reason"].fillna("")
+        frame["machine"] = frame["run"].map(dict(enumerate(self.machines))).fillna("")
         frame["entrant"] = entrants.ids(frame)
         frame["family"] = [self.draws[key].family if key in self.draws else "" for key in frame["draw"]]
         frame["traits"] = [", ".join(self.draws[key].traits) if key in self.draws else "" for key in frame["draw"]]
@@ -103,6 +116,11 @@ class Results:
     def settling(self) -> pd.DataFrame:
         """Whether the relevance of the networks has settled: see ``results.settling.settling``."""
         return rule.settling(self._plan, self.trained_again)
+
+    @property
+    def machines(self) -> list[str]:
+        """The machine of every run of ``provenance``, in words. Costs of different ones cannot be compared."""
+        return [machine(record) for record in self.provenance]
 
     @cached_property
     def measurements(self) -> pd.DataFrame:
@@ -140,9 +158,219 @@ class Results:
         order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
         return pd.concat(parts)[columns].sort_values(order, kind="stable", ignore_index=True)
 
-    def leaderboard(self, metric: str = "auroc", margin: float = MARGIN) -> pd.DataFrame:
-        """Entrants by their mean score, with what the draws can tell apart: see ``results.entrants.leaderboard``."""
-        return entrants.leaderboard(self, metric, margin)
+    def compare(self, of: Unit = "methods", metric: str = "recovery", *, whole_kind: bool = False) -> Comparison:
+        """What is behind ``leaderboard`` and ``pairs``: shares decided, the smallest detectable difference.
+
+        Parameters
+        ----------
+        of, metric : see ``leaderboard``
+        whole_kind : family means are the unit, which says something of further problems of this kind; from fifteen
+            families on. Else families are fixed, and what is said holds on these problems
+
+        Raises
+        ------
+        InputError
+            See ``leaderboard``.
+        """
+        key = (of, metric, whole_kind)
+        if key not in self._compared:
+            self._compared[key] = comparison.compare(self, of, metric, whole_kind=whole_kind)
+        return self._compared[key]
+
+    def leaderboard(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
+        """Who leads, and what the draws can tell apart; best first, those that are not ranked last.
+
+        The score is the mean over the draws and datasets of a family, then over families. Ranked is who has a score in
+        every family. Below five draws nothing is decided.
+
+        Parameters
+        ----------
+        of : ``methods`` (averaged over networks, within a draw), ``networks`` (averaged over the methods that ran on
+            all of them), or ``entrants`` (methods on a network)
+        metric : ``recovery`` (2 AUROC - 1 of relevant against noise inputs; 0 is chance), ``precision_at_p``,
+            ``somers_d`` or another recovery score (relative to chance, 1 is the best), ``retention`` (points gained
+            over random inputs, the judge trained anew), or ``false_selections`` (share of noise inputs above the
+            threshold of null runs; lower is better)
+
+        Returns
+        -------
+        name
+        explainer, model : labels; None where averaged, or where there is none
+        score : in points for ``retention``
+        rank_low, rank_high : the ranks that the decided pairs leave, NA if not ranked
+        first_group : not shown to be worse than the best (comparisons with the best)
+        better_than, worse_than, equal, undecided : numbers of pairs
+        families, of_families : in which there is a score, of how many
+        draws : of the dataset that has the fewest
+        ranked, reason : "n of F families" where not ranked
+        learned : share of the networks that learned; NaN without one
+        score_learned : over networks that learned; not ranked
+        confirmatory : listed in the suite, or nobody is; anyone else is compared with these only
+        networks : how many a method was averaged over
+
+        Raises
+        ------
+        InputError
+            If ``of`` or the metric is not known or cannot be ranked, or there are fewer than two names.
+        """
+        return self.compare(of, metric).leaderboard()
+
+    def pairs(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
+        """Every pair of the leaderboard that was looked at, the higher score first.
+
+        Returns
+        -------
+        first, second
+        difference, low, high : with its simultaneous interval, in units of the score; the ends are NaN below five draws
+        outcome : better, slightly better (by less than the margin of .05, or 5 points), equal, slightly worse, worse or
+            undecided; of the first
+        families, draws : that both have; the latter on the dataset that has the fewest
+        wins : share of the draws in which the first is the better one, equal scores count half; a description
+
+        Raises
+        ------
+        InputError
+            See ``leaderboard``.
+        """
+        return self.compare(of, metric).pairs()
+
+    def relevances(self) -> pd.DataFrame:
+        """Every relevance under the name of its input, one row an input: see ``results.tables.relevances``."""
+        return tables.relevances(self)
+
+    def plot(
+        self,
+        kind: Figure,
+        *,
+        of: Unit | None = None,
+        metric: str | None = None,
+        dataset: str | None = None,
+        ax: Axes | None = None,
+    ) -> Any:
+        """Draw a figure; returns matplotlib's Axes, of ``agreement`` seaborn's ClusterGrid.
+
+        Parameters
+        ----------
+        kind : ``leaderboard``; ``cost`` (against a score, with the Pareto front); ``pairs`` (matrix of differences and
+            what is decided); ``retention`` (curves on one dataset); ``agreement`` (rank correlation of methods,
+            clustered); ``relevance`` (against the truth of one dataset)
+        of, metric : of the first three, see ``leaderboard``; metric of ``retention``: ``retention_retrained`` (if
+            None), ``retention_masked`` or ``retention_trees``
+        dataset : of the last and of ``retention``; None for the first one
+        ax : axes to draw on; None for a new figure
+
+        Raises
+        ------
+        InputError
+            If the kind, the metric or the dataset is not known, or there is nothing to draw.
+        """
+        from xai_bench import plots
+
+        return plots.plot(self, kind, of=of, metric=metric, dataset=dataset, ax=ax)
+
+    @property
+    def focus(self) -> str:
+        """The method, network or entrant that the report compares with all others; "" for none."""
+        return str(self.suite.get("focus") or "")
+
+    def focused(self, name: str) -> Results:
+        """The same results with another focus.
+
+        Raises
+        ------
+        InputError
+            If no explainer, model or entrant is called so.
+        """
+        cells = self.cells[~self.cells["explainer"].isin(CONTROLS)]
+        known = {str(label) for column in ("explainer", "model", "entrant") for label in cells[column] if label}
+        if name not in known:
+            raise unknown("explainer, model or entrant", name, sorted(known))
+        return replace(self, suite={**self.suite, "focus": name})
+
+    def against(self, name: str = "", metric: str = "recovery") -> pd.DataFrame:
+        """One method, network or entrant compared with all others of its kind, step-down; see ``leaderboard``.
+
+        It asks fewer questions than ``pairs`` does, and so decides more.
+
+        Parameters
+        ----------
+        name : the focus of the results if none is given
+
+        Returns
+        -------
+        columns second, difference, outcome (of ``name``); in the order of the leaderboard
+
+        Raises
+        ------
+        InputError
+            If there is no such name, or none at all; see ``leaderboard``.
+        """
+        name = name or self.focus
+        if not name:
+            raise InputError("focus: expected the name of a method, network or entrant, got none")
+        cells = self.focused(name).cells
+        of: Unit = "methods" if name in set(cells["explainer"]) else "entrants"
+        return self.compare("networks" if name in set(cells["model"]) else of, metric).against(name)
+
+    def in_words(self, of: Unit = "methods", file: str = "") -> list[str]:
+        """What the leaderboards show, in at most three sentences: see ``results.claims``."""
+        return claims.claims(self, of, file)
+
+    def rank_tests(self, metric: str = "recovery") -> RankTests | str:
+        """Friedman, Nemenyi and Wilcoxon on the ranks within families, or the reason why they are left out.
+
+        Of the names under ``diagram`` in the table ``[entrants]`` of the suite; where there are none, of all methods.
+
+        Raises
+        ------
+        InputError
+            See ``leaderboard``.
+        """
+        named = [str(name) for name in (self.suite.get("entrants") or {}).get("diagram") or ()]
+        methods = not named or set(named) <= set(self.cells["explainer"])
+        scores = self.compare("methods" if methods else "entrants", metric).scores
+        absent = [name for name in named if name not in scores.entrants]
+        if absent:
+            return f"without a score: {', '.join(absent)}"
+        if not named and scores.m > MOST:
+            return f"more than {MOST} methods, and the suite names none under diagram in [entrants]"
+        return rank_tests(scores.only(named or scores.entrants))
+
+    def variance_shares(self, metric: str = "recovery") -> pd.DataFrame:
+        """Where a score varies, on every dataset: see ``variance.variance_shares``; of methods that explain a network.
+
+        Raises
+        ------
+        InputError
+            See ``leaderboard``.
+        """
+        rows = entrants.scored(self, metric)
+        rows = rows[(rows["model"] != "") & rows["value"].notna()]
+        axes = ["dataset", "data_seed", "model_seed", "model", "explainer"]
+        # Folds of a draw share its data: they are averaged first.
+        means = rows.groupby(axes, sort=False)["value"].mean().reset_index()
+        return variance_shares(means.rename(columns={"data_seed": "draw"}))
+
+    def __repr__(self) -> str:
+        counts = self.cells["status"].value_counts()
+        done = f"{counts.get('done', 0):,} of {len(self.cells):,} cells done"
+        methods = set(self.cells["explainer"]) - set(CONTROLS)
+        axes = [f"{self.cells['dataset'].nunique()} datasets", f"{len(methods)} methods"]
+        names = sorted(set(self.measurements["metric"])) if counts.get("done", 0) else []
+        scores = ", ".join(name for name in self.metrics if name in names) or "none"
+        return f"Results of {self.suite['name']}: {', '.join(axes)}, {done}\nfolder: {self.folder}\nscores: {scores}"
+
+    def _repr_html_(self) -> str:
+        """The leaderboard of methods by the first score that can be ranked."""
+        for metric in ("recovery", "retention"):
+            try:
+                board = self.leaderboard("methods", metric)
+            except InputError:
+                continue
+            shown = board[["name", "score", "rank_low", "rank_high", "first_group", "families", "draws", "reason"]]
+            words = html.escape(" ".join(self.in_words()))
+            return f"<p>{words}</p>\n{shown.to_html(index=False, float_format='%.3f', na_rep='', border=0)}"
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
     @property
     def report_folder(self) -> Path:
@@ -161,6 +389,17 @@ class Results:
         """The cells that failed or ran out of time, null runs included, with their reasons."""
         everything = self._every_cell
         return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")
+
+
+def machine(record: Mapping[str, Any]) -> str:
+    """The machine that a run was on, in words, from its record: processor, cores, system, and a device but the CPU."""
+    device = record.get("device", "cpu")
+    cores = record.get("cores")
+    parts = [
+        record.get("processor") or "processor not recorded", f"{cores} cores" if cores else "",
+        record.get("system", ""), device if device != "cpu" else "",
+    ]  # fmt: skip
+    return ", ".join(part for part in parts if part)
 
 
 def _of_model(facts: ModelFacts) -> dict[str, Any]:

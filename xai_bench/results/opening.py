@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -150,6 +151,25 @@ def in_memory() -> sqlite3.Connection:
     db = sqlite3.connect(":memory:", isolation_level=None)
     schema.bring_up_to_date(db, ":memory:")
     return db
+
+
+def save(db: sqlite3.Connection, path: Path) -> None:
+    """Write a store as a file: whole, or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.touch()  # SQLite does not say why it cannot.
+        with closing(sqlite3.connect(part, isolation_level=None)) as file:
+            db.backup(file)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def for_reading(path: Path) -> sqlite3.Connection:

@@ -43,6 +43,10 @@ MODEL = (
     "SET content = excluded.content, weights = excluded.weights WHERE length(models.weights) = 0"
 )
 """A network is stored once; one that is known without its weights gets them when it is trained here."""
+CELLS = (
+    "SELECT key, status, reason, costs, (SELECT count(*) FROM provenance WHERE id < cells.provenance) AS run FROM cells"
+)
+"""With the number of the run that measured a cell, from 0, in the order of ``Store.provenance``."""
 
 
 class Store:
@@ -365,7 +369,7 @@ class Store:
         return Results(
             suite=self.suite(),
             _plan=self._frame("SELECT * FROM plan ORDER BY position"),
-            _cells=self._frame("SELECT key, status, reason, costs, provenance FROM cells"),
+            _cells=self._frame(CELLS),
             _measurements=self._frame("SELECT * FROM measurements"),
             models={key: ModelFacts.from_json(content) for key, content in records["models"].items()},
             draws={key: DrawFacts.from_json(content) for key, content in records["draws"].items()},

@@ -25,23 +25,23 @@ SETTLING = (
 """What is known of a network stays, unless it is that a training failed."""
 
 
-def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
+def chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
+    """The keys in their order, as many at a time as one query takes."""
     ordered = sorted(set(keys))
     for start in range(0, len(ordered), AT_ONCE):
         yield ordered[start : start + AT_ONCE]
 
 
-def _rows(db: sqlite3.Connection, table: str, column: str, keys: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+def rows_of(db: sqlite3.Connection, table: str, column: str, keys: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of a table whose ``column`` is one of ``keys``."""
-    for chunk in _chunks(keys):
+    for chunk in chunks(keys):
         yield from db.execute(f"SELECT * FROM {table} WHERE {column} IN ({_marks(chunk)})", chunk)
 
 
-def _delete(db: sqlite3.Connection, table: str, column: str, keys: Iterable[Any]) -> int:
+def delete(db: sqlite3.Connection, table: str, column: str, keys: Iterable[Any]) -> int:
     """Delete those rows; returns their number."""
     return sum(
-        db.execute(f"DELETE FROM {table} WHERE {column} IN ({_marks(chunk)})", chunk).rowcount
-        for chunk in _chunks(keys)
+        db.execute(f"DELETE FROM {table} WHERE {column} IN ({_marks(chunk)})", chunk).rowcount for chunk in chunks(keys)
     )
 
 
@@ -49,7 +49,7 @@ def _marks(values: Collection[Any]) -> str:
     return ",".join("?" * len(values))
 
 
-def _insert(db: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]], *, replace: bool = True) -> None:
+def insert(db: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]], *, replace: bool = True) -> None:
     for row in rows:
         db.execute(f"INSERT OR {'REPLACE' if replace else 'IGNORE'} INTO {table} VALUES ({_marks(row)})", row)
 
@@ -64,20 +64,20 @@ def take(here: sqlite3.Connection, there: sqlite3.Connection, wanted: Collection
     if not cells:
         return 0
     with transaction(here):
-        found = list(_rows(there, "cells", "key", cells))
+        found = list(rows_of(there, "cells", "key", cells))
         runs: dict[int, int | None] = {}
-        for number, content in sorted(_rows(there, "provenance", "id", {row[RUN] for row in found})):
+        for number, content in sorted(rows_of(there, "provenance", "id", {row[RUN] for row in found})):
             runs[number] = here.execute("INSERT INTO provenance (content) VALUES (?)", (content,)).lastrowid
-        _insert(here, "cells", ((*row[:RUN], runs[row[RUN]], *row[RUN + 1 :]) for row in found))
-        _delete(here, "measurements", "cell", cells)
+        insert(here, "cells", ((*row[:RUN], runs[row[RUN]], *row[RUN + 1 :]) for row in found))
+        delete(here, "measurements", "cell", cells)
         for table in ("measurements", "scored", "followed"):
-            _insert(here, table, _rows(there, table, "cell", cells))
-        _insert(here, "draws", _rows(there, "draws", "key", {row.draw for row in wanted}), replace=False)
+            insert(here, table, rows_of(there, table, "cell", cells))
+        insert(here, "draws", rows_of(there, "draws", "key", {row.draw for row in wanted}), replace=False)
         networks = {row.model_key for row in wanted}
-        _insert_networks(here, _rows(there, "models", "key", networks))
-        here.executemany(SETTLING, _rows(there, "settling", "model", networks))
-        _insert(here, "metrics", there.execute("SELECT * FROM metrics"), replace=False)
-        _insert(here, "judgements", there.execute("SELECT * FROM judgements"), replace=False)
+        _insert_networks(here, rows_of(there, "models", "key", networks))
+        here.executemany(SETTLING, rows_of(there, "settling", "model", networks))
+        insert(here, "metrics", there.execute("SELECT * FROM metrics"), replace=False)
+        insert(here, "judgements", there.execute("SELECT * FROM judgements"), replace=False)
     return len(cells)
 
 
@@ -120,21 +120,21 @@ def named(db: sqlite3.Connection, part: Mapping[str, Collection[Any]]) -> set[st
 def remove(db: sqlite3.Connection, cells: Collection[str]) -> Forgotten:
     """Forget cells and scores, what no other planned cell uses, and the records of runs that no cell is left of."""
     with transaction(db):
-        found = list(_rows(db, "cells", "key", cells))
+        found = list(rows_of(db, "cells", "key", cells))
         stored, runs = {row[0] for row in found}, {row[RUN] for row in found}
-        planned = [row[1:7] for row in _rows(db, "plan", "cell", stored)]
-        judges = {row[3] for row in _rows(db, "followed", "cell", stored)}
-        removed = _delete(db, "cells", "key", stored)
-        scores = _delete(db, "measurements", "cell", stored)
+        planned = [row[1:7] for row in rows_of(db, "plan", "cell", stored)]
+        judges = {row[3] for row in rows_of(db, "followed", "cell", stored)}
+        removed = delete(db, "cells", "key", stored)
+        scores = delete(db, "measurements", "cell", stored)
         for table in ("scored", "followed"):
-            _delete(db, table, "cell", stored)
-        _delete(db, "judgements", "judge", judges - {row[0] for row in db.execute("SELECT judge FROM followed")})
-        _delete(db, "provenance", "id", runs - {row[0] for row in db.execute("SELECT provenance FROM cells")})
+            delete(db, table, "cell", stored)
+        delete(db, "judgements", "judge", judges - {row[0] for row in db.execute("SELECT judge FROM followed")})
+        delete(db, "provenance", "id", runs - {row[0] for row in db.execute("SELECT provenance FROM cells")})
         used = db.execute("SELECT draw, model_key FROM plan JOIN cells ON plan.cell = cells.key").fetchall()
         unused = {row[2] for row in planned} - {model for _, model in used}
-        networks = _delete(db, "models", "key", unused)
-        _delete(db, "settling", "model", unused)
-        draws = _delete(db, "draws", "key", {row[1] for row in planned} - {draw for draw, _ in used})
+        networks = delete(db, "models", "key", unused)
+        delete(db, "settling", "model", unused)
+        draws = delete(db, "draws", "key", {row[1] for row in planned} - {draw for draw, _ in used})
     return Forgotten(removed, scores, networks, draws, tuple(sorted({row[3:6] for row in planned})))
 
 

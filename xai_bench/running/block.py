@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from xai_bench.models.streams import Task, initial
 from xai_bench.results import gate
 from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelFacts, ModelRecord
 from xai_bench.running import scores, tuning
-from xai_bench.running.describe import constant, describe, load_checked
+from xai_bench.running.describe import constant, load_checked, recorded
 from xai_bench.running.process import (
     WARM_UP,
     memory_limit,
@@ -37,7 +38,7 @@ from xai_bench.running.process import (
 )
 from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery
-from xai_bench.suites.plan import Block, Cell
+from xai_bench.suites.plan import Block, Cell, Draw
 from xai_bench.workers import Spent, Started
 
 
@@ -72,8 +73,7 @@ def run_block(
         data = load_checked(block.draw, content_hash)
         record = None
         if block.draw.permutation is None:
-            with guarded():
-                record = DrawRecord(block.draw.key, gate.facts(describe(data, block.draw)))
+            record = recorded(block.draw, tuple(recovery.identities().items()))
         with guarded():
             data = for_model(block, data)
             reason = None if block.model is None else block.model.component.unsupported(data)
@@ -249,5 +249,12 @@ def _control(cell: Cell, block: Block, data: Dataset) -> CellResult:
         return CellResult(cell.key, "done", relevance=relevance, measurements=_recovery(relevance, data))
     if truth is None:
         return CellResult(cell.key, "done")
-    found = scores.of_random(truth, block.draw.key, block.rankings, recovery.metrics())
+    found = _of_random(block.draw, block.rankings, tuple(recovery.identities().items()))
     return CellResult(cell.key, "done", measurements=found)
+
+
+@functools.lru_cache(maxsize=2)
+def _of_random(draw: Draw, rankings: int, metrics: tuple[tuple[str, str], ...]) -> tuple[Measurement, ...]:
+    """The scores of random rankings of a draw, once for all its blocks; ``metrics``: identities of those there are."""
+    truth = load_checked(draw, None).truth_over_inputs
+    return () if truth is None else scores.of_random(truth, draw.key, rankings, recovery.metrics())

@@ -41,6 +41,8 @@ class Request:
     known : folders of other runs, such as ``runs/quick`` of another machine, or packs: what they hold of this suite is
         copied, not computed. Their costs are those of their machines. A pack has no weights and relevances in single
         precision: what is scored or retained later of its cells is so by these
+    focus : the explainer, network or entrant (``lrp on mlp``) that the report compares with all others, instead of the
+        suite's
     on_progress : called after every block and every follow-up of a run
     """
 
@@ -55,6 +57,7 @@ class Request:
     fresh: bool = False
     device: str = "cpu"
     known: Sequence[str | Path] = ()
+    focus: str = ""
     on_progress: Callable[[Progress], None] | None = None
 
 
@@ -94,6 +97,9 @@ class Asked:
         device, suite = devices.resolve(request.device), request.suite
         if not isinstance(suite, Suite):
             suite = reading.from_dict(suite) if isinstance(suite, dict) else reading.load(suite)
+        if request.focus:
+            reading.check_focus(suite, request.focus)
+            suite = suite.model_copy(update={"focus": request.focus})
         for name in ("data_seeds", "jobs"):
             number = getattr(request, name)
             if number is not None and number < 1:

@@ -20,6 +20,7 @@ from xai_bench.results.frames import Results
 from xai_bench.results.opening import FILE, Damaged, locate
 from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
+from xai_bench.results.truth import truth_of
 from xai_bench.running.ledger import Forecast, Measured, recorded
 from xai_bench.running.request import Asked, Request, is_stored
 from xai_bench.suites import plan
@@ -207,7 +208,7 @@ def _score_draw(
     from xai_bench.running import scores
     from xai_bench.scoring import recovery
 
-    facts, truth = draw.facts, recovery.truth_of(draw.facts)
+    facts, truth = draw.facts, truth_of(draw.facts)
     assert truth is not None
     metrics = {metric.name: metric for metric in recovery.metrics()}
     found: dict[str, tuple[Measurement, ...]] = {}
@@ -234,6 +235,7 @@ def provenance(jobs: int | None, device: str = "cpu") -> dict[str, Any]:
         "started": _now(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "cores": os.cpu_count(),
         "jobs": jobs,
         "threads": 1,
@@ -241,6 +243,16 @@ def provenance(jobs: int | None, device: str = "cpu") -> dict[str, Any]:
         "versions": versions,
         "plugins": {p.filename: p.sha256 for p in registry.plugins()},
     }
+
+
+def _processor() -> str:
+    """The name of the processor; "" where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor())
 
 
 def _now() -> str:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from xai_bench.datasets.base import GroundTruth
-from xai_bench.metrics.recovery import reduced
 from xai_bench.results.records import DrawFacts
-from xai_bench.scoring import recovery
-from xai_bench.statistics import by_data_seed, null_threshold
+from xai_bench.results.selections import LIMITS, PAIR, Floats, limits, selected
+from xai_bench.results.truth import truth_of
+from xai_bench.statistics import by_data_seed
 
-Floats = NDArray[np.float64]
-PAIR = ["dataset", "model", "explainer"]
 SEEDS = ["data_seed", "model_seed", "fold"]
 SCORES = ("precision", "recall", "noise_above")
 ENDS = ("_low", "_high", "_n")
-COLUMNS = [*PAIR, "runs", "judges", "threshold", "false_runs", "reason"]
 
 
 def calibration(
@@ -31,89 +25,40 @@ def calibration(
     draws: Mapping[str, DrawFacts],
     runs: int | None,
 ) -> pd.DataFrame:
-    """One row a dataset, network and method that is calibrated, unsupported pairs left out.
-
-    Relevances are divided by their sum; the columns of an attribute are summed, and of a group the best counts once.
-
-    Parameters
-    ----------
-    nulls, cells : cells of null runs and of real ones: cell, draw, the pair, the seeds, status; ``permutation``, reason
-    relevance, draws : cell key to relevances (n_inputs,), draw key to what is known of it
-    runs : null runs that set a threshold; as many again judge it. None where no calibration was asked for
+    """The thresholds of ``results.selections.limits``, and what is selected in the real runs.
 
     Returns
     -------
-    runs, judges : null runs that are done, of those that set the threshold and of those that judge it
-    threshold : see ``statistics.null_threshold``, of the largest share of each run; NaN until all runs are done
-    false_runs : judges in which any share is above the threshold
-    reason : why there is no threshold
+    the columns of ``limits``, and
+
     precision, recall : of the selection above the threshold in the real runs, of relevant against noise inputs; NaN
         without a truth, and the precision where nothing is selected
     noise_above : share of the noise inputs that are above it
         These three with their intervals over data seeds, ``_low``, ``_high`` and ``_n``.
     """
-    rows = []
-    if runs is None or nulls.empty:
-        return pd.DataFrame(columns=[*COLUMNS, *(f"{name}{end}" for name in SCORES for end in ("", *ENDS))])
-    for key, group in nulls.groupby(PAIR, sort=False):
-        done = group[group["status"] == "done"]
-        if (group["status"] == "unsupported").all():
-            continue
-        truth = _truth(cells, draws, str(key[0]), group["data_seed"].iloc[0])
-        largest = {
-            int(number): float(items(relevance[cell], truth).max())
-            for cell, number in zip(done["cell"], done["permutation"], strict=True)
-        }
-        setting = [value for number, value in largest.items() if number < runs]
-        judging = [value for number, value in largest.items() if number >= runs]
-        row: dict[str, Any] = {**dict(zip(PAIR, key, strict=True)), "runs": len(setting), "judges": len(judging)}
-        if len(setting) < runs:
-            row |= {"threshold": math.nan, "false_runs": math.nan, "reason": _reason(group, len(setting), runs)}
-        else:
-            level = null_threshold(setting)
-            row |= {"threshold": level, "false_runs": sum(value > level for value in judging), "reason": ""}
-            row |= _selection(cells, relevance, draws, key, level)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def share(relevance: Floats) -> Floats:
-    """(d,) divided by its sum; zeros stay zeros."""
-    total = relevance.sum()
-    return relevance / total if total > 0 else np.zeros_like(relevance)
-
-
-def items(relevance: Floats, truth: GroundTruth | None) -> Floats:
-    """Shares (a,) of what is ranked."""
-    return share(relevance) if truth is None else np.asarray(reduced(share(relevance), truth).relevance, np.float64)
-
-
-def _truth(cells: pd.DataFrame, draws: Mapping[str, DrawFacts], dataset: str, data_seed: int) -> GroundTruth | None:
-    keys = cells.loc[(cells["dataset"] == dataset) & (cells["data_seed"] == data_seed), "draw"]
-    facts = next((draws[key] for key in keys if key in draws), None)
-    return None if facts is None else recovery.truth_of(facts)
-
-
-def _reason(group: pd.DataFrame, done: int, runs: int) -> str:
-    bad = group[group["status"] != "done"]
-    told = [text for text in bad["reason"] if text]
-    return f"{done} of {runs} null runs are done" + (f": {told[0]}" if told else "")
+    found = limits(nulls, cells, relevance, draws, runs)
+    columns = [f"{name}{end}" for name in SCORES for end in ("", *ENDS)]
+    rows = [
+        _selection(cells, relevance, draws, row, row["threshold"]) if row["reason"] == "" else {}
+        for row in found.to_dict("records")
+    ]
+    return pd.concat([found, pd.DataFrame(rows, columns=columns, index=found.index)], axis=1)[[*LIMITS, *columns]]
 
 
 def _selection(
     cells: pd.DataFrame,
     relevance: Mapping[str, Floats],
     draws: Mapping[str, DrawFacts],
-    key: Sequence[Hashable],
+    pair: Mapping[Any, Any],
     level: float,
 ) -> dict[str, float]:
     """Means and intervals of the three scores over the real runs of one dataset, network and method."""
     rows = cells[cells["status"] == "done"]
-    for name, value in zip(PAIR, key, strict=True):
-        rows = rows[rows[name] == value]
+    for name in PAIR:
+        rows = rows[rows[name] == pair[name]]
     scored = []
     for cell in rows.to_dict("records"):
-        truth = recovery.truth_of(draws[cell["draw"]])
+        truth = truth_of(draws[cell["draw"]])
         if truth is not None:
             seeds = {name: cell[name] for name in SEEDS}
             scored.append({**seeds, **selected(relevance[cell["cell"]], truth, level)})
@@ -127,15 +72,3 @@ def _selection(
             mean, low, high, n = by_data_seed(values, name).iloc[0]
             result |= {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_n": int(n)}
     return result
-
-
-def selected(relevance: Floats, truth: GroundTruth, level: float) -> dict[str, float]:
-    """Precision, recall and the share of noise above, of the inputs whose share is above ``level``."""
-    rest = reduced(share(relevance), truth)
-    above = rest.relevance > level
-    hits, misses = int((above & rest.relevant).sum()), int((above & rest.noise).sum())
-    return {
-        "precision": hits / (hits + misses) if hits + misses and rest.relevant.any() else math.nan,
-        "recall": hits / int(rest.relevant.sum()) if rest.relevant.any() else math.nan,
-        "noise_above": misses / int(rest.noise.sum()) if rest.noise.any() else math.nan,
-    }

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench import registry
 from xai_bench.component import canonical_json, sha256, stream_seed
-from xai_bench.datasets.base import GroundTruth, Window
+from xai_bench.datasets.base import GroundTruth
 from xai_bench.metrics.base import Metric
 from xai_bench.metrics.recovery import random_scores
-from xai_bench.results.records import DrawFacts, Measurement, MetricFacts, WindowFacts
+from xai_bench.results.records import Measurement, MetricFacts, WindowFacts
 
 VERSION = 2
 """Raise it when the same metrics give other numbers here: what of a relevance they see, how rankings are drawn."""
@@ -80,20 +80,6 @@ def facts_of(truth: GroundTruth) -> dict[str, Any]:
         "resolution": truth.resolution,
         "windows": tuple(WindowFacts(w.name, w.kind, w.role, tuple(w.columns)) for w in truth.windows),
     }
-
-
-def truth_of(facts: DrawFacts) -> GroundTruth | None:
-    """The truth in the facts of a draw, or None."""
-    if facts.roles is None:
-        return None
-    return GroundTruth(
-        roles=cast(Any, facts.roles),
-        relevance=None if facts.graded is None else np.array(facts.graded),
-        groups=facts.groups,
-        blocks=facts.blocks,
-        resolution=facts.resolution,
-        windows=tuple(Window(w.name, w.kind, cast(Any, w.role), w.columns) for w in facts.windows),
-    )
 
 
 def declared() -> list[MetricFacts]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xai_bench.component import stream_seed
 from xai_bench.metrics.recovery import reduced
 from xai_bench.results.records import DrawFacts
+from xai_bench.results.truth import truth_of
 from xai_bench.scoring import recovery
 from xai_bench.statistics import (
     Estimate,
@@ -85,7 +86,7 @@ def _of_draw(
     measures = {"top_p": undefined, "support": undefined, "spearman": mean_rank_correlation(vectors)}
     if all(recovery.has_support(vector, facts.constant) for vector in vectors):
         measures["support"] = selection_stability(vectors > 0)
-    truth = recovery.truth_of(facts)
+    truth = truth_of(facts)
     if truth is not None:
         items = [reduced(vector, truth) for vector in vectors]
         p, a = int(items[0].relevant.sum()), len(items[0].roles)

@@ -9,7 +9,7 @@ import itertools
 import random
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +19,13 @@ from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.errors import InputError, unknown
 from xai_bench.suites import paths
-from xai_bench.suites.shipped import text_of
+from xai_bench.suites.shipped import shipped, text_of
 from xai_bench.suites.suite import (
     CONTROLS,
     UNITS,
     Calibration,
+    Draws,
+    Entrants,
     Entry,
     Limits,
     Part,
@@ -36,6 +38,8 @@ from xai_bench.suites.suite import (
 from xai_bench.validation import one_line, plain, plain_fields, shown
 
 Model = TypeVar("Model", bound=BaseModel)
+KEYS = {*Suite.model_fields, "plugins", "extends"}
+AXES = ("datasets", "models", "explainers")
 ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise", "datasets", "tune")
 
 
@@ -64,14 +68,14 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
     InputError
         See ``load``.
     """
-    fields = _table(content, "the suite")
-    unexpected = set(fields) - {*Suite.model_fields, "plugins"}
+    fields = _extended(_table(content, "the suite"))
+    unexpected = set(fields) - KEYS
     if unexpected:
-        raise InputError(f"suite: {unknown('field', min(unexpected), {*Suite.model_fields, 'plugins'})}")
+        raise InputError(f"suite: {unknown('field', min(unexpected), KEYS)}")
     paths.load_plugins(fields.pop("plugins", ()), folder)
     if "tuning" in fields:
         fields["tuning"] = _validated(Tuning, _table(fields["tuning"], "[tuning]"), "[tuning]")
-    for axis in ("datasets", "models", "explainers"):
+    for axis in AXES:
         rows = fields.get(axis, [])
         if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
             raise InputError(f"suite: expected [[{axis}]] tables with a name, got {shown(rows)}")
@@ -85,7 +89,7 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
     for seeds in ("data_seeds", "model_seeds"):
         _check_seeds(seeds, fields, "suite")
     if fields.get("retention") is not None:
-        fields["retention"] = _retention(_table(fields["retention"], "[retention]"))
+        fields["retention"] = _retention(_table(fields["retention"], "[retention]"), fields)
     if "limits" in fields:
         fields["limits"] = _limits(fields["limits"])
     if "settling" in fields:
@@ -93,11 +97,27 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
     for name, kind in (("calibration", Calibration), ("sanity", Sanity)):
         if fields.get(name) is not None:
             fields[name] = _part(kind, _table(fields[name], f"[{name}]"), f"[{name}]", fields)
+    if fields.get("entrants") is not None:
+        fields["entrants"] = _validated(Entrants, _table(fields["entrants"], "[entrants]"), "[entrants]")
     suite = _validated(Suite, fields, "suite")
     if suite.folds == 1:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
     _check_models(suite)
+    _check_entrants(suite)
     return suite
+
+
+def _extended(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a suite with that of the shipped one that it ``extends``: its rows first, its settings below."""
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if not isinstance(base, str) or base not in shipped():
+        raise InputError(f"suite: extends: {unknown('shipped suite', str(base), shipped())}")
+    below = _extended(tomllib.loads(text_of(base)[0]))
+    kept = {name: value for name, value in below.items() if name not in ("name", "title")}
+    further = {axis: rows for axis in AXES if isinstance(rows := content.get(axis), list | tuple)}
+    return {**kept, **content, **{axis: [*below.get(axis, []), *rows] for axis, rows in further.items()}}
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:
@@ -124,9 +144,10 @@ def _check_seeds(name: str, table: dict[str, Any], where: str) -> None:
         raise InputError(f"{where}: {name} holds a seed twice")
 
 
-def _retention(table: dict[str, Any]) -> Retention:
+def _retention(table: dict[str, Any], suite: dict[str, Any]) -> Retention:
     _check_seeds("seeds", table, "[retention]")
     retention = _validated(Retention, table, "[retention]")
+    _check_draws(retention, "[retention]", suite)
     registry.create("models", "mlp", _table(retention.judge, "[retention.judge]"))
     return retention
 
@@ -154,14 +175,52 @@ def _check_models(suite: Suite) -> None:
                 raise InputError(f"suite: expected a model for every dataset, got none for {label!r}: add one")
 
 
-def _part(kind: type[Part], table: dict[str, Any], where: str, axes: dict[str, Any]) -> Part:
+def _check_entrants(suite: Suite) -> None:
+    """The focus, and what ``[entrants]`` lists, are names of the suite."""
+    names = suite.names()
+    if suite.focus:
+        check_focus(suite, suite.focus)
+    if suite.entrants is None:
+        return
+    for axis in ("explainers", "models"):
+        for label in getattr(suite.entrants, axis):
+            if label not in names[axis]:
+                raise InputError(f"[entrants]: {unknown(axis.removesuffix('s'), label, names[axis])}")
+    known = names["explainers"] + names["entrants"]
+    for name in suite.entrants.diagram:
+        if name not in known:
+            raise InputError(f"[entrants]: diagram: {unknown('entrant', name, known)}")
+
+
+def check_focus(suite: Suite, focus: str) -> None:
+    """Raise InputError if the suite has no explainer, network or entrant of that name."""
+    known = [name for names in suite.names().values() for name in names]
+    if focus not in known:
+        raise InputError(f"suite: focus: {unknown('explainer, model or entrant', focus, known)}")
+
+
+def _part(kind: type[Part], table: dict[str, Any], where: str, suite: dict[str, Any]) -> Part:
     part = _validated(kind, table, where)
-    for axis in Part.model_fields:
-        known = [entry.label for entry in axes[axis]]
-        for label in getattr(part, axis):
-            if label not in known:
-                raise InputError(f"{where}: {unknown(axis.removesuffix('s'), label, known)}")
+    for axis in AXES:
+        _check_known(axis, getattr(part, axis), where, suite)
+    if isinstance(part, Draws):
+        _check_draws(part, where, suite)
     return part
+
+
+def _check_draws(draws: Draws, where: str, suite: dict[str, Any]) -> None:
+    _check_known("datasets", draws.datasets, where, suite)
+    known = plain(suite.get("data_seeds", Suite.model_fields["data_seeds"].default))
+    for seed in draws.data_seeds:
+        if isinstance(known, tuple) and seed not in known:
+            raise InputError(f"{where}: data_seeds: expected data seeds of the suite, got {seed}: add it there")
+
+
+def _check_known(axis: str, labels: Iterable[str], where: str, suite: dict[str, Any]) -> None:
+    known = [entry.label for entry in suite[axis]]
+    for label in labels:
+        if label not in known:
+            raise InputError(f"{where}: {unknown(axis.removesuffix('s'), label, known)}")
 
 
 def _validated(kind: type[Model], fields: dict[str, Any], where: str) -> Model:

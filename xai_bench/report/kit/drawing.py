@@ -1,29 +1,30 @@
-"""How all figures look: one style, one colour a method, and lean SVG text with ids of its own."""
+"""How all figures look: one style, one colour a method, whole legends, and lean SVG text with ids of its own."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.report.kit.comparisons import COUNTERPART, FOCUS, labels
 from xai_bench.report.kit.frames import Frames
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HIGHLIGHT, PLAIN = "#d55e00", "#0072b2"
-"""The spectral method, everywhere, and its plain counterpart."""
-OTHERS = ("#029e73", "#cc78bc", "#de8f05", "#56b4e9", "#8c613c", "#5d5da8")
+OTHERS = ("#0072b2", "#029e73", "#cc78bc", "#de8f05", "#56b4e9", "#8c613c", "#5d5da8", "#b0413e")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
-INK, GREY, PALE = "#262626", "#8a8a8a", "#d9d9d6"
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+INK, GREY, PALE = "#22252a", "#85888e", "#dcdbd6"
+"""These follow the scheme of the page, light or dark."""
+SCHEME = {INK: "var(--ink)", GREY: "var(--grey)", PALE: "var(--pale)"}
+SMALL, NORMAL = 9.5, 10.5
+"""Sizes of type, in pixels of the page."""
 
 
 class Style(NamedTuple):
@@ -37,22 +38,14 @@ class Style(NamedTuple):
 
 
 def styles(frames: Frames) -> dict[str, Style]:
-    """Explainer to its style: the same in all figures of a report."""
-    special = dict.fromkeys(labels(frames, "explainers", FOCUS), HIGHLIGHT)
-    special |= dict.fromkeys(labels(frames, "explainers", COUNTERPART), PLAIN)
+    """Explainer to its style: the same in all figures of a report. The one in focus has a colour of its own."""
     result = {}
-    rest = 0
     for explainer in dict.fromkeys(explainer for _, explainer in frames.pairs):
-        if explainer in special:
-            highlighted = special[explainer] == HIGHLIGHT
-            result[explainer] = Style(
-                special[explainer], "o", "-", 2.4 if highlighted else 1.6, 6 if highlighted else 5
-            )
-        else:
-            shape = MARKERS[1 + rest % (len(MARKERS) - 1)]
-            dash = DASHES[(rest // len(OTHERS)) % len(DASHES)]
-            result[explainer] = Style(OTHERS[rest % len(OTHERS)], shape, dash, 1.1, 4)
-            rest += 1
+        rest, repeat = len(result) % len(OTHERS), len(result) // len(OTHERS)
+        color, dash = OTHERS[rest], DASHES[repeat % len(DASHES)]
+        shape = MARKERS[len(result) % len(MARKERS)]
+        focus = frames.in_focus(explainer)
+        result[explainer] = Style(HIGHLIGHT, shape, "-", 2.6, 6) if focus else Style(color, shape, dash, 1.4, 4)
     return result
 
 
@@ -64,13 +57,13 @@ def style() -> Iterator[None]:
 
     settings: dict[Any, Any] = {
         "svg.fonttype": "none", "svg.hashsalt": "xai_bench", "path.simplify": False, "font.family": "DejaVu Sans",
-        "font.size": 8.5, "axes.titlesize": 8.5, "axes.labelsize": 8.5, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
-        "legend.fontsize": 8, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
-        "xtick.major.size": 2.5, "ytick.major.size": 2.5, "axes.edgecolor": GREY, "axes.labelcolor": INK,
-        "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlelocation": "left",
-        "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "figure.dpi": 72,
-        "xtick.minor.visible": False, "ytick.minor.visible": False, "axes.unicode_minus": True, "text.usetex": False,
-        "text.parse_math": False,
+        "font.size": NORMAL, "axes.titlesize": NORMAL, "axes.labelsize": NORMAL, "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL, "legend.fontsize": NORMAL, "figure.labelsize": NORMAL, "axes.linewidth": 0.7,
+        "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3, "ytick.major.size": 3,
+        "axes.edgecolor": GREY, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+        "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+        "figure.dpi": 72, "savefig.bbox": "tight", "savefig.pad_inches": 0.08, "xtick.minor.visible": False,
+        "ytick.minor.visible": False, "axes.unicode_minus": True, "text.usetex": False, "text.parse_math": False,
     }  # fmt: skip
     with mpl.rc_context({**sns.axes_style("ticks"), **settings}):
         yield
@@ -87,16 +80,15 @@ def new(width: float, height: float, rows: int = 1, columns: int = 1, **options:
 
 
 def across(panels: int) -> float:
-    """Inches of a row of panels, one a network: with many they are narrow, so that type stays large on the page."""
-    return max((3.3 if panels < 3 else 2.6) * panels, 5.6) + 0.3
+    """Inches of a row of panels, one a network."""
+    return max((4.0 if panels < 3 else 3.6) * panels, 6.5) + 0.4
 
 
-def deviation(axis: Any, mean: NDArray, sd: NDArray, base: float, at: NDArray | None = None, **look: Any) -> None:
+def deviation(axis: Any, mean: NDArray, sd: NDArray, at: NDArray, **look: Any) -> None:
     """Mean plus and minus ``sd``, not below 0, as one path."""
-    x = np.arange(len(mean), dtype=float) if at is None else at
     gaps = np.full(len(mean), np.nan)
     ends = np.stack([np.maximum(mean - sd, 0), mean + sd, gaps], axis=1).ravel()
-    axis.plot(np.repeat(x, 3), base + ends, "-", **look)
+    axis.plot(np.stack([at, at, gaps], axis=1).ravel(), ends, "-", **look)
 
 
 def handle(**options: Any) -> Any:
@@ -104,45 +96,60 @@ def handle(**options: Any) -> Any:
     from matplotlib.lines import Line2D
 
     options.setdefault("ls", "none")
-    options.setdefault("ms", 4.5)
+    options.setdefault("ms", 5.5)
     return Line2D([], [], **options)
 
 
-def svg(figure: Figure, key: str) -> str:
-    """The figure as an <svg> element for inlining.
+def legend(figure: Figure, handles: Sequence[Any], most: int = 6) -> None:
+    """A legend below the panels: as many columns as fit into the figure, which grows by its rows."""
+    if not handles:
+        return
+    for columns in range(min(most, len(handles)), 0, -1):
+        drawn = figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.2)
+        box = drawn.get_window_extent()
+        if box.width <= figure.bbox.width or columns == 1:
+            break
+        drawn.remove()
+    width = max(figure.get_figwidth(), box.width / figure.dpi + 0.1)
+    figure.set_size_inches(width, figure.get_figheight() + box.height / figure.dpi)
 
-    No date, no program, no fixed size; ids that nothing refers to are gone, the others begin with ``key``, so
-    that figures on one page cannot refer to one another's parts.
+
+def svg(figure: Figure, key: str) -> str:
+    """The figure as an <svg> element for inlining, at one unit a pixel, with all of its text inside.
+
+    No date, no program; ids that nothing refers to are gone, the others begin with ``key``, so that figures on one
+    page cannot refer to one another's parts. Ink and greys follow the page's scheme.
     """
     buffer = io.StringIO()
-    figure.savefig(
-        buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.08, metadata=nothing)
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
-    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.S)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.S)
     used = set(re.findall(r"(?:href=\"#|url\(#)([\w.-]+)", text))
     short = {name: f"{key}-{i}" for i, name in enumerate(sorted(used, key=lambda name: text.index(f'id="{name}"')))}
     text = re.sub(r"\sid=\"([\w.-]+)\"", lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
-    text = re.sub(r"(href=\"#|url\(#)([\w.-]+)", lambda m: m[1] + short[m[2]], text)
-    text = text.replace("xlink:href", "href")
-    # Within tags only: labels keep their digits.
-    text = re.sub(r"<[^>]*>", lambda m: re.sub(r"(\d\.\d{2})\d+", r"\1", m[0]), text)
-    text = re.sub(r'(?<= d=")[^"]*', _lean_path, text)
-    text = re.sub(r'(?<= [xy]=")([\d-]+\.\d)\d*', r"\1", text)
-    text = re.sub(r'(?<= style=")[^"]*', lambda m: re.sub(r"([:;]) +", r"\1", m[0]), text)
+    text = re.sub(r"(href=\"#|url\(#)([\w.-]+)", lambda m: m[1] + short[m[2]], text).replace("xlink:href", "href")
+    size = re.search(r"<svg[^>]*viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)
+    assert size is not None
+    text = re.sub(r"<[^>]*>", _lean, text)
+    text = re.sub(r"(<g[^>]*)>\s*((?:<use [^>]*/>\s*)+)</g>", _one_style, text)
+    for color, name in SCHEME.items():
+        text = text.replace(color, name)
+    box = f'viewBox="0 0 {size[1]} {size[2]}" width="{float(size[1]):.0f}" height="{float(size[2]):.0f}"'
+    text = re.sub(r"<svg[^>]*>", f'<svg {box} aria-hidden="true">', text, count=1)
+    return re.sub(r"\n\s*", "\n", text).strip()
+
+
+def _lean(tag: re.Match[str]) -> str:
+    """A tag without needless digits, blanks and fonts; labels between tags keep their digits."""
+    text = re.sub(r"(\.\d)\d+", r"\1", tag[0]) if " d=" in tag[0] else re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
     text = re.sub(
         r'(?<= d=")[^"]*', lambda m: re.sub(r"\s*([A-Za-z])\s*", r"\1", m[0].replace(".0 ", " ")).strip(), text
     )
-    text = text.replace("'DejaVu Sans'", FONT).replace('"DejaVu Sans"', FONT)
-    text = re.sub(r"font-family: ?[^;\"]*;?", "", text)
-    text = re.sub(r"(<g[^>]*)>\s*((?:<use [^>]*/>\s*)+)</g>", _one_style, text)
-    size = re.search(r"<svg[^>]*viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)
-    assert size is not None
-    opening = f'<svg viewBox="0 0 {size[1]} {size[2]}" data-width="{float(size[1]):.0f}" aria-hidden="true">'
-    text = re.sub(r"<svg[^>]*>", opening, text, count=1)
-    return re.sub(r"\n\s*", "\n", text).strip()
+    text = re.sub(r'(?<= style=")[^"]*', lambda m: re.sub(r"([:;]) +", r"\1", m[0]), text)
+    return re.sub(
+        r"(font: ?[^;\"]*?px )[^;\"]*|font-family: ?[^;\"]*;?", lambda m: f"{m[1]}sans-serif" if m[1] else "", text
+    )
 
 
 def _one_style(group: re.Match[str]) -> str:
@@ -154,6 +161,14 @@ def _one_style(group: re.Match[str]) -> str:
     return f"{group[1]}{look}>\n{group[2].replace(look, '')}</g>"
 
 
-def _lean_path(path: re.Match[str]) -> str:
-    """The commands of a path at a tenth of a unit, without blanks that nothing needs."""
-    return re.sub(r"\s*([A-Za-z])\s*", r"\1", re.sub(r"(\d\.\d)\d+", r"\1", path[0]))
+def spaced(positions: Sequence[float], gap: float) -> list[float]:
+    """Ascending ``positions`` moved as little as possible (least squares) so that neighbours are ``gap`` apart."""
+    blocks: list[tuple[float, int]] = []  # mean and length of runs that touch, by pooling adjacent violators
+    for i, position in enumerate(positions):
+        mean, length = position - i * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            other, count = blocks.pop()
+            mean, length = (other * count + mean * length) / (count + length), count + length
+        blocks.append((mean, length))
+    flat = [mean for mean, length in blocks for _ in range(length)]
+    return [value + i * gap for i, value in enumerate(flat)]

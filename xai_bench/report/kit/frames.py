@@ -6,25 +6,32 @@ The unit of inference is the data seed. The controls ``random`` and ``oracle`` a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from xai_bench.errors import InputError
 from xai_bench.report.kit.declared import declared
 from xai_bench.report.kit.wording import FORMS, GAIN_TITLES, SHARE_TITLES, without_paths
+from xai_bench.results.comparison import BOARD, Comparison, Unit
 from xai_bench.results.records import MetricFacts
-from xai_bench.scoring import above_chance, calibration, stability
+from xai_bench.scoring import calibration, stability
 from xai_bench.scoring.stability import Agreement
-from xai_bench.statistics import by_data_seed, ratio_of_sums
+from xai_bench.statistics import LEAST_DRAWS, bounded_interval, by_data_seed, interval, ratio_of_sums
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
+Floats = NDArray[np.float64]
 FOLLOW_UPS = ("retention_", "sanity_")
 """What is measured beside recovery: the names of its scores begin so."""
 GAINS = tuple(f"retention_{form}_gain" for form in FORMS)
@@ -52,6 +59,12 @@ class Frames:
     """
 
     results: Results
+
+    def in_focus(self, explainer: str, model: str = "") -> bool:
+        """Whether a method (on a network) is what the suite looks at."""
+        focus = without_paths(self.results.focus)
+        whole = focus in (explainer, f"{explainer} on {model}") if model else focus.partition(" on ")[0] == explainer
+        return bool(focus) and whole
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -87,12 +100,27 @@ class Frames:
         """Does the suite name the numbers of inputs that are kept? Then curves are shown in more detail."""
         return bool((self.results.suite.get("retention") or {}).get("ks"))
 
-    @property
+    @cached_property
     def datasets(self) -> list[str]:
         """Labels in the order of the suite, those without a planned cell left out."""
         return [str(label) for label in self.cells["dataset"].unique()]
 
-    @property
+    @cached_property
+    def addresses(self) -> dict[str, str]:
+        """Dataset to the address of its page from that of the report: by its label alone, unless two would be alike."""
+        slugs = {label: re.sub(r"[^a-z0-9_]+", "-", label.lower()).strip("-") or "dataset" for label in self.datasets}
+        alike = Counter(slugs.values())
+        return {
+            label: f"datasets/{slug}{'-' + sha256(label.encode()).hexdigest()[:8] if alike[slug] > 1 else ''}.html"
+            for label, slug in slugs.items()
+        }
+
+    @cached_property
+    def ranked(self) -> list[str]:
+        """Methods, the first of the leaderboard first; then those that are not on it."""
+        return list(dict.fromkeys([*self.board()["explainer"], *(explainer for _, explainer in self.pairs)]))
+
+    @cached_property
     def pairs(self) -> list[tuple[str, str]]:
         """(model, explainer) in the order of the suite, controls left out, explainers without model last."""
         planned = self.cells.loc[~self.cells["explainer"].isin(CONTROLS), ["model", "explainer"]].drop_duplicates()
@@ -100,12 +128,12 @@ class Frames:
         ranked = planned.assign(at=planned["model"].map(order.index)).sort_values("at", kind="stable")
         return list(zip(ranked["model"], ranked["explainer"], strict=True))
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         """Labels of the models with planned cells, in the order of the suite."""
         return [str(label) for label in self.cells["model"].unique() if label != NO_MODEL]
 
-    @property
+    @cached_property
     def data_seeds(self) -> list[int]:
         return sorted(int(seed) for seed in self.cells["data_seed"].unique())
 
@@ -139,10 +167,6 @@ class Frames:
             return without_paths(self.declared[score].title)
         return (GAIN_TITLES | SHARE_TITLES).get(score, score)
 
-    def sign(self, score: str) -> int:
-        """1 where a higher score is better, else -1."""
-        return self.declared[score].sign if score in self.declared else 1
-
     @cached_property
     def never_compared(self) -> set[str]:
         """Scores that are shown and never compared: descriptive ones, shares, gains of the least relevant inputs."""
@@ -157,12 +181,16 @@ class Frames:
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
-        """dataset, model, explainer, metric, mean, low, high, n, near: one row an interval.
-
-        ``near``: the interval overlaps that of the best mean, of those that have an interval, if there are two.
-        """
-        frame = self.scores
-        return self._intervals(frame[frame["metric"].isin(self.metrics)])
+        """dataset, model, explainer, metric, mean, low, high, n: one row an interval over data seeds."""
+        rows = self.scores
+        rows = rows[rows["metric"].isin(self.metrics) & rows["value"].notna()]
+        found = by_data_seed(rows, "value", [*PAIR, "metric"]).set_index([*PAIR, "metric"])
+        found[["low", "high"]] = np.nan
+        for key, draws in _by_draw(rows, [*PAIR, "metric"]):
+            if len(draws) >= LEAST_DRAWS:
+                facts, levels = self.declared[key[3]], [d.get("chance", {}).get(key[3]) for d in self.draws(key[0])]
+                found.loc[key, ["low", "high"]] = _ends(draws, facts.lower, facts.upper, _mean_of(levels))
+        return found.reset_index()
 
     @cached_property
     def retention(self) -> pd.DataFrame:
@@ -194,8 +222,8 @@ class Frames:
             for key, group in means.groupby(level=PAIR, sort=False):
                 share = ratio_of_sums(group[gain], group[gap])
                 if math.isfinite(share.mean):
-                    found.append((*key, SHARES[gain], *share, False))
-        return pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n", "near"])
+                    found.append((*key, SHARES[gain], *share))
+        return _from_five(pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n"]))
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
@@ -249,9 +277,11 @@ class Frames:
             "settled": groups["settled"].first(),
         })  # fmt: skip
         networks = networks.assign(test_mae=networks["test_mae"].astype(float))
-        errors = by_data_seed(networks, "test_mae", by).drop(columns="n")
+        errors = _from_five(by_data_seed(networks, "test_mae", by)).drop(columns="n")
         errors = errors.rename(columns={"mean": "mae", "low": "mae_low", "high": "mae_high"})
-        return by_data_seed(networks, "test_score", by).merge(facts.reset_index(), on=by).merge(errors, on=by)
+        reached = _from_five(by_data_seed(networks, "test_score", by))
+        reached["high"] = reached["high"].clip(upper=1.0)
+        return reached.merge(facts.reset_index(), on=by).merge(errors, on=by)
 
     def reached(self, dataset: str, model: str) -> dict[str, Any] | None:
         """The row of ``trained``, or None."""
@@ -277,11 +307,16 @@ class Frames:
         """The rows of ``timed`` whose relevances are stored."""
         return self.timed[self.timed["cell"].isin(self.results.relevance.keys())]
 
+    @cached_property
+    def machine(self) -> str:
+        """The machine whose costs are shown: costs of several cannot be compared, and it has measured the most."""
+        return str(self.timed["machine"].mode().iloc[0]) if len(self.timed) else ""
+
     def cost(self, by: Sequence[str]) -> pd.DataFrame:
-        """Medians over the explanations that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
+        """Medians over explanations on ``machine`` that share ``by``: seconds, bytes, rows; ``datasets``: how many."""
         values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
         values += ["peak_memory", "rows_explained", "forward_rows", "backward_rows"]
-        frame = self.timed
+        frame = self.timed[self.timed["machine"] == self.machine]
         numbers = frame[[*by]].join(frame[values].astype(float))
         groups = numbers.groupby(list(by), sort=False)
         counts = pd.DataFrame(
@@ -303,14 +338,26 @@ class Frames:
             })  # fmt: skip
         return sorted(rows, key=lambda row: ("failed", "timed_out", "missing", "unsupported").index(row["status"]))
 
+    def comparison(self, of: Unit = "methods", metric: str = "recovery") -> Comparison | None:
+        """``Results.compare``; None where there is nothing to compare."""
+        try:
+            return self.results.compare(of, metric)
+        except InputError:
+            return None
+
     @cached_property
-    def above_chance(self) -> pd.DataFrame:
-        """``recovery`` with what chance explains, and of networks that learned: see ``scoring.above_chance``."""
-        if self.recovery.empty:
-            return self.recovery
-        rows = self.measurements[self.measurements["metric"].isin(self.metrics)]
-        best = {name: facts.best for name, facts in self.declared.items()}
-        return above_chance.above_chance(self.recovery, rows, self.cells, self.results.draws, best)
+    def _boards(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {}
+
+    def board(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
+        """``Results.leaderboard``, free of paths; without rows where there is nothing to compare."""
+        if (of, metric) not in self._boards:
+            found = self.comparison(of, metric)
+            board = pd.DataFrame(columns=BOARD) if found is None else found.leaderboard()
+            for column in ("name", "explainer", "model", "reason"):
+                board[column] = board[column].map(without_paths, na_action="ignore")
+            self._boards[of, metric] = board
+        return self._boards[of, metric]
 
     @cached_property
     def calibration(self) -> pd.DataFrame:
@@ -339,22 +386,27 @@ class Frames:
         return stability.agreement(self.with_relevance, names, self.results.relevance)
 
     def _intervals(self, frame: pd.DataFrame) -> pd.DataFrame:
-        frame = frame[frame["value"].notna()]
-        result = by_data_seed(frame, "value", [*PAIR, "metric"])
-        result["near"] = False
-        methods = result[~result["explainer"].isin(CONTROLS) & ~result["metric"].isin(self.never_compared)]
-        for (_, metric), group in methods.groupby(["dataset", "metric"], sort=False):
-            compared, sign = with_interval(group), self.sign(str(metric))
-            if len(compared) > 1:
-                best = compared.iloc[int((sign * compared["mean"]).argmax())]
-                near = compared["high"] >= best["low"] if sign > 0 else compared["low"] <= best["high"]
-                result.loc[compared.index, "near"] = near.to_numpy()
-        return result
+        return _from_five(by_data_seed(frame[frame["value"].notna()], "value", [*PAIR, "metric"]))
 
 
-def with_interval(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that can be compared: a mean over one data seed has no interval, so it is neither near nor apart."""
-    return rows[rows["low"].notna()]
+def _by_draw(rows: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...], Floats]]:
+    """The values of each group, averaged over the model seeds and folds of a draw first."""
+    means = rows.assign(value=rows["value"].astype(float)).groupby([*by, "data_seed"], sort=False)["value"].mean()
+    for key, group in means.groupby(level=by, sort=False):
+        yield key, group.to_numpy()
+
+
+def _ends(values: Floats, low: float | None, high: float | None, chance: float) -> tuple[float, float]:
+    """The interval of a mean: within the range of the score where it has one, else Student's t."""
+    if low is None or high is None or not low <= chance <= high:
+        return tuple(interval(values)[1:3])  # type: ignore[return-value]
+    return bounded_interval(values, low, high, chance) or (math.nan, math.nan)
+
+
+def _from_five(frame: pd.DataFrame) -> pd.DataFrame:
+    """Intervals of fewer than five draws are left out: the values are shown."""
+    frame.loc[frame["n"] < LEAST_DRAWS, ["low", "high"]] = np.nan
+    return frame
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
@@ -372,7 +424,12 @@ def _without_paths(texts: pd.Series) -> pd.Series:
 
 def _mean(values: pd.Series) -> float:
     known = values.dropna()
-    return float(known.mean()) if len(known) else float("nan")
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _mean_of(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -29,11 +30,11 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    jinja.globals["vendored"] = lambda name: files("xai_bench.report").joinpath("vendor", name).read_text("utf-8")
     jinja.filters |= {
         "prose": prose,
         "markdown": markdown,
         "soft": _soft,
-        "percent": lambda share: f"{100 * share:.1f}%",
     }
     return jinja
 
@@ -58,21 +59,10 @@ def notice(text: str) -> Markup:
     return Markup('<p class="notice">{}</p>\n').format(prose(text))
 
 
-def section_html(section: Section) -> Markup:
-    """The body of a section, without its heading."""
-    return render("section.html", section=section, paragraphs=_paragraphs(section), html=Markup(section.html()))
-
-
-def section_markdown(section: Section) -> str:
-    """The same for the summary: no figures, no tables that are folded away."""
-    return str(render("section.md", section=section, paragraphs=_paragraphs(section)))
-
-
-def _paragraphs(section: Section) -> list[str]:
-    return [text for text in (section.words(), *section.findings()) if text]
-
-
-def legend(text: str) -> Markup:
-    """Below a table: the marks • and †, and what else is to be known."""
-    marked = re.sub("[•†]", r'<b class="mark">\g<0></b>', str(escape(text)))
-    return Markup(f'<p class="legend">{marked} <span class="swatch"></span> the spectral method.</p>\n')
+def of_section(section: Section) -> tuple[Markup, str]:
+    """The body of a section for the page, without its heading, and for the summary: no figures, no folded tables."""
+    content = {
+        "words": section.words(), "figures": section.figures(), "tables": section.tables(),
+        "html": Markup(section.html()), "text": section.markdown(), "findings": [t for t in section.findings() if t],
+    }  # fmt: skip
+    return render("section.html", **content), str(render("section.md", **content))

@@ -1,6 +1,10 @@
-"""Numbers as coloured squares: hand-written SVG, one path a colour, runs joined."""
+"""Numbers as coloured squares: small PNG pictures, one pixel a number."""
 
 from __future__ import annotations
+
+import base64
+import io
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +13,7 @@ LEVELS = 24
 """Shades that are told apart."""
 
 
+@cache
 def colors() -> list[str]:
     """``LEVELS`` colours from white to dark, of even lightness steps."""
     import seaborn as sns
@@ -18,19 +23,20 @@ def colors() -> list[str]:
 
 
 def drawn(values: NDArray, top: float, palette: list[str]) -> str:
-    """(rows, columns) in [0, top] as an <svg> of one unit a cell."""
-    rows, columns = values.shape
+    """(rows, columns) in [0, top] as an <img> of one pixel a cell; 0 has the first colour, everything above another."""
     scaled = np.clip(values / top if top > 0 else 0 * values, 0, 1)
     level = np.where(values > 0, 1 + np.floor(scaled * (len(palette) - 1.001)), 0).astype(int)
-    level = np.minimum(level, len(palette) - 1)
-    paths: dict[int, list[str]] = {}
-    for y, line in enumerate(level):
-        edges = np.flatnonzero(np.diff(line)) + 1
-        for start, end in zip([0, *edges], [*edges, columns], strict=True):
-            if line[start]:
-                paths.setdefault(int(line[start]), []).append(f"M{start} {y}h{end - start}v1h-{end - start}z")
-    filled = "".join(f'<path fill="{palette[k]}" d="{"".join(runs)}"/>' for k, runs in sorted(paths.items()))
-    return (
-        f'<svg viewBox="0 0 {columns} {rows}" preserveAspectRatio="none" shape-rendering="crispEdges" '
-        f'aria-hidden="true"><rect width="{columns}" height="{rows}" fill="{palette[0]}"/>{filled}</svg>'
-    )
+    return picture(np.minimum(level, len(palette) - 1), palette)
+
+
+def picture(level: NDArray[np.integer], palette: list[str]) -> str:
+    """(rows, columns) numbers of colours as an <img>, with a palette, so that it is small."""
+    from PIL import Image
+
+    image = Image.fromarray(level.astype(np.uint8), mode="P")
+    image.putpalette([int(color[i : i + 2], 16) for color in palette for i in (1, 3, 5)])
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    rows, columns = level.shape
+    return f'<img class="cells" alt="" width="{columns}" height="{rows}" src="data:image/png;base64,{data}">'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -16,7 +16,6 @@ from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.tables import Table
 
 NOTHING = Markup()
-FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.csv")
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,12 @@ class Section:
     Attributes
     ----------
     id : the anchor on the page, and the name of the entry point
-    title : the heading; parts of a dataset have none
+    title : the heading; a part of a dataset without one has no heading and no anchor in the contents
     label : the name in the table of contents; the title if it is empty
     order : sections stand in ascending order
-    within : ``id`` of the section that it is a part of. A part of ``datasets`` is shown for every dataset
-    asks : it is one of the numbered questions that ``short`` answers on the first screen
-    in_summary : it stands in summary.md as well
+    within : ``datasets`` for a part of the page of every dataset
+    look : a class of the style sheet
+    in_summary : it stands in summary.md as well; parts of datasets never do
     """
 
     family: ClassVar[str] = "sections"
@@ -56,18 +55,18 @@ class Section:
     label: ClassVar[str] = ""
     order: ClassVar[int]
     within: ClassVar[str] = ""
-    asks: ClassVar[bool] = False
+    look: ClassVar[str] = ""
     in_summary: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         if "id" in cls.__dict__:
             cls.name = cls.id
 
-    def __init__(self, frames: Frames, dataset: str = "", key: str = "") -> None:
+    def __init__(self, frames: Frames, dataset: str = "") -> None:
         self.frames = frames
         self.dataset = dataset
-        self.key = f"{key}{self.id}"
-        """No figure of another section has this ``key``."""
+        self.key = self.id
+        """No figure of another section of the page has this ``key``."""
 
     @property
     def draw(self) -> dict[str, Any]:
@@ -83,17 +82,9 @@ class Section:
         """The numbers behind the section."""
         return pd.DataFrame()
 
-    def short(self) -> str:
-        """The answer to a question, for the first screen. As in all words, names stand in backticks."""
-        return ""
-
     def words(self) -> str:
-        """What is shown: two sentences at the most."""
+        """What is shown: two sentences at the most. As in all words, names stand in backticks."""
         return ""
-
-    def findings(self) -> list[str]:
-        """What the numbers say: paragraphs that are made from them. Empty ones are left out."""
-        return []
 
     def figures(self) -> list[Figure]:
         return []
@@ -109,9 +100,9 @@ class Section:
         """What stands in the summary instead of ``html``."""
         return ""
 
-    def csv(self) -> dict[str, pd.DataFrame]:
-        """File name to frame: the files beside the page."""
-        return {}
+    def findings(self) -> list[str]:
+        """What the numbers say: paragraphs that are made from them, folded away with the tables that are."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -121,11 +112,10 @@ class Shown:
     id: str
     title: str
     label: str
+    look: str = ""
     html: Markup = NOTHING
     summary: str = ""
-    short: str = ""
     absent: str = ""
-    csv: dict[str, str] = field(default_factory=dict)
 
 
 def known() -> list[type[Section]]:
@@ -153,30 +143,22 @@ def _load(name: str) -> type[Section]:
     return NotLoaded
 
 
-def show(kind: type[Section], frames: Frames, dataset: str = "", key: str = "") -> Shown | None:
+def show(kind: type[Section], frames: Frames, dataset: str = "") -> Shown | None:
     """The section as text, or the reason why it failed; None if it has nothing to show."""
     title = wording.without_paths(kind.title)
     label = wording.without_paths(kind.label) or title
     try:
-        section = kind(frames, dataset, key)
+        section = kind(frames, dataset)
         needed = section.needs()
         if isinstance(needed, str):
             return Shown(kind.id, title, label, absent=needed)
         if not needed:
             return None
-        html = markup.section_html(section)
-        summary = markup.section_markdown(section) if kind.in_summary else ""
-        short = section.short() if kind.asks else ""
-        return Shown(kind.id, title, label, html, summary, short, csv=_files(section))
+        html, summary = markup.of_section(section)
+        return Shown(kind.id, title, label, kind.look, html, summary if kind.in_summary and not dataset else "")
     except (Exception, SystemExit) as error:
         reason = wording.reason(error)
         failed = f"The section `{kind.id}` is not shown, because it failed: {reason}"
-        return Shown(kind.id, title, label, markup.notice(failed), f"{markup.markdown(failed)}\n", failed)
-
-
-def _files(section: Section) -> dict[str, str]:
-    files = section.csv()
-    for name in files:
-        if not FILE.fullmatch(name):
-            raise ValueError(f"expected the name of a CSV file, such as {section.id}.csv, got {name!r}")
-    return {name: frame.to_csv(index=False, float_format="%.8g") for name, frame in files.items()}
+        return Shown(
+            kind.id, title or kind.id, label or kind.id, "", markup.notice(failed), f"{markup.markdown(failed)}\n"
+        )

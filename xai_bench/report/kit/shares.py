@@ -8,19 +8,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.report.kit.comparisons import COUNTERPART, Pair, focus, labels
 from xai_bench.report.kit.frames import NO_MODEL, Frames
-from xai_bench.scoring.calibration import share
+from xai_bench.report.kit.wording import without_paths
+from xai_bench.results.selections import share
 
 Floats = NDArray[np.float64]
-
-
 SMALL = 40
-"""Inputs that are drawn one by one; more are drawn as maps."""
+"""Inputs that are shown one by one; more are drawn as maps as well."""
+FIRST_LAYER = ("spectral", "column_norm")
+"""Names (not labels) of the methods that read the weights of the first layer."""
+
+
+class Pair(NamedTuple):
+    model: str
+    explainer: str
 
 
 class Share(NamedTuple):
-    """Mean (d,) and standard deviation (d,) over ``n`` data seeds, or trainings; the deviation is NaN for one."""
+    """Mean (d,) and standard deviation (d,) over ``n`` data seeds; the deviation is NaN for one."""
 
     mean: Floats
     sd: Floats
@@ -59,18 +64,6 @@ def shares(frames: Frames, dataset: str) -> dict[Pair, Share]:
     }
 
 
-def trainings(frames: Frames, dataset: str) -> dict[Pair, Share]:
-    """Over the trainings on the first draw, where it has more than one: draws and splits are the same in all."""
-    if len(frames.results.suite.get("model_seeds", [])) < 2 or frames.results.suite.get("folds"):
-        return {}
-    first = {pair: next(iter(by_seed.values())) for pair, by_seed in runs(frames, dataset).items()}
-    return {
-        pair: _over([share(vector) for vector in vectors])
-        for pair, vectors in first.items()
-        if len(vectors) > 1 and pair.model != NO_MODEL
-    }
-
-
 def _over(vectors: list[Floats]) -> Share:
     values = np.array(vectors)
     sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
@@ -87,16 +80,30 @@ def truth(frames: Frames, dataset: str) -> tuple[Floats, bool] | None:
     return share(np.array([role == "relevant" for role in draws[0]["roles"]], dtype=float)), False
 
 
-def columns_of_methods(frames: Frames, pairs: Collection[Pair]) -> dict[str, list[Pair]]:
-    """One column a network, the spectral method and its counterpart on top, so that lines of methods align."""
-    chosen = focus(frames)
-    first = {chosen.explainer if chosen else "", *labels(frames, "explainers", COUNTERPART)}
-    result = {}
-    for model in [*frames.models, NO_MODEL]:
-        own = [pair for pair in pairs if pair.model == model]
-        if own:
-            result[model] = sorted(own, key=lambda pair: pair.explainer not in first)
-    return result
+def by_network(frames: Frames, pairs: Collection[Pair]) -> dict[str, list[Pair]]:
+    """Network to its pairs, in the order of the leaderboard."""
+    order = {name: i for i, name in enumerate(frames.ranked)}
+    found = {
+        m: sorted((p for p in pairs if p.model == m), key=lambda p: order[p.explainer])
+        for m in (*frames.models, NO_MODEL)
+    }
+    return {model: own for model, own in found.items() if own}
+
+
+def shown(frames: Frames, among: Collection[Pair]) -> list[tuple[Pair, Pair | None]]:
+    """Of each network the method that reads its first layer, or the first of the leaderboard; and the best other one.
+
+    The method in focus takes the first place wherever it ran.
+    """
+    entries = frames.results.suite.get("explainers", [])
+    first = {without_paths(entry["label"]) for entry in entries if entry.get("name") in FIRST_LAYER}
+    chosen = []
+    for model, own in by_network(frames, among).items():
+        if model != NO_MODEL or len(frames.models) == 0:
+            own = sorted(own, key=lambda pair: (not frames.in_focus(pair.explainer), pair.explainer not in first))
+            others = [pair for pair in own[1:] if pair.explainer not in first]
+            chosen.append((own[0], others[0] if others else None))
+    return chosen
 
 
 def with_maps(draw: dict[str, Any]) -> bool:

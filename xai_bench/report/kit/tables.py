@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from xai_bench.report.kit import comparisons, wording
-from xai_bench.report.kit.comparisons import Pair
-from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, SHARES, Frames, records
+from xai_bench.report.kit import wording
+from xai_bench.report.kit.frames import CONTROLS, SHARES, Frames, records
 from xai_bench.report.kit.wording import DASH
+
+LONG = 40
+"""Rows above which a table is folded away."""
+NO_BAR = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
 class Box:
     """What stands in one place of a table.
 
-    ``value`` sorts, ``bar`` in [0, 1] shades, ``near`` marks what cannot be told from the best, ``unlearned`` a value
-    of a network that did not learn.
+    ``value`` sorts, ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1] colours the box, ``look`` is a class of the
+    style sheet (minus: the other colour), ``link`` an address. ``unlearned`` marks a value of networks of which not all
+    learned.
     """
 
     main: str
     small: str = ""
     value: float | None = None
     bar: float | None = None
-    near: bool = False
+    shade: float | None = None
+    look: str = ""
+    link: str = ""
     unlearned: bool = False
     text: bool = False
 
     def plain(self) -> str:
         """As text, for the summary."""
-        marks = (" •" if self.near else "") + (" †" if self.unlearned else "")
-        return f"{self.main} {self.small}".strip() + marks
+        return f"{self.main} {self.small}".strip() + (" †" if self.unlearned else "")
+
+    @property
+    def classes(self) -> str:
+        """The classes of the element."""
+        tone = "" if self.shade is None else "tone"
+        named = ("text" if self.text else "", "unlearned" if self.unlearned else "", tone, self.look)
+        return " ".join(name for name in named if name)
 
 
 EMPTY = Box(DASH)
@@ -42,40 +54,34 @@ EMPTY = Box(DASH)
 
 @dataclass(frozen=True)
 class Column:
-    """``group`` is the heading above; equal neighbours share one."""
+    """``group`` is the heading above; equal neighbours share one. ``link``: an address behind the name."""
 
     name: str
     group: str = ""
     text: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
+    """``kind``: method, first (of the first group), focus or control."""
+
     name: str
     boxes: list[Box]
     kind: str = "method"
-    """method, focus (the spectral method) or control."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """Rows under one heading; ``facts`` (text, span) stand beside it, one for each group of columns."""
-
-    rows: list[Row]
-    heading: str = ""
-    facts: list[tuple[str, int]] = field(default_factory=list)
+    link: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """``first`` heads the names of the rows. ``fold``: the line under which it is folded away. ``look``: a class of the
-    style sheet."""
+    """``first`` heads the names of the rows. ``fold``: it is folded away. ``look``: a class of the style sheet; of one
+    that is ``plain`` nothing is sorted or searched, one that is ``long`` shows 20 rows at a time."""
 
     caption: str
     first: str
     columns: list[Column]
-    bodies: list[Body]
-    fold: str = ""
+    rows: list[Row]
+    fold: bool = False
     look: str = ""
 
     @property
@@ -90,13 +96,14 @@ class Table:
         return spans if any(name for name, _ in spans) else []
 
 
-NO_BAR = (math.nan, math.nan)
-LONG = 40
-"""Rows above which a table is folded away."""
+def kind_of(frames: Frames, explainer: str, model: str = "") -> str:
+    """The kind of the row of a method, or of a method on a network."""
+    return "control" if explainer in CONTROLS else "focus" if frames.in_focus(explainer, model) else "method"
 
 
-def kind_of(explainer: str, focus: Pair | None) -> str:
-    return "control" if explainer in CONTROLS else "focus" if focus and explainer == focus.explainer else "method"
+def text(words: str) -> Box:
+    """Words, to the left."""
+    return Box(words, text=True)
 
 
 def plain(mean: float, low: float = math.nan, high: float = math.nan, bar: float | None = None) -> Box:
@@ -104,30 +111,17 @@ def plain(mean: float, low: float = math.nan, high: float = math.nan, bar: float
     return Box(wording.number(mean), wording.bounds(low, high), mean, bar) if math.isfinite(mean) else EMPTY
 
 
-def of_seeds(row: dict[str, Any], name: str, n: str, seeds: int, bar: float | None = None) -> Box:
-    """As ``plain``, of the column ``name``; and how many data seeds it rests on, where they are not all."""
-    beside_it = wording.interval_of(row[f"{name}_low"], row[f"{name}_high"], int(row[n]), seeds)
-    return Box(wording.number(row[name]), beside_it, row[name], bar) if math.isfinite(row[name]) else EMPTY
-
-
-def mean_of(row: dict[str, Any], seeds: int) -> Box:
-    """A mean, its interval, and how many of the suite's data seeds it rests on, unless all."""
-    metric = row.get("metric", "")
-    return Box(wording.of_score(row["mean"], metric), beside(row, seeds), row["mean"])
-
-
 def score(row: dict[str, Any] | None, scale: tuple[float, float], seeds: int, unlearned: bool = False) -> Box:
     """The mean of a score. ``scale``: where its bar begins and where it is full; NaN for none."""
     if row is None:
         return EMPTY
-    bar = share(row["mean"], *scale)
     shown = wording.of_score(row["mean"], row["metric"])
-    return Box(shown, beside(row, seeds), row["mean"], bar, bool(row["near"]), unlearned)
+    return Box(shown, beside(row, seeds), row["mean"], share(row["mean"], *scale), unlearned=unlearned)
 
 
 def share(value: float, empty: float, full: float) -> float | None:
     """How far ``value`` is on the way from ``empty`` to ``full``, in [0, 1]; None where that is not defined."""
-    if not math.isfinite(full - empty) or full == empty:
+    if not math.isfinite(full - empty) or full == empty or not math.isfinite(value):
         return None
     return min(max((value - empty) / (full - empty), 0.0), 1.0)
 
@@ -167,55 +161,31 @@ def mean_fact(values: Iterable[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def reached(frames: Frames, dataset: str, model: str) -> str:
-    """What the network reached beside chance and ceiling, and whether it learned: one line."""
-    facts = frames.reached(dataset, model)
-    if facts is None:
-        return "" if model == NO_MODEL else "not trained"
-    ceiling = f", ceiling {wording.number(facts['ceiling'])}" if math.isfinite(facts["ceiling"]) else ""
-    learned = "learned" if facts["learned"] == facts["of"] else f"learned {facts['learned']} of {facts['of']}"
-    score = f"test {wording.number(facts['mean'])} (chance {wording.number(facts['chance'])}{ceiling})"
-    return ", ".join(filter(None, (score, learned, wording.unsettled(facts["settled"]))))
-
-
 def has_learned(frames: Frames, dataset: str, model: str) -> bool:
     """False if any of its trainings did not."""
     facts = frames.reached(dataset, model)
     return facts is None or facts["learned"] == facts["of"]
 
 
-def by_network(frames: Frames, boxes: Callable[[str, str], list[Box]]) -> list[Body]:
-    """A body a network, the spectral method first. Rows with nothing but empty ``boxes`` are left out."""
-    focus, bodies = comparisons.focus(frames), []
-    for model in dict.fromkeys(model for model, _ in frames.pairs):
-        names = [explainer for network, explainer in frames.pairs if network == model]
-        rows = [Row(name, boxes(model, name), kind_of(name, focus)) for name in names]
-        rows = [row for row in rows if any(box is not EMPTY for box in row.boxes)]
-        if rows:
-            bodies.append(Body(sorted(rows, key=lambda row: row.kind != "focus"), model))
-    return bodies
+def by_dataset(frames: Frames, rows: pd.DataFrame, boxes: Callable[[dict[str, Any]], list[Box]]) -> list[Row]:
+    """A row a dataset and pair of method and network, in the order of the suite; the first boxes are these two."""
+    order = {d: i for i, d in enumerate(frames.datasets)}, {pair: i for i, pair in enumerate(frames.pairs)}
+    found = [row for row in records(rows) if (row["model"], row["explainer"]) in order[1]]
+    found.sort(key=lambda row: (order[0][row["dataset"]], order[1][row["model"], row["explainer"]]))
+    return [
+        Row(
+            row["explainer"],
+            [text(row["dataset"]), text(row["model"]), *boxes(row)],
+            kind_of(frames, row["explainer"]),
+        )
+        for row in found
+    ]
 
 
-def by_dataset(frames: Frames, rows: pd.DataFrame, boxes: Callable[[dict[str, Any]], list[Box]]) -> list[Body]:
-    """A body a dataset, a row a pair of method and network; the first box is the network."""
-    focus, bodies = comparisons.focus(frames), []
-    for dataset in frames.datasets:
-        of_pair = {(row["model"], row["explainer"]): row for row in records(rows[rows["dataset"] == dataset])}
-        shown = [
-            Row(explainer, [Box(model, text=True), *boxes(of_pair[model, explainer])], kind_of(explainer, focus))
-            for model, explainer in frames.pairs
-            if (model, explainer) in of_pair
-        ]
-        if shown:
-            bodies.append(Body(shown, dataset))
-    return bodies
+BY_DATASET = [Column("Dataset", text=True), Column("Network", text=True)]
+"""The first columns of tables by dataset."""
 
 
 def by_key(frame: pd.DataFrame) -> dict[tuple[str, str, str, str], dict[str, Any]]:
     """(dataset, model, explainer, metric) to row."""
     return {(row["dataset"], row["model"], row["explainer"], row["metric"]): row for row in records(frame)}
-
-
-def fold_long(table: Table) -> Table:
-    """The table, folded away if it has more than ``LONG`` rows."""
-    return replace(table, fold=table.caption) if sum(len(body.rows) for body in table.bodies) > LONG else table

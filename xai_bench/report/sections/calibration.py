@@ -10,12 +10,12 @@ import pandas as pd
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.prose import named, names_of
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import Box, Column, Table, by_dataset, fold_long, plain
+from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, plain
 from xai_bench.report.kit.wording import listed, plural
 from xai_bench.scoring.calibration import SCORES
 
 COLUMNS = [
-    Column("Network", text=True), Column("With a false selection", "Null runs"), Column("Threshold", "Null runs"),
+    *BY_DATASET, Column("With a false selection", "Null runs"), Column("Threshold", "Null runs"),
     *[Column(name, "Real runs, above the threshold") for name in ("Precision", "Recall", "Share of noise inputs")],
 ]  # fmt: skip
 
@@ -24,7 +24,7 @@ class Calibration(Section):
     """Null runs."""
 
     id, title = "calibration", "Calibrated on null runs"
-    within, order = "scrutiny", 20
+    label, order = "Null runs", 90
 
     def needs(self) -> bool | str:
         if not self.frames.results.suite.get("calibration"):
@@ -34,9 +34,6 @@ class Calibration(Section):
     @cached_property
     def frame(self) -> pd.DataFrame:
         return self.frames.calibration
-
-    def csv(self) -> dict[str, pd.DataFrame]:
-        return {"calibration.csv": self.frame}
 
     def words(self) -> str:
         runs = self.frames.results.suite["calibration"]["runs"]
@@ -68,9 +65,9 @@ class Calibration(Section):
         return paragraphs
 
     def tables(self) -> list[Table]:
-        bodies = by_dataset(self.frames, self.frame[self.frame["threshold"].notna()], _boxes)
+        rows = by_dataset(self.frames, self.frame[self.frame["threshold"].notna()], _boxes)
         caption = "Selections at a threshold from null runs, in shares of the total relevance."
-        return [fold_long(Table(caption, "Method, by dataset", COLUMNS, bodies))] if bodies else []
+        return [Table(caption, "Method", COLUMNS, rows, fold=True)] if rows else []
 
 
 def _boxes(row: dict[str, Any]) -> list[Box]:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xai_bench.report.kit.comparisons import focus
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.markup import render
 from xai_bench.report.kit.pixels import colors, drawn
 from xai_bench.report.kit.section import Figure, Section
-from xai_bench.report.kit.shares import Floats, columns_of_methods, explained, shares, truth, with_maps
+from xai_bench.report.kit.shares import Floats, by_network, explained, shares, truth, with_maps
 
 SATURATED = 0.99
 """Quantile of the positive means that has the darkest shade of strips: one method with few large values would pale all
@@ -23,7 +22,7 @@ WIDEST = 240
 class RelevanceMaps(Section):
     """Of many inputs."""
 
-    id, within, order = "maps", "datasets", 90
+    id, title, within, order = "maps", "Maps of relevance", "datasets", 50
 
     def needs(self) -> bool:
         return bool(self.draw) and with_maps(self.draw) and bool(explained(self.frames, self.dataset))
@@ -82,7 +81,7 @@ def maps(frames: Frames, dataset: str) -> Maps:
     """Pixel maps where the inputs form a picture, else strips; by network."""
     mean_of = shares(frames, dataset)
     facts, known = frames.draws(dataset)[0], truth(frames, dataset)
-    shape, palette, chosen = facts.get("feature_shape"), colors(), focus(frames)
+    shape, palette = facts.get("feature_shape"), colors()
     joined = 1 if shape else int(np.ceil(facts["d"] / WIDEST))
     means = np.concatenate([one.mean for one in mean_of.values()])
     top = float(np.quantile(means[means > 0], SATURATED)) if (means > 0).any() else 0.0
@@ -92,14 +91,12 @@ def maps(frames: Frames, dataset: str) -> Maps:
 
     groups: dict[str, list[Map]] = {}
     if known:
-        groups["truth"] = [
-            Map("graded" if known[1] else "relevant inputs", "control", draw(known[0], float(known[0].max())))
-        ]
-    for model, pairs in columns_of_methods(frames, mean_of).items():
+        groups["truth"] = [Map("graded" if known[1] else "relevant inputs", "", draw(known[0], float(known[0].max())))]
+    for model, pairs in by_network(frames, mean_of).items():
         groups[model] = [
             Map(
                 pair.explainer,
-                "focus" if chosen and pair.explainer == chosen.explainer else "method",
+                "focused" if frames.in_focus(pair.explainer) else "",
                 draw(mean_of[pair].mean, float(mean_of[pair].mean.max())),
                 draw(mean_of[pair].sd, float(mean_of[pair].mean.max())) if np.isfinite(mean_of[pair].sd).all() else "",
             )

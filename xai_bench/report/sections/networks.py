@@ -7,7 +7,7 @@ from typing import Any
 
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import Body, Box, Column, Row, Table, mean_of
+from xai_bench.report.kit.tables import Box, Column, Row, Table, beside
 
 COLUMNS = ("Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Settled", "Training, CPU",
            "Parameters")  # fmt: skip
@@ -16,7 +16,7 @@ COLUMNS = ("Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Large
 class Networks(Section):
     """With a numeric target also the error, beside what the noise leaves."""
 
-    id, within, order = "networks", "datasets", 20
+    id, title, within, order = "networks", "Networks", "datasets", 20
 
     def needs(self) -> bool:
         return bool(self._reached())
@@ -35,11 +35,12 @@ class Networks(Section):
         rows = []
         for model, facts in networks.items():
             error = [_error(facts), Box(wording.number(floor), value=floor)] if errors else []
-            rows.append(Row(model, [mean_of(facts, seeds), *error, *_boxes(facts)]))
+            mean = Box(wording.number(facts["mean"]), beside(facts, seeds), facts["mean"])
+            rows.append(Row(model, [mean, *error, *_boxes(facts)]))
         caption = "What the networks reached" + (
             "; test score R², and mean absolute error beside the least that the noise allows." if errors else "."
         )
-        return [Table(caption, "Network", [Column(name) for name in names], [Body(rows)])]
+        return [Table(caption, "Network", [Column(name) for name in names], rows)]
 
 
 def _error(facts: dict[str, Any]) -> Box:

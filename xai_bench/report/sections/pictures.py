@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.report.kit import comparisons
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.markup import render
 from xai_bench.report.kit.pixels import drawn
 from xai_bench.report.kit.section import Figure, Section
-from xai_bench.report.kit.shares import Floats, explained, shares
+from xai_bench.report.kit.shares import Floats, explained, shares, shown
 
 KEPT = 17
 """Pixels that are shown, as published."""
@@ -23,12 +22,12 @@ NOTHING, BLANK, INKED = "#ffffff", "#e4dccb", "#1d2733"
 class Pictures(Section):
     """Where the dataset stored pictures."""
 
-    id, within, order = "pictures", "datasets", 110
+    id, title, within, order = "pictures", "The most relevant pixels", "datasets", 70
 
     def needs(self) -> bool:
         if not (self.draw.get("views") or {}).get("pictures"):
             return False
-        return bool(comparisons.structural(self.frames, explained(self.frames, self.dataset)))
+        return bool(shown(self.frames, explained(self.frames, self.dataset)))
 
     def figures(self) -> list[Figure]:
         lines = kept(self.frames, self.dataset)
@@ -63,18 +62,18 @@ class Kept:
 
 
 def kept(frames: Frames, dataset: str) -> Kept:
-    """By spectral relevance and column norm of each network, and one post-hoc method on the first of them."""
+    """By the methods of ``shares.shown``: the first of each network, and the other one on the first of them."""
     facts, mean_of = frames.draws(dataset)[0], shares(frames, dataset)
     pictures, shape = facts["views"]["pictures"], facts["feature_shape"]
-    own = comparisons.structural(frames, mean_of)
-    other = comparisons.post_hoc(frames, mean_of, own[0].model)
+    chosen = shown(frames, mean_of)
+    pairs = [first for first, _ in chosen] + [other for _, other in chosen[:1] if other]
     ink = [np.array(picture["pixels"], dtype=float).reshape(shape) / 255 for picture in pictures]
-    lines = [Line("whole", "", "control", [drawn(values, 1.0, _shades(NOTHING)) for values in ink])]
-    for pair in [*own, *([other] if other else [])]:
+    lines = [Line("whole", "", "", [drawn(values, 1.0, _shades(NOTHING)) for values in ink])]
+    for pair in pairs:
         mask = most_relevant(mean_of[pair].mean, KEPT).reshape(shape)
         # Kept pixels without ink are the first shade above nothing.
         svgs = [drawn(np.where(mask, np.maximum(v, 1e-9), 0.0), 1.0, [NOTHING, *_shades(BLANK)]) for v in ink]
-        lines.append(Line(pair.explainer, pair.model, "focus" if pair == comparisons.focus(frames) else "method", svgs))
+        lines.append(Line(pair.explainer, pair.model, "focused" if frames.in_focus(pair.explainer) else "", svgs))
     return Kept([str(picture["class"]) for picture in pictures], lines, KEPT)
 
 

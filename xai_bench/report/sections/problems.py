@@ -14,7 +14,7 @@ from xai_bench.report.kit.wording import STATUS
 class Problems(Section):
     """Of the whole suite."""
 
-    id, title, order = "problems", "Not done", 70
+    id, title, order = "problems", "Not done", 130
 
     def words(self) -> str:
         if not self.frames.problems():
@@ -22,7 +22,7 @@ class Problems(Section):
         return "Every planned cell without a result, by reason. A failure is shown, never counted as a score."
 
     def html(self) -> str:
-        return render("problems.html", rows=problems(self.frames), heading="")
+        return render("problems.html", rows=problems(self.frames))
 
     def markdown(self) -> str:
         return "".join(
@@ -35,14 +35,13 @@ class Problems(Section):
 class ProblemsHere(Section):
     """Of one dataset."""
 
-    id, within, order, in_summary = "problems_here", "datasets", 170, False
+    id, title, within, order = "problems_here", "Not done", "datasets", 200
 
     def needs(self) -> bool:
         return bool(self.frames.problems(self.dataset))
 
     def html(self) -> str:
-        rows = problems(self.frames, self.dataset)
-        return render("problems.html", rows=rows, heading=f"Not done on {self.dataset}")
+        return render("problems.html", rows=problems(self.frames, self.dataset))
 
 
 def problems(frames: Frames, label: str | None = None) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ class Reading(Section):
     """A line for every term."""
 
     id, label, title = "reading", "How to read", "How to read the numbers"
-    order, in_summary = 80, False
+    order, in_summary = 140, False
 
     def html(self) -> str:
         suite = self.frames.results.suite

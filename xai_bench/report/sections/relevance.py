@@ -1,100 +1,110 @@
-"""The relevance of every input, by method and network, before the truth."""
+"""The relevance of every input against the truth, as a table: names, numbers and shades, the truth first."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
-from xai_bench.report.kit import drawing
-from xai_bench.report.kit.drawing import GREY, INK, PALE, deviation
-from xai_bench.report.kit.frames import NO_MODEL, Frames
-from xai_bench.report.kit.section import Figure, Section
-from xai_bench.report.kit.shares import Floats, columns_of_methods, explained, shares, trainings, truth, with_maps
+from xai_bench.report.kit import wording
+from xai_bench.report.kit.section import Section
+from xai_bench.report.kit.shares import explained, shares, truth
+from xai_bench.report.kit.tables import Box, Column, Row, Table, text
 
-PITCH = 1.62
-"""Height of a band of the figure; its largest mean is 1."""
+MOST = 1000
+"""Inputs that are listed; of more, those that some method ranks highest."""
+LEADING = 20
+"""Inputs a method that are listed where there are more."""
 
 
 class Relevance(Section):
-    """Of few inputs, one by one."""
+    """Sorted by the truth, then by the mean relevance."""
 
-    id, within, order = "relevance", "datasets", 40
+    id, title, label, within, order = "relevance", "Relevance of the inputs", "Relevance", "datasets", 40
 
     def needs(self) -> bool:
-        return bool(self.draw) and not with_maps(self.draw) and bool(explained(self.frames, self.dataset))
+        return bool(self.draw) and bool(explained(self.frames, self.dataset))
 
-    def figures(self) -> list[Figure]:
-        label = f"Relevance of every input of {self.dataset}, by method and network"
-        return [Figure(bands(self.frames, self.dataset, self.key), label, self._caption())]
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """(inputs, entrants) mean share of the total relevance over draws; columns are pairs (model, explainer)."""
+        found = {tuple(pair): share.mean for pair, share in shares(self.frames, self.dataset).items()}
+        return pd.DataFrame(found)
 
-    def _caption(self) -> str:
-        one, graded = len(self.frames.data_seeds) == 1, self.draw.get("graded") is not None
-        text = (
-            "Relevance of every input: each vector divided by its sum, mean over data seeds drawn relative to its "
-            "largest" + (" (one seed: no deviation)." if one else "; whiskers: standard deviation over data seeds.")
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """The same, averaged over networks; the columns in the order of the leaderboard."""
+        wide = self.frame.T.groupby(level=1, sort=False).mean().T
+        return wide[[name for name in self.frames.ranked if name in wide]]
+
+    @cached_property
+    def listed(self) -> list[int]:
+        """The inputs that are listed, the most relevant first."""
+        mean, known = self.methods.mean(axis=1).to_numpy(), truth(self.frames, self.dataset)
+        main = known[0] if known else np.zeros(len(mean))
+        chosen = set(range(len(mean)))
+        if len(mean) > MOST:
+            chosen = set(np.flatnonzero(main > 0).tolist())
+            for name in self.methods:
+                chosen |= set(np.argsort(-self.methods[name].to_numpy(), kind="stable")[:LEADING].tolist())
+        return sorted(chosen, key=lambda j: (-main[j], -mean[j]))
+
+    def words(self) -> str:
+        known = truth(self.frames, self.dataset)
+        said = (
+            "The truth is not known"
+            if known is None
+            else "The truth stands first"
+            if known[1]
+            else "The truth, which is not graded, stands first"
         )
-        if n := max((one.n for one in trainings(self.frames, self.dataset).values()), default=0):
-            text += f" Pale bars: mean and standard deviation over the {n} trainings on the first draw, as published."
-        if self.draw.get("roles") is None:
-            return f"{text} The truth is not known."
-        equal = "; it is not graded, so all relevant inputs are equal"
-        return f"{text} Grey: the truth, its largest value 1{'' if graded else equal}."
+        return (
+            "Mean share of the total relevance over draws, in per cent; dark: close to the largest of the column. "
+            f"{said}; rows are sorted by {'it, then by ' if known else ''}the mean over methods."
+        )
+
+    def findings(self) -> list[str]:
+        d = len(self.methods)
+        return (
+            [
+                f"Listed are {len(self.listed):,} of {d:,} inputs: the relevant ones, and of every method "
+                f"the {LEADING} highest."
+            ]
+            if len(self.listed) < d
+            else []
+        )
+
+    def tables(self) -> list[Table]:
+        tables = [self._table(self.methods, "Relevance by method, averaged over networks")]
+        models = [m for m in self.frames.models if m in self.frame.columns.get_level_values(0)]
+        if len(models) > 1 and len(self.listed) <= MOST // 4:
+            for model in models:
+                own = self.frame[model]
+                tables.append(
+                    self._table(own[[n for n in self.frames.ranked if n in own]], f"Relevance on {model}", fold=True)
+                )
+        return tables
+
+    def _table(self, values: pd.DataFrame, caption: str, *, fold: bool = False) -> Table:
+        names, units = self.draw["feature_names"], self.draw.get("feature_units") or []
+        known, roles = truth(self.frames, self.dataset), self.draw.get("roles")
+        columns = [Column("Role", text=True), Column("Truth")] if known else []
+        percent = 100 * values.to_numpy()
+        top = np.maximum(percent.max(axis=0), 1e-300)
+        rows = []
+        for j in self.listed:
+            own = (
+                [text(roles[j]), _share(100 * known[0][j], known[0][j] / max(known[0].max(), 1e-300))]
+                if known and roles
+                else []
+            )
+            unit = f" ({units[j]})" if len(units) > j and units[j] else ""
+            boxes = [_share(v, s) for v, s in zip(percent[j], percent[j] / top, strict=True)]
+            rows.append(Row(wording.without_paths(f"{names[j]}{unit}"), [*own, *boxes]))
+        look = "upright long" if len(values) > 40 else "upright"
+        return Table(caption, "Input", [*columns, *[Column(name) for name in values]], rows, fold, look)
 
 
-def bands(frames: Frames, dataset: str, key: str) -> str:
-    """A column a network, a band a method: mean and standard deviation of every input over draws, before the truth.
-
-    Where the first draw has several trainings, their deviation is a pale bar behind.
-    """
-    mean_of, repeated = shares(frames, dataset), trainings(frames, dataset)
-    names, known = frames.draws(dataset)[0]["feature_names"], truth(frames, dataset)
-    columns = columns_of_methods(frames, mean_of)
-    alone = columns.pop(NO_MODEL, []) if len(columns) > 1 else []
-    for pair in alone:  # Methods without a network fill the shortest column.
-        min(columns.values(), key=len).append(pair)
-    down, d = max(len(pairs) for pairs in columns.values()), len(names)
-    labels = [name if len(name) <= 22 else f"{name[:21]}…" for name in names]
-    upright = max(len(label) for label in labels) > 3 or d > 12
-    style = drawing.styles(frames)
-    with drawing.style():
-        height = 0.7 * down + 0.4 + (0.07 * max(len(label) for label in labels) if upright else 0.2)
-        figure, axes = drawing.new(max(2.5, 0.125 * d) * len(columns) + 0.4, height, 1, len(columns), sharey=True)
-        for axis, (model, pairs) in zip(axes[0], columns.items(), strict=True):
-            for band, pair in enumerate(pairs):
-                look, base = style[pair.explainer], -PITCH * band
-                scale = max(float(mean_of[pair].mean.max()), 1e-300)
-                axis.plot([-0.7, d - 0.3], [base, base], "-", color=GREY, lw=0.5)
-                if known and known[0].any():
-                    _steps(axis, known[0] / known[0].max(), base)
-                if pair in repeated:
-                    deviation(axis, repeated[pair].mean / scale, repeated[pair].sd / scale, base,
-                               color=look.color, lw=4.2, alpha=0.28, solid_capstyle="butt")  # fmt: skip
-                _points(axis, mean_of[pair].mean / scale, mean_of[pair].sd / scale, base, look.color)
-                name = f"{pair.explainer} ({NO_MODEL})" if pair.model == NO_MODEL else pair.explainer
-                axis.text(d - 0.4, base + 1.25, name, ha="right", va="center",
-                          weight="bold" if look.order == 6 else "normal",
-                          color=look.color if look.order > 4 else INK)  # fmt: skip
-            axis.set_title(model, weight="bold")
-            axis.set(xlim=(-0.7, d - 0.3), ylim=(-PITCH * (down - 1) - 0.08, 1.45))
-            axis.set_xticks(range(d), labels, rotation=90 if upright else 0)
-            axis.spines[["left", "bottom"]].set_visible(False)
-            axis.tick_params(axis="both", length=0)
-        at = [base + level for base in -PITCH * np.arange(down) for level in (0, 1)]
-        axes[0, 0].set_yticks(at, ["0", "1"] * down, fontsize=6.5)
-        axes[0, 0].set_ylabel("relevance, largest mean = 1")
-        return drawing.svg(figure, key)
-
-
-def _steps(axis: Any, values: Floats, base: float) -> None:
-    """Bars side by side, as one path."""
-    x = np.repeat(np.arange(len(values)), 4) + np.tile([-0.4, -0.4, 0.4, 0.4], len(values))
-    y = np.stack([0 * values, values, values, 0 * values], axis=1).ravel()
-    axis.fill(x, base + y, color=PALE, lw=0)
-
-
-def _points(axis: Any, mean: Floats, sd: Floats, base: float, color: str) -> None:
-    """Means, and whiskers of one standard deviation."""
-    if np.isfinite(sd).all():
-        deviation(axis, mean, sd, base, color=color, lw=1.0)
-    axis.plot(np.arange(len(mean)), base + mean, "o", color=color, ms=3.2, mew=0)
+def _share(percent: float, shade: float) -> Box:
+    return Box(wording.number(percent, 1 if percent < 99.95 else 0), value=percent, shade=shade)

@@ -22,7 +22,7 @@ class Sanity(Section):
     """Relevance after layers are initialised anew."""
 
     id, title = "sanity", "After layers are initialised anew"
-    within, order = "scrutiny", 50
+    label, order = "Sanity", 115
 
     def needs(self) -> bool | str:
         if not self.frames.results.suite.get("sanity"):
@@ -39,9 +39,6 @@ class Sanity(Section):
         """dataset, model, explainer, metric (direction), k (layers initialised anew), mean, low, high, n."""
         rows = self._measured
         return by_data_seed(rows[rows["value"].notna()], "value", [*PAIR, "metric", "k"])
-
-    def csv(self) -> dict[str, pd.DataFrame]:
-        return {"sanity.csv": self.frame} if len(self.frame) else {}
 
     def words(self) -> str:
         return (
@@ -85,8 +82,8 @@ def curves_by_layer(frames: Frames, frame: pd.DataFrame, key: str) -> str:
     models = [model for model in frames.models if model in set(curves["model"])]
     style, drawn = drawing.styles(frames), dict[str, Any]()
     with drawing.style():
-        width = max(2.9 * len(models), 5.6) + 0.3
-        figure, axes = drawing.new(width, 5.4, 2, len(models), sharey=True)
+        width = drawing.across(len(models))
+        figure, axes = drawing.new(width, 5.6, 2, len(models), sharey=True)
         for i, (direction, words) in enumerate(DIRECTIONS.items()):
             for j, model in enumerate(models):
                 axis = axes[i, j]
@@ -105,12 +102,7 @@ def curves_by_layer(frames: Frames, frame: pd.DataFrame, key: str) -> str:
                 if i == 0:
                     axis.set_title(model, weight="bold")
             axes[i, 0].set_ylabel("rank correlation")
-        from matplotlib.lines import Line2D
-
-        handles = [Line2D([], [], label=name, **look) for name, look in drawn.items()]
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(int(width / 1.9), len(handles)), handlelength=2.6
-        )
+        drawing.legend(figure, [drawing.handle(label=name, **look) for name, look in drawn.items()])
         return drawing.svg(figure, key)
 
 

@@ -9,14 +9,14 @@ import pandas as pd
 
 from xai_bench.report.kit.prose import names_of
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import Box, Column, Table, by_dataset, fold_long, plain
+from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, plain
 from xai_bench.report.kit.wording import plural
 from xai_bench.scoring.stability import MEASURES
 
 POOR, EXCELLENT = 0.4, 0.75
 """Bounds of Nogueira's index: poor below, excellent above (Fleiss 2004, taken over by Nogueira et al. 2018)."""
 COLUMNS = [
-    Column("Network", text=True), Column("Top p", "Nogueira’s index"), Column("Own support", "Nogueira’s index"),
+    *BY_DATASET, Column("Top p", "Nogueira’s index"), Column("Own support", "Nogueira’s index"),
     Column("Mean", "Rank correlation"), Column("In a draw", "Networks"),
 ]  # fmt: skip
 
@@ -25,7 +25,7 @@ class Stability(Section):
     """Stability over networks of one draw."""
 
     id, title = "stability", "Stable when networks are trained anew"
-    within, order = "scrutiny", 30
+    label, order = "Stability", 100
 
     def needs(self) -> bool | str:
         if len(self.frames.results.suite.get("model_seeds", [])) < 2:
@@ -35,9 +35,6 @@ class Stability(Section):
     @cached_property
     def frame(self) -> pd.DataFrame:
         return self.frames.stability
-
-    def csv(self) -> dict[str, pd.DataFrame]:
-        return {"stability.csv": self.frame}
 
     def words(self) -> str:
         return (
@@ -64,7 +61,7 @@ class Stability(Section):
 
     def tables(self) -> list[Table]:
         caption = "Stability over networks trained anew on the same data."
-        return [fold_long(Table(caption, "Method, by dataset", COLUMNS, by_dataset(self.frames, self.frame, _boxes)))]
+        return [Table(caption, "Method", COLUMNS, by_dataset(self.frames, self.frame, _boxes), fold=True)]
 
 
 def _boxes(row: dict[str, Any]) -> list[Box]:

@@ -69,7 +69,8 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
         return None if suite.retention is None else cls(suite, suite.retention)
 
     def covers(self, blocks: Sequence[Block]) -> bool:
-        return blocks[0].draw.permutation is None
+        draw = blocks[0].draw
+        return draw.permutation is None and self.settings.holds(draw.dataset.label, draw.data_seed)
 
     def due(self, blocks: Sequence[Block], stored: Stored) -> RetentionTask | None:
         draw, plain = blocks[0].draw, self._plain_networks(blocks)
@@ -97,7 +98,7 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
 
     def key(self, draw: Draw, plain_networks: Iterable[str]) -> str:
         """What the retention of a draw's rankings depends on. ``plain_networks``: keys of those that mask."""
-        settings = self.settings.model_dump(mode="json")
+        settings = self.settings.of_a_draw()
         judge = retention.judge_key(draw, self.settings)
         return sha256(canonical_json([self.version, judge, settings, sorted(plain_networks)]))
 

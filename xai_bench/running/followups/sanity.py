@@ -85,7 +85,8 @@ class SanityFollowUp(FollowUp[SanityTask, Rows]):
     def _covers(self, block: Block) -> bool:
         if block.model is None or block.draw.permutation is not None:
             return False
-        return self.part.covers("datasets", block.draw.dataset.label) and self.part.covers("models", block.model.label)
+        draw, model = block.draw, block.model
+        return self.part.holds(draw.dataset.label, draw.data_seed) and self.part.covers("models", model.label)
 
     def due(self, blocks: Sequence[Block], stored: Stored) -> SanityTask | None:
         covered = [block for block in blocks if self._covers(block)]

@@ -1,0 +1,117 @@
+"""Leaderboards and pairs from frames: who is ranked, who is decided of together, what is said of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xai_bench.results.comparison import Comparison, units
+
+AXES = ["dataset", "family", "draw", "explainer", "model"]
+
+
+def cells(means, draws=10, datasets=(("a", "A"), ("b", "B")), seed=0, spread=0.02, **columns) -> pd.DataFrame:
+    """Scores of entrants (explainer, model) with these means on every dataset."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (dataset, family, draw, explainer, model, mean + spread * rng.normal())
+        for dataset, family in datasets
+        for draw in range(draws)
+        for (explainer, model), mean in means.items()
+    ]
+    frame = pd.DataFrame(rows, columns=[*AXES, "value"])
+    plain = {
+        "value_learned": frame["value"], "learned": np.where(frame["model"] == "", np.nan, 1.0), "unsupported": False,
+        "reason": "", "confirmatory": True, "method_confirmed": True, "network_confirmed": True,
+    }  # fmt: skip
+    return frame.assign(**{**plain, **columns})
+
+
+def board(frame, of="entrants", **options) -> pd.DataFrame:
+    return Comparison(of, "recovery", units(frame, of), **options).leaderboard().set_index("name")
+
+
+FOUR = {("s", "m"): 0.9, ("s", "n"): 0.6, ("g", "m"): 0.5, ("g", "n"): 0.4, ("f", ""): 0.2}
+
+
+def test_families_weigh_alike_and_datasets_within_them():
+    frame = cells({("s", "m"): 0.5, ("f", ""): 0.2}, datasets=(("a", "A"), ("b", "B"), ("c", "B")), spread=0.0)
+    frame["value"] += frame["dataset"].map({"a": 0.0, "b": 0.1, "c": 0.3})
+    found = board(frame)
+    assert found.loc["s on m", "score"] == pytest.approx((0.5 + 0.7) / 2)
+    assert found.loc["s on m", "families"] == 2
+
+
+def test_methods_are_averaged_over_networks_and_networks_over_shared_methods():
+    frame = cells(FOUR | {("only_on_m", "m"): 0.99}, spread=0.0)
+    methods = board(frame, "methods")
+    assert methods["score"].to_dict() == pytest.approx({"only_on_m": 0.99, "s": 0.75, "g": 0.45, "f": 0.2})
+    assert methods["networks"].to_dict() == {"only_on_m": 1, "s": 2, "g": 2, "f": 0}
+    networks = board(frame, "networks")
+    assert networks["score"].to_dict() == pytest.approx({"m": 0.7, "n": 0.5})
+
+
+def test_ranks_count_decided_pairs():
+    found = board(cells(FOUR))
+    assert list(found.index) == ["s on m", "s on n", "g on m", "g on n", "f"]
+    assert list(found["rank_low"]) == list(found["rank_high"]) == [1, 2, 3, 4, 5]
+    assert list(found["first_group"]) == [True, False, False, False, False]
+    assert list(found["better_than"]) == [4, 3, 2, 1, 0]
+
+
+def test_without_a_score_in_every_family_nobody_is_ranked_and_shared_families_are_compared():
+    frame = cells(FOUR)
+    gone = (frame["explainer"] == "f") & (frame["dataset"] == "b")
+    frame.loc[gone, ["value", "unsupported", "reason"]] = np.nan, True, "too many inputs"
+    found = board(frame)
+    assert list(found["ranked"]) == [True, True, True, True, False]
+    assert found.loc["f", "reason"] == "1 of 2 families: too many inputs"
+    assert pd.isna(found.loc["f", "rank_low"])
+    assert found.loc["f", "worse_than"] == 4
+    assert list(found["rank_high"][:4]) == [1, 2, 3, 4]
+    pairs = Comparison("entrants", "recovery", units(frame, "entrants")).pairs()
+    assert set(pairs.loc[pairs["first"] == "f", "families"]) == {1}
+
+
+def test_a_later_entrant_changes_nobodys_decisions():
+    frame = cells(FOUR, spread=0.1, draws=8)
+    rng = np.random.default_rng(1)
+    own = frame[frame["explainer"] == "f"].assign(explainer="mine", confirmatory=False, method_confirmed=False)
+    own["value"] = 0.7 + 0.3 * rng.normal(size=len(own))
+    for of in ("entrants", "methods", "networks"):
+        before, after = board(frame, of), board(pd.concat([own, frame]), of)
+        pd.testing.assert_frame_equal(after.loc[before.index], before)
+    for of in ("entrants", "methods"):
+        before = Comparison(of, "recovery", units(frame, of)).pairs()
+        after = Comparison(of, "recovery", units(pd.concat([own, frame]), of)).pairs()
+        pd.testing.assert_frame_equal(after[after["first"] != "mine"].reset_index(drop=True), before)
+        assert len(after) == len(before) + len(board(frame, of))
+
+
+def test_below_five_draws_nothing_is_decided():
+    found = board(cells(FOUR, draws=4))
+    assert (found["rank_low"] == 1).all()
+    assert (found["rank_high"] == 5).all()
+    assert (found["undecided"] == 4).all()
+    assert found["first_group"].all()
+
+
+def test_pairs_are_in_units_of_the_score():
+    frame = cells(FOUR)
+    plain = Comparison("entrants", "recovery", units(frame, "entrants")).pairs()
+    points = Comparison("entrants", "retention", units(frame, "entrants"), scale=100.0).pairs()
+    np.testing.assert_allclose(points["difference"], 100 * plain["difference"])
+    assert list(plain["outcome"]) == list(points["outcome"])
+    assert ((plain["low"] < plain["difference"]) & (plain["difference"] < plain["high"])).all()
+    lower = Comparison("entrants", "false_selections", units(frame, "entrants"), sign=-1)
+    assert lower.leaderboard()["name"].iloc[0] == "f"
+    assert lower.pairs()["difference"].iloc[0] < 0
+    assert lower.pairs()["outcome"].iloc[0] == "better"
+
+
+def test_a_focus_is_compared_step_down():
+    found = Comparison("entrants", "recovery", units(cells(FOUR), "entrants")).against("g on m")
+    assert dict(zip(found["second"], found["outcome"], strict=True)) == {
+        "s on m": "worse", "s on n": "worse", "g on n": "better", "f": "better",
+    }  # fmt: skip

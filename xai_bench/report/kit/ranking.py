@@ -1,0 +1,126 @@
+"""A leaderboard as a table: its decisions, and beside them what else was measured of a method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from xai_bench.report.kit import wording
+from xai_bench.report.kit.frames import NO_MODEL, Frames, records
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, share
+from xai_bench.report.kit.wording import number, seconds, without_paths
+from xai_bench.results.comparison import Unit
+
+KEYS = {"methods": ["explainer"], "entrants": ["explainer", "model"], "networks": ["model"]}
+
+
+def joined(frames: Frames, of: Unit) -> pd.DataFrame:
+    """The leaderboard, and beside it: retention (mean gain), given_cpu, end_cpu (median seconds), stable, false.
+
+    Where nothing can be ranked, a row a method all the same.
+    """
+    keys, board = KEYS[of], frames.board(of)
+    if board.empty:
+        known = frames.timed[keys].drop_duplicates()
+        board = pd.DataFrame({**known, "name": known.agg(" on ".join, axis=1)}).reindex(columns=board.columns)
+    board = board.assign(model=board["model"].fillna(NO_MODEL)) if "model" in keys else board
+    beside = frames.cost(keys)[[*keys, "given_cpu", "end_cpu"]]
+    for name, values in measured(frames, of).items():
+        beside = beside.merge(values.rename(name).reset_index(), on=keys, how="left")
+    return board.merge(beside, on=keys, how="left")
+
+
+def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
+    """By ``KEYS``: points of retention, stability of the p highest, and the share of null runs with a false selection;
+    means over datasets."""
+    keys = KEYS[of]
+    boards = {name: frames.board(of, name) for name in ("retention", "false_selections")}
+    found = {name: board.fillna({"model": NO_MODEL}).set_index(keys)["score"] for name, board in boards.items()}
+    stable = frames.stability
+    stable = stable.assign(value=stable["top_p"].fillna(stable["spearman"]))
+    return found | {"stable": stable.groupby([*keys, "dataset"])["value"].mean().groupby(keys).mean()}
+
+
+def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Method", fold: bool = False) -> Table:
+    """Of ``joined``, the ranked first. Columns without a value are left out, ranks that no draw could decide too."""
+    rows, ahead = records(frame), decided(frame)
+    top = {name: frame[name].max() for name in ("retention", "end_cpu") if name in frame}
+
+    def families(row: dict[str, Any]) -> Box:
+        known = row["families"] == row["families"]  # it is NaN where nothing can be ranked
+        return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if known else EMPTY
+
+    columns: list[tuple[Column, Callable[[dict[str, Any]], Box]]] = [
+        (Column("Rank"), lambda row: ranks(row, ahead)),
+        (Column("Recovery"), lambda row: _box(row["score"], number(row["score"]), share(row["score"], 0.0, 1.0))),
+        (Column("Retention, points"), lambda row: _box(row["retention"], number(row["retention"], 1),
+                                                       share(row["retention"], 0.0, top["retention"]))),
+        (Column("Given a model", "CPU time"), lambda row: _box(row["given_cpu"], seconds(row["given_cpu"]))),
+        (Column("End to end", "CPU time"), lambda row: _box(row["end_cpu"], seconds(row["end_cpu"]))),
+        (Column("Networks learned"), lambda row: _box(row["learned"], percent(row["learned"]))),
+        (Column("Stability"), lambda row: _box(row["stable"], number(row["stable"], 2), share(row["stable"], 0, 1))),
+        (Column("False selections"), lambda row: _box(row["false_selections"], percent(row["false_selections"]))),
+        (Column("Families"), families),
+    ]  # fmt: skip
+    drawn = [(column, [draw(row) for row in rows]) for column, draw in columns]
+    shown = [(column, boxes) for column, boxes in drawn if any(box is not EMPTY for box in boxes)]
+    if all(row["families"] == row["of_families"] for row in rows):
+        shown = [pair for pair in shown if pair[0].name != "Families"]
+    lines = [
+        Row(row["name"], [boxes[j] for _, boxes in shown], _kind(frames, row, ahead)) for j, row in enumerate(rows)
+    ]
+    return Table(caption, first, [column for column, _ in shown], lines, fold, "board")
+
+
+def ranks(row: dict[str, Any], ahead: bool) -> Box:
+    """The rank interval of a row of a board; empty where nothing is decided (``ahead``) or it is not ranked."""
+    if not ahead or not row["ranked"]:
+        return EMPTY
+    low, high = int(row["rank_low"]), int(row["rank_high"])
+    return Box(f"{low}–{high}" if high > low else str(low), value=low + high / 1000)
+
+
+def values_of(frames: Frames, of: Unit, metric: str = "recovery") -> pd.DataFrame:
+    """name, dataset, family, draw, value: the scores behind a leaderboard, in its units; no rows without one."""
+    if (found := frames.comparison(of, metric)) is None:
+        return pd.DataFrame(columns=["name", "dataset", "family", "draw", "value"])
+    names = {column: found.values[column].map(without_paths) for column in ("name", "dataset")}
+    return found.values.assign(**names, value=found.scale * found.values["value"])
+
+
+def decided(frame: pd.DataFrame) -> bool:
+    """Whether any pair was decided: else there are no ranks and no first group."""
+    return bool((frame[["better_than", "worse_than", "equal"]].fillna(0).sum(axis=1) > 0).any())
+
+
+def _kind(frames: Frames, row: dict[str, Any], ahead: bool) -> str:
+    if frames.in_focus(row["explainer"]):
+        return "focus"
+    return "first" if ahead and row["ranked"] and row["first_group"] else "method"
+
+
+def _box(value: float, shown: str, bar: float | None = None) -> Box:
+    return Box(shown, value=value, bar=bar) if isinstance(value, float | int) and math.isfinite(value) else EMPTY
+
+
+def percent(value: float | None) -> str:
+    """``98 %``."""
+    return wording.DASH if value is None or not math.isfinite(value) else f"{100 * value:.0f} %"
+
+
+def notes(frames: Frames, frame: pd.DataFrame) -> list[str]:
+    """Who is not ranked and why, and what the table leaves out."""
+    out = []
+    for reason, group in frame[(frame["ranked"] == False) & (frame["score"].notna())].groupby("reason"):  # noqa: E712
+        out.append(f"Not ranked, {reason}: {wording.listed([f'`{name}`' for name in group['name']], 12)}.")
+    absent = {
+        "stability, which needs two model seeds": frame["stable"].isna().all(),
+        "false selections, which need null runs (`[calibration]`)": frame["false_selections"].isna().all(),
+        "retention": frame["retention"].isna().all(),
+    }
+    if any(absent.values()):
+        out.append(f"Not measured here: {wording.listed([name for name, gone in absent.items() if gone])}.")
+    return out

@@ -1,0 +1,113 @@
+"""Which pairs are decided: a matrix of methods, and the shares of the outcomes."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import pandas as pd
+
+from xai_bench.decisions import LEAST_DRAWS, MARGIN
+from xai_bench.errors import InputError
+from xai_bench.report.kit.frames import records
+from xai_bench.report.kit.ranking import percent
+from xai_bench.report.kit.section import Section
+from xai_bench.report.kit.tables import Box, Column, Row, Table, kind_of
+from xai_bench.report.kit.wording import listed, number, plural, without_paths
+from xai_bench.results.comparison import PAIRS, UNITS, Unit
+
+SIGNS = {"better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼"}
+THAN = {
+    "better": "than",
+    "slightly better": "than",
+    "equal": "to",
+    "undecided": "against",
+    "slightly worse": "than",
+    "worse": "than",
+}
+MIRRORED = {
+    "better": "worse",
+    "slightly better": "slightly worse",
+    "slightly worse": "slightly better",
+    "worse": "better",
+}
+SHADES = {"better": 0.75, "slightly better": 0.35, "slightly worse": 0.35, "worse": 0.75}
+
+
+class Pairs(Section):
+    """Decisions over all pairs at once."""
+
+    id, title, label, order = "pairs", "Decided pairs", "Pairs", 50
+
+    def needs(self) -> bool | str:
+        if self.frame.empty:
+            return False
+        if (self.frame["draws"] < LEAST_DRAWS).all():
+            return f"decided pairs, which need {LEAST_DRAWS} draws"
+        return True
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        return self._pairs("methods")
+
+    def _pairs(self, of: Unit) -> pd.DataFrame:
+        found = self.frames.comparison(of)
+        pairs = found.pairs() if found else pd.DataFrame(columns=PAIRS)
+        return pairs.assign(first=pairs["first"].map(without_paths), second=pairs["second"].map(without_paths))
+
+    def words(self) -> str:
+        return (
+            "The method of the row against that of the column: ▲ better, △ better by less than the margin of "
+            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse. The chance of any false decision in "
+            "the matrix is 5 %."
+        )
+
+    def findings(self) -> list[str]:
+        out = []
+        for of in UNITS:
+            if (found := self.frames.comparison(of)) is None or len(found.together) < 2:  # type: ignore[arg-type]
+                continue
+            shares = ", ".join(f"{word} {percent(value)}" for word, value in found.shares().items())
+            least = found.smallest_detectable
+            width = f" Half of the pairs could show a difference of {number(least)}." if math.isfinite(least) else ""
+            out.append(
+                f"Of {plural(len(found.together) * (len(found.together) - 1) // 2, 'pair')} of {of}: {shares}.{width}"
+            )
+        if self.frames.results.focus:
+            out.append(self._focus())
+        return out
+
+    def _focus(self) -> str:
+        """What is in focus against all others, step-down."""
+        try:
+            rows = self.frames.results.against()
+        except InputError as error:
+            return without_paths(error)
+        parts = [f"{word} {THAN[word]} {listed([f'`{without_paths(n)}`' for n in group], 20)}"
+                 for word in SIGNS if len(group := rows.loc[rows["outcome"] == word, "second"])]  # fmt: skip
+        return (
+            f"`{without_paths(self.frames.results.focus)}` against each of the others, step-down: {'; '.join(parts)}."
+        )
+
+    def tables(self) -> list[Table]:
+        return [
+            self._matrix("methods", "Decided pairs of methods"),
+            self._matrix("entrants", "Decided pairs of entrants", fold=True),
+        ]
+
+    def _matrix(self, of: Unit, caption: str, *, fold: bool = False) -> Table:
+        pairs, board = self._pairs(of), self.frames.board(of)
+        outcome = {(r["first"], r["second"]): (r["outcome"], r["difference"]) for r in records(pairs)}
+        outcome |= {(b, a): (MIRRORED.get(word, word), -gap) for (a, b), (word, gap) in outcome.items()}
+        names = [name for name in board["name"] if any(name in pair for pair in outcome)]
+
+        def box(a: str, b: str) -> Box:
+            word, gap = outcome.get((a, b), ("", 0.0))
+            return (
+                Box(SIGNS[word], value=gap, shade=SHADES.get(word), look="minus" if "worse" in word else "")
+                if word
+                else Box("")
+            )
+
+        lines = [Row(a, [box(a, b) for b in names], kind_of(self.frames, a.partition(" on ")[0])) for a in names]
+        return Table(caption, "against", [Column(name) for name in names], lines, fold, "square upright")

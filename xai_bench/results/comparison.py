@@ -1,0 +1,317 @@
+"""Entrants, methods or networks compared by one score: who is ranked where, and what is decided of every pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from xai_bench.decisions import BETTER, MARGIN, WORSE, Decisions, OneAgainstAll, Scores, shares
+from xai_bench.errors import InputError, unknown
+from xai_bench.results import entrants
+
+if TYPE_CHECKING:
+    from xai_bench.results.frames import Results
+
+Unit = Literal["methods", "networks", "entrants"]
+UNITS: tuple[str, ...] = get_args(Unit)
+BOARD = [
+    "name", "explainer", "model", "score", "rank_low", "rank_high", "first_group", "better_than", "worse_than",
+    "equal", "undecided", "families", "of_families", "draws", "ranked", "reason", "learned", "score_learned",
+    "confirmatory", "networks",
+]  # fmt: skip
+PAIRS = ["first", "second", "difference", "low", "high", "outcome", "families", "draws", "wins"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the scores of a run say of its entrants, its methods or its networks.
+
+    Those that are ranked and confirmatory are decided of together, all pairs at once. Anyone else (not ranked, or not
+    among the confirmatory entrants of the suite) is compared with these only, and changes nobody's decisions.
+
+    Attributes
+    ----------
+    of : what is compared. ``methods``: their scores are averaged over networks, within a draw; ``networks``: over the
+        methods that ran on all of them
+    metric : see ``entrants.SCORES``
+    values : one row a dataset, draw and name: see ``units``
+    whole_kind : family means are the unit, for further problems of this kind; else families are fixed
+    scale : what the scores are multiplied by where they are shown: 100 for points
+    sign : 1 where a higher score is better, else -1
+    """
+
+    of: Unit
+    metric: str
+    values: pd.DataFrame
+    whole_kind: bool = False
+    scale: float = 1.0
+    sign: int = 1
+    margin: float = MARGIN
+
+    @property
+    def scores(self) -> Scores:
+        """Of all names, the better the higher."""
+        return self._every_draw.of_families() if self.whole_kind else self._every_draw
+
+    @cached_property
+    def _every_draw(self) -> Scores:
+        rows = self.values[self.values["value"].notna()]
+        frame = rows[["dataset", "family", "draw"]].assign(entrant=rows["name"], value=self.sign * rows["value"])
+        return Scores.of(frame)
+
+    @cached_property
+    def facts(self) -> pd.DataFrame:
+        """One row a name, its index: explainer, model, confirmatory, networks, families, draws, ranked, reason,
+        score, learned, score_learned."""
+        rows = []
+        total = self.values["family"].nunique()
+        for name, group in self.values.groupby("name", sort=False):
+            known = group[group["value"].notna()]
+            families = known["family"].nunique()
+            learned = group["learned"].astype(float)
+            rows.append({
+                "name": name,
+                **{column: group[column].iloc[0] for column in ("explainer", "model", "confirmatory", "networks")},
+                "score": _over_families(known, "value"),
+                "families": families,
+                "of_families": total,
+                "draws": int(known.groupby("dataset", sort=False)["draw"].nunique().min()) if len(known) else 0,
+                "ranked": families == total,
+                "reason": "" if families == total else _why(group, families, total),
+                "learned": float(learned.mean()) if learned.notna().any() else np.nan,
+                "score_learned": _over_families(known[known["value_learned"].notna()], "value_learned"),
+            })  # fmt: skip
+        return pd.DataFrame(rows).set_index("name")
+
+    @property
+    def together(self) -> list[str]:
+        """The names that are decided of together."""
+        facts = self.facts
+        return [str(name) for name in facts.index[facts["ranked"] & facts["confirmatory"]]]
+
+    @cached_property
+    def decisions(self) -> Decisions | None:
+        """Of all pairs of these; None for fewer than two."""
+        if len(self.together) < 2:
+            return None
+        return Decisions(self.scores.only(self.together), margin=self.margin)
+
+    @cached_property
+    def others(self) -> dict[str, OneAgainstAll]:
+        """Everyone else with a score, compared with these."""
+        prior = self.decisions.prior if self.decisions else None
+        names = [name for name in self.scores.entrants if name not in self.together]
+        return {
+            name: OneAgainstAll.later(self.scores.only([*self.together, name]), name, prior=prior, margin=self.margin)
+            for name in names
+            if self.together
+        }
+
+    def leaderboard(self) -> pd.DataFrame:
+        """See ``Results.leaderboard``."""
+        board = self.facts.copy()
+        for column in ("rank_low", "rank_high", "better_than", "worse_than", "equal", "undecided"):
+            board[column] = pd.Series(pd.NA, index=board.index, dtype="Int64")
+        board["first_group"] = False
+        outcomes = {}
+        if self.decisions is not None:
+            first = self.decisions.not_worse_than_best
+            for i, name in enumerate(self.together):
+                board.loc[name, "first_group"] = bool(first[i])
+                outcomes[name] = np.delete(self.decisions.outcomes[i], i)
+        for name, one in self.others.items():
+            board.loc[name, "first_group"] = bool(one.not_worse_than_best and board.loc[name, "ranked"])
+            outcomes[name] = one.outcomes
+        for name, words in outcomes.items():
+            better, worse = np.isin(words, BETTER).sum(), np.isin(words, WORSE).sum()
+            counts = [better, worse, (words == "equal").sum(), (words == "undecided").sum()]
+            board.loc[name, ["better_than", "worse_than", "equal", "undecided"]] = counts
+            if board.loc[name, "ranked"]:
+                board.loc[name, ["rank_low", "rank_high"]] = [1 + worse, len(words) + 1 - better]
+        board[["score", "score_learned"]] *= self.scale
+        board[["explainer", "model"]] = board[["explainer", "model"]].replace("", None)
+        board = board.reset_index().assign(goodness=lambda frame: self.sign * frame["score"])
+        order = ["ranked", "goodness", "name"]
+        return board.sort_values(order, ascending=[False, False, True], kind="stable", ignore_index=True)[BOARD]
+
+    def pairs(self) -> pd.DataFrame:
+        """See ``Results.pairs``."""
+        rows = []
+        board = [str(name) for name in self.leaderboard()["name"]]
+        place = {name: i for i, name in enumerate(board)}
+        if self.decisions is not None:
+            found, names = self.decisions, self.together
+            for i, first in enumerate(names):
+                for j, second in enumerate(names):
+                    if place[first] < place[second]:
+                        numbers = found.difference[i, j], found.half_width[i, j]
+                        rows.append((first, second, *numbers, str(found.outcomes[i, j])))
+        for name, one in self.others.items():
+            for j, second in enumerate(one.others):
+                numbers = one.difference[j], one.half_width[j]
+                rows.append((name, second, *numbers, str(one.outcomes[j])))
+        rows.sort(key=lambda row: (place[row[0]], place[row[1]]))
+        return pd.DataFrame([self._pair(*row) for row in rows], columns=PAIRS)
+
+    def _pair(self, first: str, second: str, difference: float, half: float, outcome: str) -> tuple[object, ...]:
+        ends = sorted((self.sign * (difference - half), self.sign * (difference + half)))
+        numbers = [self.scale * number + 0.0 for number in (self.sign * difference, *ends)]
+        return first, second, *numbers, outcome, *self._shared[first, second], self._wins(first, second)
+
+    def _wins(self, first: str, second: str) -> float:
+        """The share of the draws in which the first is the better one; equal scores count half, families alike."""
+        i, j = (self._every_draw.entrants.index(name) for name in (first, second))
+        higher = [np.where(np.isfinite(v[:, i] - v[:, j]), (np.sign(v[:, i] - v[:, j]) + 1) / 2, np.nan)
+                  for v in self._every_draw.values]  # fmt: skip
+        one = Scores((first,), self._every_draw.datasets, tuple(w[:, None] for w in higher), self._every_draw.families)
+        return float(np.nanmean(one.means))
+
+    @cached_property
+    def _shared(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """(families, least draws on a dataset) of every ordered pair of names with a score."""
+        rows = self.values[self.values["value"].notna()]
+        seen = {
+            str(name): {key: frozenset(group["draw"]) for key, group in own.groupby(["family", "dataset"], sort=False)}
+            for name, own in rows.groupby("name", sort=False)
+        }
+        found = {}
+        for first, one in seen.items():
+            for second, other in seen.items():
+                both = {key: len(one[key] & other[key]) for key in one.keys() & other.keys()}
+                both = {key: n for key, n in both.items() if n}
+                found[first, second] = (len({family for family, _ in both}), min(both.values(), default=0))
+        return found
+
+    def shares(self) -> dict[str, float]:
+        """Outcome to its share of the pairs that are decided of together."""
+        return self.decisions.shares() if self.decisions else shares(np.array([], dtype="<U15"))
+
+    @property
+    def smallest_detectable(self) -> float:
+        """The difference that half of the pairs could show, in units of the score; NaN where nothing can be said."""
+        return self.scale * self.decisions.smallest_detectable if self.decisions else np.nan
+
+    def against(self, name: str) -> pd.DataFrame:
+        """One of them compared with all others, step-down: fewer questions than all pairs, so more decisions.
+
+        Returns
+        -------
+        columns second, difference, outcome; in the order of the leaderboard
+
+        Raises
+        ------
+        InputError
+            If there is no such name.
+        """
+        if name not in self.scores.entrants:
+            raise unknown(self.of.removesuffix("s"), name, self.scores.entrants)
+        if name in self.others:
+            found = self.others[name]
+        elif self.decisions is None:
+            raise InputError(f"{name} is compared with nobody: fewer than two have a score in every family")
+        else:
+            found = self.decisions.one(name)
+        rows = pd.DataFrame({
+            "second": found.others, "difference": self.scale * self.sign * found.difference,
+            "outcome": found.step_down,
+        })  # fmt: skip
+        place = {name: i for i, name in enumerate(self.leaderboard()["name"])}
+        return rows.sort_values("second", key=lambda column: column.map(place), ignore_index=True)
+
+
+def _over_families(rows: pd.DataFrame, value: str) -> float:
+    """Mean over draws, then datasets, then families."""
+    if rows.empty:
+        return float("nan")
+    means = rows.groupby(["family", "dataset"], sort=False)[value].mean()
+    return float(means.groupby(level="family", sort=False).mean().mean())
+
+
+def _why(group: pd.DataFrame, families: int, total: int) -> str:
+    """Why somebody is not ranked."""
+    missing = group[group["value"].isna()]
+    told = next((text for text in missing["reason"] if text), "")
+    return f"{families} of {total} families" + (f": {told}" if told else "")
+
+
+def compare(
+    results: Results,
+    of: Unit = "methods",
+    metric: str = "recovery",
+    *,
+    whole_kind: bool = False,
+    margin: float = MARGIN,
+) -> Comparison:
+    """Compare the entrants, methods or networks of a run: see ``Results.leaderboard``.
+
+    Raises
+    ------
+    InputError
+        If ``of`` or the metric is not known, or the run has no score to compare.
+    """
+    if of not in UNITS:
+        raise unknown("kind of leaderboard", str(of), UNITS)
+    cells = entrants.values(results, metric)
+    found = units(cells[~cells.groupby(["explainer", "model"])["unsupported"].transform("all")], of)
+    if found["name"].nunique() < 2:
+        raise InputError(f"leaderboard of {of}: expected at least two with {metric}, got {found['name'].nunique()}")
+    scale, sign = entrants.shown(metric)
+    return Comparison(of, metric, found, whole_kind, scale, sign, margin)
+
+
+def units(cells: pd.DataFrame, of: Unit) -> pd.DataFrame:
+    """From the scores of entrants to those of what is compared.
+
+    Parameters
+    ----------
+    cells : see ``entrants.values``
+
+    Returns
+    -------
+    columns name, explainer, model, dataset, family, draw, value, value_learned, learned, reason, confirmatory,
+    networks; one row a name, dataset and draw
+    """
+    if of == "entrants":
+        return cells.assign(name=entrants.ids(cells), networks=(cells["model"] != "").astype(int))
+    if of == "methods":
+        return _averaged(cells, "explainer", "model")
+    return _averaged(_on_all_networks(cells), "model", "explainer")
+
+
+def _on_all_networks(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the confirmatory methods that, on a dataset, every network supports."""
+    own = cells[(cells["model"] != "") & cells["method_confirmed"]]
+    networks = own["model"].nunique()
+    supported = own[~own["unsupported"]].groupby(["dataset", "explainer"], sort=False)["model"].nunique()
+    whole = set(supported.index[supported == networks])
+    kept = [key in whole for key in zip(own["dataset"], own["explainer"], strict=True)]
+    return own[kept]
+
+
+def _averaged(cells: pd.DataFrame, name: str, over: str) -> pd.DataFrame:
+    """Means over one axis, within a draw; over what is confirmatory of it, where there is some."""
+    confirmed = cells[f"{'network' if over == 'model' else 'method'}_confirmed"] | (cells[over] == "")
+    only = cells[confirmed].groupby(name)[over].nunique()
+    cells = cells[confirmed | ~cells[name].isin(only.index)]
+    supported = cells[~cells["unsupported"]]
+    by = ["dataset", "family", "draw", name]
+    groups = supported.groupby(by, sort=False)
+    # A mean over fewer networks in one draw than in another would compare networks: it is left undefined.
+    found = groups.agg(
+        value=("value", _whole_mean), value_learned=("value_learned", "mean"), learned=("learned", "mean"),
+        reason=("reason", "first"), confirmatory=("confirmatory", "max"),
+    ).reset_index()  # fmt: skip
+    every = cells.drop_duplicates(by)[[*by, "reason", "confirmatory"]]
+    found = every.merge(found.drop(columns=["reason", "confirmatory"]), on=by, how="left")
+    counted = supported[supported[over] != ""].groupby(name)[over].nunique() if over == "model" else None
+    found["networks"] = 1 if counted is None else found[name].map(counted).fillna(0).astype(int)
+    found["name"] = found[name]
+    return found.assign(**{over: ""})
+
+
+def _whole_mean(values: pd.Series) -> float:
+    return float(values.mean(skipna=False))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from xai_bench import __version__
 from xai_bench.analysis import frames
 from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.baselines import baseline_scores
@@ -63,7 +64,7 @@ def explain(
     folds: int = 5,
     seeds: int = 3,
     permutations: int = 999,
-    null_trainings: int = 99,
+    null_trainings: int = 39,
     on_step: Callable[[str], None] | None = None,
 ) -> Answer:
     """Which inputs of a table tell something about a target, and how sure that is.
@@ -168,6 +169,7 @@ def _asked(
         by=by,
         permutations=runs[0],
         null_trainings=runs[1],
+        version=__version__,
         sampled=tuple(sampled),
     )
 

@@ -26,6 +26,7 @@ class Asked:
     by : how rows are held out, in words
     permutations : of the target, in the test of each input
     null_trainings : of each network, on permuted targets
+    version : of xai_bench
     sampled : what was not taken whole: what, taken, of, why
     """
 
@@ -44,6 +45,7 @@ class Asked:
     by: str
     permutations: int
     null_trainings: int
+    version: str
     sampled: tuple[tuple[str, int, int, str], ...] = ()
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from xai_bench import __version__
 from xai_bench.analysis.found import Found
 from xai_bench.analysis.words import words
 from xai_bench.report.kit.markup import markdown
@@ -48,7 +47,6 @@ def _content(found: Found) -> dict[str, Any]:
         "top": max(float(inputs["high"].max()), float(inputs["relevance"].max()), 1e-9),
         "networks": list(dict.fromkeys(pairs["network"])),
         "entrants": [f"{row['method']} on {row['network']}" for row in _rows(pairs)],
-        "version": __version__,
         "bounds": bounds,
         "percents": lambda low, high: "" if math.isnan(low) else f"[{_percent(low)}, {_percent(high)}]",
     }

@@ -168,18 +168,6 @@ class Frames:
         return (GAIN_TITLES | SHARE_TITLES).get(score, score)
 
     @cached_property
-    def never_compared(self) -> set[str]:
-        """Scores that are shown and never compared: descriptive ones, shares, gains of the least relevant inputs."""
-        descriptive = {name for name, facts in self.declared.items() if facts.descriptive}
-        return descriptive | set(LEAST_FIRST) | set(SHARES.values())
-
-    def headline(self, dataset: str) -> list[str]:
-        """The recovery scores of a dataset that lead the tables: who finds the inputs, and who orders them."""
-        measured = set(self.recovery.loc[self.recovery["dataset"] == dataset, "metric"])
-        chosen = [name for name in self.metrics if name in measured and self.declared[name].headline]
-        return chosen or [name for name in self.metrics if name in measured - self.never_compared][:1]
-
-    @cached_property
     def recovery(self) -> pd.DataFrame:
         """dataset, model, explainer, metric, mean, low, high, n: one row an interval over data seeds."""
         rows = self.scores

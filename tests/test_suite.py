@@ -104,6 +104,19 @@ def test_a_suite_that_extends_another_has_its_rows_and_settings():
         reading.from_dict({"extends": "quick"})
 
 
+def test_standard_plus_has_all_that_standard_has():
+    standard, plus = reading.load("standard"), reading.load("standard_plus")
+    for axis in reading.AXES:
+        entries = getattr(standard, axis)
+        assert getattr(plus, axis)[: len(entries)] == entries
+    for name in ("data_seeds", "model_seeds", "folds", "crossed", "standardise", "rankings", "settling", "entrants"):
+        assert getattr(plus, name) == getattr(standard, name)
+    assert plus.retention.seeds == standard.retention.seeds
+    for axis in reading.AXES:
+        for entry in getattr(standard, axis):
+            assert plus.calibration.covers(axis, entry.label) >= standard.calibration.covers(axis, entry.label)
+
+
 def test_files_that_cannot_be_read(tmp_path):
     bad = tmp_path / "bad.toml"
     bad.write_text("name = ")

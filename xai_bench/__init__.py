@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from xai_bench.running.run import run as run
     from xai_bench.suites.suite import Suite as Suite
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOME = {
     "Answer": "analysis.answer",

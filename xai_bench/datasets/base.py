@@ -147,6 +147,25 @@ class Dataset:
         result[..., self.permutation] = values
         return result
 
+    def in_canonical_order(self) -> Dataset:
+        """The same data with the columns in canonical order."""
+        order = np.argsort(self.permutation)
+        names = dict(zip(self.inputs, self.input_names, strict=True)) if self.input_names else {}
+        parts = {part: np.ascontiguousarray(getattr(self, part)[:, order]) for part in ("X_train", "X_valid", "X_test")}
+        inputs = moved(self.inputs, order)
+        return replace(
+            self,
+            **parts,
+            feature_names=tuple(self.feature_names[j] for j in order),
+            feature_units=tuple(self.feature_units[j] for j in order) if self.feature_units else (),
+            inputs=inputs,
+            input_names=tuple(names[tuple(sorted(int(order[c]) for c in part))] for part in inputs) if names else (),
+            permutation=np.arange(self.d),
+            truth=self.canonical_truth,
+            input_mean=None if self.input_mean is None else self.input_mean[order],
+            input_std=None if self.input_std is None else self.input_std[order],
+        )
+
     def in_original_units(self, rows: Floats) -> Floats:
         """Inputs (n, d) as they were before ``standardised``, float64."""
         if self.input_mean is None or self.input_std is None:

@@ -100,7 +100,7 @@ class Frames:
         """Does the suite name the numbers of inputs that are kept? Then curves are shown in more detail."""
         return bool((self.results.suite.get("retention") or {}).get("ks"))
 
-    @property
+    @cached_property
     def datasets(self) -> list[str]:
         """Labels in the order of the suite, those without a planned cell left out."""
         return [str(label) for label in self.cells["dataset"].unique()]
@@ -115,12 +115,12 @@ class Frames:
             for label, slug in slugs.items()
         }
 
-    @property
+    @cached_property
     def ranked(self) -> list[str]:
         """Methods, the first of the leaderboard first; then those that are not on it."""
         return list(dict.fromkeys([*self.board()["explainer"], *(explainer for _, explainer in self.pairs)]))
 
-    @property
+    @cached_property
     def pairs(self) -> list[tuple[str, str]]:
         """(model, explainer) in the order of the suite, controls left out, explainers without model last."""
         planned = self.cells.loc[~self.cells["explainer"].isin(CONTROLS), ["model", "explainer"]].drop_duplicates()
@@ -128,12 +128,12 @@ class Frames:
         ranked = planned.assign(at=planned["model"].map(order.index)).sort_values("at", kind="stable")
         return list(zip(ranked["model"], ranked["explainer"], strict=True))
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         """Labels of the models with planned cells, in the order of the suite."""
         return [str(label) for label in self.cells["model"].unique() if label != NO_MODEL]
 
-    @property
+    @cached_property
     def data_seeds(self) -> list[int]:
         return sorted(int(seed) for seed in self.cells["data_seed"].unique())
 
@@ -307,11 +307,16 @@ class Frames:
         """The rows of ``timed`` whose relevances are stored."""
         return self.timed[self.timed["cell"].isin(self.results.relevance.keys())]
 
+    @cached_property
+    def machine(self) -> str:
+        """The machine whose costs are shown: costs of several cannot be compared, and it has measured the most."""
+        return str(self.timed["machine"].mode().iloc[0]) if len(self.timed) else ""
+
     def cost(self, by: Sequence[str]) -> pd.DataFrame:
-        """Medians over the explanations that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
+        """Medians over explanations on ``machine`` that share ``by``: seconds, bytes, rows; ``datasets``: how many."""
         values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
         values += ["peak_memory", "rows_explained", "forward_rows", "backward_rows"]
-        frame = self.timed
+        frame = self.timed[self.timed["machine"] == self.machine]
         numbers = frame[[*by]].join(frame[values].astype(float))
         groups = numbers.groupby(list(by), sort=False)
         counts = pd.DataFrame(
@@ -340,14 +345,19 @@ class Frames:
         except InputError:
             return None
 
+    @cached_property
+    def _boards(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {}
+
     def board(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
         """``Results.leaderboard``, free of paths; without rows where there is nothing to compare."""
-        if (found := self.comparison(of, metric)) is None:
-            return pd.DataFrame(columns=BOARD)
-        board = found.leaderboard()
-        for column in ("name", "explainer", "model", "reason"):
-            board[column] = board[column].map(without_paths, na_action="ignore")
-        return board
+        if (of, metric) not in self._boards:
+            found = self.comparison(of, metric)
+            board = pd.DataFrame(columns=BOARD) if found is None else found.leaderboard()
+            for column in ("name", "explainer", "model", "reason"):
+                board[column] = board[column].map(without_paths, na_action="ignore")
+            self._boards[of, metric] = board
+        return self._boards[of, metric]
 
     @cached_property
     def calibration(self) -> pd.DataFrame:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, Frames, records
-from xai_bench.results.comparison import Unit
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, share
 from xai_bench.report.kit.wording import number, seconds, without_paths
+from xai_bench.results.comparison import Unit
 
 KEYS = {"methods": ["explainer"], "entrants": ["explainer", "model"], "networks": ["model"]}
 
@@ -50,7 +50,8 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
     top = {name: frame[name].max() for name in ("retention", "end_cpu") if name in frame}
 
     def families(row: dict[str, Any]) -> Box:
-        return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if row["families"] else EMPTY
+        known = row["families"] == row["families"]  # it is NaN where nothing can be ranked
+        return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if known else EMPTY
 
     columns: list[tuple[Column, Callable[[dict[str, Any]], Box]]] = [
         (Column("Rank"), lambda row: ranks(row, ahead)),
@@ -60,7 +61,7 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
         (Column("Given a model", "CPU time"), lambda row: _box(row["given_cpu"], seconds(row["given_cpu"]))),
         (Column("End to end", "CPU time"), lambda row: _box(row["end_cpu"], seconds(row["end_cpu"]))),
         (Column("Networks learned"), lambda row: _box(row["learned"], percent(row["learned"]))),
-        (Column("Stability"), lambda row: _box(row["stable"], number(row["stable"], 2), share(row["stable"], 0.0, 1.0))),
+        (Column("Stability"), lambda row: _box(row["stable"], number(row["stable"], 2), share(row["stable"], 0, 1))),
         (Column("False selections"), lambda row: _box(row["false_selections"], percent(row["false_selections"]))),
         (Column("Families"), families),
     ]  # fmt: skip

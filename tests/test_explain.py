@@ -169,6 +169,7 @@ def small():
     fields |= {"dropout": (0.0,), "batch_norm": (False,)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainings, "NETWORKS", (SpectralMLP(**fields, l2_lambda=0.03), MLP(**fields)))
+        patch.setattr(trainings, "SETTINGS", {"spectral_mlp": ({}, {"checkpoints": 2}), "mlp": ({},)})
         patch.setattr(baselines, "TREES", 20)
         patch.setattr(kept, "RANDOM_ORDERS", 2)
         yield
@@ -234,7 +235,9 @@ def network_scores(X, y, folds=3, **roles):
     """Of every network on every split."""
     given = _given(X, y, None, {"groups": None, "time": None, "weights": None, **roles}, (), (), ())
     score = score_for(given.rows.y, given.rows.kind)
-    found = trainings.trained(given.table, given.rows, splits(given.rows, 1, folds), score, lambda line: None)
+    found = trainings.trained(
+        trainings.NETWORKS, given.table, given.rows, splits(given.rows, 1, folds), score, lambda line: None
+    )
     return np.array([one.score for one in found])
 
 

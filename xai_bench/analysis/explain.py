@@ -21,7 +21,7 @@ from xai_bench.analysis.found import Asked, Found
 from xai_bench.analysis.kept import kept_scores
 from xai_bench.analysis.rows import Rows, Split, splits
 from xai_bench.analysis.score import score_for
-from xai_bench.analysis.trainings import Step, held_out_ratio, thresholds, trained
+from xai_bench.analysis.trainings import Step, held_out_ratio, searched, thresholds, told, trained
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError
 from xai_bench.tables.prepared import Prepared, prepared
@@ -114,15 +114,19 @@ def analysed(given: Given, folds: int, seeds: int, permutations: int, null_train
         sampled.append(("trainings on permuted targets", FEW_NULL_TRAININGS, null_trainings, "the table is large"))
         sampled.append(("splits of the baselines", len(first), len(chosen), "the table is large"))
         null_trainings = FEW_NULL_TRAININGS
-    trainings = trained(table, rows, chosen, score, step)
+    networks = searched(table, rows, chosen, score, step)
+    trainings = trained(networks, table, rows, chosen, score, step)
     baselines = baseline_scores(table, rows, first if large else chosen, score, step)
-    limits = thresholds(table, rows, chosen, score, null_trainings, step)
+    limits = thresholds(networks, table, rows, chosen, score, null_trainings, step)
     step("testing each input")
     tested = p_values(bins_of(table.X, table.inputs), rows, permutations)
     cluster = clusters(association(table.X, table.inputs))
     names = table.input_names
     by_method = frames.methods(names, trainings, limits, ratio)
-    asked = _asked(given, score.name, score.chance, chosen, (folds, seeds), (permutations, null_trainings), sampled)
+    asked = replace(
+        _asked(given, score.name, score.chance, chosen, (folds, seeds), (permutations, null_trainings), sampled),
+        networks=tuple(map(told, networks)),
+    )
     return Found(
         asked=asked,
         columns=given.found.table,

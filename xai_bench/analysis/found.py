@@ -27,6 +27,7 @@ class Asked:
     permutations : of the target, in the test of each input
     null_trainings : of each network, on permuted targets
     version : of xai_bench
+    networks : with the settings that validation chose
     sampled : what was not taken whole: what, taken, of, why
     """
 
@@ -46,6 +47,7 @@ class Asked:
     permutations: int
     null_trainings: int
     version: str
+    networks: tuple[str, ...] = ()
     sampled: tuple[tuple[str, int, int, str], ...] = ()
 
 

@@ -45,7 +45,6 @@ def _content(found: Found) -> dict[str, Any]:
         "kept": _rows(found.kept),
         "columns": _rows(found.columns.head(MOST_COLUMNS)),
         "top": max(float(inputs["high"].max()), float(inputs["relevance"].max()), 1e-9),
-        "networks": list(dict.fromkeys(pairs["network"])),
         "entrants": [f"{row['method']} on {row['network']}" for row in _rows(pairs)],
         "bounds": bounds,
         "percents": lambda low, high: "" if math.isnan(low) else f"[{_percent(low)}, {_percent(high)}]",

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,14 @@ from xai_bench.running.block import problem_of
 from xai_bench.statistics import null_threshold
 
 NETWORKS: tuple[MLPFamily, ...] = (SpectralMLP(), MLP())
+SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
+    "spectral_mlp": ({}, {"checkpoints": 20}, {"l2_lambda": 5e-2}, {"l2_lambda": 5e-2, "checkpoints": 20}),
+    "mlp": ({}, {"checkpoints": 20}, {"group_lasso": 1e-2}, {"group_lasso": 1e-2, "checkpoints": 20}),
+}
+"""What each network's settings are chosen from: the last weights or the best of 20 looks; a penalty five times as
+strong."""
+SEARCHED = 3
+"""Splits on whose validation rows they are chosen."""
 METHODS: tuple[Explainer, ...] = (Spectral(), PermutationImportance(), GradientShap(), Saliency())
 LEVEL = 0.95
 """Of trainings on permuted targets, the share in which no input stands above the threshold."""
@@ -80,13 +89,44 @@ def split_data(table: Table, rows: Rows, split: Split) -> tuple[Dataset, RowWeig
     return data, RowWeights(rows.weights[split.parts.train], rows.weights[split.parts.valid])
 
 
-def trained(table: Table, rows: Rows, chosen: Sequence[Split], score: Score, step: Step) -> list[Training]:
+def searched(table: Table, rows: Rows, chosen: Sequence[Split], score: Score, step: Step) -> tuple[MLPFamily, ...]:
+    """Every network, with those of its settings that have the lowest mean loss on the first splits' validation rows."""
+    losses: dict[MLPFamily, list[float]] = {}
+    for number, split in enumerate(chosen[:SEARCHED], 1):
+        step(f"settings {number} of {min(SEARCHED, len(chosen))}")
+        data, weights = split_data(table, rows, split)
+        own = balanced(weights, data, score)
+        for network in candidates():
+            (fitted,) = fit_many(network, data, [stream_seed("search", number)], row_weights=own, chunk=1)
+            losses.setdefault(network, []).append(fitted.valid_loss)
+    best = {
+        network.name: min((n for n in losses if n.name == network.name), key=lambda n: np.mean(losses[n]))
+        for network in NETWORKS
+    }
+    return tuple(best.values())
+
+
+def candidates() -> list[MLPFamily]:
+    """All networks with all their settings."""
+    return [type(n)(**{**n.fields(), **fields}) for n in NETWORKS for fields in SETTINGS[n.name]]
+
+
+def told(network: MLPFamily) -> str:
+    """The network with the settings that were chosen, in words."""
+    plain = next(n for n in NETWORKS if n.name == network.name).fields()
+    differing = [f"{name} = {value}" for name, value in network.fields().items() if value != plain[name]]
+    return f"{network.name} ({', '.join(differing) or 'default settings'})"
+
+
+def trained(
+    networks: Sequence[MLPFamily], table: Table, rows: Rows, chosen: Sequence[Split], score: Score, step: Step
+) -> list[Training]:
     """Every network on every split, scored and explained."""
     found = []
     for number, split in enumerate(chosen, 1):
         step(f"training {number} of {len(chosen)}")
         data, weights = split_data(table, rows, split)
-        found += [_one(network, data, weights, rows, split, score) for network in NETWORKS]
+        found += [_one(network, data, weights, rows, split, score) for network in networks]
     return found
 
 
@@ -120,7 +160,13 @@ def balanced(weights: RowWeights | None, data: Dataset, score: Score) -> RowWeig
 
 
 def thresholds(
-    table: Table, rows: Rows, chosen: Sequence[Split], score: Score, runs: int, step: Step
+    networks: Sequence[MLPFamily],
+    table: Table,
+    rows: Rows,
+    chosen: Sequence[Split],
+    score: Score,
+    runs: int,
+    step: Step,
 ) -> dict[Entrant, float]:
     """Entrant to the relevance that the largest one of a training on a permuted target exceeds in 5 % of cases.
 
@@ -135,7 +181,7 @@ def thresholds(
         data, weights = split_data(table, shuffled, split)
         if len(np.unique(data.y_train)) < 2:
             continue
-        for network in NETWORKS:
+        for network in networks:
             for entrant, values in _one(network, data, weights, shuffled, split, score).relevances.items():
                 largest.setdefault(entrant, []).append(float(values.max()))
     return {entrant: null_threshold(values, LEVEL) for entrant, values in largest.items()}

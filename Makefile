@@ -10,8 +10,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 demo: $(VENV)/installed
 	$(BIN)/xai-bench run quick --out build/demo
 
-# make reports SUITES="quick hard_small": run them into runs/, pack them, draw reports/SUITE anew. SUITES= : marks and list only.
-SUITES ?= quick hard_small
+# make reports SUITES="quick standard": run them into runs/, pack them, draw reports/SUITE anew. SUITES= : marks and list only.
+SUITES ?= quick standard
 reports: $(VENV)/installed
 	$(BIN)/python -m benchmarks.committed_reports $(SUITES)
 

@@ -21,17 +21,15 @@ BEGIN, END = "<!-- numbers of reports/quick -->", "<!-- end of the numbers -->"
 ROWS = (
     ("spectral", "spectral_mlp"),
     ("column_norm", "mlp"),
-    ("column_norm", "mlp_unpenalised"),
     ("saliency", "spectral_mlp"),
     ("integrated_gradients", "spectral_mlp"),
     ("shap_deep", "spectral_mlp"),
-    ("lrp", "mlp_unpenalised"),
+    ("lrp", "mlp"),
     ("mutual_information", ""),
 )
 NETWORKS = {
     "spectral_mlp": "`spectral_mlp`",
     "mlp": "`mlp`, matching penalty",
-    "mlp_unpenalised": "`mlp`, no penalty",
     "": "none",
 }
 COLUMNS = (

@@ -14,7 +14,7 @@ from xai_bench.scoring.retention import judge_of
 from xai_bench.suites.reading import load
 from xai_bench.suites.suite import Entry, Retention
 
-SUITES = ("quick", "hard_small")
+SUITES = ("quick", "standard")
 SEEDS = (0, 1, 2)
 LONG: dict[str, Any] = {
     "epochs": 100.0,

@@ -73,7 +73,8 @@ def build(
         number = store.begin(of, plan(of), RECORD | {"started": f"2026-01-{day:02}"} | record, stores.METRICS)
         for (key, model), rows in groupby(plan(of), lambda row: (row.draw, row.model_key)):
             block = list(rows)
-            draw = stores.draw(block[0].dataset, block[0].data_seed, metrics=metrics, content_hash=key)
+            facts = {"metrics": metrics, "content_hash": key, "chance": dict.fromkeys(metrics, 0.5)}
+            draw = stores.draw(block[0].dataset, block[0].data_seed, **facts)
             network = stores.network(model, train_cpu=cost) if model else None
             cells = [(row, cell(row, cost)) for row in block]
             store.add([change(*both) if change else both[1] for both in cells], number, draw, network)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xai_bench import registry
 from xai_bench.report import write_report
 from xai_bench.results.frames import Results
 from xai_bench.results.records import (
@@ -22,6 +23,7 @@ from xai_bench.results.records import (
     PlanRow,
 )
 from xai_bench.results.store import Store
+from xai_bench.scoring.recovery import declaration
 
 D = 6
 METRICS = ("auroc", "average_precision", "precision_at_p", "somers_d", "spearman")
@@ -154,13 +156,20 @@ def build(
         number = store.begin(suite, plan, provenance)
         for cell, draw, record in cells:
             store.add([cell], number, draw, record)
-        return store.results()
+        results = store.results()
+    results.metrics.update({name: declaration(registry.get("metrics", name)) for name in METRICS})
+    return results
 
 
 def pages(folder: Path, **options: object) -> tuple[str, str]:
     """Page and summary of a store with these options."""
     target = write_report(build(folder / "store", **options), folder / "report").parent  # type: ignore[arg-type]
     return tuple((target / name).read_text(encoding="utf-8") for name in ("index.html", "summary.md"))  # type: ignore[return-value]
+
+
+def of_dataset(folder: Path, name: str = "toy") -> str:
+    """The page of a dataset of the report that ``pages`` wrote."""
+    return (folder / "report" / "datasets" / f"{name}.html").read_text(encoding="utf-8")
 
 
 class Elements(HTMLParser):
@@ -205,13 +214,14 @@ def parsed(page: str) -> Elements:
 
 
 def section(page: str, name: str) -> str:
-    return page[page.index(f'<section id="{name}">') :].split("</section>")[0]
+    return page[page.index(f'<section id="{name}"') :].split("</section>")[0]
 
 
 def rows(html: str) -> dict[str, str]:
     """Heading of a row to its HTML, tags left in."""
-    found = re.findall(r"<tr class=\"(?:method|focus|control)\"><th scope=\"row\">(.*?)</th>(.*?)</tr>", html, re.S)
-    return {name.replace("<wbr>", ""): cells for name, cells in found}
+    kinds = "method|first|focus|control"
+    found = re.findall(rf"<tr class=\"(?:{kinds})\"><th scope=\"row\">(.*?)</th>(.*?)</tr>", html, re.S)
+    return {text_of(name): cells for name, cells in found}
 
 
 def text_of(html: str) -> str:

@@ -28,6 +28,7 @@ FIELDS = {
     "tree_shap": {"trees": 20},
     "boruta": {"runs": 3, "trees": 20},
     "lassonet": {"hidden": [8], "lambda_start": 1.0, "path_multiplier": 1.2, "n_iters": [300, 5]},
+    "spectral_moments": {"steps": 60},
     # Shorter ones lose the input.
     "spectral_path": {"hidden": [16], "levels": 10, "first_steps": 300, "level_steps": 60, "refit_steps": 60},
     "group_lasso_path": {"hidden": [16], "levels": 10, "first_steps": 300, "level_steps": 60, "refit_steps": 60},

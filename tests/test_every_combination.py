@@ -38,6 +38,7 @@ FIELDS = {
     "integrated_gradients": {"rows": 8, "n_steps": 4},
     "permutation_importance": {"rows": 20, "repeats": 1},
     "mutual_information": {"rows": 50},
+    "spectral_moments": {"steps": 5},
     "spectral_path": PATH,
     "group_lasso_path": PATH,
     "smoothgrad": {"rows": 8, "nt_samples": 4},

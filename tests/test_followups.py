@@ -210,7 +210,23 @@ def test_the_version_of_retention_belongs_to_its_key(tiny, monkeypatch):
     follow_up, draw = RetentionFollowUp.of(suite), plan.draws(suite)[0]
     keys = {follow_up.key(draw, networks) for networks in itertools.permutations(["x", "y"])}
     settings = suite.retention.model_dump(mode="json")
+    del settings["datasets"], settings["data_seeds"]  # Which draws are judged changes the numbers of none.
     content = [retention.VERSION, retention.judge_key(draw, suite.retention), settings, ["x", "y"]]
     assert keys == {sha256(canonical_json(content))}
+    fewer = reading.from_dict({**tiny, "retention": {**tiny["retention"], "datasets": ["diabetes"], "data_seeds": [1]}})
+    assert RetentionFollowUp.of(fewer).key(draw, ["x", "y"]) in keys
     monkeypatch.setattr(RetentionFollowUp, "version", 99)
     assert follow_up.key(draw, ["x", "y"]) not in keys
+
+
+@pytest.mark.parametrize("table", ["retention", "sanity"])
+def test_a_follow_up_looks_at_the_draws_that_its_table_names(tiny, table):
+    tiny[table] = {**tiny.get(table, {}), "datasets": ["diabetes"], "data_seeds": [1]}
+    suite = reading.from_dict(tiny)
+    (followup,) = [one for one in followups.asked_by(suite) if one.name == table]
+    covered = {
+        (block.draw.dataset.label, block.draw.data_seed)
+        for block in plan.blocks(suite)
+        if block.model and followup.covers([block])
+    }
+    assert covered == {("diabetes", 1)}

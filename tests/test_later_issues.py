@@ -18,12 +18,13 @@ import pandas as pd
 import pytest
 from packaging.version import Version
 
-from tests.cases.tables import BASE, TABLES, N
+from tests.cases.tables import TABLES
+from tests.reports import rows, section
 from xai_bench import Explainer, SparseSettings, SpectralMLPClassifier, cli, run, write_report
-from xai_bench.datasets.tables import CSV
 from xai_bench.errors import InputError
 from xai_bench.report import in_short
-from xai_bench.report.kit import curves, drawing
+from xai_bench.report.kit import drawing
+from xai_bench.report.sections import retained
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,12 +49,11 @@ def test_a_method_of_a_plugin_is_in_the_words(tiny, tmp_path, plugin_registry):
     assert "mine_alone" in " ".join(words for _, words in in_short(results))
 
 
-@later("F", "legends of many methods are cut at the canvas")
 def test_a_legend_of_fourteen_methods_is_whole():
     names = [f"a_method_with_a_long_name_{i}" for i in range(14)]
     figure, _ = drawing.new(drawing.across(1), 3.0)
     with drawing.style():
-        curves.legend(figure, {name: {"zorder": 1, "color": "k"} for name in names})
+        retained.legend(figure, {name: {"zorder": 1, "color": "k"} for name in names})
         figure.canvas.draw()
         (legend,) = figure.legends
         box, canvas = legend.get_window_extent(), figure.bbox
@@ -62,7 +62,6 @@ def test_a_legend_of_fourteen_methods_is_whole():
     assert box.x1 <= canvas.x1 + 1
 
 
-@later("F", "long names that begin alike look equal, or vanish")
 def test_long_names_that_begin_alike_are_told_apart(tmp_path):
     alike = ["concentration_of_substance_before", "concentration_of_substance_after"]
     rng = np.random.default_rng(0)
@@ -70,142 +69,10 @@ def test_long_names_that_begin_alike_are_told_apart(tmp_path):
     frame = pd.DataFrame(rng.normal(size=(60, 42)), columns=names).assign(y=rng.integers(0, 2, 60))
     table = {"name": "csv", "path": frame, "target": "y", "kind": "classification"}
     suite = {"name": "long", "data_seeds": [0], "folds": 2, "datasets": [table], "explainers": [{"name": "f_test"}]}
-    page = write_report(run(suite, out=tmp_path), tmp_path / "report").read_text(encoding="utf-8")
-    assert [name for name in alike if name not in page] == []
-
-
-def loaded(name, tmp_path):
-    """The dataset of a table; the line of its error as a failed assertion."""
-    path = tmp_path / "table.csv"
-    path.write_text(TABLES[name], encoding="utf-8")
-    try:
-        return CSV(path=str(path), target="y", kind="classification").load(0)
-    except InputError as error:
-        raise AssertionError(f"refused: {error}") from None
-
-
-def refusal(name, tmp_path):
-    """The line that refuses a table; empty if it is read."""
-    try:
-        loaded(name, tmp_path)
-    except AssertionError as error:
-        return str(error)
-    return ""
-
-
-def rows_of(data):
-    return np.concatenate([data.X_train, data.X_valid, data.X_test])
-
-
-def said(data, *words):
-    """Is there a notice with all of the words?"""
-    return any(all(word in notice for word in words) for notice in data.notices)
-
-
-@later("G", "other separators are refused")
-@pytest.mark.parametrize("name", ["semicolons, decimal commas", "pipes"])
-def test_other_separators(name, tmp_path):
-    data = loaded(name, tmp_path)
-    assert sorted(data.feature_names) == ["a", "b", "c"]
-    assert rows_of(data).sum() == pytest.approx(BASE[["a", "b", "c"]].to_numpy().sum(), rel=1e-4)
-
-
-@later("G", "the line names something else")
-def test_a_header_with_trailing_commas(tmp_path):
-    line = refusal("semicolons, header with trailing commas", tmp_path)
-    assert not line or ("header" in line and "comma" in line)
-
-
-@later("G", "a row is lost and values become names")
-def test_no_header_line(tmp_path):
-    assert "first line" in refusal("no header line", tmp_path)
-
-
-@later("G", "blanks around names count")
-def test_a_name_with_a_blank(tmp_path):
-    assert loaded("name with a blank", tmp_path).target_name == "y"
-
-
-@later("G", "the line that is the header is not named")
-def test_a_title_above_the_header(tmp_path):
-    assert "line 2" in refusal("title above the header", tmp_path)
-
-
-@later("G", "empty rows and columns are refused")
-@pytest.mark.parametrize("name", ["blank lines at the end", "a comma at the end of each line"])
-def test_empty_rows_and_columns_are_left_out(name, tmp_path):
-    data = loaded(name, tmp_path)
-    assert (data.d, len(rows_of(data))) == (3, N)
-    assert said(data, "empty")
-
-
-@later("G", "numbers as people write them are refused")
-@pytest.mark.parametrize(("name", "step"), [("thousands", 37), ("percent", 1)])
-def test_written_numbers(name, step, tmp_path):
-    data = loaded(name, tmp_path)
-    a = np.sort(rows_of(data)[:, data.feature_names.index("a")])
-    assert np.allclose(np.diff(a) / np.diff(a).mean(), 1)
-    assert np.diff(a).mean() == pytest.approx(step) or np.diff(a).mean() == pytest.approx(step / 100)
-
-
-@later("G", "words are refused")
-def test_yes_and_no_are_one_input(tmp_path):
-    data = loaded("yes and no", tmp_path)
-    assert data.d == 3
-    assert len(np.unique(rows_of(data)[:, [name.startswith("a") for name in data.feature_names]])) == 2
-
-
-@later("G", "words are refused")
-def test_three_words_are_one_input_of_three_columns(tmp_path):
-    data = loaded("three words", tmp_path)
-    assert data.d == 5
-    assert len(data.inputs) == 3
-
-
-@later("G", "dates are refused")
-def test_dates_are_said(tmp_path):
-    assert said(loaded("dates", tmp_path), "'a'")
-
-
-@later("G", "missing values are refused")
-def test_missing_values_are_imputed(tmp_path):
-    data = loaded("missing values", tmp_path)
-    assert np.isfinite(rows_of(data)).all()
-    assert said(data, "'a'")
-
-
-@later("G", "nothing is said")
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("minus 999", ("'a'", "-999")),
-        ("row number", ("'id'", "identifier")),
-        ("copy of the target", ("'z'", "target")),
-        ("identical columns", ("'a'", "'z'")),
-        ("label with a blank", ("'ill'", "'ill '")),
-        ("one mouse, fifteen rows", ("groups",)),
-    ],
-)
-def test_what_a_notice_says(name, words, tmp_path):
-    assert said(loaded(name, tmp_path), *words)
-
-
-@later("G", "an identifier is refused as too coarse")
-def test_a_long_identifier_is_left_out(tmp_path):
-    data = loaded("sixteen-digit identifier", tmp_path)
-    assert "id" not in data.feature_names
-    assert said(data, "'id'")
-
-
-@later("G", "a part without the class, in silence")
-def test_two_rows_of_a_class(tmp_path):
-    line = refusal("two rows of a class", tmp_path)
-    assert "'2'" in line or "class 2" in line or said(loaded("two rows of a class", tmp_path), "2")
-
-
-@later("G", "NA is read as missing")
-def test_a_class_called_na(tmp_path):
-    assert loaded("class called NA", tmp_path).class_names == ("DE", "NA")
+    write_report(run(suite, out=tmp_path), tmp_path / "report")
+    (page,) = (tmp_path / "report" / "datasets").glob("*.html")
+    found = rows(section(page.read_text(encoding="utf-8"), "relevance"))
+    assert [name for name in names if name not in found] == []
 
 
 @later("G", "accuracy alone")

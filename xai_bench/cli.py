@@ -61,6 +61,16 @@ Folder = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="Results: a folder that `run` wrote, such as runs/quick, its file, or a pack."),
 ]
+Of = Annotated[
+    str | None,
+    typer.Option(
+        "--of", metavar="methods|networks|entrants", help="Whose leaderboard, pairs or cost (default: methods)."
+    ),
+]
+Score = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="NAME", help="Score that they are compared by (default: recovery)."),
+]
 
 
 def main() -> NoReturn:
@@ -152,6 +162,7 @@ def run(
     2: bad input.
     """
     from xai_bench.report import in_short, write_report
+    from xai_bench.results.frames import report_place
     from xai_bench.running.request import Request
     from xai_bench.running.run import compute, foresee
 
@@ -176,7 +187,8 @@ def run(
     _writable(out)
     with _Display() as display:
         results = compute(replace(request, on_progress=display.update))
-    page = write_report(results, out / "reports" / results.suite["name"], request.jobs or 1)
+    name = results.suite["name"]
+    page = write_report(results, report_place(out, name, out / "runs" / name), request.jobs or 1)
     code = _summary(results, display.last)
     for question, answer in in_short(results):
         typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))
@@ -281,6 +293,71 @@ def _summary(results: Results, progress: Progress | None) -> int:
 
 
 @app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table: CSV, Parquet or Excel.")],
+    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column that is predicted.")],
+    kind: Annotated[
+        str | None, typer.Option(metavar="classification|regression", help="Default: what the target looks like.")
+    ] = None,
+    groups: Annotated[str | None, typer.Option(metavar="COLUMN", help="Rows with one value stay together.")] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="Later rows are held out.")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="COLUMN", help="What each row counts.")] = None,
+    drop: Annotated[str | None, typer.Option(metavar="A,B", help="Columns that are no inputs.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Columns that are used although they look like identifiers.")
+    ] = None,
+    missing_codes: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="Numbers that stand for a missing value.")
+    ] = None,
+    folds: Annotated[int, typer.Option(metavar="N", parser=_whole, help="Parts, held out in turn.")] = 5,
+    seeds: Annotated[int, typer.Option(metavar="N", parser=_whole, help="How often that is repeated.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write a page, a summary and a CSV table there.")
+    ] = None,
+) -> None:
+    """Say which columns of a table tell something about one of them, and how sure that is."""
+    from rich.console import Console
+
+    from xai_bench.analysis.explain import explain
+
+    with Console(stderr=True).status("reading") as status:
+        answer = explain(
+            file,
+            target,
+            kind=kind,  # type: ignore[arg-type]
+            groups=groups,
+            time=time,
+            weights=weights,
+            drop=_names(drop),
+            keep=_names(keep),
+            missing_codes=[_number(text) for text in _names(missing_codes)],
+            folds=folds,
+            seeds=seeds,
+            on_step=status.update,
+        )
+    page = answer.write(out) if out else None
+    columns = answer.columns
+    widths = [max(map(len, columns[name]), default=0) for name in ("column", "kind")]
+    for row in columns.to_dict("records"):
+        why = f" ({row['why']})" if row["why"] else ""
+        typer.echo(f"{row['column']:<{widths[0]}}  {row['kind']:<{widths[1]}}  {row['done']}{why}")
+    for line in answer.notices:
+        if not line.startswith("column "):
+            typer.echo(f"notice: {line}")
+    for sentence in answer.words:
+        typer.echo(textwrap.fill(sentence, 100, subsequent_indent="  ", break_on_hyphens=False))
+    if page:
+        typer.echo(f"page: {page}")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"missing_codes: expected numbers, got {text!r}") from None
+
+
+@app.command()
 def report(
     folder: Folder,
     jobs: Jobs = None,
@@ -354,16 +431,48 @@ def check(
 @app.command()
 def export(
     folder: Folder,
-    format: Annotated[str, typer.Option("--format", metavar="csv", help="csv, the only one so far.")] = "csv",
+    format: Annotated[
+        str, typer.Option("--format", metavar="csv|parquet|latex|markdown", help="How it is written.")
+    ] = "csv",
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help="leaderboard, pairs, recovery, retention, cost, networks, relevances or numbers "
+            "(default: numbers in csv and parquet, else leaderboard).",
+        ),
+    ] = None,
+    of: Of = None,
+    metric: Score = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
 ) -> None:
-    """Write every stored number as one tidy table."""
+    """Write a table: all its numbers in full (csv, parquet), or rounded with intervals (latex, markdown)."""
+    from xai_bench.results import exporting
     from xai_bench.results.store import read
 
-    if format != "csv":
-        raise unknown("format", format, ["csv"])
-    text = read(folder).table().to_csv(index=False)
-    _write(out, text)
+    text = exporting.export(read(folder), format, table, of, metric, out)
+    typer.echo(f"written: {out}" if text is None else text, nl=text is None)
+
+
+@app.command()
+def figure(
+    folder: Folder,
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="leaderboard, cost, pairs, retention, agreement or relevance.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A file that ends in .svg, .pdf or .png.")],
+    of: Of = None,
+    metric: Score = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="A", help="Of retention and relevance (default: the first).")
+    ] = None,
+) -> None:
+    """Draw one figure into a file."""
+    from xai_bench import plots
+    from xai_bench.results.store import read
+
+    typer.echo(f"written: {plots.save(read(folder), kind, out, of=of, metric=metric, dataset=dataset)}")
 
 
 def _write(path: Path | None, text: str) -> None:
@@ -401,15 +510,15 @@ def diff(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
 ) -> None:
     """Say how a second run differs from a first: what one lacks, versions, machines, and scores paired by draw."""
-    from xai_bench.results import difference, difference_text
+    from xai_bench.results import difference, difference_text, exporting
 
     if format not in ("text", "csv", "markdown"):
         raise unknown("format", format, ["text", "csv", "markdown"])
     found = difference.compared(first, second)
     if format == "text":
         _write(out, difference_text.text(found) + "\n")
-    elif format == "csv":
-        _write(out, found.frame.to_csv(index=False))
+    else:
+        _write(out, exporting.text_of(found.frame, format))
 
 
 @app.command()

@@ -49,6 +49,9 @@ class SpectralEstimator(BaseEstimator):
         The i-th value belongs to the i-th hidden layer, the last one to all further layers.
     l2_lambda, l2_phi : float >= 0
         Penalties on the eigenvalues and eigenvectors of the first layer.
+    initial_eigenvalues : "ones" or "moments"
+        At 1, as published, or (ours) where the evidence of the rows for each input puts them, see ``models.moments``.
+        All rows count alike for that.
     learning_rate : float
         Of Adam, at the first step; it falls to 0 along half a cosine.
     epochs : int or "auto"
@@ -89,8 +92,9 @@ class SpectralEstimator(BaseEstimator):
         activations: Sequence[Activation] = ("tanh", "relu"),
         batch_norm: Sequence[bool] = (False,),
         dropout: Sequence[float] = (0.0,),
-        l2_lambda: float = 1e-2,
-        l2_phi: float = 1e-4,
+        l2_lambda: float = 1.0,
+        l2_phi: float = 1e-2,
+        initial_eigenvalues: Literal["ones", "moments"] = "ones",
         learning_rate: float = 1e-2,
         epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
@@ -108,6 +112,7 @@ class SpectralEstimator(BaseEstimator):
         self.dropout = dropout
         self.l2_lambda = l2_lambda
         self.l2_phi = l2_phi
+        self.initial_eigenvalues = initial_eigenvalues
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.batch_size = batch_size
@@ -137,6 +142,7 @@ class SpectralEstimator(BaseEstimator):
             dropout=tuple(float(rate) for rate in self.dropout),
             l2_lambda=float(self.l2_lambda),
             l2_phi=float(self.l2_phi),
+            initial_eigenvalues=self.initial_eigenvalues,
             learning_rate=float(self.learning_rate),
             epochs=float(epochs),
             min_steps=min_steps,
@@ -284,8 +290,9 @@ class SpectralMLPClassifier(ClassifierMixin, SpectralEstimator):
         activations: Sequence[Activation] = ("tanh", "relu"),
         batch_norm: Sequence[bool] = (False,),
         dropout: Sequence[float] = (0.0,),
-        l2_lambda: float = 1e-2,
-        l2_phi: float = 1e-4,
+        l2_lambda: float = 1.0,
+        l2_phi: float = 1e-2,
+        initial_eigenvalues: Literal["ones", "moments"] = "ones",
         learning_rate: float = 1e-2,
         epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
@@ -305,6 +312,7 @@ class SpectralMLPClassifier(ClassifierMixin, SpectralEstimator):
             dropout=dropout,
             l2_lambda=l2_lambda,
             l2_phi=l2_phi,
+            initial_eigenvalues=initial_eigenvalues,
             learning_rate=learning_rate,
             epochs=epochs,
             batch_size=batch_size,

@@ -25,8 +25,8 @@ SIGNS = {
     "better": ">", "slightly better": "≥", "equal": "=", "slightly worse": "≤", "worse": "<", "undecided": "",
 }  # fmt: skip
 FIRST, OTHER, TRUTH = "#0072b2", "#9a9a96", "#262626"
-PLACES = ((5, 5), (5, -5), (-5, 5), (-5, -5), *((dx, 9 * step) for step in (2, -2, 3, -3, 4, -4, 5, -5, 6, -6, 7, -7)
-                                                for dx in (14, -14)))  # fmt: skip
+FAR = tuple((dx, 9 * step) for step in (2, -2, 3, -3, 4, -4, 5, -5) for dx in (14, -14))
+PLACES = ((5, 5), (5, -5), (-5, 5), (-5, -5), *FAR, (5, 5))
 """Where a name may stand beside its point: points to the right and up, the nearest first."""
 LINE = {"arrowstyle": "-", "lw": 0.4, "color": OTHER, "shrinkA": 0, "shrinkB": 2}
 """From a name to its point, where they are apart."""
@@ -154,20 +154,23 @@ def cost(results: Results, of: Unit | None, metric: str | None, ax: Axes | None)
 
 
 def _label(axes: Axes, points: pd.DataFrame, leaders: set[tuple[str, str]]) -> None:
-    """Names beside their points, where no other name stands; those on the front first, and bold."""
+    """Names beside their points, those on the front first, and bold. Where it is crowded, the others have none."""
+    from matplotlib.text import Text
+
     axes.figure.canvas.draw()
-    taken: list[Any] = []
+    frame, taken = axes.get_window_extent(), list[Any]()
     rows = [(row["machine"], row["name"], row["seconds"], row["score"]) for row in points.to_dict("records")]
     for machine, name, x, y in sorted(rows, key=lambda row: (row[:2] not in leaders, -row[3])):
-        for dx, dy in PLACES:
-            side = "left" if dx > 0 else "right"
+        leads = (machine, name) in leaders
+        for number, (dx, dy) in enumerate(PLACES):
             text = axes.annotate(
-                name, (x, y), (dx, dy), textcoords="offset points", ha=side, va="center", fontsize="x-small",
-                weight="bold" if (machine, name) in leaders else "normal",
-                arrowprops=LINE if abs(dx) > 5 else None,
+                name, (x, y), (dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", va="center",
+                fontsize="x-small", weight="bold" if leads else "normal", arrowprops=LINE if (dx, dy) in FAR else None,
             )  # fmt: skip
-            box = text.get_window_extent()
-            if not any(box.overlaps(other) for other in taken) or (dx, dy) == PLACES[-1]:
+            text.get_window_extent()  # places it
+            box = Text.get_window_extent(text)  # without its line
+            inside = box.x0 >= frame.x0 and box.y0 >= frame.y0
+            if (inside and not any(box.overlaps(other) for other in taken)) or (leads and number == len(PLACES) - 1):
                 taken.append(box)
                 break
             text.remove()
@@ -260,9 +263,9 @@ def relevance(results: Results, dataset: str | None, ax: Axes | None) -> Axes:
     frame = frame[~frame["explainer"].isin(CONTROLS)]
     chosen = _dataset(dataset, frame["dataset"], "a relevance")
     frame = frame[frame["dataset"] == chosen]
-    table = frame.pivot_table("relevance", "entrant", "input", aggfunc="mean", sort=False).sort_index(axis=1)
+    table = frame.pivot_table("relevance", "entrant", "position", aggfunc="mean", sort=False).sort_index(axis=1)
     truth = _truth(frame)
-    names = frame.drop_duplicates("input").set_index("input")["name"]
+    names = frame.drop_duplicates("position").set_index("position")["input"]
     largest = table.max(axis=1)
     table = table.div(largest.where(largest > 0, 1.0), axis=0)
     order = pd.DataFrame({"truth": truth.fillna(0.0), "mean": table.mean()}).sort_values(
@@ -285,11 +288,11 @@ def relevance(results: Results, dataset: str | None, ax: Axes | None) -> Axes:
 
 
 def _truth(frame: pd.DataFrame) -> pd.Series:
-    """Input to its mean graded truth over draws; where it is not graded, 1 for relevant, 0 for others; NaN without."""
-    known = frame.drop_duplicates(["data_seed", "fold", "input"])
-    role = known["role"].map(lambda role: np.nan if role is None else float(role == "relevant"))
+    """Position to its mean graded truth over draws; not graded: 1 for relevant, 0 for others; NaN without a truth."""
+    known = frame.drop_duplicates(["data_seed", "fold", "position"])
+    role = known["role"].map(lambda role: float(role == "relevant") if role else np.nan)
     grade = known["graded"].astype(float)
-    return grade.where(grade.notna(), role).groupby(known["input"]).mean()
+    return grade.where(grade.notna(), role).groupby(known["position"]).mean()
 
 
 def _dataset(asked: str | None, known: pd.Series, what: str) -> str:

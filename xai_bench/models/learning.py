@@ -28,9 +28,16 @@ class Targets(Protocol):
 
 
 def fitted_model(
-    module: nn.Module, data: Targets, outputs: Mapping[str, Tensor], valid_loss: float, cpu: float, wall: float
+    module: nn.Module,
+    data: Targets,
+    outputs: Mapping[str, Tensor],
+    valid_loss: float,
+    cpu: float | None,
+    wall: float | None,
 ) -> FittedModel:
     """The module in eval mode, scored by its outputs (n, n_outputs) on the parts ``train``, ``valid`` and ``test``.
+
+    ``cpu``, ``wall``: seconds of its training; None of a network that was not trained here.
 
     Raises
     ------

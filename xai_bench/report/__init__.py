@@ -51,13 +51,11 @@ def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
 
 
 def in_short(results: Results) -> list[tuple[str, str]]:
-    """What was found of recovery, cost and retention: a sentence each, as the report begins."""
+    """Who leads, what is decided, and whether retention agrees: the sentences with which the report begins."""
     from xai_bench.report.kit.frames import Frames
     from xai_bench.report.kit.prose import sentences
-    from xai_bench.report.kit.ranking import joined
 
-    frames = Frames(results)
-    return [(what, text.replace("`", "")) for what, text in sentences(frames, joined(frames, "methods"))]
+    return [(what, text.replace("`", "")) for what, text in sentences(Frames(results))]
 
 
 def _replace(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from xai_bench import registry
 from xai_bench.errors import InputError
 from xai_bench.report.kit import markup, wording
 from xai_bench.report.kit.frames import CONTROLS, Frames
-from xai_bench.report.kit.section import Section, Shown, known, show
+from xai_bench.report.kit.section import Shown, known, show
 from xai_bench.report.kit.wording import STATUS
 
 FOR_A_PROCESS = 3
@@ -54,10 +54,15 @@ def dataset(frames: Frames, title: str, label: str) -> str:
     shown = [one for kind in kinds if (one := show(kind, frames, label)) is not None]
     links = [(name, address.removeprefix("datasets/")) for name, address in frames.addresses.items()]
     at = frames.datasets.index(label)
-    return str(markup.render(
-        "dataset.html", title=title, label=label, sections=[one for one in shown if not one.absent], absent=absent(shown),
-        before=links[at - 1] if at else None, after=links[at + 1] if at + 1 < len(links) else None,
-    ))  # fmt: skip
+    content = {
+        "title": title,
+        "label": label,
+        "sections": [one for one in shown if not one.absent],
+        "absent": absent(shown),
+        "before": links[at - 1] if at else None,
+        "after": links[at + 1] if at + 1 < len(links) else None,
+    }
+    return str(markup.render("dataset.html", **content))
 
 
 def _of_datasets(frames: Frames, jobs: int, title: str) -> list[str]:

@@ -216,7 +216,8 @@ class DrawFacts(Facts):
 class ModelFacts(Facts):
     """What a trained network reached and what its training cost (see ``FittedModel``).
 
-    A score that is None has its reason in ``reasons``. ``ceiling``: the best score that can be reached, or None.
+    A score that is None has its reason in ``reasons``. A network that was not trained here has no times.
+    ``ceiling``: the best score that can be reached, or None.
     ``model_chosen``: the setting that validation chose, None where there was no choice.
     """
 
@@ -229,8 +230,8 @@ class ModelFacts(Facts):
     chance: float | None
     p_value: float | None
     learned: bool
-    train_cpu: float
-    train_wall: float
+    train_cpu: float | None
+    train_wall: float | None
     valid_loss: float | None = None
     test_mae: float | None = None
     ceiling: float | None = None

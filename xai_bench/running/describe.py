@@ -14,7 +14,8 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.datasets.inputs import several_columns
 from xai_bench.errors import InputError
 from xai_bench.metrics.recovery import spearman_ceiling
-from xai_bench.results.records import DrawFacts, Histograms, Picture, Views
+from xai_bench.results import gate
+from xai_bench.results.records import DrawFacts, DrawRecord, Histograms, Picture, Views
 from xai_bench.running import scores
 from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery
@@ -57,6 +58,13 @@ def other_data(draw: Draw) -> str:
         f"{draw.dataset.label}, data seed {draw.data_seed}: other data than before under the same key: expected a draw "
         "that depends on its fields and on rng only; correct it, raise its version, or use --fresh"
     )
+
+
+@functools.lru_cache(maxsize=2)
+def recorded(draw: Draw, metrics: tuple[tuple[str, str], ...]) -> DrawRecord:
+    """What is stored of a draw, made once for all its blocks in a process; ``metrics``: the identities of all."""
+    with guarded():
+        return DrawRecord(draw.key, gate.facts(describe(load(draw), draw)))
 
 
 def describe(data: Dataset, draw: Draw) -> DrawFacts:

@@ -9,7 +9,7 @@ import itertools
 import random
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +19,12 @@ from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.errors import InputError, unknown
 from xai_bench.suites import paths
-from xai_bench.suites.shipped import text_of
+from xai_bench.suites.shipped import shipped, text_of
 from xai_bench.suites.suite import (
     CONTROLS,
     UNITS,
     Calibration,
+    Draws,
     Entrants,
     Entry,
     Limits,
@@ -37,6 +38,8 @@ from xai_bench.suites.suite import (
 from xai_bench.validation import one_line, plain, plain_fields, shown
 
 Model = TypeVar("Model", bound=BaseModel)
+KEYS = {*Suite.model_fields, "plugins", "extends"}
+AXES = ("datasets", "models", "explainers")
 ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise", "datasets", "tune")
 
 
@@ -65,14 +68,14 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
     InputError
         See ``load``.
     """
-    fields = _table(content, "the suite")
-    unexpected = set(fields) - {*Suite.model_fields, "plugins"}
+    fields = _extended(_table(content, "the suite"))
+    unexpected = set(fields) - KEYS
     if unexpected:
-        raise InputError(f"suite: {unknown('field', min(unexpected), {*Suite.model_fields, 'plugins'})}")
+        raise InputError(f"suite: {unknown('field', min(unexpected), KEYS)}")
     paths.load_plugins(fields.pop("plugins", ()), folder)
     if "tuning" in fields:
         fields["tuning"] = _validated(Tuning, _table(fields["tuning"], "[tuning]"), "[tuning]")
-    for axis in ("datasets", "models", "explainers"):
+    for axis in AXES:
         rows = fields.get(axis, [])
         if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
             raise InputError(f"suite: expected [[{axis}]] tables with a name, got {shown(rows)}")
@@ -86,7 +89,7 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
     for seeds in ("data_seeds", "model_seeds"):
         _check_seeds(seeds, fields, "suite")
     if fields.get("retention") is not None:
-        fields["retention"] = _retention(_table(fields["retention"], "[retention]"))
+        fields["retention"] = _retention(_table(fields["retention"], "[retention]"), fields)
     if "limits" in fields:
         fields["limits"] = _limits(fields["limits"])
     if "settling" in fields:
@@ -102,6 +105,19 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
     _check_models(suite)
     _check_entrants(suite)
     return suite
+
+
+def _extended(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a suite with that of the shipped one that it ``extends``: its rows first, its settings below."""
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if not isinstance(base, str) or base not in shipped():
+        raise InputError(f"suite: extends: {unknown('shipped suite', str(base), shipped())}")
+    below = _extended(tomllib.loads(text_of(base)[0]))
+    kept = {name: value for name, value in below.items() if name not in ("name", "title")}
+    further = {axis: rows for axis in AXES if isinstance(rows := content.get(axis), list | tuple)}
+    return {**kept, **content, **{axis: [*below.get(axis, []), *rows] for axis, rows in further.items()}}
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:
@@ -128,9 +144,10 @@ def _check_seeds(name: str, table: dict[str, Any], where: str) -> None:
         raise InputError(f"{where}: {name} holds a seed twice")
 
 
-def _retention(table: dict[str, Any]) -> Retention:
+def _retention(table: dict[str, Any], suite: dict[str, Any]) -> Retention:
     _check_seeds("seeds", table, "[retention]")
     retention = _validated(Retention, table, "[retention]")
+    _check_draws(retention, "[retention]", suite)
     registry.create("models", "mlp", _table(retention.judge, "[retention.judge]"))
     return retention
 
@@ -182,14 +199,28 @@ def check_focus(suite: Suite, focus: str) -> None:
         raise InputError(f"suite: focus: {unknown('explainer, model or entrant', focus, known)}")
 
 
-def _part(kind: type[Part], table: dict[str, Any], where: str, axes: dict[str, Any]) -> Part:
+def _part(kind: type[Part], table: dict[str, Any], where: str, suite: dict[str, Any]) -> Part:
     part = _validated(kind, table, where)
-    for axis in Part.model_fields:
-        known = [entry.label for entry in axes[axis]]
-        for label in getattr(part, axis):
-            if label not in known:
-                raise InputError(f"{where}: {unknown(axis.removesuffix('s'), label, known)}")
+    for axis in AXES:
+        _check_known(axis, getattr(part, axis), where, suite)
+    if isinstance(part, Draws):
+        _check_draws(part, where, suite)
     return part
+
+
+def _check_draws(draws: Draws, where: str, suite: dict[str, Any]) -> None:
+    _check_known("datasets", draws.datasets, where, suite)
+    known = plain(suite.get("data_seeds", Suite.model_fields["data_seeds"].default))
+    for seed in draws.data_seeds:
+        if isinstance(known, tuple) and seed not in known:
+            raise InputError(f"{where}: data_seeds: expected data seeds of the suite, got {seed}: add it there")
+
+
+def _check_known(axis: str, labels: Iterable[str], where: str, suite: dict[str, Any]) -> None:
+    known = [entry.label for entry in suite[axis]]
+    for label in labels:
+        if label not in known:
+            raise InputError(f"{where}: {unknown(axis.removesuffix('s'), label, known)}")
 
 
 def _validated(kind: type[Model], fields: dict[str, Any], where: str) -> Model:
@@ -237,7 +268,7 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
     for chosen in itertools.product(*grid.values()):
         point = dict(zip(grid, chosen, strict=True))
         name, values = row["name"], {**fields, **point}
-        if axis == "datasets":
+        if axis in ("datasets", "models"):
             name, values = paths.located(name, values, folder, optional=row.get("optional", False))
         component = registry.create(axis, name, values)
         suffix = ", ".join(f"{key}={_in_a_label(value)}" for key, value in point.items())
@@ -287,6 +318,8 @@ def _tuned(axis: str, entry: Entry, row: dict[str, Any], tuning: Tuning | None) 
         raise InputError(f"suite: {name}: {min(both)!r} stands both under tune and as a field or under grid")
     if tuning is None:
         raise InputError(f"suite: tune of {name!r} needs a budget that is the same for all: [tuning] with tries = N")
+    if axis == "models" and not entry.component.trains:
+        raise InputError(f"suite: {name!r} cannot be tuned: it is not trained here: remove tune")
     if axis == "explainers" and not getattr(entry.component, "predicts", False):
         raise InputError(
             f"suite: {name!r} cannot be tuned: it has no validation score to choose by; explainers that fit what "

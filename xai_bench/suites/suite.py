@@ -89,10 +89,22 @@ class Tuning(BaseModel):
     """Settings that are tried at the most; drawn once for the suite, if there are more."""
 
 
-class Retention(BaseModel):
-    """How retention is judged. The judge is a plain ``mlp`` that is retrained on the kept inputs only."""
+class Draws(BaseModel):
+    """The draws of a suite that a follow-up looks at: by label of the dataset and by data seed; () for all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    datasets: tuple[str, ...] = ()
+    data_seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+    def holds(self, dataset: str, data_seed: int) -> bool:
+        """Whether the draw of that dataset and data seed is meant."""
+        seeds = self.data_seeds
+        return (not self.datasets or dataset in self.datasets) and (not seeds or data_seed in seeds)
+
+
+class Retention(Draws):
+    """How retention is judged. The judge is a plain ``mlp`` that is retrained on the kept inputs only."""
 
     orders: Annotated[int, Field(ge=10)] = 10
     """Random orders that the curve of chance is the mean of."""
@@ -113,6 +125,10 @@ class Retention(BaseModel):
     """Fields of the judge that differ from the default judge."""
     judges: Annotated[tuple[Literal["network", "trees"], ...], Field(min_length=1)] = ("network",)
     """Who is retrained on the kept inputs: the network, and as a second judge extremely randomised trees."""
+
+    def of_a_draw(self) -> dict[str, Any]:
+        """JSON-ready: what the numbers of one draw depend on."""
+        return self.model_dump(mode="json", exclude=set(Draws.model_fields))
 
 
 class Part(BaseModel):
@@ -137,7 +153,7 @@ class Calibration(Part):
     """Permutations that set the thresholds; as many again judge them."""
 
 
-class Sanity(Part):
+class Sanity(Draws, Part):
     """Relevance after the network is initialised anew, layer by layer (Adebayo et al. 2018, NeurIPS)."""
 
 

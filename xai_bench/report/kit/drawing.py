@@ -143,9 +143,13 @@ def svg(figure: Figure, key: str) -> str:
 def _lean(tag: re.Match[str]) -> str:
     """A tag without needless digits, blanks and fonts; labels between tags keep their digits."""
     text = re.sub(r"(\.\d)\d+", r"\1", tag[0]) if " d=" in tag[0] else re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
-    text = re.sub(r'(?<= d=")[^"]*', lambda m: re.sub(r"\s*([A-Za-z])\s*", r"\1", m[0].replace(".0 ", " ")).strip(), text)
+    text = re.sub(
+        r'(?<= d=")[^"]*', lambda m: re.sub(r"\s*([A-Za-z])\s*", r"\1", m[0].replace(".0 ", " ")).strip(), text
+    )
     text = re.sub(r'(?<= style=")[^"]*', lambda m: re.sub(r"([:;]) +", r"\1", m[0]), text)
-    return re.sub(r"(font: ?[^;\"]*?px )[^;\"]*|font-family: ?[^;\"]*;?", lambda m: f"{m[1]}sans-serif" if m[1] else "", text)
+    return re.sub(
+        r"(font: ?[^;\"]*?px )[^;\"]*|font-family: ?[^;\"]*;?", lambda m: f"{m[1]}sans-serif" if m[1] else "", text
+    )
 
 
 def _one_style(group: re.Match[str]) -> str:

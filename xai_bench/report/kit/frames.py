@@ -100,7 +100,7 @@ class Frames:
         """Does the suite name the numbers of inputs that are kept? Then curves are shown in more detail."""
         return bool((self.results.suite.get("retention") or {}).get("ks"))
 
-    @property
+    @cached_property
     def datasets(self) -> list[str]:
         """Labels in the order of the suite, those without a planned cell left out."""
         return [str(label) for label in self.cells["dataset"].unique()]
@@ -115,12 +115,12 @@ class Frames:
             for label, slug in slugs.items()
         }
 
-    @property
+    @cached_property
     def ranked(self) -> list[str]:
         """Methods, the first of the leaderboard first; then those that are not on it."""
         return list(dict.fromkeys([*self.board()["explainer"], *(explainer for _, explainer in self.pairs)]))
 
-    @property
+    @cached_property
     def pairs(self) -> list[tuple[str, str]]:
         """(model, explainer) in the order of the suite, controls left out, explainers without model last."""
         planned = self.cells.loc[~self.cells["explainer"].isin(CONTROLS), ["model", "explainer"]].drop_duplicates()
@@ -128,12 +128,12 @@ class Frames:
         ranked = planned.assign(at=planned["model"].map(order.index)).sort_values("at", kind="stable")
         return list(zip(ranked["model"], ranked["explainer"], strict=True))
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         """Labels of the models with planned cells, in the order of the suite."""
         return [str(label) for label in self.cells["model"].unique() if label != NO_MODEL]
 
-    @property
+    @cached_property
     def data_seeds(self) -> list[int]:
         return sorted(int(seed) for seed in self.cells["data_seed"].unique())
 
@@ -168,29 +168,19 @@ class Frames:
         return (GAIN_TITLES | SHARE_TITLES).get(score, score)
 
     @cached_property
-    def never_compared(self) -> set[str]:
-        """Scores that are shown and never compared: descriptive ones, shares, gains of the least relevant inputs."""
-        descriptive = {name for name, facts in self.declared.items() if facts.descriptive}
-        return descriptive | set(LEAST_FIRST) | set(SHARES.values())
-
-    def headline(self, dataset: str) -> list[str]:
-        """The recovery scores of a dataset that lead the tables: who finds the inputs, and who orders them."""
-        measured = set(self.recovery.loc[self.recovery["dataset"] == dataset, "metric"])
-        chosen = [name for name in self.metrics if name in measured and self.declared[name].headline]
-        return chosen or [name for name in self.metrics if name in measured - self.never_compared][:1]
-
-    @cached_property
     def recovery(self) -> pd.DataFrame:
         """dataset, model, explainer, metric, mean, low, high, n: one row an interval over data seeds."""
         rows = self.scores
         rows = rows[rows["metric"].isin(self.metrics) & rows["value"].notna()]
-        found = by_data_seed(rows, "value", [*PAIR, "metric"]).set_index([*PAIR, "metric"])
-        found[["low", "high"]] = np.nan
-        for key, draws in _by_draw(rows, [*PAIR, "metric"]):
-            if len(draws) >= LEAST_DRAWS:
+        by = [*PAIR, "metric"]
+        found, ends = by_data_seed(rows, "value", by), dict[tuple[str, ...], tuple[float, float]]()
+        for key, values in _by_draw(rows, by):
+            if len(values) >= LEAST_DRAWS:
                 facts, levels = self.declared[key[3]], [d.get("chance", {}).get(key[3]) for d in self.draws(key[0])]
-                found.loc[key, ["low", "high"]] = _ends(draws, facts.lower, facts.upper, _mean_of(levels))
-        return found.reset_index()
+                ends[key] = _ends(values, facts.lower, facts.upper, _mean_of(levels))
+        keys = zip(*(found[name] for name in by), strict=True)
+        found[["low", "high"]] = [ends.get(key, (math.nan, math.nan)) for key in keys]
+        return found
 
     @cached_property
     def retention(self) -> pd.DataFrame:
@@ -307,11 +297,16 @@ class Frames:
         """The rows of ``timed`` whose relevances are stored."""
         return self.timed[self.timed["cell"].isin(self.results.relevance.keys())]
 
+    @cached_property
+    def machine(self) -> str:
+        """The machine whose costs are shown: costs of several cannot be compared, and it has measured the most."""
+        return str(self.timed["machine"].mode().iloc[0]) if len(self.timed) else ""
+
     def cost(self, by: Sequence[str]) -> pd.DataFrame:
-        """Medians over the explanations that share ``by``: seconds, bytes, rows; ``datasets`` counts them."""
+        """Medians over explanations on ``machine`` that share ``by``: seconds, bytes, rows; ``datasets``: how many."""
         values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
         values += ["peak_memory", "rows_explained", "forward_rows", "backward_rows"]
-        frame = self.timed
+        frame = self.timed[self.timed["machine"] == self.machine]
         numbers = frame[[*by]].join(frame[values].astype(float))
         groups = numbers.groupby(list(by), sort=False)
         counts = pd.DataFrame(
@@ -340,14 +335,19 @@ class Frames:
         except InputError:
             return None
 
+    @cached_property
+    def _boards(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {}
+
     def board(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
         """``Results.leaderboard``, free of paths; without rows where there is nothing to compare."""
-        if (found := self.comparison(of, metric)) is None:
-            return pd.DataFrame(columns=BOARD)
-        board = found.leaderboard()
-        for column in ("name", "explainer", "model", "reason"):
-            board[column] = board[column].map(without_paths, na_action="ignore")
-        return board
+        if (of, metric) not in self._boards:
+            found = self.comparison(of, metric)
+            board = pd.DataFrame(columns=BOARD) if found is None else found.leaderboard()
+            for column in ("name", "explainer", "model", "reason"):
+                board[column] = board[column].map(without_paths, na_action="ignore")
+            self._boards[of, metric] = board
+        return self._boards[of, metric]
 
     @cached_property
     def calibration(self) -> pd.DataFrame:
@@ -388,7 +388,7 @@ def _by_draw(rows: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...
 
 def _ends(values: Floats, low: float | None, high: float | None, chance: float) -> tuple[float, float]:
     """The interval of a mean: within the range of the score where it has one, else Student's t."""
-    if low is None or high is None or not low <= chance <= high:
+    if low is None or high is None or not low <= chance <= high or values.min() < low or values.max() > high:
         return tuple(interval(values)[1:3])  # type: ignore[return-value]
     return bounded_interval(values, low, high, chance) or (math.nan, math.nan)
 

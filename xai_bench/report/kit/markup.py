@@ -59,15 +59,10 @@ def notice(text: str) -> Markup:
     return Markup('<p class="notice">{}</p>\n').format(prose(text))
 
 
-def section_html(section: Section) -> Markup:
-    """The body of a section, without its heading."""
-    return render("section.html", section=section, findings=_findings(section), html=Markup(section.html()))
-
-
-def section_markdown(section: Section) -> str:
-    """The same for the summary: no figures, no tables that are folded away."""
-    return str(render("section.md", section=section, findings=_findings(section)))
-
-
-def _findings(section: Section) -> list[str]:
-    return [text for text in section.findings() if text]
+def of_section(section: Section) -> tuple[Markup, str]:
+    """The body of a section for the page, without its heading, and for the summary: no figures, no folded tables."""
+    content = {
+        "words": section.words(), "figures": section.figures(), "tables": section.tables(),
+        "html": Markup(section.html()), "text": section.markdown(), "findings": [t for t in section.findings() if t],
+    }  # fmt: skip
+    return render("section.html", **content), str(render("section.md", **content))

@@ -38,4 +38,5 @@ def picture(level: NDArray[np.integer], palette: list[str]) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img class="cells" alt="" width="{level.shape[1]}" height="{level.shape[0]}" src="data:image/png;base64,{data}">'
+    rows, columns = level.shape
+    return f'<img class="cells" alt="" width="{columns}" height="{rows}" src="data:image/png;base64,{data}">'

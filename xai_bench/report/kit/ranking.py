@@ -10,9 +10,9 @@ import pandas as pd
 
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, Frames, records
-from xai_bench.results.comparison import Unit
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, share
 from xai_bench.report.kit.wording import number, seconds, without_paths
+from xai_bench.results.comparison import Unit
 
 KEYS = {"methods": ["explainer"], "entrants": ["explainer", "model"], "networks": ["model"]}
 
@@ -34,11 +34,15 @@ def joined(frames: Frames, of: Unit) -> pd.DataFrame:
 
 
 def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
-    """By ``KEYS``: points of retention, stability of the p highest, and the share of null runs with a false selection;
-    means over datasets."""
+    """By ``KEYS``: points of retention, and of how many families where not of all (``retention_of``), stability of the p
+    highest, and the share of false selections; means over datasets."""
     keys = KEYS[of]
     boards = {name: frames.board(of, name) for name in ("retention", "false_selections")}
-    found = {name: board.fillna({"model": NO_MODEL}).set_index(keys)["score"] for name, board in boards.items()}
+    boards = {name: board.fillna({"model": NO_MODEL}).set_index(keys) for name, board in boards.items()}
+    found = {name: board["score"] for name, board in boards.items()}
+    gains = boards["retention"]
+    part = gains["families"].astype(str) + " of " + gains["of_families"].astype(str) + " families"
+    found["retention_of"] = part.where(gains["families"] < gains["of_families"], "")
     stable = frames.stability
     stable = stable.assign(value=stable["top_p"].fillna(stable["spearman"]))
     return found | {"stable": stable.groupby([*keys, "dataset"])["value"].mean().groupby(keys).mean()}
@@ -50,17 +54,19 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
     top = {name: frame[name].max() for name in ("retention", "end_cpu") if name in frame}
 
     def families(row: dict[str, Any]) -> Box:
-        return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if row["families"] else EMPTY
+        known = row["families"] == row["families"]  # it is NaN where nothing can be ranked
+        return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if known else EMPTY
 
     columns: list[tuple[Column, Callable[[dict[str, Any]], Box]]] = [
         (Column("Rank"), lambda row: ranks(row, ahead)),
         (Column("Recovery"), lambda row: _box(row["score"], number(row["score"]), share(row["score"], 0.0, 1.0))),
         (Column("Retention, points"), lambda row: _box(row["retention"], number(row["retention"], 1),
-                                                       share(row["retention"], 0.0, top["retention"]))),
+                                                       share(row["retention"], 0.0, top["retention"]),
+                                                       row["retention_of"])),
         (Column("Given a model", "CPU time"), lambda row: _box(row["given_cpu"], seconds(row["given_cpu"]))),
         (Column("End to end", "CPU time"), lambda row: _box(row["end_cpu"], seconds(row["end_cpu"]))),
         (Column("Networks learned"), lambda row: _box(row["learned"], percent(row["learned"]))),
-        (Column("Stability"), lambda row: _box(row["stable"], number(row["stable"], 2), share(row["stable"], 0.0, 1.0))),
+        (Column("Stability"), lambda row: _box(row["stable"], number(row["stable"], 2), share(row["stable"], 0, 1))),
         (Column("False selections"), lambda row: _box(row["false_selections"], percent(row["false_selections"]))),
         (Column("Families"), families),
     ]  # fmt: skip
@@ -101,8 +107,8 @@ def _kind(frames: Frames, row: dict[str, Any], ahead: bool) -> str:
     return "first" if ahead and row["ranked"] and row["first_group"] else "method"
 
 
-def _box(value: float, shown: str, bar: float | None = None) -> Box:
-    return Box(shown, value=value, bar=bar) if isinstance(value, float | int) and math.isfinite(value) else EMPTY
+def _box(value: float, shown: str, bar: float | None = None, small: str = "") -> Box:
+    return Box(shown, small, value=value, bar=bar) if isinstance(value, float | int) and math.isfinite(value) else EMPTY
 
 
 def percent(value: float | None) -> str:

@@ -154,10 +154,11 @@ def show(kind: type[Section], frames: Frames, dataset: str = "") -> Shown | None
             return Shown(kind.id, title, label, absent=needed)
         if not needed:
             return None
-        html = markup.section_html(section)
-        summary = markup.section_markdown(section) if kind.in_summary and not dataset else ""
-        return Shown(kind.id, title, label, kind.look, html, summary)
+        html, summary = markup.of_section(section)
+        return Shown(kind.id, title, label, kind.look, html, summary if kind.in_summary and not dataset else "")
     except (Exception, SystemExit) as error:
         reason = wording.reason(error)
         failed = f"The section `{kind.id}` is not shown, because it failed: {reason}"
-        return Shown(kind.id, title or kind.id, label or kind.id, "", markup.notice(failed), f"{markup.markdown(failed)}\n")
+        return Shown(
+            kind.id, title or kind.id, label or kind.id, "", markup.notice(failed), f"{markup.markdown(failed)}\n"
+        )

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from xai_bench.report.kit import wording
-from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, SHARES, Frames, records
+from xai_bench.report.kit.frames import CONTROLS, SHARES, Frames, records
 from xai_bench.report.kit.wording import DASH
 
 LONG = 40
@@ -22,8 +22,9 @@ NO_BAR = (math.nan, math.nan)
 class Box:
     """What stands in one place of a table.
 
-    ``value`` sorts, ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1] colours the box (below 0 with ``look`` minus), ``look`` is a class of the
-    style sheet, ``link`` an address. ``unlearned`` marks a value of networks of which not all learned.
+    ``value`` sorts, ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1] colours the box, ``look`` is a class of the
+    style sheet (minus: the other colour), ``link`` an address. ``unlearned`` marks a value of networks of which not all
+    learned.
     """
 
     main: str
@@ -174,7 +175,7 @@ def by_dataset(frames: Frames, rows: pd.DataFrame, boxes: Callable[[dict[str, An
     return [
         Row(
             row["explainer"],
-            [place(row["dataset"]), text(row["model"]), *boxes(row)],
+            [text(row["dataset"]), text(row["model"]), *boxes(row)],
             kind_of(frames, row["explainer"]),
         )
         for row in found
@@ -185,16 +186,6 @@ BY_DATASET = [Column("Dataset", text=True), Column("Network", text=True)]
 """The first columns of tables by dataset."""
 
 
-def place(dataset: str) -> Box:
-    """The name of a dataset."""
-    return text(dataset)
-
-
 def by_key(frame: pd.DataFrame) -> dict[tuple[str, str, str, str], dict[str, Any]]:
     """(dataset, model, explainer, metric) to row."""
     return {(row["dataset"], row["model"], row["explainer"], row["metric"]): row for row in records(frame)}
-
-
-def network(model: str) -> Box:
-    """The name of a network, or a dash."""
-    return EMPTY if model in ("", NO_MODEL) else text(model)

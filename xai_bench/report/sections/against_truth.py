@@ -28,7 +28,10 @@ class AgainstTruth(Section):
     def figures(self) -> list[Figure]:
         graded = np.mean([facts["graded"] for facts in self.frames.draws(self.dataset)], axis=0)
         whiskers = "" if len(self.frames.data_seeds) == 1 else ", whiskers one standard deviation over draws"
-        caption = f"Mean share of the total relevance against the graded truth{whiskers}. On the pale line, relevance is proportional to the truth."
+        caption = (
+            f"Mean share of the total relevance against the graded truth{whiskers}. On the pale line, relevance is "
+            "proportional to the truth."
+        )
         label = f"Relevance against the graded truth of {self.dataset}, a panel a method"
         return [Figure(panels(self.frames, self.dataset, graded, self.key), label, caption)]
 
@@ -49,7 +52,9 @@ def panels(frames: Frames, dataset: str, graded: Floats, key: str) -> str:
                 if (share := mean_of.get(Pair(model, explainer))) is not None:
                     if np.isfinite(share.sd).all():
                         deviation(axis, share.mean, share.sd, graded, color=color, lw=0.7, alpha=0.5)
-                    axis.plot(graded, share.mean, marker, color=color, ms=4, mfc=color if marker == "o" else "none", mew=0.9)
+                    axis.plot(
+                        graded, share.mean, marker, color=color, ms=4, mfc=color if marker == "o" else "none", mew=0.9
+                    )
             axis.set_title(explainer, weight="bold" if frames.in_focus(explainer) else "normal")
             axis.locator_params(nbins=3)
         for axis in axes.ravel()[len(methods) :]:

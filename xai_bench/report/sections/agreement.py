@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
+from xai_bench import plots
 from xai_bench.report.kit import drawing
-from xai_bench.report.kit.frames import records
+from xai_bench.report.kit.frames import Frames, records
 from xai_bench.report.kit.prose import ticked
 from xai_bench.report.kit.section import Figure, Section
 from xai_bench.report.kit.wording import number
-from xai_bench.scoring.stability import Agreement, pairs
+from xai_bench.scoring.stability import pairs
 
 FEWEST = 3
 """Methods from which a map says more than a sentence."""
@@ -57,30 +57,14 @@ class WhichAgree(Section):
             "it. A method without a network is compared on every network of its draw. Grey: the two never had the same "
             "network."
         )
-        return [Figure(heatmap(agreement, self.key), self.title, caption)]
+        return [Figure(heatmap(self.frames, self.key), self.title, caption)]
 
 
-def heatmap(agreement: Agreement, key: str) -> str:
-    """Mean Spearman correlation of every pair of methods, clustered by average linkage of one minus it, as SVG text.
-
-    Methods that never met count as uncorrelated.
-    """
+def heatmap(frames: Frames, key: str) -> str:
+    """``plots.agreement`` as SVG text."""
     import matplotlib.pyplot as plt
-    import seaborn as sns
-    from scipy.cluster.hierarchy import linkage
-    from scipy.spatial.distance import squareform
 
-    known = pd.DataFrame(agreement.mean, agreement.names, agreement.names)
-    distance = np.clip(1 - known.fillna(0.0).to_numpy(), 0, 2)
-    tree = linkage(squareform((distance + distance.T) / 2 * (1 - np.eye(len(known))), checks=False), "average", optimal_ordering=True)
-    side = max(4.5, 0.46 * len(known) + 2.2)
     with drawing.style():
-        grid = sns.clustermap(
-            known, row_linkage=tree, col_linkage=tree, mask=known.isna(), cmap="vlag", vmin=-1, vmax=1, linewidths=0.6,
-            annot=known.map(lambda value: f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")), fmt="",
-            annot_kws={"size": drawing.SMALL}, figsize=(side, side), cbar_pos=None, dendrogram_ratio=(0.12, 0.02),
-        )  # fmt: skip
-        grid.ax_heatmap.set_xticks(grid.ax_heatmap.get_xticks(), grid.ax_heatmap.get_xticklabels(), rotation=90)
-        grid.ax_col_dendrogram.set_visible(False)
+        grid = plots.agreement(frames.results)
         plt.close(grid.figure)
         return drawing.svg(grid.figure, key)

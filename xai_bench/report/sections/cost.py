@@ -35,7 +35,9 @@ class Cost(Section):
         return self.frames.cost(["model", "explainer"])
 
     def words(self) -> str:
-        trained = self.frames.trained.groupby("model", sort=False)["train_cpu"].median() if len(self.frames.trained) else {}
+        trained = (
+            self.frames.trained.groupby("model", sort=False)["train_cpu"].median() if len(self.frames.trained) else {}
+        )
         trains = [f"{seconds(value)} for `{model}`" for model, value in trained.items()]
         text = "Medians over draws and datasets; given a model: set-up and explanation, end to end: training as well."
         return f"{text} Training takes {listed(trains)}." if trains else text
@@ -46,8 +48,20 @@ class Cost(Section):
         if jobs > 1:
             text += f" Up to {jobs} jobs ran at once and shared caches and memory: CPU seconds are the fairer clock."
         if self.frame["datasets"].nunique() > 1:
-            text += f" Methods that did not run on all {plural(len(self.frames.datasets), 'dataset')} have their medians over fewer."
-        return [text]
+            text += f" Methods that did not run on all {len(self.frames.datasets)} datasets have medians over fewer."
+        return [text, *self._machines()]
+
+    def _machines(self) -> list[str]:
+        """Whose costs these are, where several machines measured."""
+        counts = self.frames.timed["machine"].value_counts()
+        if len(counts) < 2:
+            return []
+        here = int(counts[self.frames.machine])
+        return [
+            f"Costs of different machines cannot be compared: these are of {plural(here, 'explanation')} on "
+            f"{wording.without_paths(self.frames.machine)}, {plural(int(counts.sum()) - here, 'other')} were made "
+            "elsewhere (`xai-bench export --table cost` has all, apart)."
+        ]
 
     def tables(self) -> list[Table]:
         positive = self.frame["given_cpu"][self.frame["given_cpu"] > 0]
@@ -57,9 +71,10 @@ class Cost(Section):
         columns += [Column("Peak memory"), Column("Rows explained"), Column("Forward", "Rows through the model"),
                     Column("Backward", "Rows through the model"), Column("Datasets")]  # fmt: skip
         total = len(self.frames.datasets)
-        lines = [Row(e, [EMPTY if m == NO_MODEL else text(m), *_boxes(rows[m, e], scale, total)], kind_of(self.frames, e))
-                 for m, e in self.frames.pairs if (m, e) in rows]  # fmt: skip
-        return [Table("Cost of every method on every network", "Method", [Column("Network", text=True), *columns], lines, fold=True)]
+        ran = [(m, e, _boxes(rows[m, e], scale, total)) for m, e in self.frames.pairs if (m, e) in rows]
+        lines = [Row(e, [EMPTY if m == NO_MODEL else text(m), *own], kind_of(self.frames, e, m)) for m, e, own in ran]
+        columns = [Column("Network", text=True), *columns]
+        return [Table("Cost of every method on every network", "Method", columns, lines, fold=True)]
 
 
 def _boxes(row: dict[str, Any], scale: tuple[float, float], total: int) -> list[Box]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xai_bench import plots
 from xai_bench.report.kit import drawing, prose
 from xai_bench.report.kit.drawing import GREY, INK
 from xai_bench.report.kit.frames import Frames, records
@@ -16,7 +17,6 @@ from xai_bench.report.kit.ranking import joined, notes, table
 from xai_bench.report.kit.section import Figure, Section
 from xai_bench.report.kit.tables import Table
 from xai_bench.report.kit.wording import seconds
-
 
 Floats = NDArray[np.float64]
 
@@ -32,13 +32,13 @@ class Leaderboard(Section):
         return joined(self.frames, "methods")
 
     def words(self) -> str:
-        return " ".join(text for _, text in prose.sentences(self.frames, self.frame))
+        return " ".join(text for _, text in prose.sentences(self.frames))
 
     def figures(self) -> list[Figure]:
         points = self.frame[self.frame["score"].notna() & (self.frame["given_cpu"] > 0)]
         if points.empty:
             return []
-        caption = "Recovery against the CPU time of explaining a trained network. On the line: no method is both cheaper and better."
+        caption = "Recovery against the CPU time of explaining. On the line: no method is both cheaper and better."
         drawn = cost_against_recovery(self.frames, points, self.key)
         return [Figure(drawn, "Recovery against cost, a mark a method", caption)]
 
@@ -49,12 +49,6 @@ class Leaderboard(Section):
         return notes(self.frames, self.frame)
 
 
-def pareto(points: pd.DataFrame) -> pd.DataFrame:
-    """The rows that no other one beats in both ``given_cpu`` and ``score``, the cheapest first."""
-    ordered = points.sort_values(["given_cpu", "score"], ascending=[True, False])
-    return ordered[ordered["score"] > ordered["score"].cummax().shift(fill_value=-np.inf)]
-
-
 def stretched(score: Floats) -> Floats:
     """More room near 1, where the scores of good methods differ by little."""
     return -np.log10(np.maximum(1.03 - np.asarray(score, dtype=float), 1e-3))
@@ -62,7 +56,8 @@ def stretched(score: Floats) -> Floats:
 
 def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str:
     """A mark a method, its name at the right, the Pareto front as a line."""
-    line, style = pareto(points), drawing.styles(frames)
+    line = points[plots.front(points["given_cpu"], points["score"])].sort_values("given_cpu")
+    style = drawing.styles(frames)
     height = max(330.0, 14.0 * len(points))
     with drawing.style():
         figure, axes = drawing.new(7.4, (height + 60) / 72)
@@ -75,7 +70,14 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         low, high = stretched(points["score"].min()), stretched(points["score"].max())
         room = 0.05 * max(high - low, 0.1)
         axis.set(xlim=ends, ylim=tuple(1.03 - 10.0 ** -np.array([low - room, high + room])))
-        axis.step([*line["given_cpu"], ends[1]], [*line["score"], line["score"].max()], where="post", color=GREY, lw=1.1, zorder=1)
+        axis.step(
+            [*line["given_cpu"], ends[1]],
+            [*line["score"], line["score"].max()],
+            where="post",
+            color=GREY,
+            lw=1.1,
+            zorder=1,
+        )
         _ticks(axis)
         ordered = points.sort_values("score", kind="stable")
         to_axes = axis.transScale + axis.transLimits
@@ -83,12 +85,15 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         gap = 14 / height
         within = [min(max(place, 0.01 + i * gap), 0.99 - (len(at) - 1 - i) * gap) for i, place in enumerate(at)]
         places = drawing.spaced(within, gap)
+        front = set(line["name"])
         for row, place in zip(records(ordered), places, strict=True):
-            look, (x, y) = style[row["explainer"]], (row["given_cpu"], row["score"])
-            axis.plot([x], [y], look.marker, color=look.color, ms=9 if look.order == 6 else 7, mew=0, zorder=look.order)
-            axis.annotate(row["name"], (x, y), (1.06, place), textcoords="axes fraction", va="center", annotation_clip=False,
-                          color=look.color if look.order == 6 else INK, weight="bold" if row["name"] in set(line["name"]) else "normal",
-                          arrowprops={"arrowstyle": "-", "color": look.color, "lw": 0.7, "alpha": 0.45, "shrinkA": 2, "shrinkB": 5})  # fmt: skip
+            look, (x, y), name = style[row["explainer"]], (row["given_cpu"], row["score"]), row["name"]
+            focus = look.order == 6
+            axis.plot([x], [y], look.marker, color=look.color, ms=9 if focus else 7, mew=0, zorder=look.order)
+            leader = {"arrowstyle": "-", "color": look.color, "lw": 0.7, "alpha": 0.45, "shrinkA": 2, "shrinkB": 5}
+            type_ = {"color": look.color if focus else INK, "weight": "bold" if name in front else "normal"}
+            axis.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", annotation_clip=False,
+                          arrowprops=leader, **type_)  # fmt: skip
         return drawing.svg(figure, key)
 
 
@@ -100,5 +105,7 @@ def _ticks(axis: Any) -> None:
     axis.set_xticks(steps, [seconds(t).replace(".0", "") for t in steps])
     axis.set_xticks([], minor=True)
     wide = [s for s in (-1, -0.5, 0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0) if low <= s <= high]
-    axis.set_yticks(wide if len(wide) > 1 else [low, high], [f"{s:.2f}" for s in (wide if len(wide) > 1 else [low, high])])
+    axis.set_yticks(
+        wide if len(wide) > 1 else [low, high], [f"{s:.2f}" for s in (wide if len(wide) > 1 else [low, high])]
+    )
     axis.set(xlabel="CPU time given a trained network", ylabel="recovery: 0 chance, 1 perfect")

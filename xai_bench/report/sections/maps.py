@@ -91,9 +91,7 @@ def maps(frames: Frames, dataset: str) -> Maps:
 
     groups: dict[str, list[Map]] = {}
     if known:
-        groups["truth"] = [
-            Map("graded" if known[1] else "relevant inputs", "", draw(known[0], float(known[0].max())))
-        ]
+        groups["truth"] = [Map("graded" if known[1] else "relevant inputs", "", draw(known[0], float(known[0].max())))]
     for model, pairs in by_network(frames, mean_of).items():
         groups[model] = [
             Map(

@@ -17,7 +17,7 @@ class Overview(Section):
     id, title, label, order = "datasets", "Datasets", "Datasets", 40
 
     def words(self) -> str:
-        return "Means over draws on every dataset, methods averaged over networks. A name or a number leads to the page of the dataset."
+        return "Means over draws, methods averaged over networks. A name or a number leads to the page of the dataset."
 
     def tables(self) -> list[Table]:
         shown = [

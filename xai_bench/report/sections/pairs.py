@@ -7,7 +7,8 @@ from functools import cached_property
 
 import pandas as pd
 
-from xai_bench.decisions import LEAST_DRAWS, MARGIN
+from xai_bench.decisions import MARGIN
+from xai_bench.paired import LEAST_DRAWS
 from xai_bench.errors import InputError
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.ranking import percent
@@ -17,8 +18,20 @@ from xai_bench.report.kit.wording import listed, number, plural, without_paths
 from xai_bench.results.comparison import PAIRS, UNITS, Unit
 
 SIGNS = {"better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼"}
-THAN = {"better": "than", "slightly better": "than", "equal": "to", "undecided": "against", "slightly worse": "than", "worse": "than"}
-MIRRORED = {"better": "worse", "slightly better": "slightly worse", "slightly worse": "slightly better", "worse": "better"}
+THAN = {
+    "better": "than",
+    "slightly better": "than",
+    "equal": "to",
+    "undecided": "against",
+    "slightly worse": "than",
+    "worse": "than",
+}
+MIRRORED = {
+    "better": "worse",
+    "slightly better": "slightly worse",
+    "slightly worse": "slightly better",
+    "worse": "better",
+}
 SHADES = {"better": 0.75, "slightly better": 0.35, "slightly worse": 0.35, "worse": 0.75}
 
 
@@ -46,7 +59,8 @@ class Pairs(Section):
     def words(self) -> str:
         return (
             "The method of the row against that of the column: ▲ better, △ better by less than the margin of "
-            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse. The chance of any false decision in the whole matrix is 5 %."
+            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse. The chance of any false decision in "
+            "the matrix is 5 %."
         )
 
     def findings(self) -> list[str]:
@@ -57,7 +71,9 @@ class Pairs(Section):
             shares = ", ".join(f"{word} {percent(value)}" for word, value in found.shares().items())
             least = found.smallest_detectable
             width = f" Half of the pairs could show a difference of {number(least)}." if math.isfinite(least) else ""
-            out.append(f"Of {plural(len(found.together) * (len(found.together) - 1) // 2, 'pair')} of {of}: {shares}.{width}")
+            out.append(
+                f"Of {plural(len(found.together) * (len(found.together) - 1) // 2, 'pair')} of {of}: {shares}.{width}"
+            )
         if self.frames.results.focus:
             out.append(self._focus())
         return out
@@ -70,10 +86,15 @@ class Pairs(Section):
             return without_paths(error)
         parts = [f"{word} {THAN[word]} {listed([f'`{without_paths(n)}`' for n in group], 20)}"
                  for word in SIGNS if len(group := rows.loc[rows["outcome"] == word, "second"])]  # fmt: skip
-        return f"`{without_paths(self.frames.results.focus)}` against each of the others, step-down: {'; '.join(parts)}."
+        return (
+            f"`{without_paths(self.frames.results.focus)}` against each of the others, step-down: {'; '.join(parts)}."
+        )
 
     def tables(self) -> list[Table]:
-        return [self._matrix("methods", "Decided pairs of methods"), self._matrix("entrants", "Decided pairs of entrants", fold=True)]
+        return [
+            self._matrix("methods", "Decided pairs of methods"),
+            self._matrix("entrants", "Decided pairs of entrants", fold=True),
+        ]
 
     def _matrix(self, of: Unit, caption: str, *, fold: bool = False) -> Table:
         pairs, board = self._pairs(of), self.frames.board(of)
@@ -83,7 +104,11 @@ class Pairs(Section):
 
         def box(a: str, b: str) -> Box:
             word, gap = outcome.get((a, b), ("", 0.0))
-            return Box(SIGNS[word], value=gap, shade=SHADES.get(word), look="minus" if "worse" in word else "") if word else Box("")
+            return (
+                Box(SIGNS[word], value=gap, shade=SHADES.get(word), look="minus" if "worse" in word else "")
+                if word
+                else Box("")
+            )
 
         lines = [Row(a, [box(a, b) for b in names], kind_of(self.frames, a.partition(" on ")[0])) for a in names]
         return Table(caption, "against", [Column(name) for name in names], lines, fold, "square upright")

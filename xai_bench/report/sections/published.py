@@ -62,7 +62,9 @@ def _file() -> pd.DataFrame:
 def values(dataset: str, method: str) -> dict[int, float]:
     """Number of inputs to the published precision at p of a method, by our names; {} if there is none."""
     frame = _file()
-    rows = frame[(frame["n"] == ROWS) & (frame["dataset"] == dataset) & (frame["method"] == known()["methods"].get(method))]
+    rows = frame[
+        (frame["n"] == ROWS) & (frame["dataset"] == dataset) & (frame["method"] == known()["methods"].get(method))
+    ]
     return {int(d): float(value) for d, value in zip(rows["d"], rows["best_p"], strict=True)}
 
 
@@ -117,7 +119,12 @@ def _table(frames: Frames, name: str, labels: dict[int, str]) -> Table | None:
         "range. Published: Passemiers et al., Scientific Reports 2024 (arXiv 2304.02383), result files of the authors’ "
         f"repository; one draw, six folds. {' '.join(notes)}"
     )
-    columns = [Column("Source", text=True), Column("Draws"), *[Column(f"d = {d}") for d in labels], Column(f"mean over d > {relevant}")]
+    columns = [
+        Column("Source", text=True),
+        Column("Draws"),
+        *[Column(f"d = {d}") for d in labels],
+        Column(f"mean over d > {relevant}"),
+    ]
     return Table(caption.strip(), "Method", columns, rows)
 
 
@@ -127,7 +134,9 @@ def number(own: dict[int, pd.Series]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def _row(explainer: str, source: str, draws: str, boxes: dict[int, Box], labels: dict[int, str], common: list[int]) -> Row:
+def _row(
+    explainer: str, source: str, draws: str, boxes: dict[int, Box], labels: dict[int, str], common: list[int]
+) -> Row:
     """``common``: the numbers of inputs above p for which every row of the method has a value."""
     mean = math.fsum(boxes[d].value or 0.0 for d in common) / len(common) if common else None
     last = EMPTY if mean is None else Box(wording.number(mean), f"{len(common)} of them", mean)

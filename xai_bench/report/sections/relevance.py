@@ -52,15 +52,28 @@ class Relevance(Section):
 
     def words(self) -> str:
         known = truth(self.frames, self.dataset)
-        said = "The truth is not known" if known is None else "The truth stands first" if known[1] else "The truth, which is not graded, stands first"
+        said = (
+            "The truth is not known"
+            if known is None
+            else "The truth stands first"
+            if known[1]
+            else "The truth, which is not graded, stands first"
+        )
         return (
-            "Mean share of the total relevance over draws, in per cent; the darker, the closer to the largest of its column. "
+            "Mean share of the total relevance over draws, in per cent; dark: close to the largest of the column. "
             f"{said}; rows are sorted by {'it, then by ' if known else ''}the mean over methods."
         )
 
     def findings(self) -> list[str]:
         d = len(self.methods)
-        return [f"Of {d:,} inputs, {len(self.listed):,} are listed: the relevant ones, and the {LEADING} highest of every method."] if len(self.listed) < d else []
+        return (
+            [
+                f"Listed are {len(self.listed):,} of {d:,} inputs: the relevant ones, and of every method "
+                f"the {LEADING} highest."
+            ]
+            if len(self.listed) < d
+            else []
+        )
 
     def tables(self) -> list[Table]:
         tables = [self._table(self.methods, "Relevance by method, averaged over networks")]
@@ -68,7 +81,9 @@ class Relevance(Section):
         if len(models) > 1 and len(self.listed) <= MOST // 4:
             for model in models:
                 own = self.frame[model]
-                tables.append(self._table(own[[n for n in self.frames.ranked if n in own]], f"Relevance on {model}", fold=True))
+                tables.append(
+                    self._table(own[[n for n in self.frames.ranked if n in own]], f"Relevance on {model}", fold=True)
+                )
         return tables
 
     def _table(self, values: pd.DataFrame, caption: str, *, fold: bool = False) -> Table:
@@ -79,7 +94,11 @@ class Relevance(Section):
         top = np.maximum(percent.max(axis=0), 1e-300)
         rows = []
         for j in self.listed:
-            own = [text(roles[j]), _share(100 * known[0][j], known[0][j] / max(known[0].max(), 1e-300))] if known and roles else []
+            own = (
+                [text(roles[j]), _share(100 * known[0][j], known[0][j] / max(known[0].max(), 1e-300))]
+                if known and roles
+                else []
+            )
             unit = f" ({units[j]})" if len(units) > j and units[j] else ""
             boxes = [_share(v, s) for v, s in zip(percent[j], percent[j] / top, strict=True)]
             rows.append(Row(wording.without_paths(f"{names[j]}{unit}"), [*own, *boxes]))
@@ -89,5 +108,3 @@ class Relevance(Section):
 
 def _share(percent: float, shade: float) -> Box:
     return Box(wording.number(percent, 1 if percent < 99.95 else 0), value=percent, shade=shade)
-
-

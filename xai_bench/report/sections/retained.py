@@ -37,8 +37,8 @@ class Retained(Section):
         known = self.draw.get("roles") is not None
         oracle = ", oracle solid; dotted: the Bayes score of the oracle’s inputs" if known else ""
         caption = (
-            f"Test score with only the top k inputs, mean over data seeds; k on a logarithmic axis{linear}. Grey: random "
-            f"dashed{oracle}. Methods without a network stand in every panel of a judge."
+            f"Test score with only the top k inputs, mean over data seeds; k on a logarithmic axis{linear}. Grey: "
+            f"random dashed{oracle}. Methods without a network stand in every panel of a judge."
         )
         label = f"Test score of {self.dataset} against the number of inputs kept, by method and network"
         return [Figure(panels(self.frames, self.frame, self.key), label, caption)]
@@ -89,13 +89,14 @@ class Retention(Section):
 
     def words(self) -> str:
         return (
-            "Test score of a model that is trained anew on the top k inputs only, averaged over networks and draws. It can "
-            "be gamed by inputs that predict without being needed, so read it beside recovery."
+            "Test score of a model that is trained anew on the top k inputs only, averaged over networks and draws. It "
+            "can be gamed by inputs that predict without being needed, so read it beside recovery."
         )
 
     def figures(self) -> list[Figure]:
-        return [Figure(overview(self.frames, self.frame, self.key), "Test score against inputs kept, a panel a dataset",
-                       "Grey: random inputs dashed, the truly relevant ones solid. By network, and numbers: the pages of the datasets.")]  # fmt: skip
+        caption = "Grey: random inputs dashed, the truly relevant ones solid. By network: the pages of the datasets."
+        drawn = overview(self.frames, self.frame, self.key)
+        return [Figure(drawn, "Test score against inputs kept, a panel a dataset", caption)]
 
 
 def overview(frames: Frames, curves: pd.DataFrame, key: str) -> str:
@@ -141,7 +142,10 @@ def _look(explainer: str, style: dict[str, drawing.Style]) -> dict[str, Any] | N
 def legend(figure: Any, drawn: dict[str, Any]) -> None:
     """The method in focus first, controls last."""
     ordered = sorted(drawn.items(), key=lambda item: -item[1]["zorder"])
-    drawing.legend(figure, [drawing.handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in ordered])
+    drawing.legend(
+        figure,
+        [drawing.handle(label=name, **{k: v for k, v in look.items() if k != "zorder"}) for name, look in ordered],
+    )
 
 
 def _masked_to(frames: Frames) -> int | None:
@@ -209,5 +213,3 @@ def ticks(ks: list[int], apart: float = 0.1) -> list[int]:
         if kept[-1] / k > gap:
             kept.append(k)
     return sorted(kept)
-
-

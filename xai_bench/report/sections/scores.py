@@ -54,15 +54,28 @@ class Scores(Section):
         return [score for score in (*GAINS, *SHARES.values(), *LEAST_FIRST) if score in measured]
 
     def words(self) -> str:
-        text = "Means over draws, with 95 % intervals from five draws on. Bars run from chance to the best possible score."
-        return text if all(has_learned(self.frames, self.dataset, m) for m in self.frames.models) else f"{text[:-1]}; †: not every network learned."
+        text = (
+            "Means over draws, with 95 % intervals from five draws on. Bars run from chance to the best possible score."
+        )
+        return (
+            text
+            if all(has_learned(self.frames, self.dataset, m) for m in self.frames.models)
+            else f"{text[:-1]}; †: not every network learned."
+        )
 
     def findings(self) -> list[str]:
-        reasons = self.frames.retention_reasons
-        lost = reasons[reasons["dataset"] == self.dataset]
+        rows = self.frames.retention_reasons
+        seeds = rows[rows["dataset"] == self.dataset].groupby("reason", sort=False)["data_seed"].unique()
+        lost = {why: wording.listed([str(seed) for seed in sorted(found)]) for why, found in seeds.items()}
+        reached = {model: self.frames.reached(self.dataset, model) for model in self.frames.models}
+        unsettled = [
+            f"`{model}`: {why}"
+            for model, facts in reached.items()
+            if facts is not None and (why := wording.unsettled(facts["settled"]))
+        ]
         return [
-            f"Draws without a value of retention (data seeds {wording.listed([str(s) for s in sorted(rows['data_seed'].unique())])}): {why}."
-            for why, rows in lost.groupby("reason", sort=False)
+            *([f"{wording.listed(unsettled)}."] if unsettled else []),
+            *(f"Draws without a value of retention (data seeds {found}): {why}." for why, found in lost.items()),
         ]
 
     def tables(self) -> list[Table]:
@@ -81,7 +94,10 @@ class Scores(Section):
     def _row(self, model: str, explainer: str) -> Row:
         frames, dataset, seeds = self.frames, self.dataset, len(self.frames.data_seeds)
         metrics, unlearned = (*self.metrics, *self.gains), not has_learned(frames, dataset, model)
-        boxes = [score(self._scores.get((dataset, model, explainer, m)), scale_of(frames, dataset, m), seeds, unlearned) for m in metrics]
+        boxes = [
+            score(self._scores.get((dataset, model, explainer, m)), scale_of(frames, dataset, m), seeds, unlearned)
+            for m in metrics
+        ]
         time = self._times[model, explainer]
         times = [Box(wording.seconds(time[column]), value=time[column]) for column in ("given_cpu", "end_cpu")]
         return Row(explainer, [EMPTY if model == NO_MODEL else text(model), *boxes, *times], kind_of(frames, explainer))

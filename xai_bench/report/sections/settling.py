@@ -10,14 +10,14 @@ import pandas as pd
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Body, Box, Column, Row, Table, fold_long, plain
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, plain, text
 from xai_bench.report.kit.wording import listed, plural
 
 KINDS = {"first_layer": "First layer", "saliency": "Saliency"}
 COLUMNS = [
-    Column("Relevance", text=True), Column("Share on copies"), Column("Second training", "Rank correlation"),
-    Column("Initial weights", "Rank correlation"), Column("Same in the top k"), Column("Draws"),
-    Column("Settled", text=True),
+    Column("Dataset", text=True), Column("Relevance", text=True), Column("Share on copies"),
+    Column("Second training", "Rank correlation"), Column("Initial weights", "Rank correlation"),
+    Column("Same in the top k"), Column("Draws"), Column("Settled", text=True),
 ]  # fmt: skip
 
 
@@ -25,7 +25,7 @@ class Settling(Section):
     """Whether relevances have settled when a network is trained."""
 
     id, title = "settling", "Settled when the network is trained"
-    within, order = "scrutiny", 25
+    label, order = "Settling", 105
 
     def needs(self) -> bool | str:
         if self.frames.results.suite.get("settling") == {"draws": 0}:
@@ -36,9 +36,6 @@ class Settling(Section):
     def frame(self) -> pd.DataFrame:
         """See ``results.settling.settling``."""
         return self.frames.settling
-
-    def csv(self) -> dict[str, pd.DataFrame]:
-        return {"settling.csv": self.frame}
 
     def words(self) -> str:
         return (
@@ -68,18 +65,15 @@ class Settling(Section):
         return paragraphs
 
     def tables(self) -> list[Table]:
-        bodies = [
-            Body([Row(str(row["model"]), _boxes(row)) for row in records(group)], str(dataset))
-            for dataset, group in self.frame.groupby("dataset", sort=False)
-        ]
-        caption = "Signs of settling, over the draws on which networks were trained once more."
-        return [fold_long(Table(caption, "Network, by dataset", COLUMNS, bodies))]
+        rows = [Row(str(row["model"]), [text(str(row["dataset"])), *_boxes(row)]) for row in records(self.frame)]
+        caption = "Signs of settling, over the draws on which networks were trained once more"
+        return [Table(caption, "Network", COLUMNS, rows, fold=True)]
 
 
 def _boxes(row: dict[str, Any]) -> list[Box]:
     numbers = [
         plain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("share", "correlation", "initial")
     ]
-    settled = Box(row["reason"] or wording.settled(row["settled"]), text=True)
+    settled = text(row["reason"] or wording.settled(row["settled"]))
     draws = Box(str(row["draws"]), value=row["draws"]) if row["draws"] else EMPTY
-    return [Box(KINDS[row["relevance"]], text=True), *numbers, plain(row["top"]), draws, settled]
+    return [text(KINDS[row["relevance"]]), *numbers, plain(row["top"]), draws, settled]

@@ -54,11 +54,18 @@ class Spectrum(Section):
         scores = [scores_of(mean_of[pair].mean, known) for pair in pairs]
         rows = []
         for i, mark in enumerate(known):
-            facts = [text(name_of(mark.kind)), text(mark.element), Box(f"{mark.wavelength:.1f} Å", value=mark.wavelength),
-                     *([text(mark.role)] if mark.role else [])]  # fmt: skip
+            facts = [text(name_of(mark.kind)), text(mark.element)]
+            facts += [Box(f"{mark.wavelength:.1f} Å", value=mark.wavelength), *([text(mark.role)] if mark.role else [])]
             values = [float(values[i]) for values in scores]
             rows.append(Row(mark.name, [*facts, *[Box(wording.number(v, 2), value=v, bar=v) for v in values]]))
-        return [Table("Relevance by line: the largest in its window, divided by the largest of all windows", "Line", columns, rows)]
+        return [
+            Table(
+                "Relevance by line: the largest in its window, divided by the largest of all windows",
+                "Line",
+                columns,
+                rows,
+            )
+        ]
 
 
 def scores_of(relevance: Floats, known: Sequence[Mark]) -> Floats:

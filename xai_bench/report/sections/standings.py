@@ -32,15 +32,21 @@ class Standings(Section):
 
     def words(self) -> str:
         return (
-            "Networks are averaged over the methods that explain them; an entrant is a method on a network, or a method "
-            "that needs none. Ranks are what the decided pairs leave: 1 and the number that are shown to be better, to the "
-            "number of entrants less those that are shown to be worse."
+            "Networks are averaged over the methods that explain them; an entrant is a method on a network, or one "
+            "that needs none. Ranks run from 1 and the number of those shown to be better, to the number of all less those "
+            "shown to be worse."
         )
 
     def tables(self) -> list[Table]:
-        tables = [] if self.frames.board("networks").empty else [_small(self.frames.board("networks"), "Networks", "Network")]
+        tables = (
+            []
+            if self.frames.board("networks").empty
+            else [_small(self.frames.board("networks"), "Networks", "Network")]
+        )
         if len(self.frame):
-            tables.append(table(self.frames, self.frame, "Entrants: every method on every network", first="Entrant", fold=True))
+            tables.append(
+                table(self.frames, self.frame, "Entrants: every method on every network", first="Entrant", fold=True)
+            )
         for metric, title in OTHERS.items():
             board = self.frames.board("methods", metric)
             if len(board):
@@ -54,7 +60,17 @@ class Standings(Section):
 def _small(board: pd.DataFrame, caption: str, first: str, title: str = "Recovery", *, fold: bool = False) -> Table:
     """Scores, ranks and counts of decided pairs."""
     ahead = decided(board)
-    columns = [title, "Where it learned", "Rank", "Better than", "Worse than", "Equal", "Undecided", "Networks learned", "Families"]
+    columns = [
+        title,
+        "Where it learned",
+        "Rank",
+        "Better than",
+        "Worse than",
+        "Equal",
+        "Undecided",
+        "Networks learned",
+        "Families",
+    ]
 
     def boxes(row: dict[str, Any]) -> list[Box]:
         counts = [Box(f"{row[n]:.0f}", value=row[n]) if row["ranked"] else EMPTY
@@ -64,5 +80,8 @@ def _small(board: pd.DataFrame, caption: str, first: str, title: str = "Recovery
         scores = [plain(row["score"]), EMPTY if pd.isna(row["score_learned"]) else Box(number(row["score_learned"]))]
         return [*scores, ranks(row, ahead), *counts, learned, families]
 
-    rows = [Row(r["name"], boxes(r), "first" if ahead and r["ranked"] and r["first_group"] else "method") for r in records(board)]
+    rows = [
+        Row(r["name"], boxes(r), "first" if ahead and r["ranked"] and r["first_group"] else "method")
+        for r in records(board)
+    ]
     return Table(caption, first, [Column(name) for name in columns], rows, fold, "board")

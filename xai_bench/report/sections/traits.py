@@ -24,7 +24,12 @@ class Traits(Section):
     def frame(self) -> pd.DataFrame:
         """trait, name, score, datasets: the mean over families of the mean over their datasets."""
         traits = self.frames.cells.drop_duplicates("dataset").set_index("dataset")["traits"]
-        means = values_of(self.frames, "methods").groupby(["dataset", "family", "name"], sort=False)["value"].mean().reset_index()
+        means = (
+            values_of(self.frames, "methods")
+            .groupby(["dataset", "family", "name"], sort=False)["value"]
+            .mean()
+            .reset_index()
+        )
         rows = means.assign(trait=means["dataset"].map(traits).fillna("").str.split(", ")).explode("trait")
         rows = rows[rows["trait"].notna() & (rows["trait"] != "")]
         families = rows.groupby(["trait", "family", "name"], sort=False)["value"].mean()
@@ -35,8 +40,8 @@ class Traits(Section):
     def words(self) -> str:
         few = "; with so few draws no difference here is decided" if len(self.frames.data_seeds) < 5 else ""
         return (
-            "Mean recovery over the problems that have a trait, families weighing alike and methods averaged over networks"
-            f"{few}. A problem can have several traits, so columns are not independent, and no column is tested by itself."
+            "Mean recovery over the problems that have a trait, families weighing alike and methods averaged over "
+            f"networks{few}. Problems have several traits: columns are not independent, and none is tested alone."
         )
 
     def tables(self) -> list[Table]:

@@ -151,7 +151,8 @@ def penalty_of(frames: Sequence[pd.DataFrame]) -> float:
 
 def shared(frame: pd.DataFrame, penalty: float) -> Choice:
     """What all networks of a size get: the longest of the choices, with the best mean of the signs at that length."""
-    epochs = max(choices(frame, score, penalty)[network].epochs for network in SHARED for score in SCORES)
+    compared = frame[frame["network"].isin(SHARED)]
+    epochs = max(one.epochs for score in SCORES for one in choices(compared, score, penalty).values())
     means = []
     for network in SHARED:
         rows = frame[(frame["network"] == network) & (frame["penalty"] == penalty)]

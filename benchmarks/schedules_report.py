@@ -150,18 +150,21 @@ def defaults(frames: dict[str, pd.DataFrame], penalty: float) -> Iterator[str]:
         "Penalty: mean logarithm of the lowest validation loss, over datasets and both networks, with the penalties of "
         f"version 0.2.0: {each}. The least above the lowest, where it is most: times {penalty:g}."
     )
+    factor = plain.group_lasso / 2e-3
     yield (
         f"The defaults: L2 {spectral.l2_lambda:g} on lambda and {spectral.l2_phi:g} on phi (`spectral_mlp`), group "
-        f"lasso {plain.group_lasso:g} (`mlp`); at least {plain.min_steps} gradient steps and {plain.epochs:g} "
-        "epochs, a rate that falls along half a cosine, last weights. The choices behind them, at that penalty:"
+        f"lasso {plain.group_lasso:g} (`mlp`), times {factor:g}{'' if factor == penalty else ', not what is chosen'}; "
+        f"at least {plain.min_steps} gradient steps and {plain.epochs:g} epochs, a rate that falls along half a "
+        f"cosine, last weights. The choices at the penalty times {penalty:g}:"
     )
     together = {name: words_of(rule.shared(frames[name], penalty)) for name in NOW}
     lines = ["- Together: " + "; ".join(f"{name}: {words}" for name, words in together.items()) + "."]
+    found = {name: [rule.choices(frames[name], score, penalty) for score in SCORES] for name in NOW}
     for network in rule.SHARED:
         words = []
-        for name in NOW:
-            found = [rule.choices(frames[name], score, penalty)[network] for score in SCORES]
-            words.append(f"{name}: " + " and ".join(f"{words_of(one)} (by {one.by})" for one in dict.fromkeys(found)))
+        for name, each_score in found.items():
+            own = dict.fromkeys(of_score[network] for of_score in each_score)
+            words.append(f"{name}: " + " and ".join(f"{words_of(one)} (by {one.by})" for one in own))
         lines.append(f"- `{network}`: {'; '.join(words)}.")
     yield "\n".join(lines)
 

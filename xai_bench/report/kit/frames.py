@@ -178,9 +178,8 @@ class Frames:
             if len(values) >= LEAST_DRAWS:
                 facts, levels = self.declared[key[3]], [d.get("chance", {}).get(key[3]) for d in self.draws(key[0])]
                 ends[key] = _ends(values, facts.lower, facts.upper, _mean_of(levels))
-        keys = zip(*(found[name] for name in by), strict=True)
-        found[["low", "high"]] = [ends.get(key, (math.nan, math.nan)) for key in keys]
-        return found
+        own = [ends.get(key, (math.nan, math.nan)) for key in zip(*(found[name] for name in by), strict=True)]
+        return found.assign(low=[low for low, _ in own], high=[high for _, high in own])
 
     @cached_property
     def retention(self) -> pd.DataFrame:

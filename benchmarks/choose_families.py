@@ -53,7 +53,7 @@ TREES = 50
 SURE, SURE_DRAWS = (0.0, 0.99), 3
 NOISE = 5
 REFERENCES = ("saliency on mlp", "spectral on spectral_mlp", "random_forest")
-ROOM = {"quick": 10, "standard": 15}
+ROOM = {"quick": 8, "standard": 15}
 """Families of a suite: what its time allows."""
 ALWAYS = ("gaussian_independent", "gaussian_correlated")
 """Sources of the paper that the spectral relevance comes from; they have to lie in the band, too."""

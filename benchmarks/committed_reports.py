@@ -1,4 +1,4 @@
-"""The reports that are committed: ``reports/SUITE`` holds the pack, the page, the summary and at most one picture.
+"""The reports that are committed: ``reports/SUITE`` holds the pack, the pages, the summary and one picture.
 
 python -m benchmarks.committed_reports quick standard    # run what is missing into runs/, pack it, draw the pages
 python -m benchmarks.committed_reports                     # show the marks and write the list of reports only
@@ -21,8 +21,9 @@ from typing import Any
 
 import xai_bench
 from benchmarks import readme_numbers
-from xai_bench import registry
+from xai_bench import plots, registry
 from xai_bench.report import write_report
+from xai_bench.report.kit.markup import render
 from xai_bench.results.frames import Results
 from xai_bench.results.packing import SUFFIX
 from xai_bench.results.store import Store, pack, read
@@ -37,6 +38,9 @@ ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"
 MARKS = "measured.toml"
 LIST = "README.md"
+PAGE = "index.html"
+PICTURE = "picture.png"
+"""The leaderboard as a picture."""
 AXES = ("datasets", "models", "explainers")
 PARTS = 10
 """So often a run says how far it is."""
@@ -56,9 +60,19 @@ def make(suite: str, reports: Path = REPORTS, out: Path = ROOT, jobs: int = 1) -
         raise SystemExit(f"{suite}: {len(results.failed)} cells failed, the report stays as it was: {reasons}")
     name = results.suite["name"]
     folder = reports / name
-    page = write_report(read(pack(out / "runs" / name, folder / f"{name}{SUFFIX}")), folder, jobs, tables=False)
+    packed = read(pack(out / "runs" / name, folder / f"{name}{SUFFIX}"))
+    page = write_report(packed, folder, jobs)
+    draw(packed, folder / PICTURE)
     unmark(name, reports)
     return page
+
+
+def draw(results: Results, path: Path) -> None:
+    """The leaderboard as a picture; none where there is nothing to rank."""
+    try:
+        plots.save(results, "leaderboard", path)
+    except xai_bench.InputError:
+        path.unlink(missing_ok=True)
 
 
 class _Steps:
@@ -141,6 +155,13 @@ def listed(reports: Path = REPORTS) -> str:
     return "\n".join(lines) + "\n"
 
 
+def page_of(reports: Path = REPORTS) -> str:
+    """The list of reports as a page."""
+    known = marks(reports)
+    rows = [(folder.name, sentence(known[folder.name]) if folder.name in known else "") for folder in folders(reports)]
+    return str(render("list.html", rows=rows))
+
+
 def measured_by(results: Results) -> list[str]:
     """The versions of xai-bench that ran."""
     recorded = (record.get("versions", {}).get("xai-bench", "of an unknown version") for record in results.provenance)
@@ -153,6 +174,7 @@ def finish(reports: Path = REPORTS) -> None:
     for folder in folders(reports):
         show_mark(folder, known.get(folder.name, ""))
     (reports / LIST).write_text(listed(reports), encoding="utf-8")
+    (reports / PAGE).write_text(page_of(reports), encoding="utf-8")
     if reports == REPORTS and readme_numbers.PACK.is_file():
         readme_numbers.write()
 

@@ -37,7 +37,6 @@ name = "f_test"
 judge = {{epochs = 0.1, min_steps = 5, checkpoints = 2, hidden = [4]}}
 [sanity]
 """
-PICTURE = "picture.png"
 VERSION = version("xai-bench")
 
 
@@ -83,7 +82,8 @@ def test_the_list_of_reports_is_that_of_today():
 def test_a_report_with_a_pack_has_no_tables_beside_it():
     for folder in reports.folders():
         if (pack := reports.pack_of(folder)) is not None:
-            assert {path.name for path in folder.iterdir()} <= {"index.html", "summary.md", PICTURE, pack.name}
+            names = {"index.html", "summary.md", "datasets", reports.PICTURE, pack.name}
+            assert {path.name for path in folder.iterdir()} <= names
 
 
 def test_pages_link_to_files_that_are_there():
@@ -95,7 +95,8 @@ def test_pages_link_to_files_that_are_there():
 
 def test_a_suite_that_is_measured_anew_has_a_pack_and_no_mark(made):
     folder = made / "tiny"
-    assert {path.name for path in folder.iterdir()} == {"index.html", "summary.md", "tiny.xaipack"}
+    names = {"index.html", "summary.md", "datasets", reports.PICTURE, "tiny.xaipack"}
+    assert {path.name for path in folder.iterdir()} | {reports.PICTURE} == names
     for name in ("index.html", "summary.md"):
         text = (folder / name).read_text(encoding="utf-8")
         assert f"Measured by xai-bench {VERSION}, drawn by xai-bench {VERSION}." in text
@@ -113,6 +114,9 @@ def test_the_mark_of_an_earlier_version_is_on_the_page_and_in_the_list(made):
     text = (made / "README.md").read_text()
     assert "| [old](old/index.html) | [summary](old/summary.md) | Measured by version 0.0.1. |" in text
     assert f"By xai-bench {VERSION}; [pack](tiny/tiny.xaipack)." in text
+    page = (made / "index.html").read_text(encoding="utf-8")
+    assert '<a href="tiny/index.html">tiny</a>' in page
+    assert '<a href="old/index.html">old</a> <small>Measured by version 0.0.1.</small>' in page
 
 
 def test_marks_are_replaced_and_removed(made):

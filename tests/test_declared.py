@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import TINY_NET
-from tests.reports import build, rows, section
+from tests.reports import build, rows
 from xai_bench import Metric, run
 from xai_bench.metrics.recovery import auroc
-from xai_bench.report import write_report
-from xai_bench.report.kit.comparisons import leader
 from xai_bench.report.kit.declared import declared
 from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.markup import of_section
+from xai_bench.report.sections.scores import Scores
 from xai_bench.results.records import Measurement, MetricFacts
 from xai_bench.results.store import Store, read
 from xai_bench.scoring.recovery import declaration, metrics
@@ -55,15 +55,10 @@ def test_a_descriptive_score_of_a_plugin_is_shown_as_declared(stored, tmp_path):
     frames = Frames(stored)
     own = frames.recovery[frames.recovery["metric"] == "case_metric"]
     assert (own["mean"] == 7).all()
-    assert not own["near"].any()
-    above = frames.above_chance
-    above = above[(above["metric"] == "case_metric") & (above["explainer"] == "saliency")]
-    assert above["normalised"].tolist() == [0.7]
-    assert "case_metric" not in frames.headline("gaussian_correlated")
-    html = section(write_report(stored, tmp_path / "report").read_text(encoding="utf-8"), "datasets")
+    html = of_section(Scores(frames, frames.datasets[0]))[0]
     assert "A title of its own" in html
     assert "case_metric" not in html.replace("_<wbr>", "_")
-    assert 'data-v="7" style="--b:70.0%"' in rows(html)["saliency"]
+    assert 'data-order="7" style="--b:0.700"' in rows(html)["saliency"]
 
 
 def test_facts_of_scores_stay_when_a_run_does_not_know_them(stored, tmp_path):
@@ -79,22 +74,15 @@ def test_facts_come_with_what_is_taken_from_another_store(stored, tmp_path):
     assert taken.metrics["case_metric"]["title"] == "A title of its own"
 
 
-def test_a_score_that_is_better_lower_is_compared_that_way(tmp_path):
+def test_bars_of_a_score_that_is_better_lower_are_full_at_the_low_end(tmp_path):
     """Values of AUROC, declared to be errors."""
     results = build(tmp_path)
     results.metrics["auroc"] = replace(declaration(auroc), better="lower", title="Errors")
-    frames = Frames(results)
-    best = leader(frames, frames.recovery, "toy", "auroc")
-    assert {pair.explainer for pair in best.top} == {"column_norm", "mutual_information"}
-    assert best.row["mean"] == frames.recovery.query("metric == 'auroc' and explainer != 'random'")["mean"].min()
-    near = frames.recovery.query("metric == 'auroc' and near")
-    assert set(near["explainer"]) == {"column_norm", "mutual_information"}
-    above = frames.above_chance.query("metric == 'auroc' and explainer == 'column_norm'")
-    assert above["normalised"].iloc[0] == pytest.approx((above["mean"].iloc[0] - 0.5) / (0 - 0.5))
-    page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
-    text = section(page, "recovery")
-    assert "cannot be told from the lowest mean: 2 of 5 on <code>toy</code> (Errors)" in text
-    assert "above it on <code>toy</code>" in text
+    results._measurements.loc[results._measurements["cell"] == "0-net-saliency-0", "value"] = 0.0
+    html = of_section(Scores(Frames(replace(results, _plan=results._plan.query("data_seed == 0"))), "toy"))[0]
+    assert "Errors" in html
+    assert "--b:0.000" in rows(html)["spectral"]
+    assert 'data-order="0" style="--b:1.000"' in html
 
 
 def test_stores_without_facts_use_those_that_are_declared_now():
@@ -123,8 +111,7 @@ def test_a_score_without_bounds_has_no_bar(tmp_path):
         store._db.commit()
         results = store.results()
     assert Measurement("lost", 3.5).metric in Frames(results).metrics
-    page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
-    assert '<td data-v="3.5">3.500' in section(page, "datasets")
+    assert '<td data-order="3.5">3.500' in of_section(Scores(Frames(results), "toy"))[0]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

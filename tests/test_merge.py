@@ -81,7 +81,10 @@ def test_the_parts_of_a_real_run_are_the_whole(tmp_path):
     run({**RUN, "data_seeds": [0], "explainers": RUN["explainers"][1:2]}, out=parts[1])
     run({**RUN, "data_seeds": [1]}, out=parts[2])
     found = merge(tmp_path / "merged", *parts)
-    assert_same_measurements(everything, read(found.path))
+    merged = read(found.path)
+    assert_same_measurements(everything, merged)
+    assert set(merged.machines) == set(everything.machines), "all on this one, whose processor is recorded"
+    assert all("processor" in record for record in merged.provenance)
     assert found.left_out == 4, "further trainings belong to the first data seed of the whole"
 
 

@@ -1,4 +1,4 @@
-"""What a report says of retention: gains in points, shares over all draws, how many draws there are."""
+"""What a report says of retention: gains in points, shares over all draws, curves, how many draws there are."""
 
 from __future__ import annotations
 
@@ -7,65 +7,59 @@ import re
 import numpy as np
 import pytest
 
-from tests.reports import GAP, REASON, build, gained, pages, rows, section, text_of
-from xai_bench.report import write_report
+from tests.reports import GAP, build, gained, of_dataset, pages, rows, section
 from xai_bench.report.kit.frames import Frames
-from xai_bench.report.sections.retention import Retention
+from xai_bench.report.kit.markup import of_section
+from xai_bench.report.sections.cost import Cost
+from xai_bench.report.sections.retained import Retained, ticks
+from xai_bench.report.sections.scores import Scores
 from xai_bench.statistics import interval, ratio_of_sums
 
-UNCLEAR = {0: 0.04, 1: -0.03, 2: 0.02, 3: -0.01}
+UNCLEAR = {0: 0.04, 1: -0.03, 2: 0.02, 3: -0.01, 4: 0.01}
 """What all inputs gain over random ones, by data seed: its interval includes 0."""
+FIVE = tuple(range(5))
 
 
-def words(results) -> str:
-    return " ".join(Retention(Frames(results)).findings())
+@pytest.fixture(scope="module")
+def five(tmp_path_factory):
+    return Frames(build(tmp_path_factory.mktemp("five"), seeds=FIVE))
 
 
-def test_gains_are_shown_in_points_with_their_number_of_draws(page):
-    found = interval([gained("spectral", seed) for seed in (0, 1, 2)])
-    shown = f"{100 * found.mean:.1f} <small>[{100 * found.low:.1f}, {100 * found.high:.1f}] 3 draws</small>"
-    table = rows(section(page, "retention"))
-    assert table["spectral"].count(shown) == 2  # retrained, masked
-    assert "0.0 <small>by definition</small>" in table["random"]
-    assert re.search(rf"`?spectral.*reaches a gain over random inputs of {100 * found.mean:.1f} points", text_of(page))
+def scores(frames: Frames) -> dict[str, str]:
+    return rows(of_section(Scores(frames, "toy"))[0])
 
 
-def test_bars_of_gains_are_full_at_what_all_inputs_gain(page):
+def test_gains_are_shown_in_points_with_their_number_of_draws(five):
+    found = interval([gained("spectral", seed) for seed in FIVE])
+    shown = f"{100 * found.mean:.1f} <small>[{100 * found.low:.1f}, {100 * found.high:.1f}] 5 draws</small>"
+    assert scores(five)["spectral"].count(shown) == 2  # retrained, masked
+
+
+def test_bars_of_gains_are_full_at_what_all_inputs_gain(five):
     for name in ("spectral", "column_norm"):
-        mean = np.mean([gained(name, seed) for seed in (0, 1, 2)])
-        assert f"--b:{100 * min(mean / GAP, 1):.1f}%" in rows(section(page, "retention"))[name]
+        mean = np.mean([gained(name, seed) for seed in FIVE])
+        assert f"--b:{min(mean / GAP, 1):.3f}" in scores(five)[name]
 
 
-def test_the_share_is_of_all_draws(page, by_hand):
-    share = ratio_of_sums([gained("column_norm", seed) for seed in (0, 1, 2)], [GAP] * 3)
-    assert f"{share.mean:.3f} <small>[{share.low:.3f}, {share.high:.3f}] 3 draws</small>" in page
-    frame = Frames(by_hand).retention
-    assert not frame.loc[frame["metric"].str.endswith("_share"), "near"].any()
-    # Two methods of 0.45 on one network, one on the other, retrained and masked.
-    assert "Above 1, since fewer inputs did better than all: 6 shares" in section(page, "retention")
+def test_the_share_is_of_all_draws(five):
+    share = ratio_of_sums([gained("column_norm", seed) for seed in FIVE], [GAP] * 5)
+    assert f"{share.mean:.3f} <small>[{share.low:.3f}, {share.high:.3f}] 5 draws</small>" in scores(five)["column_norm"]
 
 
 def test_no_draw_is_left_out_because_little_can_be_gained(tmp_path):
-    results = build(tmp_path, seeds=tuple(UNCLEAR), gap=UNCLEAR.__getitem__)
-    frame = Frames(results).retention
+    frame = Frames(build(tmp_path, seeds=tuple(UNCLEAR), gap=UNCLEAR.__getitem__)).retention
     (gain,) = frame.query("explainer == 'spectral' and metric == 'retention_retrained_gain'").to_dict("records")
     (share,) = frame.query("explainer == 'spectral' and metric == 'retention_retrained_share'").to_dict("records")
-    assert (gain["n"], share["n"]) == (4, 4)
+    assert (gain["n"], share["n"]) == (5, 5)
     gains = [gained("spectral", seed) for seed in UNCLEAR]
     assert gain["mean"] == pytest.approx(np.mean(gains))
     assert share["mean"] == pytest.approx(sum(gains) / sum(UNCLEAR.values()))
     assert np.isnan([share["low"], share["high"]]).all()
-    text = words(results)
-    assert "has an interval that includes 0 on `toy` (Retrained 0.5 [" in text
-    assert "there a share of it has no interval" in text
 
 
 def test_a_share_of_nothing_is_not_shown(tmp_path):
-    results = build(tmp_path, gap=lambda seed: -0.1)
-    assert not Frames(results).retention["metric"].str.endswith("_share").any()
-    html = section(write_report(results, tmp_path / "report").read_text(encoding="utf-8"), "retention")
-    assert "–" in rows(html)["spectral"]
-    assert "share of the possible gain is above" not in html
+    frames = Frames(build(tmp_path, gap=lambda seed: -0.1))
+    assert not frames.retention["metric"].str.endswith("_share").any()
 
 
 def test_folds_and_trainings_of_a_draw_are_averaged_before_the_ratio(tmp_path):
@@ -84,47 +78,47 @@ def test_folds_and_trainings_of_a_draw_are_averaged_before_the_ratio(tmp_path):
         assert (row["n"], row["parts"], row["planned"]) == (2, 3, 4)
 
 
-def test_draws_without_a_value_are_listed_and_the_number_of_the_others_shown(tmp_path):
-    page, summary = pages(tmp_path, folds=2, undefined=((0, 1), (2, 0), (2, 1)))
-    text = "Draws without a value: `toy`, data seeds 0 (fold 1) and 2 (folds 0 and 1): " + REASON
-    html = section(page, "retention")
-    assert text in summary
-    assert text.replace("`toy`", "toy") in text_of(html)
-    assert "2 of 3 draws, 3 of 6 folds" in rows(html)["spectral"]
-    assert "3 draws, 6 folds" not in html
-
-
-def test_folds_are_counted_where_all_have_a_value(tmp_path):
-    assert "3 draws, 6 folds" in rows(section(pages(tmp_path, folds=2)[0], "retention"))["spectral"]
+def test_draws_without_a_value_are_counted(tmp_path):
+    frames = Frames(build(tmp_path, folds=2, undefined=((0, 1), (2, 0), (2, 1))))
+    assert "2 of 3 draws, 3 of 6 folds" in scores(frames)["spectral"]
+    assert any("(data seeds 0 and 2)" in text for text in Scores(frames, "toy").findings())
+    assert "3 draws, 6 folds" in scores(Frames(build(tmp_path / "all", folds=2)))["spectral"]
 
 
 def test_a_second_judge_has_columns_and_a_curve_of_its_own(tmp_path):
-    page, _ = pages(tmp_path, judges=("network", "trees"))
-    html = section(page, "retention")
-    titles = [title for title in re.findall(r'<th scope="col">(.*?)</th>', html) if "share" in title or title in FORMS]
-    assert titles == [text for form in FORMS for text in (form, f"{form}, share of the possible gain")]
-    assert "trees: a forest, trained likewise" in html
-    assert "trees: test score" in section(page, "datasets")
+    pages(tmp_path, judges=("network", "trees"))
+    page = of_dataset(tmp_path)
+    titles = re.findall(r'<th scope="col">(.*?)</th>', section(page, "scores"))
+    forms = ["Retrained", "Trees", "Masked"]
+    shares = [f"{form}, share of the possible gain" for form in forms]
+    assert [title for title in titles if title in {*forms, *shares}] == [*forms, *shares]
+    assert "trees: test score" in section(page, "retained")
 
 
-FORMS = ["Retrained", "Trees", "Masked"]
+def test_numbers_of_the_curves_stand_below_them(tmp_path):
+    curve = {1: 0.6, 2: 0.7, 3: 0.8}
+    frames = Frames(build(tmp_path, curve=lambda name, k: curve[k]))
+    (table,) = Retained(frames, "toy").tables()
+    assert [(c.group, c.name) for c in table.columns[1:]] == [
+        (form, f"k = {k}") for form in ("Retrained", "Masked") for k in (1, 2, 3)
+    ]
+    by_name = {row.name: row for row in table.rows}
+    assert [box.main for box in by_name["saliency"].boxes[1:4]] == ["0.600", "0.700", "0.800"]
+    assert by_name["saliency"].boxes[1].bar == pytest.approx((0.6 - 0.5) / 0.5)
+    assert by_name["random"].kind == by_name["oracle"].kind == "control"
 
 
-def test_trees_alone_are_what_the_words_compare(tmp_path):
-    page, _ = pages(tmp_path, judges=("trees",))
-    assert "(Trees)" in section(page, "retention")
-    assert "<code>spectral</code> reaches a gain over random inputs of" in page
-
-
-def test_nothing_is_said_of_pairs_that_share_too_few_draws(tmp_path):
-    """`spectral` has an interval, and shares no data seed with the best mean."""
-    others = dict.fromkeys(("column_norm", "saliency", "mutual_information"), (2, 3))
-    text = words(build(tmp_path, seeds=(0, 1, 2, 3), only={"spectral": (0, 1), **others}))
-    assert "Nor does a comparison paired by data seed" not in text
-
-
-def test_the_rows_that_each_method_was_given_are_shown(page):
-    table = rows(section(page, "cost"))
-    assert 'data-v="256">256</td>' in table["saliency"]
-    assert "Rows explained" in section(page, "cost")
+def test_the_rows_that_each_method_was_given_are_shown(five):
+    table = rows(of_section(Cost(five))[0])
+    assert 'data-order="256">256</td>' in table["saliency"]
     assert "<td>–</td>" in table["mutual_information"]
+
+
+@pytest.mark.parametrize(
+    ("ks", "expected"),
+    [([1, 2, 3, 5, 8, 12, 20], [1, 2, 3, 5, 8, 12, 20]), ([*range(1, 100), 784], [1, 2, 5, 10, 20, 50, 100, 200, 784]),
+     ([*range(1, 21)], [1, 2, 5, 10, 20])],
+    ids=["few", "many", "dense"],
+)  # fmt: skip
+def test_ticks_do_not_touch(ks, expected):
+    assert ticks(ks) == expected

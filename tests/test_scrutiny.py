@@ -1,4 +1,4 @@
-"""The section Scrutiny, from a store that is filled by hand: frames against literal numbers, and how it looks."""
+"""Null runs, stability, agreement and sanity, from a store that is filled by hand: literal numbers, and how it looks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.reports import build, entry, parsed, rows, section
 from xai_bench.report import write_report
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import known, show
-from xai_bench.report.sections.agreement import clustered
 from xai_bench.results.frames import Results
 from xai_bench.results.records import (
     CellResult,
@@ -121,34 +120,6 @@ def page(report) -> str:
     return (report / "index.html").read_text(encoding="utf-8")
 
 
-def test_recovery_relative_to_chance_and_of_networks_that_learned(frames):
-    row = frames.above_chance.set_index(["explainer", "metric"]).loc[("saliency", "auroc")]
-    everything = [np.mean([auroc("saliency", seed, m) for m in MODEL_SEEDS]) for seed in SEEDS]
-    only = [np.mean([auroc("saliency", seed, m) for m in MODEL_SEEDS if learned(seed, m)]) for seed in SEEDS]
-    assert row["chance"] == 0.5
-    for names, values in [
-        (("mean", "low", "high"), everything),
-        (("normalised", "normalised_low", "normalised_high"), 2 * np.array(everything) - 1),
-        (("learned_mean", "learned_low", "learned_high"), only),
-        (("learned_normalised", "learned_normalised_low", "learned_normalised_high"), 2 * np.array(only) - 1),
-    ]:
-        np.testing.assert_allclose(row[list(names)].astype(float), interval(values)[:3], rtol=1e-9)
-    assert (row["networks"], row["networks_learned"], row["learned_n"]) == (9, 8, 3)
-    assert row["reach"] == pytest.approx((0.2 + 0.25 + 0.3) / 3 / 0.4)
-    other = frames.above_chance.set_index(["explainer", "metric"]).loc[("saliency", "somers_d")]
-    assert np.isnan(other["chance"])
-    assert np.isnan(other["normalised"])
-
-
-def test_a_chance_of_one_leaves_nothing_to_score(results):
-    from dataclasses import replace
-
-    chance = {**CHANCE, "auroc": 1.0}
-    draws = {key: replace(facts, chance=chance) for key, facts in results.draws.items()}
-    frame = Frames(replace(results, draws=draws)).above_chance
-    assert frame.loc[frame["metric"] == "auroc", "normalised"].isna().all()
-
-
 def test_stability_of_sets_and_rankings(frames):
     frame = frames.stability.set_index("explainer")
     for method in METHODS:
@@ -191,19 +162,12 @@ def test_agreement_is_the_mean_over_networks_and_names_the_same_rankings(frames)
     assert table.loc[("saliency", "twin")].tolist() == [pytest.approx(1), 9]
 
 
-def test_clusters_stand_side_by_side():
-    mean = np.array([[1, 0.1, 0.9, 0.2], [0.1, 1, 0.2, 0.8], [0.9, 0.2, 1, np.nan], [0.2, 0.8, np.nan, 1]])
-    order, _ = clustered(mean)
-    assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset({0, 2}), frozenset({1, 3})}
-
-
-def test_the_section_says_what_was_found(page, report):
+def test_the_sections_say_what_was_found(page, report):
     parser = parsed(page)
     assert len(parser.ids) == len(set(parser.ids))
-    html = section(page, "scrutiny")
+    html = "".join(section(page, name) for name in ("calibration", "stability", "agreement", "sanity"))
     text = re.sub(r"<[^>]+>", "", html)
     for words in (
-        "toy (1 network; without them the mean of the pairs concerned is",
         "False selections in at most one null run of five: 1 of 1 pair",
         "3 of 20",
         "Without a threshold, 0 of 20 null runs are done: ValueError: no luck (y.py:3): sparse on net, toy.",
@@ -211,14 +175,10 @@ def test_the_section_says_what_was_found(page, report):
         "With all layers new, the mean rank correlation with the original lies between 0.10",
     ):
         assert words in text, words
-    assert "Not in this report" not in text
     assert html.count("<svg ") == 2
     assert rows(html)["saliency"]
     summary = (report / "summary.md").read_text(encoding="utf-8")
     assert "Identical rankings on every network: `saliency` and `twin`." in summary
-    for name in ("recovery", "calibration", "stability", "agreement", "sanity"):
-        assert f'<a href="{name}.csv">' in page
-        assert (report / f"{name}.csv").is_file()
     assert "/opt" not in page
 
 
@@ -229,18 +189,18 @@ def test_null_runs_stand_in_no_other_table(results):
     assert set(results.failed["explainer"]) == {"sparse"}
 
 
-def of_scrutiny(frames: Frames) -> dict[str, str]:
+def left_out(frames: Frames) -> dict[str, str]:
     """Section to the reason why it is left out, or nothing."""
-    kinds = [kind for kind in known() if kind.within == "scrutiny"]
+    kinds = [kind for kind in known() if kind.id in ("calibration", "stability", "agreement", "sanity")]
     return {shown.id: shown.absent for kind in kinds if (shown := show(kind, frames)) is not None}
 
 
 def test_without_any_of_it_one_sentence_says_so(tmp_path):
-    plain = of_scrutiny(Frames(build(tmp_path / "plain", truth=False)))
+    plain = left_out(Frames(build(tmp_path / "plain", truth=False)))
     assert [name for name, absent in plain.items() if not absent] == ["agreement"]
     everything = ("spectral", "column_norm", "saliency", "mutual_information", "random", "oracle")
     broken = build(tmp_path / "broken", statuses=dict.fromkeys(everything, ("failed", "broken")))
-    assert all(of_scrutiny(Frames(broken)).values())
+    assert all(left_out(Frames(broken)).values())
     page = write_report(broken, tmp_path / "report").read_text(encoding="utf-8")
-    parsed(page)
-    assert '<p class="notice">Not in this report: null runs were not asked for' in section(page, "scrutiny")
+    assert "Not in this report: " in page
+    assert "null runs were not asked for (<code>[calibration]</code>)" in page

@@ -162,6 +162,7 @@ def run(
     2: bad input.
     """
     from xai_bench.report import in_short, write_report
+    from xai_bench.results.frames import report_place
     from xai_bench.running.request import Request
     from xai_bench.running.run import compute, foresee
 
@@ -186,7 +187,8 @@ def run(
     _writable(out)
     with _Display() as display:
         results = compute(replace(request, on_progress=display.update))
-    page = write_report(results, out / "reports" / results.suite["name"], request.jobs or 1)
+    name = results.suite["name"]
+    page = write_report(results, report_place(out, name, out / "runs" / name), request.jobs or 1)
     code = _summary(results, display.last)
     for question, answer in in_short(results):
         typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))

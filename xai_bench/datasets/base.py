@@ -151,11 +151,12 @@ class Dataset:
         """The same data with the columns in canonical order."""
         order = np.argsort(self.permutation)
         names = dict(zip(self.inputs, self.input_names, strict=True)) if self.input_names else {}
-        parts = {part: np.ascontiguousarray(getattr(self, part)[:, order]) for part in ("X_train", "X_valid", "X_test")}
         inputs = moved(self.inputs, order)
         return replace(
             self,
-            **parts,
+            X_train=np.ascontiguousarray(self.X_train[:, order]),
+            X_valid=np.ascontiguousarray(self.X_valid[:, order]),
+            X_test=np.ascontiguousarray(self.X_test[:, order]),
             feature_names=tuple(self.feature_names[j] for j in order),
             feature_units=tuple(self.feature_units[j] for j in order) if self.feature_units else (),
             inputs=inputs,

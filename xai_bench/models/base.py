@@ -21,11 +21,6 @@ from xai_bench.errors import InputError, reason_of
 
 Kind = Literal["classification", "regression"]
 
-SMALL_TABLE = 1000
-"""Training rows up to which the lowest validation loss comes before the relevance has formed."""
-CHECKPOINTS = 20
-"""Looks at the validation loss on larger tables."""
-
 
 class Architecture(Component):
     """A network and how it is trained: Adam on the mean loss plus ``penalty``.
@@ -50,19 +45,12 @@ class Architecture(Component):
     """Of Adam, at the first step."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on: to 0 along half a cosine, or constant."""
-    checkpoints: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """How often, evenly spaced, the validation loss is looked at, the last step included; the best weights are kept.
-    "auto": 1, so that the last weights are kept, on up to 1000 training rows, and 20 on more."""
+    checkpoints: Annotated[int, Field(ge=1)] = 1
+    """How often, evenly spaced, the validation loss is looked at, the last step included; the best weights are kept."""
 
     def steps(self, n: int) -> int:
         """Gradient steps on ``n`` training rows."""
         return max(self.min_steps, math.ceil(self.epochs * n / self.batch_size))
-
-    def looks(self, n: int) -> int:
-        """Checkpoints of a training on ``n`` training rows."""
-        if self.checkpoints == "auto":
-            return 1 if n <= SMALL_TABLE else CHECKPOINTS
-        return self.checkpoints
 
     needs_picture: ClassVar[bool] = False
     """Whether the network reads its inputs as a picture. It is then given all of them: those that a mask leaves out

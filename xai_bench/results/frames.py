@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xai_bench.errors import InputError, unknown
 from xai_bench.rank_tests import RankTests
-from xai_bench.results import claims, comparison, entrants, tables
+from xai_bench.results import claims, comparison, entrants, packing, tables
 from xai_bench.results import settling as rule
 from xai_bench.results.comparison import Comparison, Unit
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts
@@ -349,18 +349,24 @@ class Results:
         """Where the report is written if no other place is named: ``reports/SUITE``.
 
         It lies beside ``runs`` for a run, in the folder of the file otherwise. A pack in such a folder has its report
-        there.
+        there, and no other results have: theirs is the folder ``report`` beside them.
         """
         folder, name = self.folder.resolve(), self.suite["name"]
         if folder.parent.name == "reports" and folder.name == name:
             return folder
-        return (folder.parent.parent if folder.parent.name == "runs" else folder) / "reports" / name
+        return report_place(folder.parent.parent if folder.parent.name == "runs" else folder, name, folder)
 
     @property
     def failed(self) -> pd.DataFrame:
         """The cells that failed or ran out of time, null runs included, with their reasons."""
         everything = self._every_cell
         return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")
+
+
+def report_place(root: Path, suite: str, folder: Path) -> Path:
+    """``reports/SUITE`` below ``root``; if a pack has its report there, ``report`` in the results' own ``folder``."""
+    place = root / "reports" / suite
+    return folder / "report" if any(place.glob(f"*{packing.SUFFIX}")) else place
 
 
 def machine(record: Mapping[str, Any]) -> str:

@@ -168,29 +168,18 @@ class Frames:
         return (GAIN_TITLES | SHARE_TITLES).get(score, score)
 
     @cached_property
-    def never_compared(self) -> set[str]:
-        """Scores that are shown and never compared: descriptive ones, shares, gains of the least relevant inputs."""
-        descriptive = {name for name, facts in self.declared.items() if facts.descriptive}
-        return descriptive | set(LEAST_FIRST) | set(SHARES.values())
-
-    def headline(self, dataset: str) -> list[str]:
-        """The recovery scores of a dataset that lead the tables: who finds the inputs, and who orders them."""
-        measured = set(self.recovery.loc[self.recovery["dataset"] == dataset, "metric"])
-        chosen = [name for name in self.metrics if name in measured and self.declared[name].headline]
-        return chosen or [name for name in self.metrics if name in measured - self.never_compared][:1]
-
-    @cached_property
     def recovery(self) -> pd.DataFrame:
         """dataset, model, explainer, metric, mean, low, high, n: one row an interval over data seeds."""
         rows = self.scores
         rows = rows[rows["metric"].isin(self.metrics) & rows["value"].notna()]
-        found = by_data_seed(rows, "value", [*PAIR, "metric"]).set_index([*PAIR, "metric"])
-        found[["low", "high"]] = np.nan
-        for key, draws in _by_draw(rows, [*PAIR, "metric"]):
-            if len(draws) >= LEAST_DRAWS:
+        by = [*PAIR, "metric"]
+        found, ends = by_data_seed(rows, "value", by), dict[tuple[str, ...], tuple[float, float]]()
+        for key, values in _by_draw(rows, by):
+            if len(values) >= LEAST_DRAWS:
                 facts, levels = self.declared[key[3]], [d.get("chance", {}).get(key[3]) for d in self.draws(key[0])]
-                found.loc[key, ["low", "high"]] = _ends(draws, facts.lower, facts.upper, _mean_of(levels))
-        return found.reset_index()
+                ends[key] = _ends(values, facts.lower, facts.upper, _mean_of(levels))
+        own = [ends.get(key, (math.nan, math.nan)) for key in zip(*(found[name] for name in by), strict=True)]
+        return found.assign(low=[low for low, _ in own], high=[high for _, high in own])
 
     @cached_property
     def retention(self) -> pd.DataFrame:
@@ -398,7 +387,7 @@ def _by_draw(rows: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...
 
 def _ends(values: Floats, low: float | None, high: float | None, chance: float) -> tuple[float, float]:
     """The interval of a mean: within the range of the score where it has one, else Student's t."""
-    if low is None or high is None or not low <= chance <= high:
+    if low is None or high is None or not low <= chance <= high or values.min() < low or values.max() > high:
         return tuple(interval(values)[1:3])  # type: ignore[return-value]
     return bounded_interval(values, low, high, chance) or (math.nan, math.nan)
 

@@ -34,11 +34,15 @@ def joined(frames: Frames, of: Unit) -> pd.DataFrame:
 
 
 def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
-    """By ``KEYS``: points of retention, stability of the p highest, and the share of null runs with a false selection;
-    means over datasets."""
+    """By ``KEYS``: points of retention, and of how many families where not of all (``retention_of``), stability of the p
+    highest, and the share of false selections; means over datasets."""
     keys = KEYS[of]
     boards = {name: frames.board(of, name) for name in ("retention", "false_selections")}
-    found = {name: board.fillna({"model": NO_MODEL}).set_index(keys)["score"] for name, board in boards.items()}
+    boards = {name: board.fillna({"model": NO_MODEL}).set_index(keys) for name, board in boards.items()}
+    found = {name: board["score"] for name, board in boards.items()}
+    gains = boards["retention"]
+    part = gains["families"].astype(str) + " of " + gains["of_families"].astype(str) + " families"
+    found["retention_of"] = part.where(gains["families"] < gains["of_families"], "")
     stable = frames.stability
     stable = stable.assign(value=stable["top_p"].fillna(stable["spearman"]))
     return found | {"stable": stable.groupby([*keys, "dataset"])["value"].mean().groupby(keys).mean()}
@@ -57,7 +61,8 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
         (Column("Rank"), lambda row: ranks(row, ahead)),
         (Column("Recovery"), lambda row: _box(row["score"], number(row["score"]), share(row["score"], 0.0, 1.0))),
         (Column("Retention, points"), lambda row: _box(row["retention"], number(row["retention"], 1),
-                                                       share(row["retention"], 0.0, top["retention"]))),
+                                                       share(row["retention"], 0.0, top["retention"]),
+                                                       row["retention_of"])),
         (Column("Given a model", "CPU time"), lambda row: _box(row["given_cpu"], seconds(row["given_cpu"]))),
         (Column("End to end", "CPU time"), lambda row: _box(row["end_cpu"], seconds(row["end_cpu"]))),
         (Column("Networks learned"), lambda row: _box(row["learned"], percent(row["learned"]))),
@@ -102,8 +107,8 @@ def _kind(frames: Frames, row: dict[str, Any], ahead: bool) -> str:
     return "first" if ahead and row["ranked"] and row["first_group"] else "method"
 
 
-def _box(value: float, shown: str, bar: float | None = None) -> Box:
-    return Box(shown, value=value, bar=bar) if isinstance(value, float | int) and math.isfinite(value) else EMPTY
+def _box(value: float, shown: str, bar: float | None = None, small: str = "") -> Box:
+    return Box(shown, small, value=value, bar=bar) if isinstance(value, float | int) and math.isfinite(value) else EMPTY
 
 
 def percent(value: float | None) -> str:

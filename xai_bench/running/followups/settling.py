@@ -72,7 +72,7 @@ class SettlingTask:
         constant = problems[0].constant
         varying = np.array([not constant[list(columns)].all() for columns in data.inputs])
         facts = settling.compared(found, varying, settling.top_of(data), copies)
-        return replace(facts, train_cpu=second.train_cpu, train_wall=second.train_wall)
+        return replace(facts, train_cpu=second.train_cpu or 0.0, train_wall=second.train_wall or 0.0)
 
 
 @dataclass(frozen=True)

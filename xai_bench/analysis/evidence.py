@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.analysis.rows import Rows, permuted
+from xai_bench.analysis.rows import Rows, sources
 from xai_bench.datasets.inputs import Inputs
 
 BINS = 10
@@ -43,11 +43,12 @@ def p_values(bins: Sequence[NDArray], rows: Rows, permutations: int, seed: int =
     """
     rng = np.random.default_rng(seed)
     design = _Design(bins)
-    observed = design.statistics(_coded(rows.y, rows.kind)[None])[0]
+    coded = _coded(rows.y, rows.kind)
+    observed = design.statistics(coded[None])[0]
     reached = np.zeros(len(bins))
     for first in range(0, permutations, AT_ONCE):
         count = min(AT_ONCE, permutations - first)
-        targets = np.stack([_coded(permuted(rows, rng), rows.kind) for _ in range(count)])
+        targets = np.stack([coded[sources(rows, rng)] for _ in range(count)])
         largest = design.statistics(targets).max(axis=1)
         reached += (largest[:, None] >= observed - 1e-9).sum(axis=0)
     return (1 + reached) / (1 + permutations)

@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from xai_bench.analysis.found import Found
+from xai_bench.analysis.found import SURE, Found
 from xai_bench.analysis.words import words
 from xai_bench.report.kit.markup import markdown
 from xai_bench.report.kit.wording import bounds, number, p_value
@@ -46,6 +46,7 @@ def _content(found: Found) -> dict[str, Any]:
         "columns": _rows(found.columns.head(MOST_COLUMNS)),
         "top": max(float(inputs["high"].max()), float(inputs["relevance"].max()), 1e-9),
         "entrants": [f"{row['method']} on {row['network']}" for row in _rows(pairs)],
+        "sure": SURE,
         "bounds": bounds,
         "percents": lambda low, high: "" if math.isnan(low) else f"[{_percent(low)}, {_percent(high)}]",
     }

@@ -114,27 +114,32 @@ def _with_validation(rows: Rows, rest: NDArray, test: NDArray, seed: int) -> Par
 
 
 def permuted(rows: Rows, rng: np.random.Generator) -> NDArray:
-    """(n,) a target that has lost its relation to the inputs, and nothing else.
+    """(n,) a target that has lost its relation to the inputs, and nothing else: see ``sources``."""
+    return rows.y[sources(rows, rng)]
+
+
+def sources(rows: Rows, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) the row whose target each row is given.
 
     Where the target is constant within every group, whole groups are given the target of another; else it is permuted
     within groups. With time it is permuted within stretches of it.
     """
+    n = len(rows)
     if rows.groups is not None:
         groups = np.unique(rows.groups, return_inverse=True)[1]
-        first = np.zeros(groups.max() + 1, dtype=rows.y.dtype)
-        first[groups[::-1]] = rows.y[::-1]
-        if (first[groups] == rows.y).all():
+        first = np.zeros(groups.max() + 1, dtype=np.int64)
+        first[groups[::-1]] = np.arange(n)[::-1]
+        if (rows.y[first[groups]] == rows.y).all():
             return rng.permutation(first)[groups]
-        return _within(rows.y, groups, rng)
+        return _within(groups, rng)
     if rows.time is not None:
         place = np.argsort(np.argsort(rows.time, kind="stable"), kind="stable")
-        return _within(rows.y, place * min(TIME_BLOCKS, len(rows)) // len(rows), rng)
-    return rng.permutation(rows.y)
+        return _within(place * min(TIME_BLOCKS, n) // n, rng)
+    return rng.permutation(n)
 
 
-def _within(y: NDArray, blocks: NDArray, rng: np.random.Generator) -> NDArray:
-    """y (n,) permuted within each block."""
-    source = np.lexsort((rng.random(len(y)), blocks))
-    result = np.empty_like(y)
-    result[np.argsort(blocks, kind="stable")] = y[source]
+def _within(blocks: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) a permutation within each block."""
+    result = np.empty(len(blocks), dtype=np.int64)
+    result[np.argsort(blocks, kind="stable")] = np.lexsort((rng.random(len(blocks)), blocks))
     return result

@@ -9,11 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_bench.models.learning import UNEQUAL
 from xai_bench.statistics import Interval
 
 ScoreName = Literal["accuracy", "AUC", "balanced accuracy", "R2"]
-UNEQUAL = 2
-"""The largest class has so many times the rows of the smallest one, or more: accuracy would say little."""
 
 
 @dataclass(frozen=True)

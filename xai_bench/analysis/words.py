@@ -53,7 +53,7 @@ def _baselines(found: Found) -> str:
 
 def _information(found: Found) -> str:
     asked, names = found.asked, found.informative
-    tested = f"{asked.permutations} permutations of the target, all inputs together at most {100 * SURE:g} % wrong"
+    tested = f"{asked.permutations} permutations of the target, chance of any wrong input at most {100 * SURE:g} %"
     if not names:
         return (
             f"None of the {plural(asked.inputs, 'input')} was shown to carry information about {asked.target!r} by "
@@ -134,9 +134,9 @@ def _agreement(found: Found) -> str:
 
 def _limits(found: Found) -> str:
     return (
-        f"Rows were held out {found.asked.by}. Of four settings each network has those with the lowest validation loss: "
-        f"{listed(list(found.asked.networks))}. Relevance is what a network relies on, not a cause. Whether an input "
-        "tells something that the others do not is another question."
+        f"Rows were held out {found.asked.by}. Of four settings each network has those with the lowest validation "
+        f"loss: {listed(list(found.asked.networks))}. Relevance is what a network relies on, not a cause. Whether an "
+        "input tells something that the others do not is another question."
     )
 
 

@@ -199,6 +199,7 @@ class FittedModel:
     kind : classification or regression
     train_score, valid_score, test_score : accuracy or R2; None where R2 is not defined, see ``unscored``
     test_mae : mean absolute error on the test rows, in the units of the target; None in classification
+    test_balanced : balanced accuracy on the test rows; None in regression
     chance : test score of a constant guess: the share of the test rows that have the commonest class of the training
         rows, or R2 of the training mean on the test rows; None where R2 is not defined
     p_value : how often predictions dealt to the test rows at random have as many hits, or as small squared errors
@@ -215,6 +216,7 @@ class FittedModel:
     valid_score: float | None
     test_score: float | None
     test_mae: float | None
+    test_balanced: float | None
     chance: float | None
     p_value: float
     learned: bool

@@ -67,7 +67,7 @@ class Facts(Mapping[str, Any]):
         found: dict[str, Any] = {}
         for one in fields(self):  # type: ignore[arg-type]
             value = getattr(self, one.name)
-            if one.name != "other" and not (one.name in self.optional and not value):
+            if one.name != "other" and not (one.name in self.optional and not value and value != 0):
                 found[self.aliases.get(one.name, one.name)] = _thawed(value)
         return found | _thawed(getattr(self, "other", {}))
 
@@ -221,7 +221,7 @@ class ModelFacts(Facts):
     ``model_chosen``: the setting that validation chose, None where there was no choice.
     """
 
-    optional = Facts.optional | {"model_chosen"}
+    optional = Facts.optional | {"model_chosen", "test_balanced"}
 
     kind: str
     train_score: float | None
@@ -237,6 +237,7 @@ class ModelFacts(Facts):
     ceiling: float | None = None
     parameters: int | None = None
     model_chosen: Mapping[str, JSON] | None = None
+    test_balanced: float | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, JSON] = field(default_factory=dict)
 

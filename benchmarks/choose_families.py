@@ -13,7 +13,8 @@ The rule was stated before the values it decides on were looked at:
   within the band is taken. A source without such a size is left out, and so is one that passes over the band.
 - Three draws that all but agree (a mean above .99 or below 0) settle that a size is too easy, or too hard.
 - At least ``NOISE`` inputs are noise: with fewer the score has too few steps.
-- Of a family with several such sources the one nearest to the middle of the band is taken.
+- Of a family with several such sources the one nearest to the middle of the band is taken. Of more families than the
+  suite has room for (``ROOM``) those nearest to it, and ``ALWAYS``.
 
 Nothing is left out because entrants tie. All values stand in ``benchmarks/families.csv``.
 
@@ -52,6 +53,10 @@ TREES = 50
 SURE, SURE_DRAWS = (0.0, 0.99), 3
 NOISE = 5
 REFERENCES = ("saliency on mlp", "spectral on spectral_mlp", "random_forest")
+ROOM = {"quick": 8, "standard": 15}
+"""Families of a suite: what its time allows."""
+ALWAYS = ("gaussian_independent", "gaussian_correlated")
+"""Sources of the paper that the spectral relevance comes from; they have to lie in the band, too."""
 TABLE = Path(__file__).with_name("families.csv")
 
 
@@ -244,12 +249,23 @@ def choose(suite: str, scores: Scores, named: list[str]) -> list[Walk]:
         walk.go(scores)
         sizes = ", ".join(f"{size.n} x {size.d}: {found.mean():.2f}" for size, found in walk.tried)
         print(suite, walk.source.name, sizes, walk.reason, flush=True)
-    middle = sum(BAND) / 2
-    for family in {walk.source.family for walk in walks}:
-        inside = [walk for walk in walks if walk.taken and walk.source.family == family]
-        for walk in sorted(inside, key=lambda walk: abs(walk.mean - middle))[1:]:
-            walk.taken, walk.reason = False, "another source of its family is nearer to the middle of the band"
+    narrowed(walks, ROOM[suite])
     return walks
+
+
+def narrowed(walks: list[Walk], room: int) -> None:
+    """One source of a family stays taken, and no more families than there is room for."""
+    middle = sum(BAND) / 2
+    nearest = sorted((walk for walk in walks if walk.taken), key=lambda walk: abs(walk.mean - middle))
+    nearest.sort(key=lambda walk: walk.source.name not in ALWAYS)
+    families: list[str] = []
+    for walk in nearest:
+        if walk.source.family in families:
+            walk.taken, walk.reason = False, "another source of its family is nearer to the middle of the band"
+        elif len(families) == room:
+            walk.taken, walk.reason = False, f"in the band; {room} families are nearer to its middle"
+        else:
+            families.append(walk.source.family)
 
 
 def table(suite: str, walks: list[Walk]) -> pd.DataFrame:

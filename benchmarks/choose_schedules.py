@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from schedules_grid import LOOKS, SIZES, Case, Network, Size
+from schedules_choice import SCORES
+from schedules_grid import LONG_PENALTIES, LOOKS, SIZES, Case, Network, Size
 from torch import nn
 
 from xai_bench import registry
@@ -34,7 +35,6 @@ from xai_bench.models.spectral import SpectralLinear
 from xai_bench.statistics import rank_correlations
 
 RAW = Path(__file__).parent.parent / "runs" / "schedules" / "points.csv"
-SCORES = ("first", "saliency")
 KEY = ("size", "dataset", "data_seed", "network", "penalty", "rate", "kept", "epochs")
 MEASURED = ("steps", "cpu", "loss", *(f"{m}_{s}" for s in SCORES for m in ("share", "rank", "top", "auroc", "somers")))
 UNIT = ("dataset", "data_seed", "network", "penalty", "rate", "trained")
@@ -160,7 +160,7 @@ def best(training: Sequence[Snapshot], wanted: set[int]) -> Snapshot:
 def units(size: Size, case: Case, network: Network, data_seed: int) -> Iterator[tuple[str, tuple[float, ...]]]:
     """(learning rate's schedule, epochs) of every group of trainings: all constant ones are looks at one."""
     lengths = size.epochs
-    if data_seed in size.long_seeds and network.penalty == 1:
+    if data_seed in size.long_seeds and network.penalty in LONG_PENALTIES:
         lengths = (*lengths, *size.long)
     yield "constant", lengths
     for epochs in size.cosine:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import moments_summary
 import numpy as np
 import pandas as pd
 import torch
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from xai_bench import registry
-from xai_bench.datasets.base import Dataset
+from xai_bench.datasets.base import Dataset, DataSource
 from xai_bench.datasets.splitting import Fold
 from xai_bench.explainers.base import Problem, score_on_valid
 from xai_bench.explainers.moments import SpectralMoments, found
@@ -36,7 +37,6 @@ from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.moments.rounds import find
 from xai_bench.models.spectral import SpectralLinear
 from xai_bench.models.training import fit_many
-from xai_bench.statistics import interval
 
 FOLDER = Path(__file__).parent.parent / "reports" / "moments"
 RUNS, SUMMARY = FOLDER / "runs.csv", FOLDER / "summary.md"
@@ -109,68 +109,75 @@ METHODS: dict[str, Callable[[Dataset], Outcome]] = {
 RING_METHODS = ("moments", "spectral_moments")
 
 
-def cases() -> Iterator[tuple[str, str, int, int, int, tuple[str, ...]]]:
-    """(part, rule, rows of the draw, inputs, data seed, methods) of everything but noise."""
-    for seed in SEEDS:
+class Case(NamedTuple):
+    """One line of the runs before it is measured; ``rows`` are those of the draw."""
+
+    part: str
+    rule: str
+    rows: int
+    d: int
+    seed: int
+    method: str
+
+
+def cases() -> Iterator[Case]:
+    """Everything: what is cheap comes first, and one data seed after the other."""
+    for seed, method in itertools.product(SEEDS, METHODS):
+        if seed == RING_SEED and method in RING_METHODS:
+            for d, name in itertools.product(RING_SIZES, RING_SETS):
+                yield Case("ring", name, 1000, d, seed, method)
         for rule in FRESH:
-            yield "fresh", rule, 1041, 512, seed, tuple(METHODS)
+            yield Case("fresh", rule, 1041, 512, seed, method)
         for rule, n in FAILURES:
-            yield "failure", rule, n, 512, seed, tuple(METHODS)
-        for name, d in itertools.product(RING_SETS, RING_SIZES):
-            if seed == RING_SEED:
-                yield "ring", name, 1000, d, seed, RING_METHODS
+            yield Case("failure", rule, n, 512, seed, method)
+        if seed == 0 and method == "moments":
+            for run in range(NOISE_RUNS):
+                yield Case("noise", "noise", NOISE_ROWS, NOISE_INPUTS, run, method)
 
 
-def loaded(part: str, rule: str, n: int, d: int, seed: int) -> Dataset:
+def loaded(case: Case) -> Dataset:
     """A draw, standardised."""
-    if part == "ring":
-        return registry.create("datasets", rule, {"n": n, "d": d}).load(seed, fold=Fold(0, RING_FOLDS)).standardised()
-    return OfRule(rule=rule, n=n, d=d).load(seed).standardised()
+    if case.part == "ring":
+        source: DataSource = registry.create("datasets", case.rule, {"n": case.rows, "d": case.d})
+        return source.load(case.seed, fold=Fold(0, RING_FOLDS)).standardised()
+    return OfRule(rule=case.rule, n=case.rows, d=case.d).load(case.seed).standardised()
 
 
-def measure(done: set[tuple[str, ...]], write: Callable[[list[Any]], None]) -> None:
-    """Run what is not done, one row at a time."""
-    for part, rule, n, d, seed, methods in cases():
-        wanted = [m for m in methods if (part, rule, str(n), str(d), str(seed), m) not in done]
-        if not wanted:
-            continue
-        data = loaded(part, rule, n, d, seed)
-        assert data.truth is not None
-        for method in wanted:
-            start = time.process_time()
-            outcome = METHODS[method](data)
-            cpu = time.process_time() - start
-            false = "" if outcome.selected is None else sum(not data.truth.relevant[j] for j in outcome.selected)
-            relevance = outcome.relevance - outcome.relevance.min()
-            precision = precision_at_p(relevance, data.truth)
-            score = "" if outcome.score is None else f"{outcome.score:.4f}"
-            write([part, rule, n, d, seed, method, f"{precision:.4f}", score, false, f"{cpu:.2f}"])
-    for seed in range(NOISE_RUNS):
-        if ("noise", "noise", str(NOISE_ROWS), str(NOISE_INPUTS), str(seed), "moments") not in done:
-            rng, start = np.random.default_rng(seed), time.process_time()
-            X, y = rng.normal(size=(NOISE_ROWS, NOISE_INPUTS)), rng.integers(0, 2, NOISE_ROWS)
-            false = len(find(X, y, 2).active)
-            cpu = time.process_time() - start
-            write(["noise", "noise", NOISE_ROWS, NOISE_INPUTS, seed, "moments", "", "", false, f"{cpu:.2f}"])
+def measured(case: Case) -> list[Any]:
+    """Precision, score, false selections and CPU seconds; "" for what there is not."""
+    if case.part == "noise":
+        rng, start = np.random.default_rng(case.seed), time.process_time()
+        X, y = rng.normal(size=(case.rows, case.d)), rng.integers(0, 2, case.rows)
+        false = len(find(X, y, 2).active)
+        return ["", "", false, f"{time.process_time() - start:.2f}"]
+    data = loaded(case)
+    assert data.truth is not None
+    start = time.process_time()
+    outcome = METHODS[case.method](data)
+    cpu = time.process_time() - start
+    false_ones = "" if outcome.selected is None else sum(not data.truth.relevant[j] for j in outcome.selected)
+    precision = precision_at_p(outcome.relevance - outcome.relevance.min(), data.truth)
+    score = "" if outcome.score is None else f"{outcome.score:.4f}"
+    return [f"{precision:.4f}", score, false_ones, f"{cpu:.2f}"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--summary", action="store_true", help="do not measure")
+    parser.add_argument("--part", choices=("fresh", "failure", "ring", "noise"), help="measure this part only")
+    options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if not parser.parse_args().summary:
-        if not RUNS.exists():
-            RUNS.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-        before = pd.read_csv(RUNS, dtype=str, keep_default_na=False)
-        done = set(before[list(COLUMNS[:6])].itertuples(index=False, name=None))
-        with RUNS.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-
-            def write(row: list[Any]) -> None:
-                writer.writerow(row)
-                file.flush()
-
-            measure(done, write)
+    if not RUNS.exists():
+        RUNS.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+    before = pd.read_csv(RUNS, dtype=str, keep_default_na=False)
+    done = set(before[list(Case._fields)].itertuples(index=False, name=None))
+    for case in cases():
+        wanted = not options.summary and options.part in (None, case.part)
+        if wanted and tuple(map(str, case)) not in done:
+            row = [*case, *measured(case)]
+            with RUNS.open("a", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(row)
+    SUMMARY.write_text(moments_summary.text(moments_summary.read(RUNS)), encoding="utf-8")
 
 
 if __name__ == "__main__":

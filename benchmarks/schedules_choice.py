@@ -7,16 +7,21 @@ A frame holds the points of one size of table: one row a dataset, data seed, net
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from schedules_grid import AFFORDED, IMPROVEMENT, PENALTIES, Size
+from schedules_grid import AFFORDED, IMPROVEMENT, Size
 
 from xai_bench.statistics import Interval, interval
 
 SCHEDULE = ["rate", "kept", "epochs"]
-RULES = ("3", "a", "b", "c", "d")
+SCORES = ("first", "saliency")
+SHARED = ("spectral_mlp", "mlp")
+"""Networks that all suites compare, on equal terms."""
+SMALL = 0.01
+"""Added to every loss: among losses far below a hundredth, differences are noise."""
 
 
 class Choice(NamedTuple):
@@ -119,22 +124,39 @@ def choose(table: pd.DataFrame, penalty: float = 1.0) -> Choice:
     raise ValueError("choose: no schedule was measured")
 
 
-def choices(frame: pd.DataFrame, score: str) -> dict[str, Choice]:
-    """Network to what the rule chooses for it; the penalty as shipped, unless that is the worse for it."""
+def choices(frame: pd.DataFrame, score: str, penalty: float = 1.0) -> dict[str, Choice]:
+    """Network to what the rule chooses for it at this penalty; a network without one has 1."""
     found = {}
     for network, rows in frame.groupby("network", sort=False):
-        each = {
-            p: choose(candidates(rows[rows["penalty"] == p], score), p)
-            for p in PENALTIES
-            if (rows["penalty"] == p).any()
-        }
-        kept, others = each[1.0], [one for one in each.values() if one.by in ("3", "a")]
-        if kept.by not in ("3", "a") and others:
-            kept = min(others, key=lambda one: (RULES.index(one.by), one.epochs))
-        found[str(network)] = kept
+        own = penalty if (rows["penalty"] == penalty).any() else 1.0
+        found[str(network)] = choose(candidates(rows[rows["penalty"] == own], score), own)
     return found
 
 
-def longest(found: list[Choice]) -> Choice:
-    """The schedule that all networks of a size get: the longest of their choices."""
-    return max(found, key=lambda one: one.epochs)
+def losses_by_penalty(frame: pd.DataFrame) -> pd.Series:
+    """Penalty to the mean logarithm of the validation loss, over datasets and the shared networks of one size.
+
+    Each at the schedule whose loss, a mean over data seeds, is lowest for it.
+    """
+    rows = frame[frame["network"].isin(SHARED)]
+    mean = rows.groupby(["dataset", "network", "penalty", *SCHEDULE])["loss"].mean()
+    return np.log(mean.groupby(["dataset", "network", "penalty"]).min() + SMALL).groupby("penalty").mean()
+
+
+def penalty_of(frames: Sequence[pd.DataFrame]) -> float:
+    """The penalty whose loss is least above the lowest of a size, on the size where it is most."""
+    losses = pd.DataFrame([losses_by_penalty(frame) for frame in frames])
+    return float(losses.sub(losses.min(axis=1), axis=0).max().idxmin())
+
+
+def shared(frame: pd.DataFrame, penalty: float) -> Choice:
+    """What all networks of a size get: the longest of the choices, with the best mean of the signs at that length."""
+    compared = frame[frame["network"].isin(SHARED)]
+    epochs = max(one.epochs for score in SCORES for one in choices(compared, score, penalty).values())
+    means = []
+    for network in SHARED:
+        rows = frame[(frame["network"] == network) & (frame["penalty"] == penalty)]
+        means += [candidates(rows, score).set_index(SCHEDULE)["sign"] for score in SCORES]
+    sign = pd.concat(means, axis=1).mean(axis=1)
+    rate, kept, _ = sign[sign.index.get_level_values("epochs") == epochs].idxmax()
+    return Choice(penalty, rate, kept, epochs, "")

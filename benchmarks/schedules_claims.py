@@ -20,8 +20,8 @@ PLAIN = "mlp"
 
 
 def row_of(frame: pd.DataFrame, network: str, choice: Choice, value: str) -> pd.DataFrame:
-    """(dataset and data seed, epochs): a value of one network along the row of a schedule, at the shipped penalty."""
-    rows = frame[(frame["network"] == network) & (frame["penalty"] == 1)]
+    """(dataset and data seed, epochs): a value of one network along the row of a schedule, at its penalty."""
+    rows = frame[(frame["network"] == network) & (frame["penalty"] == choice.penalty)]
     rows = rows[(rows["rate"] == choice.rate) & (rows["kept"] == choice.kept)].dropna(subset=value)
     return rows.pivot_table(index=["dataset", "data_seed"], columns="epochs", values=value)
 
@@ -81,9 +81,9 @@ def claims(frame: pd.DataFrame, chosen: Mapping[str, Sequence[Choice]]) -> Itera
                     + ", ".join(map(difference, each.items()))
                     for choice, each in dict(zip(choices, found, strict=True)).items()
                 )
-                lines.append(f"- {title} of {words}: `{network}` {claim} `{PLAIN}`, matching penalty ({numbers}).")
+                lines.append(f"- {title} of {words}: `{network}` {claim} `{PLAIN}` ({numbers}).")
     if lines:
-        yield "Spectral against plain, at the schedules chosen for the spectral network, penalties as shipped:"
+        yield "Spectral against plain, at the schedules chosen for the spectral network and matching penalties:"
         yield "\n".join(lines)
 
 

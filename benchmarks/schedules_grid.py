@@ -1,8 +1,9 @@
 """What ``choose_schedules`` measures, and the rule that ``schedules_report`` chooses by: fixed before any number.
 
-Penalties are the shipped ones divided by 10, as shipped, and times 10: of the spectral networks both factors, so that
-the plain network's 2 sqrt(ab) is scaled by the same number. Small and medium tables have the shipped batch and rate,
-large ones those of arXiv 2406.01183.
+Penalties are those of version 0.2.0 (published for the digits) divided by 10, as they are, and times 10, 100 and
+1000: of the spectral networks both factors, so that the plain network's 2 sqrt(ab) is scaled by the same number.
+Small and medium tables have the shipped batch and rate, large ones those of arXiv 2406.01183, with the published
+penalties divided by 10, as they are, and times 10.
 
 The rule, for every network and size of table, once with the score of the first layer and once with saliency.
 
@@ -22,17 +23,27 @@ b. settled as in a; of these, the one whose loss is the fewest standard errors a
 c. good; of these, the one with the best mean of the signs;
 d. of those with at most 1000 steps, the one with the best mean of the signs.
 
-Fall-back d was first written as "the lowest loss", and amended after a look at the signs and losses of data seeds 1000
-and 1001 of the small tables (not for the truth's sake): there no schedule settles, and the lowest loss lies before any
-relevance has formed, which is what this grid is to mend. A thousand steps are what the suite ``quick`` can pay.
+Fall-back d was first written as "the lowest loss", and amended after a look at the signs and losses of data seeds
+1000 and 1001 of the small tables: there no schedule settles, and the lowest loss lies
+before any relevance has formed, which is what this grid is to mend. A thousand steps are what the suite ``quick`` can
+pay.
 
-The penalty stays as shipped, unless it ends in b, c or d and another ends in rule 3 or a. Networks of a suite are
-compared on equal terms: all get the longest of the choices of ``spectral_mlp`` and ``mlp`` with both scores, and one
-penalty at all sizes. Where the sizes differ in the rate, that of the small tables is taken, which are the harder case.
+The penalty of the defaults is one factor for ``spectral_mlp`` and ``mlp`` and for all sizes: its validation loss is
+the least above the lowest one of a size, on the size where it is most. A loss is the mean logarithm of loss + .01
+(among losses far below a hundredth, differences are noise) over both networks and the datasets of the small, or the
+medium tables, each at its best schedule. At this penalty the schedule is chosen. As networks are compared on equal
+terms, both get the longest of their choices with both scores, with the rate and the weights that have the best mean
+of the signs there. Where the sizes differ in the rate, that of the small tables is taken, which are the harder case.
+
+The penalty was first to stay as shipped wherever a schedule ended in rule 3 or a. This was amended, and 100 and 1000
+were added, after the same look: at 10, the edge of the grid, losses and signs of the small tables were still
+improving. Neither amendment follows the truth: its scores stood beside, nearly all of them 1 on the small tables, and
+were not used.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +55,8 @@ IMPROVEMENT = 0.01
 AFFORDED = 1000
 """Steps of a network of the suite ``quick`` at the most, on average over datasets."""
 PENALTIES = (0.1, 1.0, 10.0)
+STRONG = (*PENALTIES, 100.0, 1000.0)
+LONG_PENALTIES = (1.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -55,10 +68,12 @@ class Network:
     architecture: MLPFamily
 
 
-def networks(l2_lambda: float, l2_phi: float, all_layers: bool = False, **fields: Any) -> tuple[Network, ...]:
+def networks(
+    l2_lambda: float, l2_phi: float, all_layers: bool = False, factors: Sequence[float] = PENALTIES, **fields: Any
+) -> tuple[Network, ...]:
     """The spectral network, the plain one with the matching penalty, each at all penalties, and the one without."""
     found = []
-    for factor in PENALTIES:
+    for factor in factors:
         penalty = {"l2_lambda": factor * l2_lambda, "l2_phi": factor * l2_phi}
         lasso = factor * 2 * (l2_lambda * l2_phi) ** 0.5
         found.append(Network("spectral_mlp", factor, SpectralMLP(**penalty, **fields)))
@@ -68,7 +83,7 @@ def networks(l2_lambda: float, l2_phi: float, all_layers: bool = False, **fields
     return (*found, Network("mlp_unpenalised", 1.0, MLP(group_lasso=0.0, **fields)))
 
 
-SHIPPED = networks(1e-2, 1e-4, batch_size=128, learning_rate=1e-2, min_steps=1)
+SHIPPED = networks(1e-2, 1e-4, factors=STRONG, batch_size=128, learning_rate=1e-2, min_steps=1)
 PUBLISHED = {"learning_rate": 1e-2, "batch_size": 500, "min_steps": 1}
 PICTURES = {"activations": ("relu",), "dropout": (0.0,), "learning_rate": 1e-2, "batch_size": 128, "min_steps": 1}
 
@@ -91,7 +106,7 @@ class Size:
     Attributes
     ----------
     epochs, cosine : lengths at a constant rate, and at one that falls along half a cosine
-    long : further lengths at a constant rate, on the data seeds ``long_seeds``, at the shipped penalty
+    long : further lengths at a constant rate, on the data seeds ``long_seeds``, at the penalties ``LONG_PENALTIES``
     """
 
     cases: tuple[Case, ...]

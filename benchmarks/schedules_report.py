@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 import schedules_choice as rule
 from choose_schedules import KEY as POINT
-from choose_schedules import RAW, SCORES
+from choose_schedules import RAW
 from pages import Table
-from schedules_choice import SCHEDULE, Choice
+from schedules_choice import SCHEDULE, SCORES, Choice
 from schedules_claims import claims
 from schedules_grid import SIZES, Size
 
-from xai_bench.models.base import CHECKPOINTS, SMALL_TABLE
-from xai_bench.models.mlp import MLP
+from xai_bench.models.mlp import MLP, SpectralMLP
 
 FOLDER = Path(__file__).parent.parent / "reports" / "schedules"
 KEPT = FOLDER / "points.csv.gz"
@@ -34,8 +33,8 @@ STEPS = {
     "c": "not settled; the best signs with a good validation loss (fall-back c)",
     "d": "nothing settles or is good; the best signs within 1000 steps (fall-back d)",
 }
-NOW = {"small": ("cosine", "last", 300.0), "medium": ("cosine", "best", 100.0)}
-"""The points of the grid nearest to the defaults: 1000 steps; last weights on small tables."""
+NOW = {"small": ("cosine", "last", 300.0), "medium": ("cosine", "last", 100.0)}
+"""The points of the grid nearest to the defaults: 1000 steps, last weights."""
 BEFORE = {"small": ("cosine", "best", 100.0), "medium": ("cosine", "best", 30.0)}
 """Those nearest to the defaults of version 0.2.0: 200 steps or 40 epochs, best of 20 looks."""
 
@@ -59,16 +58,16 @@ def words_of(choice: Choice) -> str:
     """A schedule in words."""
     rate = "at a constant rate" if choice.rate == "constant" else "along half a cosine"
     kept = "last weights" if choice.kept == "last" else "best of 20 looks"
-    penalty = "" if choice.penalty == 1 else f", penalty times {choice.penalty:g}"
-    return f"{choice.epochs:g} epochs {rate}, {kept}{penalty}"
+    return f"{choice.epochs:g} epochs {rate}, {kept}"
 
 
-def grid_table(frame: pd.DataFrame, size: Size, network: str) -> Table:
-    """One row a schedule of a network at the shipped penalty; means over datasets and data seeds."""
-    rows = frame[(frame["network"] == network) & (frame["penalty"] == 1)]
+def grid_table(frame: pd.DataFrame, size: Size, network: str, penalty: float) -> Table:
+    """One row a schedule of a network at one penalty; means over datasets and data seeds."""
+    rows = frame[(frame["network"] == network) & (frame["penalty"] == penalty)]
     both = {score: rule.candidates(rows, score).set_index(SCHEDULE) for score in SCORES}
     means = rows.groupby(SCHEDULE).mean(numeric_only=True)
-    head = ["schedule", "steps", "CPU s", "loss above best, SE: mean", "worst"]
+    losses = rule.by_seed(rows, "loss")
+    head = ["schedule", "steps", "CPU s", "validation loss, ± SE", "above best, SE: mean", "worst"]
     for score in SCORES:
         head += [
             f"{WORDS[score]}: share on copies",
@@ -83,7 +82,9 @@ def grid_table(frame: pd.DataFrame, size: Size, network: str) -> Table:
         rate, kept, epochs = key
         first = both["first"].loc[key]
         cells = [f"{epochs:g} epochs, {rate}, {kept}", f"{first['steps']:.0f}", f"{one['cpu']:.2g}"]
-        cells += [f"{first['excess']:.1f}", f"{first['worst_excess']:.1f}"]
+        loss = losses[key].dropna()
+        error = f" ± {loss.std(ddof=1) / len(loss) ** 0.5:.3f}" if len(loss) > 1 else ""
+        cells += [f"{loss.mean():.3f}{error}", f"{first['excess']:.1f}", f"{first['worst_excess']:.1f}"]
         for score in SCORES:
             found = both[score].loc[key]
             cells += [share(one[f"{name}_{score}"]) for name in ("share", "rank", "top")]
@@ -91,8 +92,10 @@ def grid_table(frame: pd.DataFrame, size: Size, network: str) -> Table:
             cells += [share(one[f"{name}_{score}"]) for name in ("auroc", "somers")]
         lines.append(cells)
     seeds = rows["data_seed"].nunique()
-    long = f"; {', '.join(f'{e:g}' for e in size.long)} epochs over {len(size.long_seeds)}" if size.long else ""
-    return Table(f"`{network}`, penalty as shipped, {seeds} data seeds{long}.", head, lines)
+    longer = rows.loc[rows["epochs"].isin(size.long), "data_seed"].nunique()
+    long = f"; {', '.join(f'{e:g}' for e in size.long)} epochs over {longer}" if longer else ""
+    factor = "" if network == "mlp_unpenalised" else f", penalty times {penalty:g}"
+    return Table(f"`{network}`{factor}, {seeds} data seeds{long}.", head, lines)
 
 
 def at(frame: pd.DataFrame, network: str, choice: Choice) -> pd.Series:
@@ -116,60 +119,63 @@ def sentence(frame: pd.DataFrame, network: str, found: dict[str, dict[str, Choic
     return f"- `{network}`: " + "; ".join(parts) + "."
 
 
-def section(name: str, size: Size, frame: pd.DataFrame) -> Iterator[str]:
+def section(name: str, size: Size, frame: pd.DataFrame, penalty: float) -> Iterator[str]:
     """One size of table in words and tables."""
     seeds, datasets = sorted(frame["data_seed"].unique()), ", ".join(f"`{case.label}`" for case in size.cases)
     yield f"## {name.capitalize()}"
     yield f"{datasets}; data seeds {', '.join(map(str, seeds))}."
-    found = {score: rule.choices(frame, score) for score in SCORES}
+    found = {score: rule.choices(frame, score, penalty) for score in SCORES}
     networks = list(dict.fromkeys(frame["network"]))
     yield "\n".join(sentence(frame, network, found) for network in networks)
     spectral = [network for network in networks if "spectral" in network]
     chosen = {network: [found[score][network] for score in SCORES] for network in spectral}
     if name in NOW:
-        yield from before_and_now(name, frame, networks)
+        yield from before_and_now(name, frame, networks, penalty)
     yield from claims(frame, chosen)
     for network in networks:
-        table = grid_table(frame, size, network)
-        yield f"{table.caption}\n\n{table.markdown()}"
+        for factor in dict.fromkeys((1.0, found["first"][network].penalty)):
+            table = grid_table(frame, size, network, factor)
+            yield f"{table.caption}\n\n{table.markdown()}"
 
 
-def defaults(frames: dict[str, pd.DataFrame]) -> Iterator[str]:
+def defaults(frames: dict[str, pd.DataFrame], penalty: float) -> Iterator[str]:
     """What the choices come to, for the networks that all suites share."""
+    spectral, plain = SpectralMLP(), MLP()
     yield "## Defaults"
-    own = MLP()
-    yield (
-        f"`spectral_mlp` and `mlp`: at least {own.min_steps} gradient steps and {own.epochs:g} epochs, a rate "
-        f"that falls along half a cosine; the last weights are kept on up to {SMALL_TABLE} training rows, the best of "
-        f"{CHECKPOINTS} looks at the validation loss on more. The choices behind them, with both scores:"
+    losses = {name: rule.losses_by_penalty(frames[name]).items() for name in NOW}
+    each = "; ".join(
+        f"{name} " + ", ".join(f"times {factor:g} {loss:.2f}" for factor, loss in found)
+        for name, found in losses.items()
     )
-    lines = []
-    for network in ("spectral_mlp", "mlp"):
-        each = {}
-        for name in NOW:
-            if name in frames:
-                found = chosen_everywhere(frames[name], network)
-                each[name] = " and ".join(dict.fromkeys(f"{words_of(one)} (by {one.by})" for one in found))
-        penalties = {one.penalty for frame in frames.values() for one in chosen_everywhere(frame, network)}
-        said = "its penalty stays as shipped"
-        if penalties == {1.0}:
-            said = "no other penalty is chosen"
-        elif len(penalties) == 1:
-            said = f"everywhere the penalty times {penalties.pop():g} is chosen"
-        lines.append(f"- `{network}`: " + "; ".join(f"{name}: {words}" for name, words in each.items()) + f"; {said}.")
+    yield (
+        "Penalty: mean logarithm of the lowest validation loss, over datasets and both networks, with the penalties of "
+        f"version 0.2.0: {each}. The least above the lowest, where it is most: times {penalty:g}."
+    )
+    factor = plain.group_lasso / 2e-3
+    yield (
+        f"The defaults: L2 {spectral.l2_lambda:g} on lambda and {spectral.l2_phi:g} on phi (`spectral_mlp`), group "
+        f"lasso {plain.group_lasso:g} (`mlp`), times {factor:g}{'' if factor == penalty else ', not what is chosen'}; "
+        f"at least {plain.min_steps} gradient steps and {plain.epochs:g} epochs, a rate that falls along half a "
+        f"cosine, last weights. The choices at the penalty times {penalty:g}:"
+    )
+    together = {name: words_of(rule.shared(frames[name], penalty)) for name in NOW}
+    lines = ["- Together: " + "; ".join(f"{name}: {words}" for name, words in together.items()) + "."]
+    found = {name: [rule.choices(frames[name], score, penalty) for score in SCORES] for name in NOW}
+    for network in rule.SHARED:
+        words = []
+        for name, each_score in found.items():
+            own = dict.fromkeys(of_score[network] for of_score in each_score)
+            words.append(f"{name}: " + " and ".join(f"{words_of(one)} (by {one.by})" for one in own))
+        lines.append(f"- `{network}`: {'; '.join(words)}.")
     yield "\n".join(lines)
 
 
-def chosen_everywhere(frame: pd.DataFrame, network: str) -> list[Choice]:
-    """The choices with both scores."""
-    return [rule.choices(frame, score)[network] for score in SCORES]
-
-
-def before_and_now(name: str, frame: pd.DataFrame, networks: Sequence[str]) -> Iterator[str]:
+def before_and_now(name: str, frame: pd.DataFrame, networks: Sequence[str], penalty: float) -> Iterator[str]:
     """What the defaults of today reach beside those of version 0.2.0, at the nearest points of the grid."""
     lines = []
     for network in networks:
-        old, new = (at(frame, network, Choice(1.0, *point[name], "")) for point in (BEFORE, NOW))
+        factor = penalty if network in rule.SHARED else 1.0
+        old, new = (at(frame, network, Choice(p, *point[name], "")) for p, point in ((1.0, BEFORE), (factor, NOW)))
         words = []
         for score in SCORES:
             pairs = [
@@ -188,7 +194,7 @@ INTRODUCTION = """# Training schedules
 
 How long must a network be trained before its relevance has settled? Measured by `benchmarks/choose_schedules.py` on
 data seeds that no reported figure uses. The rule was written before any number was seen and stands in
-`benchmarks/schedules_grid.py`, with its one amendment. All points, also those of the other penalties:
+`benchmarks/schedules_grid.py`, with its two amendments. All points, also those of the other penalties:
 `points.csv.gz`. Nothing was chosen by the truth: AUROC and Somers' D stand beside the signs so that the choice can be
 judged.
 
@@ -206,9 +212,10 @@ def main() -> None:
     frame = points()
     each = {name: rule.balanced(frame[frame["size"] == name], size) for name, size in SIZES.items()}
     each = {name: rows for name, rows in each.items() if rows["data_seed"].nunique() > 1}
-    parts = [INTRODUCTION, *defaults(each)]
+    penalty = rule.penalty_of([each[name] for name in NOW])
+    parts = [INTRODUCTION, *defaults(each, penalty)]
     for name, rows in each.items():
-        parts += section(name, SIZES[name], rows)
+        parts += section(name, SIZES[name], rows, penalty if name in NOW else 1.0)
     text = "\n\n".join(parts) + "\n"
     (FOLDER / "summary.md").write_text(text, encoding="utf-8", newline="\n")
     print("\n".join(line for line in text.splitlines() if not line.startswith("|")))

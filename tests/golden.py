@@ -24,7 +24,6 @@ from xai_bench.datasets.base import GroundTruth, Window
 from xai_bench.explainers.base import LocalExplainer, Problem
 from xai_bench.metrics.recovery import random_scores
 from xai_bench.models.spectral import SpectralLinear
-from xai_bench.models.training import fit_many
 from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery, retention, sanity, settling
 from xai_bench.suites import plan
@@ -93,9 +92,10 @@ def of_dataset(name: str) -> list[float] | None:
 
 def of_model(name: str) -> list[float]:
     """Weights, outputs and scores after a few steps."""
-    component = registry.create("models", name, {**NET})
+    given = {"module": _filled(nn.Sequential(nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)))}
+    component = registry.create("models", name, given if name == "given" else {**NET})
     data = registry.create("datasets", "gaussian_independent", {"n": 100, "d": 12}).load(3).standardised()
-    (fitted,) = fit_many(component, data, [5], chunk=1)
+    fitted = component.fit(data, 5)
     sizes = [float(value.double().square().sum()) for value in fitted.module.state_dict().values()]
     outputs = fitted.module(torch.from_numpy(data.X_valid[:3])).flatten().tolist()
     return [*sizes, *outputs, fitted.valid_loss]
@@ -119,7 +119,12 @@ def _network(needs: str) -> nn.Module | None:
     if needs == "data":
         return None
     layers = [SpectralLinear(6, 8) if needs == "spectral" else nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)]
-    model, rng = nn.Sequential(*layers), np.random.default_rng(1)
+    return _filled(nn.Sequential(*layers))
+
+
+def _filled(model: nn.Module) -> nn.Module:
+    """The module with fixed numbers as weights, in eval mode."""
+    rng = np.random.default_rng(1)
     for tensor in model.state_dict().values():
         tensor.copy_(torch.from_numpy(rng.normal(size=tuple(tensor.shape))))
     return model.eval().requires_grad_(False)

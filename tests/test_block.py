@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,14 @@ from xai_bench import registry
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many
+from xai_bench.results import gate
 from xai_bench.results.records import Views
+from xai_bench.running import block as computed
+from xai_bench.running import describe as described
+from xai_bench.running import scores as running_scores
 from xai_bench.running.describe import FEW_INPUTS, HISTOGRAM_BINS, views
+from xai_bench.scoring import recovery
+from xai_bench.suites import plan, reading
 
 
 def loaded(name: str, **fields: object) -> Dataset:
@@ -62,3 +70,29 @@ def test_mean_absolute_error_is_in_the_units_of_the_target():
     assert fitted.test_mae == pytest.approx(np.abs(predicted - raw.y_test).mean(), rel=1e-4)
     (classifier,) = fit_many(MLP(hidden=(8,), epochs=0.1, min_steps=5), loaded("digits"), [0], chunk=1)
     assert classifier.test_mae is None
+
+
+def test_what_the_blocks_of_a_draw_share_is_made_once_for_the_same_metrics(tiny, monkeypatch):
+    """Facts of the data and scores of random rankings: the same whatever network the block has."""
+    blocks = [b for b in plan.blocks(reading.from_dict(tiny)) if b.draw.data_seed == 0][:3]
+    draw = blocks[0].draw
+    assert {block.draw for block in blocks} == {draw}
+
+    def shared():
+        found = [list(computed.run_block(replace(block, cells=block.cells[:1]))) for block in blocks]
+        assert {block.cells[0].label for block in blocks} == {"random"}
+        return [(one[0].draw, one[-1].measurements) for one in found]
+
+    for cache in (described.recorded, computed._of_random):
+        cache.cache_clear()
+    first = shared()
+    assert all(facts is first[0][0] and scores == first[0][1] for facts, scores in first)
+    assert computed._of_random.cache_info().misses == 1
+    assert first[0][0].facts == gate.facts(described.describe(described.load(draw), draw))
+    truth = described.load(draw).truth_over_inputs
+    assert first[0][1] == running_scores.of_random(truth, draw.key, blocks[0].rankings, recovery.metrics())
+    fewer = [metric for metric in recovery.metrics() if metric.name != "auroc"]
+    monkeypatch.setattr(recovery, "metrics", lambda: fewer)
+    facts, scores = shared()[0]
+    assert set(facts.facts.metrics) == {metric.name for metric in fewer} < set(first[0][0].facts.metrics)
+    assert len(scores) < len(first[0][1])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from xai_bench import cli, read
+from xai_bench import cli, pack, read, run
 from xai_bench.errors import InputError
 
 TINY = """
@@ -71,6 +71,21 @@ def test_run_report_export(tmp_path, capsys):
     target = tmp_path / "t.csv"
     assert call("export", tmp_path / "runs" / "tiny", "--out", target, capsys=capsys)[0] == 0
     assert target.read_text(encoding="utf-8") == out
+
+
+def test_a_run_leaves_the_report_of_a_pack_alone(tmp_path, capsys):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY)
+    run(suite, out=tmp_path)
+    committed = pack(tmp_path, tmp_path / "reports" / "tiny" / "tiny.xaipack").parent
+    (committed / "index.html").write_text("the report of the pack")
+    own = tmp_path / "runs" / "tiny" / "report" / "index.html"
+    for command in (("run", suite, "--out", tmp_path), ("report", tmp_path / "runs" / "tiny")):
+        _, out, _ = call(*command, "--jobs", 1, capsys=capsys)
+        assert out.splitlines()[-1] == f"report: {own}"
+        own.unlink()
+    assert (committed / "index.html").read_text() == "the report of the pack"
+    assert len(list(committed.iterdir())) == 2
 
 
 def test_a_dry_run_says_what_a_run_would_take(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sys
 from dataclasses import replace
@@ -14,8 +15,9 @@ import torch
 from torch import nn
 
 import xai_bench
+from tests.disordered import Disordered, Ordered
 from xai_bench import cli, registry
-from xai_bench.conformance import architectures, data_sources, explainers, families, metrics
+from xai_bench.conformance import architectures, data_sources, elsewhere, explainers, families, metrics
 from xai_bench.conformance.base import CheckFailed, CheckSkipped, check_name
 from xai_bench.datasets.base import DataSource, GroundTruth, Table
 from xai_bench.datasets.tables import CSV
@@ -49,6 +51,8 @@ def shipped(family):
             yield registry.get(family, name)
             continue
         kind = registry.get(family, name)
+        if family == "models" and not kind.trains:
+            continue  # It is made of files: tests/test_given.py
         few = {"n": 60} if "n" in kind.model_fields else {}
         yield registry.create(family, name, DATA_FIELDS.get(name, few) if family == "datasets" else {})
 
@@ -271,7 +275,21 @@ def local_source():
     return Local
 
 
+@functools.cache
+def drawn_elsewhere(hashes, source):
+    return elsewhere.drawn_with(hashes, source)
+
+
+@pytest.fixture(autouse=True)
+def _few_processes(monkeypatch):
+    """Only what meets sets is drawn in other processes: they start slowly."""
+    meets = (Disordered, Ordered)
+    draw = lambda hashes, source: drawn_elsewhere(hashes, source) if isinstance(source, meets) else "the same"  # noqa: E731
+    monkeypatch.setattr(data_sources, "drawn_with", draw)
+
+
 BAD_SOURCES = [
+    (Disordered, "order_of_sets"),
     (Spaced, "declaration"),
     (NoLabel, "declaration"),
     (RandomIdentity, "identity"),
@@ -676,6 +694,18 @@ def test_a_source_that_draws_globally_is_told_from_what():
         data_sources.check_own_generator(DrawsWithNumpy())
 
 
+def test_a_sorted_set_passes():
+    data_sources.check_order_of_sets(Ordered())
+
+
+def test_what_no_other_process_can_draw_is_skipped():
+    class Local(Ordered):
+        pass
+
+    with pytest.raises(CheckSkipped, match="put it into a module or a plugin file"):
+        data_sources.check_order_of_sets(Local())
+
+
 def test_absent_files_are_skipped_with_the_reason(tmp_path):
     source = CSV(path=str(tmp_path / "no.csv"), target="y", kind="regression")
     rows = {row.check: row for row in families.check_report(source)}
@@ -771,7 +801,7 @@ register(Metric("above_its_bounds", two, none, 0.0, 1.0, "above", reads="values"
     ("name", "code", "last"),
     [
         ("auroc", 0, "auroc: 16 of 16 checks passed or skipped, 0 failed"),
-        ("datasets/xor", 0, "datasets/xor: 22 of 22 checks passed or skipped, 0 failed"),
+        ("datasets/xor", 0, "datasets/xor: 23 of 23 checks passed or skipped, 0 failed"),
         ("mlp", 0, "mlp: 23 of 23 checks passed or skipped, 0 failed"),
         ("above_its_bounds", 1, "13 of 16 checks passed or skipped, 3 failed"),
         ("xro", 2, "did you mean xor"),

@@ -14,7 +14,7 @@ from tests.test_cli import call
 from tests.test_store import EARLIER, earlier
 from xai_bench import diff, pack
 from xai_bench.errors import InputError
-from xai_bench.results import paired
+from xai_bench.results import changes
 from xai_bench.results.difference import compared
 from xai_bench.results.records import MetricFacts
 from xai_bench.results.store import Store
@@ -169,7 +169,7 @@ def test_datasets_weigh_alike_and_data_seeds_carry_the_interval():
     rng = np.random.default_rng(0)
     one = values(dataset="x", data_seed=range(8), second=rng.normal(size=8))
     two = values(dataset="y", data_seed=[*range(2, 8)] * 2, second=rng.normal(size=12))
-    (found,) = paired.differences(pd.concat([one, two]), {}).to_dict("records")
+    (found,) = changes.differences(pd.concat([one, two]), {}).to_dict("records")
     by_seed = two.groupby("data_seed")["second"].mean()
     assert found["difference"] == pytest.approx((one["second"].mean() + by_seed.mean()) / 2)
     expected = interval((one.set_index("data_seed")["second"][by_seed.index] + by_seed) / 2)
@@ -178,9 +178,9 @@ def test_datasets_weigh_alike_and_data_seeds_carry_the_interval():
 
 
 def test_below_five_draws_there_is_no_interval():
-    (found,) = paired.differences(values(data_seed=range(4), second=[0.1, 0.2, 0.3, 0.4]), {}).to_dict("records")
+    (found,) = changes.differences(values(data_seed=range(4), second=[0.1, 0.2, 0.3, 0.4]), {}).to_dict("records")
     assert np.isnan(found["low"])
-    assert paired.differences(values(data_seed=range(4), second=0.0), {}).empty
+    assert changes.differences(values(data_seed=range(4), second=0.0), {}).empty
 
 
 def test_differences_are_ordered_by_the_range_of_the_metric():
@@ -189,7 +189,7 @@ def test_differences_are_ordered_by_the_range_of_the_metric():
         for name, size in (("wide", 3.0), ("narrow", 0.5))
     ]
     declared = {"wide": MetricFacts("wide", "wide", 0.0, 10.0), "narrow": MetricFacts("narrow", "narrow", 0.0, 1.0)}
-    assert paired.differences(pd.concat(both), declared)["name"].tolist() == ["narrow", "wide"]
+    assert changes.differences(pd.concat(both), declared)["name"].tolist() == ["narrow", "wide"]
 
 
 def test_the_command(tmp_path, capsys):

@@ -392,6 +392,17 @@ def test_layers_that_cannot_be_hooked(explainer, model, reason):
     assert Saliency().unsupported(problem(draw(model()))) is None
 
 
+class ByKeyword(ReusedReLU):
+    def forward(self, x):
+        return self.last(input=self.activation(self.first(input=x)[:, :5]))
+
+
+@pytest.mark.parametrize("explainer", [DeepLift(), LRP(), LRP(rule="gamma")], ids=["deeplift", "lrp", "gamma"])
+def test_layers_that_are_called_by_keyword_are_not_supported(explainer):
+    reason = explainer.unsupported(problem(draw(ByKeyword())))
+    assert "sees what layers are given by position: Linear is called by keyword" in reason
+
+
 def test_layer_use_is_seen_and_the_model_left_as_it_was():
     model = draw(FunctionalReLU())
     use = layer_use(model, rows())

@@ -90,12 +90,27 @@ def test_costs_of_other_machines_are_apart(tmp_path):
     assert text.count(r"\midrule") == 2
 
 
+def test_the_page_shows_the_costs_of_one_machine(tmp_path):
+    from xai_bench import merge
+    from xai_bench.report.kit.frames import Frames
+    from xai_bench.report.sections.cost import Cost
+
+    build(tmp_path / "a.sqlite", suite([0, 1, 2]), cost=1.0)
+    build(tmp_path / "b.sqlite", suite([3, 4]), cost=5.0, processor="Two", day=2)
+    frames = Frames(read(merge(tmp_path / "c.sqlite", tmp_path / "b.sqlite", tmp_path / "a.sqlite").path))
+    assert frames.machine == "One, 2 cores, Linux x86_64"
+    assert set(frames.cost(["model", "explainer"])["given_cpu"]) == {1.0}
+    assert "these are of 30 explanations on One, 2 cores, Linux x86_64, 20 others" in Cost(frames).findings()[-1]
+    alone = Frames(read(tmp_path / "a.sqlite"))
+    assert len(Cost(alone).findings()) == 1
+
+
 def test_relevances_have_the_names_of_their_inputs(results):
     frame = results.relevances()
     cell = results.cells[results.cells["entrant"] == "lrp on net"].iloc[0]
     own = frame[(frame["entrant"] == "lrp on net") & (frame["dataset"] == cell["dataset"]) & (frame["data_seed"] == 0)]
     np.testing.assert_array_equal(own["relevance"], results.relevance[cell["cell"]])
-    assert list(own["name"]) == [f"x{j}" for j in range(6)]
+    assert list(own["input"]) == [f"x{j}" for j in range(6)]
     assert list(own["role"]) == ["relevant"] * 2 + ["noise"] * 4
 
 

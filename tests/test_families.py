@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.choose_families import BAND, NOISE, SUITES, TABLE, Size, Sizes, Source, Walk, sources
+from benchmarks.choose_families import BAND, NOISE, SUITES, TABLE, Size, Sizes, Source, Walk, narrowed, sources
 from xai_bench.suites import plan, reading
 
 SMALL = Sizes(begin=Size(1000, 20), fewest=Size(250, 2), most=Size(2000, 64))
@@ -43,6 +43,26 @@ def test_a_source_is_made_harder_or_easier_until_it_is_in_the_band(means, taken,
     assert [size for size, first in asked if first] == list(means)
     assert [size for size, first in asked if not first] == [s for s, mean in means.items() if 0.0 <= mean <= 0.99]
     assert (walk.tried[-1][0] if walk.taken else None, walk.reason) == (taken, reason)
+
+
+def test_those_nearest_to_the_middle_of_the_band_stay():
+    means = {
+        "gaussian_independent": 0.94,
+        "ring_xor": 0.5,
+        "ring_xor_sum": 0.6,
+        "ring": 0.3,
+        "xor": 0.9,
+        "scaled": 0.96,
+    }
+    walks = [
+        walked(name, dict.fromkeys((Size(1000, 20), Size(500, 40), Size(250, 64)), m))[0] for name, m in means.items()
+    ]
+    narrowed(walks, 3)
+    assert [walk.source.name for walk in walks if walk.taken] == ["gaussian_independent", "ring_xor_sum", "ring"]
+    reasons = {walk.source.name: walk.reason for walk in walks if not walk.taken}
+    assert "of its family is nearer" in reasons["ring_xor"]
+    assert "3 families are nearer" in reasons["xor"]
+    assert reasons["scaled"] == "too easy at every size"
 
 
 def test_the_sizes_are_numbers_of_inputs_and_leave_noise():

@@ -15,7 +15,7 @@ from xai_bench.datasets.base import Fold
 from xai_bench.datasets.classics import Null
 from xai_bench.datasets.ring import RingXorSum
 from xai_bench.datasets.splitting import split
-from xai_bench.models.learning import chance_of, fitted_model, p_of, score
+from xai_bench.models.learning import balanced_of, chance_of, fitted_model, p_of, score
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many
 
@@ -208,3 +208,21 @@ class TestScores:
     def test_an_infinite_loss_is_a_failure(self):
         with pytest.raises(ValueError, match="diverged"):
             fitted_model(nn.Identity(), targets("regression", [0.0], [0.0]), {}, math.inf, 0.0, 0.0)
+
+    def test_unequal_classes_are_tested_by_order(self):
+        """Five per cent of the rows are positive: none is called so, though they stand first."""
+        rng = np.random.default_rng(0)
+        y = (np.arange(100) % 20 == 0).astype(int)
+        margins = y + 0.3 * rng.normal(size=100) - 3
+        ordered = torch.from_numpy(np.column_stack([np.zeros(100), margins]))
+        assert ordered.argmax(1).sum() == 0
+        assert p_of(ordered, targets("classification", y, y)) < 0.01
+        assert p_of(ordered[torch.from_numpy(rng.permutation(100))], targets("classification", y, y)) > 0.05
+
+    def test_balanced_accuracy_is_that_of_scikit_learn(self):
+        from sklearn.metrics import balanced_accuracy_score
+
+        rng = np.random.default_rng(0)
+        y, guess = rng.choice(3, 60, p=[0.8, 0.15, 0.05]), rng.normal(size=(60, 3))
+        found = balanced_of(torch.from_numpy(guess), torch.from_numpy(y))
+        assert found == pytest.approx(balanced_accuracy_score(y, guess.argmax(1)))

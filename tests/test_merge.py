@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +17,10 @@ from tests.test_cli import call
 from tests.test_run import scores
 from tests.test_store import EARLIER, earlier
 from xai_bench import merge, pack, read, run
+from xai_bench.component import canonical_json
 from xai_bench.errors import InputError
-from xai_bench.results import packing, whole
-from xai_bench.results.records import CellResult, Costs, Measurement, PlanRow
+from xai_bench.results import packing, schema, taking, whole
+from xai_bench.results.records import CellResult, Costs, Measurement, PlanRow, SettlingFacts
 from xai_bench.results.store import Store
 
 COSTS = [*Costs.__annotations__, "train_cpu", "train_wall", "run", "machine"]
@@ -79,7 +81,10 @@ def test_the_parts_of_a_real_run_are_the_whole(tmp_path):
     run({**RUN, "data_seeds": [0], "explainers": RUN["explainers"][1:2]}, out=parts[1])
     run({**RUN, "data_seeds": [1]}, out=parts[2])
     found = merge(tmp_path / "merged", *parts)
-    assert_same_measurements(everything, read(found.path))
+    merged = read(found.path)
+    assert_same_measurements(everything, merged)
+    assert set(merged.machines) == set(everything.machines), "all on this one, whose processor is recorded"
+    assert all("processor" in record for record in merged.provenance)
     assert found.left_out == 4, "further trainings belong to the first data seed of the whole"
 
 
@@ -93,6 +98,40 @@ def test_a_run_merged_with_itself_is_itself(tmp_path):
     with Store.reading(merged.path) as store:
         assert store.weights("toy0net") == b"weights of toy0net"
         assert store.judgements("judge") == {"f0": (0.5, 0.1)}
+
+
+def test_every_table_of_the_store_is_merged(tmp_path):
+    parts = [build(tmp_path / f"{seed}.sqlite", suite([seed]), day=1 + seed) for seed in (0, 1)]
+    for part, seed in zip(parts, (0, 1), strict=True):
+        with Store(part) as store:
+            store.add_settling(f"toy{seed}net", "key", SettlingFacts())
+    expected: dict[str, set] = {}
+    for part in parts:
+        with Store.reading(part) as store:
+            for table in schema.tables(store._db):
+                rows = store._db.execute(f"SELECT * FROM {table}").fetchall()
+                assert rows, f"{table}: the part has no row that could be lost"
+                expected.setdefault(table, set()).update(map(_without_runs(table), rows))
+    with Store.reading(merge(tmp_path / "c.sqlite", *parts).path) as store:
+        for table, rows in expected.items():
+            found = {_without_runs(table)(row) for row in store._db.execute(f"SELECT * FROM {table}")}
+            assert found == rows, table
+
+
+def _without_runs(table):
+    """A row without what the merged store numbers anew: positions, runs; of the suite its name; JSON as it reads."""
+
+    def kept(row):
+        if table == "meta":
+            return row[0]
+        if table == "cells":
+            row = (*row[: taking.RUN], *row[taking.RUN + 1 :])
+        values = row[1:] if table in ("plan", "provenance") else row
+        return tuple(
+            canonical_json(json.loads(one)) if isinstance(one, str) and one.startswith("{") else one for one in values
+        )
+
+    return kept
 
 
 def test_packs_merged_and_packed_keep_their_bytes(tmp_path):

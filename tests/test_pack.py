@@ -207,3 +207,4 @@ def test_the_report_of_a_pack_has_a_place(stored, tmp_path):
     assert read(pack(stored, tmp_path / "x" / "hand.xaipack")).report_folder == tmp_path / "x" / "reports" / "hand"
     committed = pack(stored, tmp_path / "reports" / "hand" / "hand.xaipack")
     assert read(committed).report_folder == tmp_path / "reports" / "hand"
+    assert read(stored).report_folder == tmp_path / "runs" / "hand" / "report", "that one is the pack's"

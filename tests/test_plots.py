@@ -116,7 +116,7 @@ def test_relevances_stand_below_the_truth(results):
     np.testing.assert_allclose(values[1:].max(axis=1), 1)
     frame = results.relevances()
     frame = frame[(frame["dataset"] == "toy") & (frame["entrant"] == rows[1])]
-    mean = frame.groupby("name")["relevance"].mean()
+    mean = frame.groupby("input")["relevance"].mean()
     np.testing.assert_allclose(values[1], (mean / mean.max())[texts(axes.get_xticklabels())])
 
 

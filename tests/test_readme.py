@@ -66,3 +66,12 @@ def test_its_numbers_are_those_of_the_committed_pack():
     if not readme_numbers.PACK.is_file():
         pytest.skip("reports/quick has no pack")
     assert readme_numbers.block(README) == readme_numbers.table(read(readme_numbers.PACK))
+
+
+@pytest.mark.slow
+def test_a_table_is_explained(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = [block for block in blocks("python") if "xai_bench.explain(" in block]
+    exec(code.replace("explain(X, y)", "explain(X, y, folds=2, seeds=1, permutations=99, null_trainings=19)"), {})
+    assert "inputs carry information about 'target'" in capsys.readouterr().out
+    assert (tmp_path / "answer" / "index.html").is_file()

@@ -73,11 +73,34 @@ def test_of_equal_steps_the_simplest_is_chosen(rule):
     assert rule.choose(rule.candidates(measured, "first"))[1:4] == ("constant", "last", 1.0)
 
 
-def test_a_penalty_is_changed_only_where_the_shipped_one_never_ends_well(rule):
-    bad, good = frame([0.1, 0.2, 0.5, 0.9, 0.9], [1, 1, 2, 3, 4]), frame([0.9] * 5, [1] * 5)
-    both = pd.concat([bad, good.assign(penalty=10.0)])
-    assert rule.choices(both, "first")["mlp"].penalty == 10
-    assert rule.choices(pd.concat([good, good.assign(penalty=10.0)]), "first")["mlp"].penalty == 1
+def test_choices_are_made_at_the_penalty_that_a_network_has(rule):
+    early, late = frame([0.9] * 5, [1] * 5), frame([0.1, 0.9, 0.9, 0.9, 0.9], [1] * 5)
+    plain = late.assign(network="mlp_unpenalised")
+    found = rule.choices(pd.concat([early, late.assign(penalty=10.0), plain]), "first", 10.0)
+    assert {name: (one.penalty, one.epochs) for name, one in found.items()} == {
+        "mlp": (10.0, 3.0),
+        "mlp_unpenalised": (1.0, 3.0),
+    }
+
+
+def test_the_penalty_is_that_of_the_least_regret(rule):
+    ours, theirs = frame([0.9] * 5, [4, 3, 2, 1, 2]), frame([0.9] * 5, [2] * 5, rate="cosine")
+    small = pd.concat([ours, ours.assign(penalty=10.0, loss=0.5), theirs.assign(network="mlp_unpenalised", loss=0)])
+    medium = pd.concat([theirs, theirs.assign(penalty=10.0, loss=5.0)])
+    assert rule.losses_by_penalty(small).to_dict() == pytest.approx({1.0: np.log(1.01), 10.0: np.log(0.51)})
+    assert rule.penalty_of([small]) == 10  # .69 below
+    assert rule.penalty_of([small, medium]) == 1  # .91 above
+
+
+def test_networks_that_are_compared_share_the_longest_schedule_with_the_best_signs(rule):
+    def both(agreement, **fields):
+        found = frame(agreement, [1] * 5, **fields)
+        return found.assign(rank_saliency=found["rank_first"], top_saliency=found["top_first"], share_saliency=np.nan)
+
+    plain = pd.concat([both([0.1, 0.9, 0.9, 0.9, 0.9]), both([0.1, 0.9, 0.95, 0.95, 0.95], kept="best")])
+    spectral = pd.concat([both([0.1, 0.5, 0.9, 0.9, 0.9]), both([0.1, 0.5, 0.7, 0.7, 0.7], kept="best")])
+    found = rule.shared(pd.concat([plain, spectral.assign(network="spectral_mlp")]), 1.0)
+    assert found == rule.Choice(1.0, "constant", "last", 10.0, "")
 
 
 def test_losses_are_compared_in_standard_errors_of_the_best_and_on_shared_seeds(rule):

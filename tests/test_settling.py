@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests import reports, stores
+from tests.reports import text_of
 from xai_bench import forget, pack, read, registry, run
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
@@ -22,8 +23,8 @@ from xai_bench.models.training import fit_many
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import show
-from xai_bench.report.kit.tables import reached
 from xai_bench.report.sections.networks import Networks
+from xai_bench.report.sections.scores import Scores
 from xai_bench.report.sections.settling import Settling
 from xai_bench.results import settling as rule
 from xai_bench.results.records import SettlingFacts, Signs
@@ -275,15 +276,11 @@ def shown(tmp_path):
 def test_the_section_names_the_networks_that_are_not_shown_to_have_settled(shown):
     found = show(Settling, shown)
     assert "First layer: of 2 networks by dataset, 1 are not shown to have settled: `plain` on `toy`." in found.summary
-    assert "0.490" in found.summary
-    assert len(found.csv["settling.csv"].splitlines()) == 1 + 4
-    networks = show(Networks, shown, "toy").summary
-    assert [line.count("not shown") for line in networks.splitlines() if line.startswith(("| net", "| plain"))] == [
-        0,
-        1,
-    ]
-    assert reached(shown, "toy", "plain").endswith("learned, relevance not shown to have settled")
-    assert reached(shown, "toy", "net").endswith("learned")
+    assert "0.490" in found.html
+    assert show(Networks, shown, "toy").html.count("not shown") == 1
+    scores = text_of(show(Scores, shown, "toy").html)
+    assert "plain: relevance not shown to have settled." in scores
+    assert scores.count("to have settled") == 1
 
 
 def test_the_section_says_why_it_is_empty(by_hand):

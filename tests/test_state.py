@@ -15,6 +15,7 @@ from tests.test_run import scores
 from xai_bench import registry, run
 from xai_bench.errors import InputError
 from xai_bench.running import executors, state
+from xai_bench.suites.suite import Limits, Suite
 from xai_bench.workers import Done, Item, Replaced, Spent, ThisProcess, Workers
 
 HOSTILE = {
@@ -96,7 +97,7 @@ def test_what_cannot_be_set_back_is_said(monkeypatch):
 def test_a_process_is_as_workers_are_and_afterwards_as_it_was():
     torch.set_default_dtype(torch.float64)
     try:
-        with executors.executor(None, None):
+        with executors.executor(None, Suite.model_construct(limits=Limits())):
             assert torch.get_default_dtype() == torch.float32
         assert torch.get_default_dtype() == torch.float64
     finally:

@@ -212,3 +212,25 @@ def test_bounded_intervals():
     assert statistics.bounded_interval([*values, np.nan], 0, 1, 0.5) is None
     with pytest.raises(ValueError, match="expected values and chance in"):
         statistics.bounded_interval([2.0] * 5, 0, 1, 0.5)
+
+
+def test_corrected_intervals_of_splits_of_one_table():
+    """A literal corrected resampled t, and coverage where t itself fails: splits share the rows of one small table."""
+    values = np.array([0.7, 0.72, 0.75, 0.69, 0.71, 0.74])
+    half = scipy.stats.t.ppf(0.975, 5) * values.std(ddof=1) * math.sqrt(1 / 6 + 0.25)
+    expected = (values.mean() - half, values.mean() + half)
+    assert statistics.corrected_interval(values, 0.25) == pytest.approx(expected)
+    assert statistics.corrected_interval(values[:4], 0.25) is None
+    with pytest.raises(ValueError, match="a ratio > 0"):
+        statistics.corrected_interval(values, 0.0)
+    rng, hits = np.random.default_rng(0), np.zeros(2)
+    for _ in range(300):
+        rows = rng.normal(size=100)
+        found = []
+        for _ in range(10):
+            order = rng.permutation(100)
+            found.append(rows[order[:20]].mean() - rows[order[20:]].mean() / 2)
+        plain, corrected = statistics.interval(found), statistics.corrected_interval(found, 0.25)
+        hits += plain.low <= 0 <= plain.high, corrected[0] <= 0 <= corrected[1]
+    assert hits[0] / 300 < 0.9
+    assert hits[1] / 300 > 0.93

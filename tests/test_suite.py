@@ -14,17 +14,19 @@ def test_every_shipped_suite_is_valid():
         assert reading.load(name).name == name
 
 
-def test_the_paper_on_short_schedules_differs_in_the_schedules_only():
-    schedule = ("learning_rate", "batch_size", "epochs", "min_steps", "schedule", "checkpoints")
+def test_the_paper_on_published_schedules_differs_in_the_schedules_only():
+    schedule = ("learning_rate", "batch_size", "epochs")
 
-    def rest(name):
-        config = reading.load(name).config()
-        for model in config["models"]:
-            for part in schedule:
-                del model["fields"][part]
-        return {key: value for key, value in config.items() if key not in ("name", "title")}
+    def networks(name, dataset):
+        found = {model.label: model.component.fields() for model in reading.load(name).models_on(dataset)}
+        assert all(fields["schedule"] == "constant" and fields["checkpoints"] == 1 for fields in found.values())
+        return {label: {k: v for k, v in fields.items() if k not in schedule} for label, fields in found.items()}
 
-    assert rest("paper") == rest("paper_full")
+    full = reading.load("paper_full")
+    assert [entry.label for entry in full.datasets] == ["gaussian_independent", "gaussian_correlated", "mnist_01"]
+    for entry in full.datasets:
+        assert networks("paper", entry.label) == networks("paper_full", entry.label)
+        assert entry.component in [other.component for other in reading.load("paper").datasets]
 
 
 def test_only_the_grid_is_expanded(tiny):
@@ -102,6 +104,19 @@ def test_a_suite_that_extends_another_has_its_rows_and_settings():
     }
     with pytest.raises(InputError, match="name"):
         reading.from_dict({"extends": "quick"})
+
+
+def test_standard_plus_has_all_that_standard_has():
+    standard, plus = reading.load("standard"), reading.load("standard_plus")
+    for axis in reading.AXES:
+        entries = getattr(standard, axis)
+        assert getattr(plus, axis)[: len(entries)] == entries
+    for name in ("data_seeds", "model_seeds", "folds", "crossed", "standardise", "rankings", "settling", "entrants"):
+        assert getattr(plus, name) == getattr(standard, name)
+    assert plus.retention.seeds == standard.retention.seeds
+    for axis in reading.AXES:
+        for entry in getattr(standard, axis):
+            assert plus.calibration.covers(axis, entry.label) >= standard.calibration.covers(axis, entry.label)
 
 
 def test_files_that_cannot_be_read(tmp_path):

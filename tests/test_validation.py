@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -25,6 +26,7 @@ REQUIRED = {
     "csv": {"path": "table.csv", "target": "y", "kind": "regression"},
     "captum": {"method": "Saliency"},
     "shap": {"method": "KernelExplainer"},
+    "given": {"module": torch.nn.Linear(2, 2)},
 }
 COMPONENTS = [(family, name) for family in ("datasets", "models", "explainers") for name in registry.names(family)]
 FRAME = pd.DataFrame({"a": [1, 2], "b": [3, 4]})

@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xai_bench.analysis.answer import Answer as Answer
+    from xai_bench.analysis.explain import explain as explain
     from xai_bench.conformance.architectures import check_architecture as check_architecture
     from xai_bench.conformance.data_sources import check_data_source as check_data_source
     from xai_bench.conformance.explainers import check_explainer as check_explainer
@@ -43,9 +45,10 @@ if TYPE_CHECKING:
     from xai_bench.running.run import run as run
     from xai_bench.suites.suite import Suite as Suite
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOME = {
+    "Answer": "analysis.answer",
     "Architecture": "models.base",
     "DataSource": "datasets.base",
     "Dataset": "datasets.base",
@@ -69,6 +72,7 @@ _HOME = {
     "check_explainer": "conformance.explainers",
     "check_metric": "conformance.metrics",
     "diff": "results.difference",
+    "explain": "analysis.explain",
     "fit_many": "models.training",
     "forecast": "running.run",
     "forget": "results.store",

@@ -263,9 +263,9 @@ def relevance(results: Results, dataset: str | None, ax: Axes | None) -> Axes:
     frame = frame[~frame["explainer"].isin(CONTROLS)]
     chosen = _dataset(dataset, frame["dataset"], "a relevance")
     frame = frame[frame["dataset"] == chosen]
-    table = frame.pivot_table("relevance", "entrant", "input", aggfunc="mean", sort=False).sort_index(axis=1)
+    table = frame.pivot_table("relevance", "entrant", "position", aggfunc="mean", sort=False).sort_index(axis=1)
     truth = _truth(frame)
-    names = frame.drop_duplicates("input").set_index("input")["name"]
+    names = frame.drop_duplicates("position").set_index("position")["input"]
     largest = table.max(axis=1)
     table = table.div(largest.where(largest > 0, 1.0), axis=0)
     order = pd.DataFrame({"truth": truth.fillna(0.0), "mean": table.mean()}).sort_values(
@@ -288,11 +288,11 @@ def relevance(results: Results, dataset: str | None, ax: Axes | None) -> Axes:
 
 
 def _truth(frame: pd.DataFrame) -> pd.Series:
-    """Input to its mean graded truth over draws; where it is not graded, 1 for relevant, 0 for others; NaN without."""
-    known = frame.drop_duplicates(["data_seed", "fold", "input"])
-    role = known["role"].map(lambda role: np.nan if role is None else float(role == "relevant"))
+    """Position to its mean graded truth over draws; not graded: 1 for relevant, 0 for others; NaN without a truth."""
+    known = frame.drop_duplicates(["data_seed", "fold", "position"])
+    role = known["role"].map(lambda role: float(role == "relevant") if role else np.nan)
     grade = known["graded"].astype(float)
-    return grade.where(grade.notna(), role).groupby(known["input"]).mean()
+    return grade.where(grade.notna(), role).groupby(known["position"]).mean()
 
 
 def _dataset(asked: str | None, known: pd.Series, what: str) -> str:

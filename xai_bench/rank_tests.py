@@ -48,7 +48,7 @@ def rank_tests(scores: Scores) -> RankTests | str:
     ----------
     scores : of entrants with a score in every family, the better the higher
     """
-    reason, whole = left_out(len(scores.means), scores.m), np.isfinite(scores.means).all(0)
+    reason, whole = left_out(len(scores.means), scores.m), np.all(np.isfinite(scores.means), axis=0)
     if not reason and not whole.all():
         names = [name for name, known in zip(scores.entrants, whole, strict=True) if not known]
         reason = f"not in every family: {', '.join(names)}"

@@ -286,6 +286,11 @@ def _forget_plugin(plugin: Plugin) -> None:
     _plugins.pop(plugin.module, None)
 
 
+def from_script() -> bool:
+    """Whether a component was registered by a script, or by a module that it imports, not by a plugin."""
+    return any(isinstance(origin, Place) for origin in _origins.values())
+
+
 def plugins() -> tuple[Plugin, ...]:
     """The plugin files active in this process."""
     return tuple(_plugins.values())

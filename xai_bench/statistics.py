@@ -100,6 +100,33 @@ def bounded_interval(
     return max(low, min(centre - half, mean)), min(high, max(centre + half, mean))
 
 
+def corrected_interval(values: ArrayLike, test_to_train: float, level: float = 0.95) -> tuple[float, float] | None:
+    """Confidence interval for the mean of ``values`` (n,) on n splits of one table, whose rows they share.
+
+    Student's t with the variance times 1/n + test rows / training rows in the place of 1/n. Source: Nadeau and Bengio
+    2003, Machine Learning 52, section 4.
+
+    Returns
+    -------
+    (low, high), or None below five values, or where one of them is NaN
+
+    Raises
+    ------
+    ValueError
+        If ``values`` are not one-dimensional, or the ratio is not above 0.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or not 0 < level < 1 or not test_to_train > 0:
+        raise ValueError(f"corrected_interval: expected values (n,) and a ratio > 0, got {x.shape} and {test_to_train}")
+    if len(x) < LEAST_DRAWS or not np.isfinite(x).all():
+        return None
+    from scipy.special import stdtrit
+
+    n, mean = len(x), float(x.mean())
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * float(x.std(ddof=1)) * math.sqrt(1 / n + test_to_train)
+    return mean - half, mean + half
+
+
 def by_data_seed(frame: pd.DataFrame, value: str, by: Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
     """Intervals of ``value`` over data seeds, for each combination of the columns ``by``.
 

@@ -7,15 +7,18 @@ dies, nothing that it sent before is lost, no other worker notices, and the pare
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from xai_bench.errors import InputError, reason_of
@@ -28,6 +31,10 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB
 """What the libraries of linear algebra read when they are loaded."""
 HASHES = "PYTHONHASHSEED"
 """On it depends the order of sets of texts."""
+NAME = "xai_bench worker"
+"""Of the processes."""
+NO_GUARD = 86
+"""Exit code of a worker in which the user's script began another run."""
 GRACE = 10.0
 """Seconds that a worker has to end by itself once nothing is left for it."""
 
@@ -196,16 +203,38 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """A process that starts inside does not run the script of this one."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+def end_if_starting() -> None:
+    """End this process if it is a worker that runs the user's script, in order to find what it defines.
+
+    A script that begins a run without a guard would begin another one in every worker.
+    """
+    process = multiprocessing.current_process()
+    if process.name == NAME and getattr(process, "_inheriting", False):
+        os._exit(NO_GUARD)
+
+
 class _Worker:
-    """A process, the parent's end of its pipe, and what it is doing."""
+    """A process, the parent's end of its pipe, and what it is doing.
 
-    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        import multiprocessing
+    ``script``: it runs the script of this process first, as tasks need that name what the script defines.
+    """
 
+    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...], script: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, start, arguments))
-        with _one_thread():
+        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, start, arguments), name=NAME)
+        with _one_thread(), nullcontext() if script else _without_script():
             self.process.start()
         theirs.close()
         self.task: int | None = None
@@ -231,12 +260,19 @@ class Workers:
     jobs : processes at the most; each is started when it is needed
     seconds : limit of whatever a task ``Started``; its worker is killed, another one takes its place
     start, arguments : called once in every process
+    script : every process runs the script of this one first, for tasks that name what it defines
     """
 
     def __init__(
-        self, jobs: int, seconds: float | None, start: Callable[..., None], arguments: tuple[Any, ...] = ()
+        self,
+        jobs: int,
+        seconds: float | None,
+        start: Callable[..., None],
+        arguments: tuple[Any, ...] = (),
+        *,
+        script: bool = True,
     ) -> None:
-        self.jobs, self.seconds = jobs, seconds
+        self.jobs, self.seconds, self.script = jobs, seconds, script
         self._start, self._arguments = start, arguments
         self._workers: list[_Worker] = []
         self._raised: list[Event] = []
@@ -261,7 +297,7 @@ class Workers:
             if not worker.process.is_alive():
                 self._forget(worker)
         idle = [worker for worker in self._workers if worker.task is None]
-        worker = idle[0] if idle else _Worker(self._start, self._arguments)
+        worker = idle[0] if idle else _Worker(self._start, self._arguments, self.script)
         if not idle:
             self._workers.append(worker)
         worker.task = task
@@ -298,7 +334,13 @@ class Workers:
                 raise EOFError
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
-            return [Died(task, self._forget(worker))]
+            exit_code = self._forget(worker)
+            if exit_code == NO_GUARD:
+                raise InputError(
+                    "workers read the script that defines a component of the run, and it begins the run anew there: "
+                    "put the call below if __name__ == '__main__':, or run without jobs"
+                ) from None
+            return [Died(task, exit_code)]
         limit = _limit(self.seconds, content)
         worker.deadline = None if limit is None else time.monotonic() + limit
         if kind is Item:

@@ -31,6 +31,7 @@ from xai_bench.conformance.base import (
     require_state_kept,
     run_checks,
 )
+from xai_bench.conformance.elsewhere import drawn_with
 from xai_bench.datasets.base import Bools, Dataset, DataSource, Fold, GroundTruth, Kind, Table
 from xai_bench.metrics.recovery import oracle_relevance, reduced
 
@@ -210,6 +211,19 @@ def check_own_generator(source: DataSource) -> None:
 
 
 @a_check
+def check_order_of_sets(source: DataSource) -> None:
+    """The same seed gives the same bits in every process: nothing depends on the order of a set of texts."""
+    _here(source)
+    if type(source).__module__.partition(".")[0] == "xai_bench":
+        raise CheckSkipped("its numbers are held by a test of the package, which runs with other orders of sets")
+    first = drawn_with(1, source)
+    if first is None:
+        raise CheckSkipped("no other process could draw it: put it into a module or a plugin file")
+    if drawn_with(2, source) != first:
+        raise CheckFailed("expected the same rows in every process, got others: sort what comes out of a set")
+
+
+@a_check
 def check_seeds_differ(source: DataSource) -> None:
     """Another data seed gives other rows, or another split of the same rows."""
     if _dataset_bits(source, 0) == _dataset_bits(source, 1):
@@ -371,4 +385,5 @@ CHECKS: tuple[Check, ...] = (
     *(check_truth_fits, check_truth_agrees, check_truth_is_fixed, check_relevant_inputs_vary),
     check_nested_rows,
     *(check_ceiling, check_error_floor),
+    check_order_of_sets,  # the slowest
 )

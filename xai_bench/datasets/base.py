@@ -15,10 +15,11 @@ from xai_bench.component import Component, sha256, stream_seed
 from xai_bench.datasets.arrays import Bools, Floats, Ints
 from xai_bench.datasets.inputs import Inputs, each_column, moved, names_of, several_columns, shape_of
 from xai_bench.datasets.seeding import seeded_globals
-from xai_bench.datasets.splitting import Fold, split
+from xai_bench.datasets.splitting import Fold, Parts, split
 from xai_bench.datasets.table import Kind, Table, checked
 from xai_bench.datasets.truth import GroundTruth, Role, Window
 from xai_bench.errors import InputError
+from xai_bench.tables.encoding import filled
 
 __all__ = [
     "Bools",
@@ -145,6 +146,26 @@ class Dataset:
         result = np.empty_like(values)
         result[..., self.permutation] = values
         return result
+
+    def in_canonical_order(self) -> Dataset:
+        """The same data with the columns in canonical order."""
+        order = np.argsort(self.permutation)
+        names = dict(zip(self.inputs, self.input_names, strict=True)) if self.input_names else {}
+        inputs = moved(self.inputs, order)
+        return replace(
+            self,
+            X_train=np.ascontiguousarray(self.X_train[:, order]),
+            X_valid=np.ascontiguousarray(self.X_valid[:, order]),
+            X_test=np.ascontiguousarray(self.X_test[:, order]),
+            feature_names=tuple(self.feature_names[j] for j in order),
+            feature_units=tuple(self.feature_units[j] for j in order) if self.feature_units else (),
+            inputs=inputs,
+            input_names=tuple(names[tuple(sorted(int(order[c]) for c in part))] for part in inputs) if names else (),
+            permutation=np.arange(self.d),
+            truth=self.canonical_truth,
+            input_mean=None if self.input_mean is None else self.input_mean[order],
+            input_std=None if self.input_std is None else self.input_std[order],
+        )
 
     def in_original_units(self, rows: Floats) -> Floats:
         """Inputs (n, d) as they were before ``standardised``, float64."""
@@ -305,28 +326,36 @@ class DataSource(Component):
         order = np.random.default_rng(self.stream("columns", data_seed))
         permutation = np.arange(d) if table.feature_shape else order.permutation(d)
         parts = split(table.y, classes, fold, np.random.default_rng(self.stream("split", data_seed)))
-        X, y = table.X[:, permutation], table.y
-        inputs = moved(table.inputs, permutation)
-        names = dict(zip(table.inputs, table.input_names, strict=True))
-        return Dataset(
-            X_train=np.ascontiguousarray(X[parts.train]),
-            X_valid=np.ascontiguousarray(X[parts.valid]),
-            X_test=np.ascontiguousarray(X[parts.test]),
-            y_train=y[parts.train],
-            y_valid=y[parts.valid],
-            y_test=y[parts.test],
-            kind=table.kind,
-            n_outputs=max(int(y.max()) + 1, len(table.class_names)) if classes else 1,
-            feature_names=tuple(table.feature_names[c] for c in permutation),
-            feature_units=tuple(table.feature_units[c] for c in permutation) if table.feature_units else (),
-            inputs=inputs,
-            input_names=tuple(names[tuple(sorted(int(permutation[c]) for c in part))] for part in inputs),
-            permutation=permutation,
-            truth=table.truth.take(permutation) if table.truth else None,
-            feature_shape=table.feature_shape,
-            class_names=table.class_names,
-            target_name=table.target_name,
-            target_units=table.target_units,
-            content_hash=sha256(X.tobytes() + y.tobytes()),
-            notices=table.notices,
-        )
+        return dataset_of(table, parts, permutation)
+
+
+def dataset_of(table: Table, parts: Parts, permutation: Ints) -> Dataset:
+    """A checked table with its rows split, and column ``permutation[j]`` at position j."""
+    classes = table.kind == "classification"
+    X, y = table.X[:, permutation], table.y
+    inputs = moved(table.inputs, permutation)
+    names = dict(zip(table.inputs, table.input_names, strict=True))
+    rows = [X[parts.train], X[parts.valid], X[parts.test]]
+    train, valid, test = filled(*rows) if table.holes else rows
+    return Dataset(
+        X_train=np.ascontiguousarray(train),
+        X_valid=np.ascontiguousarray(valid),
+        X_test=np.ascontiguousarray(test),
+        y_train=y[parts.train],
+        y_valid=y[parts.valid],
+        y_test=y[parts.test],
+        kind=table.kind,
+        n_outputs=max(int(y.max()) + 1, len(table.class_names)) if classes else 1,
+        feature_names=tuple(table.feature_names[c] for c in permutation),
+        feature_units=tuple(table.feature_units[c] for c in permutation) if table.feature_units else (),
+        inputs=inputs,
+        input_names=tuple(names[tuple(sorted(int(permutation[c]) for c in part))] for part in inputs),
+        permutation=permutation,
+        truth=table.truth.take(permutation) if table.truth else None,
+        feature_shape=table.feature_shape,
+        class_names=table.class_names,
+        target_name=table.target_name,
+        target_units=table.target_units,
+        content_hash=sha256(X.tobytes() + y.tobytes()),
+        notices=table.notices,
+    )

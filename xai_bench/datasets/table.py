@@ -36,6 +36,7 @@ class Table:
     input_names : names of ``inputs``, or () for those that their columns' names give
     class_names : names of the classes, or ()
     notices : lines the user should see
+    holes : whether numbers of X may be missing (NaN): the median of the training rows then stands in
     """
 
     X: Floats
@@ -51,6 +52,7 @@ class Table:
     target_name: str = "target"
     target_units: str = ""
     notices: tuple[str, ...] = ()
+    holes: bool = False
 
 
 def checked(name: str, table: Any) -> Table:
@@ -80,7 +82,7 @@ def checked(name: str, table: Any) -> Table:
     for what, values in (("feature_names", names), ("feature_units", table.feature_units)):
         if values and len(values) != d:
             raise InputError(f"{name}: expected {d} {what}, one a column, got {len(values)}: correct draw()")
-    _check_float32(name, X, [f"column {label!r}" for label in names])
+    _check_float32(name, _without_holes(X) if table.holes else X, [f"column {label!r}" for label in names])
     _check_float32(name, y[:, None], ["the target"])
     if len(np.unique(y)) < 2:
         what = "class" if table.kind == "classification" else "value"
@@ -161,6 +163,15 @@ def _classes(name: str, y: NDArray, named: int) -> Ints:
         counted = f"{named} classes have a name" if named else f"there are {len(y)} rows"
         raise InputError(f"{name}: expected classes 0 .. {last}, as {counted}, got {wrong}: number them from 0")
     return y.astype(np.int64)
+
+
+def _without_holes(X: NDArray) -> NDArray:
+    """X with the smallest value of its column where one is missing, 0 where all are."""
+    holes = np.isnan(X)
+    if not holes.any():
+        return X
+    lowest = np.where(holes, np.inf, X).min(axis=0)
+    return np.where(holes, np.where(np.isinf(lowest), 0.0, lowest), X)
 
 
 def _check_float32(name: str, values: NDArray, labels: Sequence[str]) -> None:

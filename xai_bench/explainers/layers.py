@@ -30,12 +30,14 @@ class LayerUse:
     ----------
     leaves : types of the modules without children that were called, in order
     reused : names of the types of those that were called more than once
+    by_keyword : names of the types of those that were given their input by keyword, which hooks do not see
     linear_outside : functions outside of them that are linear in the input, reshapes excepted
     other_outside : functions outside of them that are not
     """
 
     leaves: tuple[type[nn.Module], ...]
     reused: tuple[str, ...]
+    by_keyword: tuple[str, ...]
     linear_outside: tuple[str, ...]
     other_outside: tuple[str, ...]
 
@@ -43,10 +45,13 @@ class LayerUse:
 def layer_use(model: nn.Module, X: Tensor) -> LayerUse:
     """Run ``model`` on ``X`` (n, d) and watch; the model is left as it was."""
     calls: list[nn.Module] = []
+    by_keyword: dict[str, None] = {}
     watcher = _OutsideLayers()
 
-    def enter(module: nn.Module, _inputs: Any) -> None:
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         calls.append(module)
+        if not inputs:
+            by_keyword[type(module).__name__] = None
         watcher.depth += 1
 
     def leave(_module: nn.Module, _inputs: Any, _output: Any) -> None:
@@ -69,6 +74,7 @@ def layer_use(model: nn.Module, X: Tensor) -> LayerUse:
     return LayerUse(
         tuple(type(module) for module in calls),
         tuple(reused),
+        tuple(by_keyword),
         tuple(dict.fromkeys(watcher.linear)),
         tuple(dict.fromkeys(watcher.other)),
     )

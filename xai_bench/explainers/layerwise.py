@@ -173,6 +173,9 @@ def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
     use = layer_use(model, X)
     if use.reused:
         return f"captum's {method} needs every layer to be used once: {', '.join(use.reused)} is used again"
+    if use.by_keyword:
+        names = ", ".join(use.by_keyword)
+        return f"captum's {method} sees what layers are given by position: {names} is called by keyword"
     outside = use.other_outside + (use.linear_outside if method == "LRP" else ())
     if outside:
         return f"captum's {method} sees layers only: the model calls {', '.join(outside)} outside of them"

@@ -106,4 +106,4 @@ class SpectralMoments(Explainer):
         behind = np.logaddexp(0, known.evidence)
         relevance = LEAST * (ensemble.relevance.max() or 1.0) * behind / behind.max()
         relevance[chosen] += ensemble.relevance
-        return relevance, ensemble.held_out * scale + mean
+        return relevance, np.asarray(ensemble.held_out * scale + mean, np.float64)

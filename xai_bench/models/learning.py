@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from xai_bench.component import sha256, stream_seed
 from xai_bench.models.base import FittedModel, Kind
 from xai_bench.permutation_tests import better_than_shuffled_classes, better_than_shuffled_values
 
+UNEQUAL = 3
+"""The larger of two classes has so many times the rows of the smaller one, or more: hits would say little."""
 LEVEL = 0.01
 """A network has learned if the p-value of its test score is below."""
 
@@ -28,9 +31,16 @@ class Targets(Protocol):
 
 
 def fitted_model(
-    module: nn.Module, data: Targets, outputs: Mapping[str, Tensor], valid_loss: float, cpu: float, wall: float
+    module: nn.Module,
+    data: Targets,
+    outputs: Mapping[str, Tensor],
+    valid_loss: float,
+    cpu: float | None,
+    wall: float | None,
 ) -> FittedModel:
     """The module in eval mode, scored by its outputs (n, n_outputs) on the parts ``train``, ``valid`` and ``test``.
+
+    ``cpu``, ``wall``: seconds of its training; None of a network that was not trained here.
 
     Raises
     ------
@@ -51,6 +61,7 @@ def fitted_model(
         valid_score=scores["valid"],
         test_score=scores["test"],
         test_mae=_mae(outputs["test"], data),
+        test_balanced=balanced_of(outputs["test"], data.y_test) if data.kind == "classification" else None,
         chance=_or_none(chance_of(data)),
         p_value=p_value,
         learned=p_value < LEVEL,
@@ -87,14 +98,31 @@ def chance_of(data: Targets) -> float:
 def p_of(outputs: Tensor, data: Targets) -> float:
     """The p-value of the test score: how often outputs (n, n_outputs) dealt to the test rows at random do as well.
 
-    The permutations are those of a seed made of the targets: all networks of a draw are tested with the same ones.
+    Of two classes, one of which has ``UNEQUAL`` times the rows of the other, margins are tested, not hits: a network
+    that orders the rows well may still call all of them the commoner class. The permutations are those of a seed made
+    of the targets: all networks of a draw are tested with the same ones.
     """
     y = data.y_test.cpu().numpy()
     seed = stream_seed("learned", sha256(np.ascontiguousarray(y).tobytes()))
     if data.kind == "classification":
+        if _unequal(data.y_train):
+            margins = (outputs[:, 1] - outputs[:, 0]).double().cpu().numpy()
+            return better_than_shuffled_values(y, margins, seed)
         return better_than_shuffled_classes(y, outputs.argmax(1).cpu().numpy(), seed)
     found = outputs.double().cpu().numpy()
     return better_than_shuffled_values(y, found if y.ndim == 2 else found[:, 0], seed)
+
+
+def balanced_of(outputs: Tensor, y: Tensor) -> float:
+    """Balanced accuracy of outputs (n, n_outputs): the mean over the classes in y (n,) of the share that is hit."""
+    hits = (outputs.argmax(1) == y).double()
+    return float(torch.stack([hits[y == label].mean() for label in y.unique()]).mean())
+
+
+def _unequal(y: Tensor) -> bool:
+    """Whether there are two classes, of very different size."""
+    counts = y.bincount()
+    return len(counts) == 2 and bool(counts.max() >= UNEQUAL * counts.min()) and bool(counts.min() > 0)
 
 
 def _r2(guess: Tensor, y: Tensor) -> float:

@@ -17,7 +17,7 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.models.engine import Engine
 from xai_bench.models.losses import Tensors
 from xai_bench.models.mlp import MLPFamily
-from xai_bench.models.stacked import advance, one_thread
+from xai_bench.models.stacked import advance, initial_networks, one_thread
 from xai_bench.models.streams import Streams, Task, batch_rows
 
 
@@ -64,7 +64,7 @@ def snapshots(
     streams = [Streams(Task(seed, columns), n, rows) for seed in seeds]
     start = time.process_time()
     with one_thread(tensors.device), torch.inference_mode():
-        modules = [architecture.build((data.d,), data.n_outputs, stream.init) for stream in streams]
+        modules = initial_networks(architecture, tensors, [columns] * len(seeds), streams)
         engine = Engine(architecture, tensors, [columns] * len(seeds), streams, data.d, rows)
         for slot, module in enumerate(modules):
             engine.load(slot, module)

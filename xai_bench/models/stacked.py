@@ -116,15 +116,8 @@ def fit_group(
     filled = [*tasks, *[tasks[0]] * (slots - len(tasks))]
     n = len(data.X_train)
     streams = [Streams(task, n, rows) for task in filled]
-    modules = [
-        architecture.build((len(task.columns),), data.n_outputs, stream.init).to(data.device, data.dtype)
-        for task, stream in zip(filled, streams, strict=True)
-    ]
     columns = [task.columns for task in filled]
-    if architecture.starts_from_moments():
-        scales = {chosen: starting_scales(data, chosen) for chosen in dict.fromkeys(columns)}
-        for module, chosen in zip(modules, columns, strict=True):
-            scale_inputs(module, scales[chosen])
+    modules = initial_networks(architecture, data, columns, streams)
     looks = checkpoint_steps(architecture, n)
     with one_thread(data.device), torch.inference_mode():
         kind = Engine if has_compiled_engine(data) else TorchEngine
@@ -139,6 +132,21 @@ def fit_group(
         cpu, wall = (time.process_time() - cpu) / share, (time.perf_counter() - wall) / share
         outputs = [{part: training.outputs(slot, part) for part in ("train", "valid", "test")} for slot in range(share)]
     return [Trained(*one, cpu, wall) for one in zip(modules[:share], outputs, losses, strict=True)]
+
+
+def initial_networks(
+    architecture: MLPFamily, data: Tensors, columns: Sequence[tuple[int, ...]], streams: Sequence[Streams]
+) -> list[nn.Sequential]:
+    """Networks for some columns each, with the weights that training starts from."""
+    modules = [
+        architecture.build((len(chosen),), data.n_outputs, stream.init).to(data.device, data.dtype)
+        for chosen, stream in zip(columns, streams, strict=True)
+    ]
+    if architecture.starts_from_moments():
+        scales = {chosen: starting_scales(data, chosen) for chosen in dict.fromkeys(columns)}
+        for module, chosen in zip(modules, columns, strict=True):
+            scale_inputs(module, scales[chosen])
+    return modules
 
 
 def advance(

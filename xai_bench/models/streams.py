@@ -63,7 +63,7 @@ def learning_rate(architecture: Architecture, step: int, steps: int) -> float:
 def checkpoint_steps(architecture: Architecture, n: int) -> set[int]:
     """Numbers of steps done, on ``n`` rows, at which the validation loss is looked at, the last one included."""
     steps = architecture.steps(n)
-    count = min(architecture.looks(n), steps)
+    count = min(architecture.checkpoints, steps)
     return {round(steps * (i + 1) / count) for i in range(count)}
 
 

@@ -125,8 +125,7 @@ def fit_one(
     cut = len(chosen) < data.d
     shape = (len(chosen),) if cut and not architecture.needs_picture else data.shape
     network = architecture.network(shape, data.n_outputs, streams.init, data.kind)
-    if isinstance(architecture, MLPFamily) and architecture.starts_from_moments():
-        scale_inputs(built(network), starting_scales(tensors, chosen))
+    start_from_rows(architecture, network, tensors, chosen)
     module = WithZeros(network, chosen, data.d) if cut and architecture.needs_picture else network
     module.to(device, dtype)
     dropouts = _seed_dropout(module, streams)
@@ -163,6 +162,14 @@ def fit_one(
     with torch.no_grad():
         outputs_of = {"train": module(X_train), "valid": module(X_valid), "test": module(X_test)}
     return fitted_model(module, tensors, outputs_of, best_loss, cpu, wall)
+
+
+def start_from_rows(architecture: Architecture, network: nn.Module, data: Tensors, columns: Sequence[int]) -> None:
+    """Set what of the initial weights of a network for some columns the training rows decide, where they decide any."""
+    if isinstance(architecture, MLPFamily) and architecture.starts_from_moments():
+        first = built(network)
+        assert isinstance(first, nn.Sequential)
+        scale_inputs(first, starting_scales(data, columns))
 
 
 def _seed_dropout(module: nn.Module, streams: Streams) -> list[nn.Dropout]:

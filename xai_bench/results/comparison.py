@@ -11,6 +11,7 @@ import pandas as pd
 
 from xai_bench.decisions import BETTER, MARGIN, WORSE, Decisions, OneAgainstAll, Scores, shares
 from xai_bench.errors import InputError, unknown
+from xai_bench.rank_tests import MOST, RankTests, rank_tests
 from xai_bench.results import entrants
 
 if TYPE_CHECKING:
@@ -261,6 +262,28 @@ def compare(
         raise InputError(f"leaderboard of {of}: expected at least two with {metric}, got {found['name'].nunique()}")
     scale, sign = entrants.shown(metric)
     return Comparison(of, metric, found, whole_kind, scale, sign, margin)
+
+
+def ranked_by_families(results: Results, metric: str) -> RankTests | str:
+    """Friedman, Nemenyi and Wilcoxon on the ranks within families, or the reason why they are left out.
+
+    Of the names under ``diagram`` in the table ``[entrants]`` of the suite; where there are none, of all methods, if
+    they are twelve at the most.
+
+    Raises
+    ------
+    InputError
+        See ``compare``.
+    """
+    named = [str(name) for name in (results.suite.get("entrants") or {}).get("diagram") or ()]
+    methods = not named or set(named) <= set(results.cells["explainer"])
+    scores = results.compare("methods" if methods else "entrants", metric).scores
+    absent = [name for name in named if name not in scores.entrants]
+    if absent:
+        return f"without a score: {', '.join(absent)}"
+    if not named and scores.m > MOST:
+        return f"more than {MOST} methods, and the suite names none under diagram in [entrants]"
+    return rank_tests(scores.only(named or scores.entrants))
 
 
 def units(cells: pd.DataFrame, of: Unit) -> pd.DataFrame:

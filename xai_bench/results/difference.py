@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from xai_bench.errors import InputError
-from xai_bench.results import comparing, packing, paired
+from xai_bench.results import changes, comparing, packing
 from xai_bench.results.comparing import Content
 from xai_bench.results.entrants import Entrant
 from xai_bench.results.records import MetricFacts, PlanRow
@@ -259,7 +259,7 @@ def _differences(what: str, values: Sequence[tuple[Any, ...]], declared: Mapping
     columns = ["name", "metric", "dataset", "data_seed", "first", "second"]
     rows = [(name, metric, place[0], place[3], *both) for place, name, metric, *both in values]
     frame = pd.DataFrame(rows, columns=columns).astype({"first": float, "second": float}).dropna()
-    found = paired.differences(frame, declared)
+    found = changes.differences(frame, declared)
     return [{"what": what, "side": "both", **{str(k): v for k, v in row.items()}} for row in found.to_dict("records")]
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from xai_bench.errors import InputError, unknown
 from xai_bench.results import selections
 from xai_bench.suites.suite import CONTROLS
+from xai_bench.variance import variance_shares
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
@@ -111,6 +112,21 @@ def scored(results: Results, metric: str) -> pd.DataFrame:
     family = rows["family"].where(rows["family"] != "", rows["dataset"])
     value = rows["value"] if metric == FALSE_SELECTIONS else rows["value"].where(~lost, 0.0)
     return rows.assign(value=value, family=family, lost=lost)
+
+
+def variance_by_dataset(results: Results, metric: str) -> pd.DataFrame:
+    """Where a score of methods that explain a network varies: see ``variance.variance_shares``.
+
+    Raises
+    ------
+    InputError
+        See ``values``.
+    """
+    rows = scored(results, metric)
+    rows = rows[(rows["model"] != "") & rows["value"].notna()]
+    # Folds of a draw share its data: they are averaged first.
+    means = rows.groupby(["dataset", "data_seed", "model_seed", "model", "explainer"], sort=False)["value"].mean()
+    return variance_shares(means.reset_index().rename(columns={"data_seed": "draw"}))
 
 
 def _measured(results: Results, metric: str, name: str) -> pd.DataFrame:

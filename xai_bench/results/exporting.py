@@ -49,7 +49,10 @@ def export(
         found = shown(results, name, of, metric)
         return _given(formats.latex(found) if format == "latex" else formats.markdown(found), out)
     frame = tables.table(results, name, of, metric)
-    return _given(frame.to_csv(index=False), out) if format == "csv" else _parquet(frame, out)
+    if format == "csv":
+        return _given(frame.to_csv(index=False), out)
+    _write_parquet(frame, out)
+    return None
 
 
 def text_of(frame: pd.DataFrame, format: str) -> str:
@@ -67,7 +70,7 @@ def _given(text: str, out: str | Path | None) -> str | None:
     return None
 
 
-def _parquet(frame: pd.DataFrame, out: str | Path | None) -> None:
+def _write_parquet(frame: pd.DataFrame, out: str | Path | None) -> None:
     if out is None:
         raise InputError("format parquet: expected a file, got none: name it with --out FILE")
     try:

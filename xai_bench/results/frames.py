@@ -15,13 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xai_bench.errors import InputError, unknown
-from xai_bench.rank_tests import MOST, RankTests, rank_tests
-from xai_bench.results import claims, comparison, entrants, tables
+from xai_bench.rank_tests import RankTests
+from xai_bench.results import claims, comparison, entrants, packing, tables
 from xai_bench.results import settling as rule
 from xai_bench.results.comparison import Comparison, Unit
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts
 from xai_bench.suites.suite import CONTROLS
-from xai_bench.variance import variance_shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +28,11 @@ if TYPE_CHECKING:
 Figure = Literal["leaderboard", "cost", "pairs", "retention", "agreement", "relevance"]
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
-SCORES = ("train_score", "valid_score", "test_score", "test_mae", "chance", "ceiling", "p_value", "valid_loss")
-"""The numbers of a network that may be missing."""
+SCORES = (
+    *("train_score", "valid_score", "test_score", "test_mae", "test_balanced", "chance", "ceiling", "p_value", "valid_loss"),
+    *("train_cpu", "train_wall"),
+)
+"""The numbers of a network that may be missing; the seconds of one that was not trained here are."""
 
 
 @dataclass(repr=False)
@@ -314,39 +316,12 @@ class Results:
         return claims.claims(self, of, file)
 
     def rank_tests(self, metric: str = "recovery") -> RankTests | str:
-        """Friedman, Nemenyi and Wilcoxon on the ranks within families, or the reason why they are left out.
-
-        Of the names under ``diagram`` in the table ``[entrants]`` of the suite; where there are none, of all methods.
-
-        Raises
-        ------
-        InputError
-            See ``leaderboard``.
-        """
-        named = [str(name) for name in (self.suite.get("entrants") or {}).get("diagram") or ()]
-        methods = not named or set(named) <= set(self.cells["explainer"])
-        scores = self.compare("methods" if methods else "entrants", metric).scores
-        absent = [name for name in named if name not in scores.entrants]
-        if absent:
-            return f"without a score: {', '.join(absent)}"
-        if not named and scores.m > MOST:
-            return f"more than {MOST} methods, and the suite names none under diagram in [entrants]"
-        return rank_tests(scores.only(named or scores.entrants))
+        """Tests on ranks of up to twelve entrants, or why they are left out: see ``comparison.ranked_by_families``."""
+        return comparison.ranked_by_families(self, metric)
 
     def variance_shares(self, metric: str = "recovery") -> pd.DataFrame:
-        """Where a score varies, on every dataset: see ``variance.variance_shares``; of methods that explain a network.
-
-        Raises
-        ------
-        InputError
-            See ``leaderboard``.
-        """
-        rows = entrants.scored(self, metric)
-        rows = rows[(rows["model"] != "") & rows["value"].notna()]
-        axes = ["dataset", "data_seed", "model_seed", "model", "explainer"]
-        # Folds of a draw share its data: they are averaged first.
-        means = rows.groupby(axes, sort=False)["value"].mean().reset_index()
-        return variance_shares(means.rename(columns={"data_seed": "draw"}))
+        """Where a score varies, on every dataset: see ``entrants.variance_by_dataset``."""
+        return entrants.variance_by_dataset(self, metric)
 
     def __repr__(self) -> str:
         counts = self.cells["status"].value_counts()
@@ -374,18 +349,24 @@ class Results:
         """Where the report is written if no other place is named: ``reports/SUITE``.
 
         It lies beside ``runs`` for a run, in the folder of the file otherwise. A pack in such a folder has its report
-        there.
+        there, and no other results have: theirs is the folder ``report`` beside them.
         """
         folder, name = self.folder.resolve(), self.suite["name"]
         if folder.parent.name == "reports" and folder.name == name:
             return folder
-        return (folder.parent.parent if folder.parent.name == "runs" else folder) / "reports" / name
+        return report_place(folder.parent.parent if folder.parent.name == "runs" else folder, name, folder)
 
     @property
     def failed(self) -> pd.DataFrame:
         """The cells that failed or ran out of time, null runs included, with their reasons."""
         everything = self._every_cell
         return everything[everything["status"].isin(["failed", "timed_out"])].drop(columns="permutation")
+
+
+def report_place(root: Path, suite: str, folder: Path) -> Path:
+    """``reports/SUITE`` below ``root``; if a pack has its report there, ``report`` in the results' own ``folder``."""
+    place = root / "reports" / suite
+    return folder / "report" if any(place.glob(f"*{packing.SUFFIX}")) else place
 
 
 def machine(record: Mapping[str, Any]) -> str:

@@ -67,7 +67,7 @@ class Facts(Mapping[str, Any]):
         found: dict[str, Any] = {}
         for one in fields(self):  # type: ignore[arg-type]
             value = getattr(self, one.name)
-            if one.name != "other" and not (one.name in self.optional and not value):
+            if one.name != "other" and not (one.name in self.optional and not value and value != 0):
                 found[self.aliases.get(one.name, one.name)] = _thawed(value)
         return found | _thawed(getattr(self, "other", {}))
 
@@ -216,11 +216,12 @@ class DrawFacts(Facts):
 class ModelFacts(Facts):
     """What a trained network reached and what its training cost (see ``FittedModel``).
 
-    A score that is None has its reason in ``reasons``. ``ceiling``: the best score that can be reached, or None.
+    A score that is None has its reason in ``reasons``. A network that was not trained here has no times.
+    ``ceiling``: the best score that can be reached, or None.
     ``model_chosen``: the setting that validation chose, None where there was no choice.
     """
 
-    optional = Facts.optional | {"model_chosen"}
+    optional = Facts.optional | {"model_chosen", "test_balanced"}
 
     kind: str
     train_score: float | None
@@ -229,13 +230,14 @@ class ModelFacts(Facts):
     chance: float | None
     p_value: float | None
     learned: bool
-    train_cpu: float
-    train_wall: float
+    train_cpu: float | None
+    train_wall: float | None
     valid_loss: float | None = None
     test_mae: float | None = None
     ceiling: float | None = None
     parameters: int | None = None
     model_chosen: Mapping[str, JSON] | None = None
+    test_balanced: float | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, JSON] = field(default_factory=dict)
 

@@ -290,8 +290,9 @@ class Store:
         return dict(self._db.execute(query))
 
     def train_seconds(self) -> dict[str, float]:
-        """Key of every trained network to its wall seconds."""
-        return dict(self._db.execute("SELECT key, json_extract(content, '$.train_wall') FROM models"))
+        """Key of every network that was trained here to its wall seconds."""
+        seconds = "json_extract(content, '$.train_wall')"
+        return dict(self._db.execute(f"SELECT key, {seconds} FROM models WHERE {seconds} IS NOT NULL"))
 
     def trained(self) -> set[str]:
         """Keys of the networks whose weights are stored."""

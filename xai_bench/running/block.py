@@ -20,9 +20,9 @@ from xai_bench.datasets.inputs import several_columns
 from xai_bench.errors import FAILURES, reason_of
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.metrics.recovery import oracle_relevance
-from xai_bench.models.base import Architecture, FittedModel
+from xai_bench.models.base import FittedModel
+from xai_bench.models.source import ModelSource
 from xai_bench.models.streams import Task, initial
-from xai_bench.models.training import fit_many
 from xai_bench.results import gate
 from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelFacts, ModelRecord
 from xai_bench.running import scores, tuning
@@ -75,15 +75,20 @@ def run_block(
         if block.draw.permutation is None:
             record = recorded(block.draw, tuple(recovery.identities().items()))
         with guarded():
-            model, trained = _model(block, data, weights)
+            data = for_model(block, data)
+            reason = None if block.model is None else block.model.component.unsupported(data)
+            model, trained = (None, None) if reason else _model(block, data, weights)
     except FAILURES as error:
-        reason = reason_of(error)
-        yield from (CellResult(cell.key, "failed", reason) for cell in block.cells)
+        failure = reason_of(error)
+        yield from (CellResult(cell.key, "failed", failure) for cell in block.cells)
         if isinstance(error, Spent):
             raise
         return
     notices = tuple(gate.text(notice) for notice in data.notices)
     yield Prepared(record, trained, notices, data.content_hash)
+    if reason:
+        yield from (gate.cell(CellResult(cell.key, "unsupported", reason)) for cell in block.cells)
+        return
     for cell in block.cells:
         try:
             if cell.explainer is None:
@@ -119,13 +124,13 @@ def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu"
 def _model(block: Block, data: Dataset, weights: bytes | None) -> tuple[torch.nn.Module | None, ModelRecord | None]:
     if block.model is None:
         return None, None
-    architecture: Architecture = block.model.component
+    source: ModelSource = block.model.component
     if weights is not None:
-        return from_weights(architecture, data, weights, block.device, block.model_seed), None
+        return from_weights(source, data, weights, block.device, block.model_seed), None
     if block.model.candidates:
         fitted, chosen = tuning.fit_best(block.model, data, block.model_seed, block.device)
     else:
-        (fitted,), chosen = fit_many(architecture, data, [block.model_seed], chunk=1, device=block.device), None
+        fitted, chosen = source.fit(data, block.model_seed, device=block.device), None
     ceiling = block.draw.dataset.component.best_score(np.ones(data.d, dtype=bool), data.canonical_truth)
     # Copies: layers may share their weights.
     state = {name: value.cpu().contiguous().clone() for name, value in fitted.module.state_dict().items()}
@@ -141,17 +146,40 @@ def _facts(fitted: FittedModel, ceiling: float | None) -> ModelFacts:
     return ModelFacts.from_json({**reached, "ceiling": ceiling, "parameters": parameters, "reasons": reasons})
 
 
-def from_weights(architecture: Architecture, data: Dataset, weights: bytes, device: str, seed: int) -> torch.nn.Module:
+def for_model(block: Block, data: Dataset) -> Dataset:
+    """The data of a block as its network gets them: a given network knows the columns in their own order."""
+    given = block.model is not None and not block.model.component.trains
+    return data.in_canonical_order() if given else data
+
+
+def from_weights(source: ModelSource, data: Dataset, weights: bytes, device: str, seed: int) -> torch.nn.Module:
     """The stored network, in eval mode, on ``device``; ``seed`` is the one it was trained with.
 
     It is built from the same generator again: what ``build`` drew, but did not register, is not among the weights.
     """
     init = initial(Task(seed, tuple(range(data.d))))
-    module = architecture.network(data.shape, data.n_outputs, init, data.kind)
+    module = source.network(data.shape, data.n_outputs, init, data.kind)
     module.to(torch.float32).load_state_dict(safetensors.torch.load(weights))
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return module.to(device).eval()
+    module.to(device).eval()
+    moved = not source.trains and (data.permutation != np.arange(data.d)).any()
+    return InCanonicalOrder(module, data.permutation) if moved else module
+
+
+class InCanonicalOrder(torch.nn.Module):
+    """A network that knows the columns in canonical order, for rows with the columns of a draw.
+
+    ``permutation`` (d,): see ``Dataset``.
+    """
+
+    def __init__(self, network: torch.nn.Module, permutation: NDArray) -> None:
+        super().__init__()
+        self.network, self.order = network, np.argsort(permutation)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, d) to what the network says of them."""
+        return self.network(x[..., torch.from_numpy(self.order).to(x.device)])
 
 
 def _asked(problem: Problem) -> Problem:

@@ -62,7 +62,7 @@ def other_data(draw: Draw) -> str:
 
 @functools.lru_cache(maxsize=2)
 def recorded(draw: Draw, metrics: tuple[tuple[str, str], ...]) -> DrawRecord:
-    """What is stored of a draw, made once for all its blocks in a process. ``metrics``: identities of those there are."""
+    """What is stored of a draw, made once for all its blocks in a process; ``metrics``: the identities of all."""
     with guarded():
         return DrawRecord(draw.key, gate.facts(describe(load(draw), draw)))
 

@@ -207,7 +207,7 @@ class Ledger:
         """Enter the cells of a block that have a result, and its training."""
         if draw is not None:
             self.measured.inputs[block.draw.dataset.label] = draw.facts.n_columns
-        if model is not None:
+        if model is not None and model.facts.train_wall is not None:
             self.charge(Work.on(TRAINING, block), model.facts.train_wall)
             self.settle(Work.on(TRAINING, block))
         labels = {cell.key: cell.label for cell in block.cells if cell.explainer is not None}
@@ -220,7 +220,7 @@ class Ledger:
 
     def enter_rest(self, block: Block, took: float, cells: Iterable[CellResult], model: ModelRecord | None) -> None:
         """Enter what a whole block took beside its training and its explanations."""
-        trained = 0.0 if model is None else model.facts.train_wall
+        trained = 0.0 if model is None else model.facts.train_wall or 0.0
         self.charge(Work.on(REST, block), max(took - trained - sum(map(_explained, cells)), 0.0))
 
 
@@ -255,7 +255,8 @@ def work_of(todo: Iterable[Block], trained: Collection[str]) -> Counter[Work]:
     work: Counter[Work] = Counter()
     for block in todo:
         work[Work.on(REST, block)] += 1
-        work[Work.on(TRAINING, block)] += bool(block.model) and block.model_key not in trained
+        trains = block.model is not None and block.model.component.trains
+        work[Work.on(TRAINING, block)] += trains and block.model_key not in trained
         work.update(Work.on(EXPLAINING, block, cell.label) for cell in block.cells if cell.explainer is not None)
     return +work
 

@@ -84,7 +84,7 @@ class Loop:
         self.progress.forecast = self.forecast(jobs)
         self._notice_limits(jobs)
         self._tell(jobs)
-        with executor(jobs, self.suite.limits.seconds) as workers:
+        with executor(jobs, self.suite) as workers:
             while self.waiting or self.running:
                 while self.waiting and workers.room():
                     self._submit(workers, self.waiting.popleft())

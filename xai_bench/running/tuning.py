@@ -15,7 +15,6 @@ from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.explainers.base import Problem, Selection, Selector, seeded
 from xai_bench.models.base import Architecture, FittedModel
-from xai_bench.models.training import fit_many
 from xai_bench.suites.suite import Entry
 
 Setting = dict[str, Any]
@@ -36,11 +35,11 @@ def fit_best(entry: Entry, data: Dataset, seed: int, device: str = "cpu") -> tup
     for setting in entry.candidates:
         architecture: Architecture = entry.settled(setting).component
         try:
-            (fitted,) = fit_many(architecture, data, [seed], chunk=1, device=device)
+            fitted = architecture.fit(data, seed, device=device)
         except ValueError as error:
             failure = error
             continue
-        cpu, wall = cpu + fitted.train_cpu, wall + fitted.train_wall
+        cpu, wall = cpu + (fitted.train_cpu or 0.0), wall + (fitted.train_wall or 0.0)
         if best is None or fitted.valid_loss < best.valid_loss:
             best, chosen = fitted, setting
     if best is None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.explainers.base import Explainer, Problem
 from xai_bench.explainers.first_layer import ROWS
-from xai_bench.models.base import Architecture
+from xai_bench.models.source import ModelSource
 from xai_bench.results.records import Measurement
 from xai_bench.statistics import rank_correlations
 
@@ -99,7 +99,7 @@ def stages(module: nn.Module, fresh: nn.Module, X: Tensor) -> Iterator[tuple[tup
 
 
 def curves(
-    explainer: Explainer, architecture: Architecture, problem: Problem, original: NDArray, model_key: str, seed: int
+    explainer: Explainer, source: ModelSource, problem: Problem, original: NDArray, model_key: str, seed: int
 ) -> tuple[Measurement, ...]:
     """``sanity_top`` and ``sanity_bottom`` at k: Spearman's correlation with ``original`` after k layers are new.
 
@@ -116,7 +116,7 @@ def curves(
         Whatever the explainer raises.
     """
     generator = torch.Generator().manual_seed(stream_seed("sanity", model_key))
-    fresh = architecture.network(problem.shape, problem.n_outputs, generator, problem.kind)
+    fresh = source.network(problem.shape, problem.n_outputs, generator, problem.kind)
     fixed = problem.constant
     varying = np.array([not fixed[list(columns)].all() for columns in problem.partition])
     found = []

@@ -27,19 +27,32 @@ def load_plugins(names: Any, folder: Path | None) -> None:
 def located(
     name: str, fields: dict[str, Any], folder: Path | None, *, optional: bool = False
 ) -> tuple[str, dict[str, Any]]:
-    """Name and fields of a dataset, with the place of its file, if it is a ``csv`` whose path is relative.
+    """Name and fields of a component, with the places of its files: of a ``csv``, and of a ``given`` network.
 
     Raises
     ------
     InputError
         If the file is not there, unless the dataset is ``optional``.
     """
+    if name == "given" and folder is not None:
+        return name, {**fields, **_files_of_given(fields, folder)}
     short, colon, path = name.partition(":")
     value = path if colon else fields.get("path")
     if folder is None or short != "csv" or not isinstance(value, str) or not value:
         return name, fields
     place = str(_found(value, folder, "csv", not optional))
     return (f"csv:{place}", fields) if colon else (name, {**fields, "path": place})
+
+
+def _files_of_given(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    path, module = fields.get("path"), fields.get("module")
+    if isinstance(path, str) and path:
+        found["path"] = str(_found(path, folder, "given: path"))
+    if isinstance(module, str) and ":" in module:
+        file, _, function = module.rpartition(":")
+        found["module"] = f"{_found(file, folder, 'given: module')}:{function}"
+    return found
 
 
 def _found(name: str, folder: Path | None, what: str, wanted: bool = True) -> Path:

@@ -117,8 +117,9 @@ def _draw(suite: Suite, entry: Entry, seed: int, fold: Fold | None, permutation:
 
 
 def model_key(draw: Draw, model: Entry, model_seed: int) -> str:
-    """The key of a trained network."""
-    content = {"draw": draw.key, "model": model.identity(), "model_seed": model_seed}
+    """The key of a network. One that is not trained here has no seed."""
+    seed = model_seed if model.component.trains else None
+    content = {"draw": draw.key, "model": model.identity(), "model_seed": seed}
     return sha256(canonical_json(content))
 
 
@@ -127,7 +128,9 @@ def blocks(suite: Suite, device: str = "cpu") -> list[Block]:
     found = _blocks(suite, draws(suite), suite.models, suite.explainers, (), CONTROLS)
     table = suite.calibration
     if table is not None:
-        models = tuple(entry for entry in suite.models if table.covers("models", entry.label))
+        # A given network knows the targets as they are, not as they are permuted.
+        trained = [entry for entry in suite.models if entry.component.trains]
+        models = tuple(entry for entry in trained if table.covers("models", entry.label))
         explainers = tuple(entry for entry in suite.explainers if table.covers("explainers", entry.label))
         for draw in null_draws(suite):
             assert draw.permutation is not None
@@ -155,7 +158,7 @@ def _blocks(
             _block(suite, draw, model, seed, with_model, controls)
             for model in models
             if model.is_for(draw.dataset.label)
-            for seed in seeds or model_seeds(suite, draw)
+            for seed in (seeds or model_seeds(suite, draw))[: None if model.component.trains else 1]
             if with_model
         ]
     return result

@@ -268,7 +268,7 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
     for chosen in itertools.product(*grid.values()):
         point = dict(zip(grid, chosen, strict=True))
         name, values = row["name"], {**fields, **point}
-        if axis == "datasets":
+        if axis in ("datasets", "models"):
             name, values = paths.located(name, values, folder, optional=row.get("optional", False))
         component = registry.create(axis, name, values)
         suffix = ", ".join(f"{key}={_in_a_label(value)}" for key, value in point.items())
@@ -318,6 +318,8 @@ def _tuned(axis: str, entry: Entry, row: dict[str, Any], tuning: Tuning | None) 
         raise InputError(f"suite: {name}: {min(both)!r} stands both under tune and as a field or under grid")
     if tuning is None:
         raise InputError(f"suite: tune of {name!r} needs a budget that is the same for all: [tuning] with tries = N")
+    if axis == "models" and not entry.component.trains:
+        raise InputError(f"suite: {name!r} cannot be tuned: it is not trained here: remove tune")
     if axis == "explainers" and not getattr(entry.component, "predicts", False):
         raise InputError(
             f"suite: {name!r} cannot be tuned: it has no validation score to choose by; explainers that fit what "

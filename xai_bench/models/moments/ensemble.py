@@ -17,6 +17,7 @@ from xai_bench.models.losses import loss_gradient
 from xai_bench.models.mlp import SpectralMLP
 from xai_bench.models.path import soft_threshold
 from xai_bench.models.stack import Adam, Stack
+from xai_bench.models.stacked import one_thread
 from xai_bench.models.streams import Streams, Task, batch_rows
 
 FOLDS = 5
@@ -67,7 +68,7 @@ def train(X: NDArray, y: NDArray, kind: Kind, n_outputs: int, start: Floats, see
         If a weight is not finite at the end.
     """
     ensemble = Ensemble(X, y, kind, n_outputs, start, seed)
-    with torch.no_grad():
+    with one_thread(torch.device("cpu")), torch.no_grad():
         for step in range(steps):
             ensemble.step(one_cycle(step, steps))
         return ensemble.result()

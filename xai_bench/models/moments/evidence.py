@@ -180,7 +180,7 @@ class Moments:
     def _inverse_factors(self, part: slice) -> Singles:
         psi = self.psi[part]
         n, functions = psi.shape[2], psi.shape[1]
-        absent = np.eye(functions) * ~psi.any(2)[:, None, :]
+        absent = np.eye(functions) * ~np.any(psi, axis=2)[:, None, :]
         found = []
         for row in self.r:
             V = ((psi * row**2) @ psi.transpose(0, 2, 1)).astype(np.float64) / n + absent

@@ -62,7 +62,7 @@ def _orthonormal(rows: Floats, least: float) -> Floats:
         for _ in range(2):
             before = np.array(taken)
             rest = rest - (before @ rest) @ before
-        norm = np.linalg.norm(rest)
-        if norm > max(least, LEAST * np.linalg.norm(row)):
+        norm, bound = float(np.linalg.norm(rest)), LEAST * float(np.linalg.norm(row))
+        if norm > max(least, bound):
             taken.append(rest / norm)
     return np.array(taken[1:]).reshape(-1, n) * n**0.5

@@ -95,7 +95,8 @@ def _tested(evidence: Evidence, entered: dict[int, float], bar: float) -> tuple[
 
 def _without_proxies(psi: NDArray[np.float32], passing: list[int], near: float) -> list[int]:
     """The inputs that pass, but for those that are like one before them."""
-    n, taken = psi.shape[2], []
+    n = psi.shape[2]
+    taken: list[int] = []
     for j in passing:
         alike = (psi[taken, :ALIKE] * psi[j, :ALIKE]).sum(2) / n
         if not (np.abs(alike) >= near).any():

@@ -12,7 +12,7 @@ from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, records
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, text
-from xai_bench.report.kit.wording import listed, seconds
+from xai_bench.report.kit.wording import listed, plural, seconds
 
 TIMES = {
     "given_cpu": ("Given a model", "CPU seconds"), "setup_cpu": ("Set-up", "CPU seconds"),
@@ -49,7 +49,19 @@ class Cost(Section):
             text += f" Up to {jobs} jobs ran at once and shared caches and memory: CPU seconds are the fairer clock."
         if self.frame["datasets"].nunique() > 1:
             text += f" Methods that did not run on all {len(self.frames.datasets)} datasets have medians over fewer."
-        return [text]
+        return [text, *self._machines()]
+
+    def _machines(self) -> list[str]:
+        """Whose costs these are, where several machines measured."""
+        counts = self.frames.timed["machine"].value_counts()
+        if len(counts) < 2:
+            return []
+        here = int(counts[self.frames.machine])
+        return [
+            f"Costs of different machines cannot be compared: these are of {plural(here, 'explanation')} on "
+            f"{wording.without_paths(self.frames.machine)}, {plural(int(counts.sum()) - here, 'other')} were made "
+            "elsewhere (`xai-bench export --table cost` has all, apart)."
+        ]
 
     def tables(self) -> list[Table]:
         positive = self.frame["given_cpu"][self.frame["given_cpu"] > 0]

@@ -31,17 +31,25 @@ def runs(frames: Frames) -> list[dict[str, str]]:
             "Cells": record.get("cells", ""),
             "Python": record.get("python", ""),
             "System": record.get("system", ""),
+            "Processor": record.get("processor", ""),
             "Cores": record.get("cores", ""),
             "Took": _took(record),
             "Jobs": record.get("jobs") or "1, in one process",
             "Threads a job": record.get("threads", ""),
             "Device": record.get("device", ""),
             "Libraries": ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()),
+            "Set aside": _set_aside(record),
             "Left out": "; ".join(record.get("left_out", [])),
             "Plugins": ", ".join(f"{name} ({digest[:12]})" for name, digest in record.get("plugins", {}).items()),
         }
         result.append({name: wording.without_paths(value) for name, value in row.items() if str(value)})
     return result
+
+
+def _set_aside(record: dict[str, Any]) -> str:
+    """How many cells of a run do not count, since another part of a merge was preferred where both differ."""
+    count = record.get("set_aside", 0)
+    return f"{wording.plural(count, 'cell')}, which another part of a merge has with other content" if count else ""
 
 
 SPENT = {

@@ -67,7 +67,16 @@ class Scores(Section):
         rows = self.frames.retention_reasons
         seeds = rows[rows["dataset"] == self.dataset].groupby("reason", sort=False)["data_seed"].unique()
         lost = {why: wording.listed([str(seed) for seed in sorted(found)]) for why, found in seeds.items()}
-        return [f"Draws without a value of retention (data seeds {found}): {why}." for why, found in lost.items()]
+        reached = {model: self.frames.reached(self.dataset, model) for model in self.frames.models}
+        unsettled = [
+            f"`{model}`: {why}"
+            for model, facts in reached.items()
+            if facts is not None and (why := wording.unsettled(facts["settled"]))
+        ]
+        return [
+            *([f"{wording.listed(unsettled)}."] if unsettled else []),
+            *(f"Draws without a value of retention (data seeds {found}): {why}." for why, found in lost.items()),
+        ]
 
     def tables(self) -> list[Table]:
         title = self.frames.title

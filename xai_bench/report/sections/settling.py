@@ -15,9 +15,9 @@ from xai_bench.report.kit.wording import listed, plural
 
 KINDS = {"first_layer": "First layer", "saliency": "Saliency"}
 COLUMNS = [
-    Column("Dataset", text=True), Column("Relevance", text=True), Column("Share on copies"), Column("Second training", "Rank correlation"),
-    Column("Initial weights", "Rank correlation"), Column("Same in the top k"), Column("Draws"),
-    Column("Settled", text=True),
+    Column("Dataset", text=True), Column("Relevance", text=True), Column("Share on copies"),
+    Column("Second training", "Rank correlation"), Column("Initial weights", "Rank correlation"),
+    Column("Same in the top k"), Column("Draws"), Column("Settled", text=True),
 ]  # fmt: skip
 
 

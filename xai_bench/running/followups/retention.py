@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from xai_bench.component import canonical_json, sha256
-from xai_bench.models.base import Architecture
+from xai_bench.models.source import ModelSource
 from xai_bench.results.store import Store
 from xai_bench.running import block as computed
 from xai_bench.running.describe import load_checked
@@ -22,7 +22,7 @@ from xai_bench.suites.suite import Retention, Suite
 class RetentionTask:
     """The rankings of one draw that are to be judged, and the networks they are masked on.
 
-    ``judge``: key of the judge on this draw. ``models``: key to (architecture, weights, seed). ``known``: masks that
+    ``judge``: key of the judge on this draw. ``models``: key to (source, weights, seed). ``known``: masks that
     the judge has scored before. ``device``: where judges are trained and masks are scored.
     ``content_hash``: what the data must be, if that is known.
     """
@@ -32,7 +32,7 @@ class RetentionTask:
     draw: Draw
     settings: Retention
     ranked: tuple[retention.Ranked, ...]
-    models: Mapping[str, tuple[Architecture, bytes, int]]
+    models: Mapping[str, tuple[ModelSource, bytes, int]]
     known: Mapping[str, tuple[float, float]]
     device: str = "cpu"
     content_hash: str | None = None
@@ -44,9 +44,9 @@ class RetentionTask:
     def run(self) -> Iterator[retention.Judged]:
         """Judge every ranking; yields one thing."""
         data, models = load_checked(self.draw, self.content_hash), {}
-        for key, (architecture, weights, seed) in self.models.items():
+        for key, (source, weights, seed) in self.models.items():
             with guarded():
-                models[key] = computed.from_weights(architecture, data, weights, self.device, seed)
+                models[key] = computed.from_weights(source, data, weights, self.device, seed)
         with guarded():
             judged = retention.judge(data, self.draw, self.settings, self.ranked, models, self.known, self.device)
         yield judged
@@ -78,7 +78,7 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
         followed = stored.followed(self.name, key, [cell.key for block in blocks for cell in block.cells])
         settled = stored.settled(among=[cell.key for block in blocks for cell in block.cells])
         ranked: dict[str, retention.Ranked] = {}
-        networks: dict[str, tuple[Architecture, bytes, int]] = {}
+        networks: dict[str, tuple[ModelSource, bytes, int]] = {}
         for block in blocks:
             if not self.settings.every_model_seed and block.model_seed != self.suite.model_seeds[0]:
                 continue
@@ -118,8 +118,8 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
         return {b.model_seed: b.model_key for b in blocks if b.model and entry and b.model.label == entry.label}
 
 
-def _network(blocks: Sequence[Block], key: str, stored: Stored) -> tuple[Architecture, bytes, int] | None:
-    """The architecture, as chosen, the weights and the seed of the network of that key; None if it is not stored."""
+def _network(blocks: Sequence[Block], key: str, stored: Stored) -> tuple[ModelSource, bytes, int] | None:
+    """The source, as chosen, the weights and the seed of the network of that key; None if it is not stored."""
     weights = stored.weights(key)
     block = next((block for block in blocks if block.model_key == key), None)
     if weights is None or block is None or block.model is None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai_bench.component import stream_seed
 from xai_bench.errors import reason_of
-from xai_bench.models.base import Architecture
+from xai_bench.models.source import ModelSource
 from xai_bench.running import block as computed
 from xai_bench.running.describe import load_checked
 from xai_bench.running.followups.base import FollowUp, Rows, Scope, Stored, as_trained
@@ -43,10 +43,10 @@ class SanityTask:
         """Compare the relevance of one cell after the other; a method that fails costs the others nothing."""
         block = self.block
         assert block.model is not None
-        architecture: Architecture = block.model.component
-        data = load_checked(block.draw, self.content_hash)
+        source: ModelSource = block.model.component
+        data = computed.for_model(block, load_checked(block.draw, self.content_hash))
         with guarded():
-            model = computed.from_weights(architecture, data, self.weights, block.device, block.model_seed)
+            model = computed.from_weights(source, data, self.weights, block.device, block.model_seed)
         for cell in block.cells:
             assert cell.explainer is not None
             original = data.shuffled_over_inputs(self.relevances[cell.key])
@@ -54,7 +54,7 @@ class SanityTask:
             problem = computed.problem_of(data, model, block.device, block.memory)
             try:
                 with guarded():
-                    curves = sanity.curves(cell.explainer, architecture, problem, original, block.model_key, seed)
+                    curves = sanity.curves(cell.explainer, source, problem, original, block.model_key, seed)
             except Spent as lost:
                 yield {cell.key: str(lost)}
                 raise

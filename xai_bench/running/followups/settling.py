@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
+import torch
 
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.base import Architecture
+from xai_bench.models.losses import Tensors
+from xai_bench.models.source import ModelSource
 from xai_bench.models.streams import Task, initial
-from xai_bench.models.training import fit_many
+from xai_bench.models.training import start_from_rows
 from xai_bench.results.records import SettlingFacts
 from xai_bench.results.store import Store
 from xai_bench.running import block as computed
@@ -48,16 +51,19 @@ class SettlingTask:
     def _compare(self, data: Dataset) -> SettlingFacts:
         block = self.block
         assert block.model is not None
-        architecture: Architecture = block.model.component
+        source: ModelSource = block.model.component
         seed = stream_seed("settling", block.model_key)
-        copies = data.feature_shape is None and not architecture.needs_picture
+        copies = data.feature_shape is None and not source.needs_picture
         beside = settling.with_copies(data, seed) if copies else data
-        (second,) = fit_many(architecture, beside, [seed], chunk=1, device=block.device)
-        untrained = architecture.network(
+        second = source.fit(beside, seed, device=block.device)
+        untrained = source.network(
             data.shape, data.n_outputs, initial(Task(block.model_seed, tuple(range(data.d)))), data.kind
         )
+        if isinstance(source, Architecture):
+            tensors = Tensors(data, torch.float32, torch.device("cpu"))
+            start_from_rows(source, untrained, tensors, tuple(range(data.d)))
         networks = (
-            (data, computed.from_weights(architecture, data, self.weights, block.device, block.model_seed)),
+            (data, computed.from_weights(source, data, self.weights, block.device, block.model_seed)),
             (beside, second.module),
             (data, untrained.requires_grad_(False).to(block.device).eval()),
         )
@@ -66,7 +72,7 @@ class SettlingTask:
         constant = problems[0].constant
         varying = np.array([not constant[list(columns)].all() for columns in data.inputs])
         facts = settling.compared(found, varying, settling.top_of(data), copies)
-        return replace(facts, train_cpu=second.train_cpu, train_wall=second.train_wall)
+        return replace(facts, train_cpu=second.train_cpu or 0.0, train_wall=second.train_wall or 0.0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,12 @@ class SettlingFollowUp(FollowUp[SettlingTask, SettlingFacts]):
 
     def covers(self, blocks: Sequence[Block]) -> bool:
         block, suite = blocks[0], self.suite
-        if block.model is None or block.draw.permutation is not None or block.model_seed != suite.model_seeds[0]:
+        if (
+            block.model is None
+            or not block.model.component.trains
+            or block.draw.permutation is not None
+            or block.model_seed != suite.model_seeds[0]
+        ):
             return False
         first_fold = block.draw.fold is None or block.draw.fold.number == 0
         return first_fold and block.draw.data_seed in suite.data_seeds[: suite.settling.draws]

@@ -1,0 +1,73 @@
+"""The answer as a page that stands for itself, and in Markdown."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from xai_bench.analysis.found import SURE, Found
+from xai_bench.analysis.words import words
+from xai_bench.report.kit.markup import markdown
+from xai_bench.report.kit.wording import bounds, number, p_value
+
+MOST_INPUTS = 100
+"""Rows of the table of inputs."""
+MOST_COLUMNS = 1000
+"""Rows of the table of columns: with them a page stays below a megabyte."""
+
+
+def page(found: Found, whole: bool = True) -> str:
+    """HTML: a ``whole`` page, or a part of one for notebooks."""
+    style = files("xai_bench.report").joinpath("templates/style.css").read_text(encoding="utf-8") if whole else ""
+    return _environment().get_template("answer.html.j2").render(whole=whole, style=Markup(style), **_content(found))
+
+
+def summary(found: Found) -> str:
+    """The same in Markdown, without figures."""
+    return _environment().get_template("summary.md.j2").render(**_content(found))
+
+
+def _content(found: Found) -> dict[str, Any]:
+    inputs = found.inputs.head(MOST_INPUTS)
+    pairs = found.methods[["network", "method"]].drop_duplicates()
+    return {
+        "found": found,
+        "sentences": words(found),
+        "scores": _rows(found.scores),
+        "inputs": _rows(inputs),
+        "clusters": _rows(found.clusters),
+        "kept": _rows(found.kept),
+        "columns": _rows(found.columns.head(MOST_COLUMNS)),
+        "top": max(float(inputs["high"].max()), float(inputs["relevance"].max()), 1e-9),
+        "entrants": [f"{row['method']} on {row['network']}" for row in _rows(pairs)],
+        "sure": SURE,
+        "bounds": bounds,
+        "percents": lambda low, high: "" if math.isnan(low) else f"[{_percent(low)}, {_percent(high)}]",
+    }
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+@cache
+def _environment() -> Environment:
+    jinja = Environment(
+        loader=PackageLoader("xai_bench.analysis"),
+        autoescape=lambda name: name is None or ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters |= {"number": number, "p_value": p_value, "percent": _percent, "markdown": markdown}
+    return jinja
+
+
+def _percent(share: float) -> str:
+    return "–" if not math.isfinite(share) else f"{100 * share:.1f} %"

@@ -1,0 +1,145 @@
+"""Which rows are trained on and which are held out, and how a target is permuted: by groups or time if there are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_bench.datasets.splitting import Parts
+from xai_bench.errors import InputError
+
+VALID_FOLDS = 5
+"""One of so many folds of the rows that are not held out is for validation."""
+LEAST_GROUPS = 3
+TIME_BLOCKS = 10
+"""Stretches of time, within which a target is permuted."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is known of the rows beside inputs and target.
+
+    Attributes
+    ----------
+    y : (n,) classes or numbers
+    kind : classification or regression
+    groups : (n,) number of the group of each row, or None
+    time : (n,) place of each row in time, or None
+    weights : (n,) what each row counts, or None
+    """
+
+    y: NDArray
+    kind: Literal["classification", "regression"]
+    groups: NDArray | None = None
+    time: NDArray | None = None
+    weights: NDArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, chosen: NDArray) -> Rows:
+        """Some of the rows."""
+        parts = (None if part is None else part[chosen] for part in (self.groups, self.time, self.weights))
+        return Rows(self.y[chosen], self.kind, *parts)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold of one seed."""
+
+    seed: int
+    fold: int
+    parts: Parts
+
+
+def splits(rows: Rows, seeds: int, folds: int) -> list[Split]:
+    """Cross-validation, repeated: every row is held out once a seed.
+
+    Classes keep their shares; rows of a group stay together. With ``time``, later rows are held out and earlier ones
+    trained on, the same for all seeds.
+
+    Raises
+    ------
+    InputError
+        If there are too few groups.
+    """
+    return [
+        Split(seed, fold, _with_validation(rows, rest, test, seed))
+        for seed in range(seeds)
+        for fold, (rest, test) in enumerate(_folds(rows, folds, seed))
+    ]
+
+
+def _folds(rows: Rows, folds: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
+    """(rest, test) of each fold, as row numbers."""
+    if rows.time is not None:
+        from sklearn.model_selection import TimeSeriesSplit
+
+        order = np.argsort(rows.time, kind="stable")
+        yield from ((order[rest], order[test]) for rest, test in TimeSeriesSplit(folds).split(order))
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds: said elsewhere
+        yield from _splitter(rows, folds, seed).split(rows.y, rows.y, rows.groups)
+
+
+def _splitter(rows: Rows, folds: int, seed: int) -> Any:
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    classes = rows.kind == "classification"
+    if rows.groups is None:
+        return (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=seed)
+    count = len(np.unique(rows.groups))
+    if count < LEAST_GROUPS:
+        raise InputError(f"groups: expected at least {LEAST_GROUPS} groups to hold some of them out, got {count}")
+    return (StratifiedGroupKFold if classes else GroupKFold)(min(folds, count), shuffle=True, random_state=seed)
+
+
+def _with_validation(rows: Rows, rest: NDArray, test: NDArray, seed: int) -> Parts:
+    """The rest cut into rows to train on and rows to validate on, as the folds were made."""
+    if rows.time is not None:
+        last = rest[np.argsort(rows.time[rest], kind="stable")]
+        cut = len(last) - max(1, len(last) // VALID_FOLDS)
+        return Parts(last[:cut], last[cut:], test)
+    inner = rows.take(rest)
+    few = rows.groups is not None and len(np.unique(rows.groups[rest])) < LEAST_GROUPS
+    train, valid = next(_folds(Rows(inner.y, rows.kind) if few else inner, VALID_FOLDS, seed))
+    rng = np.random.default_rng(seed)
+    return Parts(rng.permutation(rest[train]), rng.permutation(rest[valid]), test)
+
+
+def permuted(rows: Rows, rng: np.random.Generator) -> NDArray:
+    """(n,) a target that has lost its relation to the inputs, and nothing else: see ``sources``."""
+    return rows.y[sources(rows, rng)]
+
+
+def sources(rows: Rows, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) the row whose target each row is given.
+
+    Where the target is constant within every group, whole groups are given the target of another; else it is permuted
+    within groups. With time it is permuted within stretches of it.
+    """
+    n = len(rows)
+    if rows.groups is not None:
+        groups = np.unique(rows.groups, return_inverse=True)[1]
+        first = np.zeros(groups.max() + 1, dtype=np.int64)
+        first[groups[::-1]] = np.arange(n)[::-1]
+        if (rows.y[first[groups]] == rows.y).all():
+            return rng.permutation(first)[groups]
+        return _within(groups, rng)
+    if rows.time is not None:
+        place = np.argsort(np.argsort(rows.time, kind="stable"), kind="stable")
+        return _within(place * min(TIME_BLOCKS, n) // n, rng)
+    return rng.permutation(n)
+
+
+def _within(blocks: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) a permutation within each block."""
+    result = np.empty(len(blocks), dtype=np.int64)
+    result[np.argsort(blocks, kind="stable")] = np.lexsort((rng.random(len(blocks)), blocks))
+    return result

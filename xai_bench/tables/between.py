@@ -1,0 +1,122 @@
+"""What columns are to one another: copies of the target, identical columns, rows that repeat."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_bench.tables.columns import Read
+from xai_bench.tables.target import Target
+
+DIGITS = 6
+"""Of standardised values, to which columns are compared."""
+REPEATED_SHARE = 0.05
+"""Rows that have a twin, above which a table is said to repeat ..."""
+BY_CHANCE = 0.2
+"""... unless more than this share of them is expected by chance, if columns were independent."""
+MOST_APART = 100
+"""Columns of whole numbers or categories, each of which may be what tells repeated rows apart."""
+
+
+def related(reads: Sequence[Read], target: Target, keep: Sequence[str] = ()) -> list[Read]:
+    """The columns, with copies of the target left out (unless they are in ``keep``) and identical ones noted."""
+    result = list(reads)
+    of_target = signature(target.values, levels=target.kind == "classification")
+    first: dict[bytes, str] = {}
+    for i, read in enumerate(reads):
+        column = read.column
+        if not column.used:
+            continue
+        marks = signatures(read)
+        if of_target & marks and column.name not in keep:
+            result[i] = replace(read, column=column.left_out(f"it equals the target {target.name!r}"))
+            continue
+        if of_target & marks:
+            result[i] = replace(read, column=column.noted(f"it equals the target {target.name!r}; kept, as was said"))
+            continue
+        twin = next((first[mark] for mark in sorted(marks) if mark in first), None)
+        if twin is not None:
+            result[i] = replace(read, column=column.noted(f"it says the same as {twin!r}: the two are interchangeable"))
+        for mark in marks:
+            first.setdefault(mark, column.name)
+    return result
+
+
+def signatures(read: Read) -> set[bytes]:
+    """Two columns share one of these if one is a linear function of the other, or the same category in other words."""
+    return signature(read.values, levels=bool(read.column.levels) or read.column.kind == "two values")
+
+
+def signature(values: NDArray, levels: bool) -> set[bytes]:
+    """``levels``: whether the values are names of something, so that other names say the same."""
+    import pandas as pd
+
+    found = set()
+    values = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(values)
+    largest = np.abs(values[known]).max(initial=0.0)
+    values = values / largest if largest > 0 else values  # squares of large numbers overflow
+    if levels or len(np.unique(values[known])) == 2:
+        codes = pd.factorize(values)[0]
+        found.add(b"levels" + hashlib.sha256(codes.astype(np.int64).tobytes()).digest())
+    spread = values[known].std() if known.any() else 0.0
+    if spread > 0 and not levels:
+        scaled = np.round((values - values[known].mean()) / spread, DIGITS)
+        scaled = np.nan_to_num(scaled * np.sign(scaled[known][np.flatnonzero(scaled[known])[0]]), nan=1e9) + 0.0
+        found.add(b"linear" + hashlib.sha256(scaled.tobytes()).digest())
+    return found
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """``rows`` of ``of`` rows that have a twin in all inputs, but for the column ``apart`` ("" for none)."""
+
+    rows: int
+    of: int
+    apart: str = ""
+
+    @property
+    def line(self) -> str:
+        """What a user is to know."""
+        but = f" but {self.apart!r}" if self.apart else ""
+        return (
+            f"rows repeat: {self.rows} of {self.of} rows have a twin in all inputs{but}; if rows belong together (one "
+            "patient, one mouse), scores are too good unless such rows stay in one part: name their column with groups"
+        )
+
+
+def repeats(reads: Sequence[Read]) -> Repeats | None:
+    """Rows that have a twin, if there are more than discrete columns give by chance; one column may tell them apart."""
+    columns = [read for read in reads if read.column.used]
+    if not columns:
+        return None
+    n = len(columns[0].values)
+    codes = [np.unique(read.values, return_inverse=True, equal_nan=True)[1] for read in columns]
+    rng = np.random.default_rng(0)
+    marks = [rng.integers(2**63, size=int(code.max()) + 1, dtype=np.uint64)[code] for code in codes]
+    alike = [float(((np.bincount(code) / n) ** 2).sum()) for code in codes]
+    total, chance = np.stack(marks).sum(axis=0, dtype=np.uint64), float(np.prod(alike))
+    grouping = [j for j, code in enumerate(codes) if code.max() + 1 <= n / 2 and _whole(columns[j].values)]
+    for j in (None, *grouping[:MOST_APART]):
+        rest: NDArray[np.uint64] = total if j is None else total - marks[j]
+        expected = -math.expm1(-n * (chance if j is None else chance / alike[j]))
+        share = (twins := _twins(rest)) / n
+        if share > REPEATED_SHARE and expected < BY_CHANCE * share:
+            return Repeats(twins, n, "" if j is None else columns[j].column.name)
+    return None
+
+
+def _whole(values: NDArray[np.float64]) -> bool:
+    known = values[~np.isnan(values)]
+    return bool((known == np.floor(known)).all())
+
+
+def _twins(marks: NDArray[np.uint64]) -> int:
+    """Values that occur more than once, counted as often as they occur."""
+    counts = np.unique(marks, return_counts=True)[1]
+    return int(counts[counts > 1].sum())

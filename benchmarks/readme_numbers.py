@@ -10,62 +10,56 @@ from pathlib import Path
 
 import pandas as pd
 
+from xai_bench.errors import InputError
 from xai_bench.results.frames import Results
 from xai_bench.results.store import read
-from xai_bench.statistics import by_data_seed
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PACK = ROOT / "reports" / "quick" / "quick.xaipack"
 BEGIN, END = "<!-- numbers of reports/quick -->", "<!-- end of the numbers -->"
-ROWS = (
-    ("spectral", "spectral_mlp"),
-    ("column_norm", "mlp"),
-    ("saliency", "spectral_mlp"),
-    ("integrated_gradients", "spectral_mlp"),
-    ("shap_deep", "spectral_mlp"),
-    ("lrp", "mlp"),
-    ("mutual_information", ""),
-)
-NETWORKS = {
-    "spectral_mlp": "`spectral_mlp`",
-    "mlp": "`mlp`, matching penalty",
-    "": "none",
-}
-COLUMNS = (
-    ("gaussian_correlated", "somers_d", "correlated Gaussians: Somers' D"),
-    ("gaussian_independent", "auroc", "independent Gaussians: AUROC"),
-    ("diabetes", "retention_retrained_gain", "diabetes: points of R² gained over random inputs"),
-)
 
 
 def table(results: Results) -> str:
-    """Some methods of the quick comparison, in Markdown: means over draws and their intervals."""
-    rows = results.measurements
-    seeds = sorted(int(seed) for seed in rows["data_seed"].unique())
-    head = f"Means over {len(seeds)} draws (data seeds {', '.join(map(str, seeds))}) and their 95 % intervals:"
+    """What the quick comparison shows, in Markdown: three sentences, and the leaderboard of methods."""
+    board, retention = _board(results, "recovery"), _board(results, "retention")
     lines = [
-        head,
+        " ".join(results.in_words(file="reports/quick/quick.xaipack")),
         "",
-        f"| method | network | {' | '.join(title for *_, title in COLUMNS)} |",
-        f"|---|---|{'---:|' * len(COLUMNS)}",
+        "| method | recovery (2 AUROC − 1) | rank | points of retention | rank |",
+        "|---|---:|---:|---:|---:|",
     ]
-    for explainer, model in ROWS:
-        own = rows[(rows["explainer"] == explainer) & (rows["model"] == model)]
-        cells = [_interval(own, dataset, metric) for dataset, metric, _ in COLUMNS]
-        lines.append(f"| `{explainer}` | {NETWORKS[model]} | {' | '.join(cells)} |")
+    for name in board.index:
+        cells = [_score(board, name, 3), _rank(board, name), _score(retention, name, 1), _rank(retention, name)]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _interval(rows: pd.DataFrame, dataset: str, metric: str) -> str:
-    chosen = rows[(rows["dataset"] == dataset) & (rows["metric"] == metric)]
-    if chosen.empty:
+def _board(results: Results, metric: str) -> pd.DataFrame:
+    try:
+        return results.leaderboard("methods", metric).set_index("name")
+    except InputError:
+        return pd.DataFrame()
+
+
+def _score(board: pd.DataFrame, name: str, digits: int) -> str:
+    """The score, in bold in the first group if any pair is decided."""
+    if name not in board.index or pd.isna(board.loc[name, "score"]):
         return "–"
-    chosen = chosen.assign(value=chosen["value"].astype(float))
-    (row,) = by_data_seed(chosen, "value").to_dict("records")
-    scale, digits = (100, 1) if metric.endswith("_gain") else (1, 3)
-    mean, low, high = (f"{scale * row[name]:.{digits}f}".replace("-", "−") for name in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    text = f"{board.loc[name, 'score']:.{digits}f}".replace("-", "−")
+    decided = board["worse_than"].sum() > 0
+    return f"**{text}**" if decided and board.loc[name, "first_group"] else text
+
+
+def _rank(board: pd.DataFrame, name: str) -> str:
+    """The ranks that the decided pairs leave."""
+    if name not in board.index:
+        return "–"
+    row = board.loc[name]
+    if not row["ranked"]:
+        return f"{row['families']} of {row['of_families']} families"
+    low, high = int(row["rank_low"]), int(row["rank_high"])
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def block(text: str) -> str:

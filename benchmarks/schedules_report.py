@@ -92,7 +92,8 @@ def grid_table(frame: pd.DataFrame, size: Size, network: str, penalty: float) ->
             cells += [share(one[f"{name}_{score}"]) for name in ("auroc", "somers")]
         lines.append(cells)
     seeds = rows["data_seed"].nunique()
-    long = f"; {', '.join(f'{e:g}' for e in size.long)} epochs over {len(size.long_seeds)}" if size.long else ""
+    longer = rows.loc[rows["epochs"].isin(size.long), "data_seed"].nunique()
+    long = f"; {', '.join(f'{e:g}' for e in size.long)} epochs over {longer}" if longer else ""
     factor = "" if network == "mlp_unpenalised" else f", penalty times {penalty:g}"
     return Table(f"`{network}`{factor}, {seeds} data seeds{long}.", head, lines)
 

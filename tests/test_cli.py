@@ -93,7 +93,7 @@ def test_a_dry_run_says_what_a_run_would_take(tmp_path, capsys):
     suite.write_text(TINY + "[limits]\nseconds = 60\n")
     code, out, _ = call("run", suite, "--out", tmp_path / "out", "--jobs", 1, "--dry-run", capsys=capsys)
     assert code == 0
-    assert "plan: 6 cells to compute (0 are stored), 2 blocks, 1 training\n" in out
+    assert "plan: 6 cells to compute (0 are stored), 2 blocks, 1 training, settling of 1 network\n" in out
     assert "forecast: not known yet: nothing was measured here of " in out
     assert "at most 2 minutes, by [limits]" in out
     assert not (tmp_path / "out").exists()
@@ -108,7 +108,7 @@ def test_a_run_is_narrowed_to_models(tmp_path, capsys):
         code, out, _ = call("run", suite, *named, "--out", tmp_path, "--dry-run", capsys=capsys)
         assert code == 0
         plans[models] = out.splitlines()[0]
-    assert plans["mlp"] == "plan: 3 cells to compute (0 are stored), 1 block, 1 training"
+    assert plans["mlp"] == "plan: 3 cells to compute (0 are stored), 1 block, 1 training, settling of 1 network"
     assert plans["spectral_mlp,mlp"] == "plan: 6 cells to compute (0 are stored), 2 blocks, 2 trainings"
     assert plans[None] == "plan: 9 cells to compute (0 are stored), 3 blocks, 2 trainings"
     code, _, err = call("run", suite, "--models", "mpl", "--out", tmp_path, "--dry-run", capsys=capsys)

@@ -73,8 +73,8 @@ def test_what_failed_counts_as_chance_and_what_is_unsupported_or_not_run_as_noth
     cells.loc[cells["key"].isin(lost), ["status", "reason"]] = "timed_out", "60 seconds"
     cells.loc[cells["key"].isin(unsupported), ["status", "reason"]] = "unsupported", "too many inputs"
     broken = replace(results, _cells=cells[~cells["key"].isin(not_run)])
-    found = values(broken, "recovery").set_index(["explainer", "draw", "dataset"])["value"]
-    before = values(results, "recovery").set_index(["explainer", "draw", "dataset"])["value"]
+    found = values(broken, "recovery").set_index(["explainer", "draw", "dataset"])["value"].sort_index()
+    before = values(results, "recovery").set_index(["explainer", "draw", "dataset"])["value"].sort_index()
     assert (found["saliency", 1] == 0).all()
     assert found["saliency", 2].isna().all()
     assert np.isnan(found["f_test", 0, "friedman1"])
@@ -84,7 +84,6 @@ def test_what_failed_counts_as_chance_and_what_is_unsupported_or_not_run_as_noth
     assert board.loc["saliency on mlp", "ranked"]
     assert board.loc["f_test", "reason"] == "1 of 2 families: too many inputs"
     assert board.index[-1] == "f_test"
-    assert broken.cells["learned"].notna().all()
 
 
 def test_networks_that_did_not_learn_are_included_and_told_apart(results):

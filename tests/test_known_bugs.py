@@ -288,6 +288,6 @@ EXTRAS = [line for name, lines in PROJECT["optional-dependencies"].items() if na
 def test_requirements_are_used_and_have_no_upper_bound(requirement):
     found = re.fullmatch(r"([a-z0-9-]+)>=[\d.]+", requirement)
     assert found, f"{requirement}: expected a lower bound only"
-    module = {"scikit-learn": "sklearn"}.get(found[1], found[1])
+    module = {"scikit-learn": "sklearn", "scikit-posthocs": "scikit_posthocs"}.get(found[1], found[1])
     imports = re.compile(rf"^\s*(import|from) {module}\b", re.MULTILINE)
     assert any(imports.search(file.read_text(encoding="utf-8")) for file in (ROOT / "xai_bench").rglob("*.py"))

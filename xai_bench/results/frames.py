@@ -341,7 +341,7 @@ class Results:
                 continue
             shown = board[["name", "score", "rank_low", "rank_high", "first_group", "families", "draws", "reason"]]
             words = html.escape(" ".join(self.in_words()))
-            return f"<p>{words}</p>\n{shown.to_html(index=False, float_format='%.3f', na_rep='', border=0)}"
+            return f"<p>{words}</p>\n{shown.to_html(index=False, float_format='{:.3f}'.format, na_rep='', border=0)}"
         return f"<pre>{html.escape(repr(self))}</pre>"
 
     @property

@@ -25,7 +25,14 @@ from xai_bench.results.comparison import BOARD, Comparison, Unit
 from xai_bench.results.records import MetricFacts
 from xai_bench.scoring import calibration, stability
 from xai_bench.scoring.stability import Agreement
-from xai_bench.statistics import LEAST_DRAWS, bounded_interval, by_data_seed, interval, ratio_of_sums
+from xai_bench.statistics import (
+    LEAST_DRAWS,
+    bounded_interval,
+    by_data_seed,
+    corrected_interval,
+    interval,
+    ratio_of_sums,
+)
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -212,7 +219,9 @@ class Frames:
                 share = ratio_of_sums(group[gain], group[gap])
                 if math.isfinite(share.mean):
                     found.append((*key, SHARES[gain], *share))
-        return _from_five(pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n"]))
+        shares = _from_five(pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n"]))
+        shares.loc[shares["dataset"].isin(self.splits), ["low", "high"]] = np.nan
+        return shares
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
@@ -222,7 +231,7 @@ class Frames:
         """
         rows = self.scores[self.scores["metric"].isin(GAPS.values()) & self.scores["value"].notna()]
         rows = rows.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold", "metric"])
-        found = by_data_seed(rows, "value", ["dataset", "model", "metric"])
+        found = self._over_draws(rows, "value", ["dataset", "model", "metric"])
         return found.assign(metric=found["metric"].map({gap: gain for gain, gap in GAPS.items()}))
 
     @cached_property
@@ -266,9 +275,9 @@ class Frames:
             "settled": groups["settled"].first(),
         })  # fmt: skip
         networks = networks.assign(test_mae=networks["test_mae"].astype(float))
-        errors = _from_five(by_data_seed(networks, "test_mae", by)).drop(columns="n")
+        errors = self._over_draws(networks, "test_mae", by).drop(columns="n")
         errors = errors.rename(columns={"mean": "mae", "low": "mae_low", "high": "mae_high"})
-        reached = _from_five(by_data_seed(networks, "test_score", by))
+        reached = self._over_draws(networks, "test_score", by)
         reached["high"] = reached["high"].clip(upper=1.0)
         return reached.merge(facts.reset_index(), on=by).merge(errors, on=by)
 
@@ -375,7 +384,22 @@ class Frames:
         return stability.agreement(self.with_relevance, names, self.results.relevance)
 
     def _intervals(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return _from_five(by_data_seed(frame[frame["value"].notna()], "value", [*PAIR, "metric"]))
+        return self._over_draws(frame[frame["value"].notna()], "value", [*PAIR, "metric"])
+
+    @cached_property
+    def splits(self) -> dict[str, float]:
+        """Datasets whose draws are splits of one table, to the ratio of test to training rows."""
+        facts = {label: self.draws(label)[:1] for label in self.datasets}
+        return {label: draw["n_test"] / draw["n_train"] for label, known in facts.items() for draw in known
+                if "real" in (draw.get("traits") or ())}  # fmt: skip
+
+    def _over_draws(self, rows: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
+        """Intervals over data seeds, from five on; on splits of one table the corrected ones. ``by``: dataset first."""
+        found = _from_five(by_data_seed(rows, value, by)).set_index(by)
+        shared = rows[rows["dataset"].isin(self.splits)].assign(value=lambda frame: frame[value])
+        for key, draws in _by_draw(shared, by):
+            found.loc[key, ["low", "high"]] = corrected_interval(draws, self.splits[key[0]]) or (np.nan, np.nan)
+        return found.reset_index()
 
 
 def _by_draw(rows: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...], Floats]]:

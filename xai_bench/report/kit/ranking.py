@@ -25,7 +25,8 @@ def joined(frames: Frames, of: Unit) -> pd.DataFrame:
     keys, board = KEYS[of], frames.board(of)
     if board.empty:
         known = frames.timed[keys].drop_duplicates()
-        board = pd.DataFrame({**known, "name": known.agg(" on ".join, axis=1)}).reindex(columns=board.columns)
+        names = [" on ".join(label for label in key if label != NO_MODEL) for key in known.itertuples(index=False)]
+        board = pd.DataFrame({**known, "name": names}).reindex(columns=board.columns)
     board = board.assign(model=board["model"].fillna(NO_MODEL)) if "model" in keys else board
     beside = frames.cost(keys)[[*keys, "given_cpu", "end_cpu"]]
     for name, values in measured(frames, of).items():

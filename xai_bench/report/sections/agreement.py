@@ -66,5 +66,9 @@ def heatmap(frames: Frames, key: str) -> str:
 
     with drawing.style():
         grid = plots.agreement(frames.results)
+        side = 0.5 * len(frames.ranked) + 2.6
+        grid.figure.set_size_inches(side, side)
+        for number in grid.ax_heatmap.texts:
+            number.set_fontsize(drawing.SMALL)
         plt.close(grid.figure)
         return drawing.svg(grid.figure, key)

@@ -43,7 +43,8 @@ class Leaderboard(Section):
         return [Figure(drawn, "Recovery against cost, a mark a method", caption)]
 
     def tables(self) -> list[Table]:
-        return [table(self.frames, self.frame, "Methods, averaged over the networks that they explain")]
+        caption = "Methods, averaged over the networks that they explain"
+        return [table(self.frames, self.frame, caption)] if len(self.frame) else []
 
     def findings(self) -> list[str]:
         return notes(self.frames, self.frame)

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Null runs, stability, agreement and sanity, from a store filled by hand: literal numbers, and how it looks."""
-=======
-"""Null runs, stability, agreement and sanity, from a store that is filled by hand: literal numbers, and the page."""
->>>>>>> page
 
 from __future__ import annotations
 

@@ -168,7 +168,9 @@ def small():
     fields = {"hidden": (16,), "epochs": 0.1, "min_steps": 200, "checkpoints": 10, "learning_rate": 0.03}
     fields |= {"dropout": (0.0,), "batch_norm": (False,)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainings, "NETWORKS", (SpectralMLP(**fields, l2_lambda=0.03), MLP(**fields)))
+        patch.setattr(
+            trainings, "NETWORKS", (SpectralMLP(**fields, l2_lambda=0.03, l2_phi=1e-4), MLP(**fields, group_lasso=2e-3))
+        )
         patch.setattr(trainings, "SETTINGS", {"spectral_mlp": ({}, {"checkpoints": 2}), "mlp": ({},)})
         patch.setattr(baselines, "TREES", 20)
         patch.setattr(kept, "RANDOM_ORDERS", 2)

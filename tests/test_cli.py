@@ -15,6 +15,7 @@ import pytest
 
 from xai_bench import cli, pack, read, run
 from xai_bench.errors import InputError
+from xai_bench.running.request import Asked, Request
 
 TINY = """
 name = "tiny"
@@ -65,6 +66,9 @@ def test_run_report_export(tmp_path, capsys):
     code, _, _ = call("report", tmp_path / "runs" / "tiny", capsys=capsys)
     assert code == 0
     assert page.read_text(encoding="utf-8") == written
+    code, _, err = call("report", tmp_path / "runs" / "tiny", "--focus", "spectrl", capsys=capsys)
+    assert code == 2
+    assert "did you mean spectral" in err
     code, out, _ = call("export", tmp_path / "runs" / "tiny", "--format", "csv", capsys=capsys)
     assert code == 0
     assert out.startswith("dataset,model,explainer")
@@ -109,12 +113,23 @@ def test_a_run_is_narrowed_to_models(tmp_path, capsys):
         assert code == 0
         plans[models] = out.splitlines()[0]
     assert plans["mlp"] == "plan: 3 cells to compute (0 are stored), 1 block, 1 training, settling of 1 network"
-    assert plans["spectral_mlp,mlp"] == "plan: 6 cells to compute (0 are stored), 2 blocks, 2 trainings"
-    assert plans[None] == "plan: 9 cells to compute (0 are stored), 3 blocks, 2 trainings"
+    both = "trainings, settling of 2 networks"
+    assert plans["spectral_mlp,mlp"] == f"plan: 6 cells to compute (0 are stored), 2 blocks, 2 {both}"
+    assert plans[None] == f"plan: 9 cells to compute (0 are stored), 3 blocks, 2 {both}"
     code, _, err = call("run", suite, "--models", "mpl", "--out", tmp_path, "--dry-run", capsys=capsys)
     assert code == 2
     assert "did you mean mlp" in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_focus_is_a_name_of_the_suite(tmp_path, capsys):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY)
+    code, _, err = call("run", suite, "--focus", "spectrl", "--out", tmp_path, "--dry-run", capsys=capsys)
+    assert code == 2
+    assert "did you mean spectral" in err
+    assert len(err.splitlines()) == 1
+    assert Asked.of(Request(str(suite), out=tmp_path, focus="spectral")).suite.config()["focus"] == "spectral"
 
 
 def csv_suite(tmp_path: Path, content: str | None, *lines: str) -> Path:

@@ -91,10 +91,11 @@ def test_the_first_figure_is_on_the_first_screen(browser, folder):
 def test_tables_are_sorted_over_all_rows_and_filtered(browser, folder):
     page, _ = opened(browser, f"file://{folder / 'datasets' / 'toy.html'}", 1440)
     section = page.locator("#relevance")
-    names = section.locator("tbody th")
+    table = section.locator("table").first
+    names = table.locator("tbody th")
     assert names.count() == 20
-    section.locator("thead th").nth(4).click()
-    sorted_ = [float(text) for text in section.locator("tbody tr td:nth-child(5)").all_text_contents()]
+    table.locator("thead th").nth(4).click()
+    sorted_ = [float(text) for text in table.locator("tbody tr td:nth-child(5)").all_text_contents()]
     every = page.evaluate(
         "new DataTable.Api(document.querySelector('#relevance table')).rows().nodes().toArray()"
         ".map(row => +row.cells[4].dataset.order)"

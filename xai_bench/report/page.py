@@ -37,7 +37,7 @@ def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
         "sections": [one for one in shown if not one.absent],
         "absent": absent(shown),
     }
-    files = dict(zip(frames.addresses.values(), _of_datasets(frames, jobs, content["title"]), strict=True))
+    files = dict(zip(frames.addresses.values(), _of_datasets(frames, jobs, str(content["title"])), strict=True))
     page, summary = (str(markup.render(name, **content)) for name in ("index.html", "summary.md"))
     return files | {"index.html": page, "summary.md": re.sub(r"\n{3,}", "\n\n", summary)}
 
@@ -99,7 +99,8 @@ def _begin(frames: Frames, plugins: Sequence[registry.Plugin], title: str) -> No
 
 
 def _drawn(label: str) -> Iterator[str]:
-    yield dataset(*_given, label)
+    frames, title = _given
+    yield dataset(frames, title, label)
 
 
 def line(frames: Frames) -> str:
@@ -140,8 +141,8 @@ def part(frames: Frames) -> str:
     planned = frames.cells[~frames.cells["explainer"].isin(CONTROLS)]
     places = []
     for axis in ("dataset", "explainer"):
-        whole = planned.groupby(axis, sort=False)["status"].agg(lambda status: (status == "missing").all())
-        gone = [f"`{label}`" for label in whole.index[whole]]
+        whole = planned.groupby(axis, sort=False)["status"].agg(lambda status: set(status) == {"missing"})
+        gone = [f"`{label}`" for label, is_gone in whole.items() if is_gone]
         if gone and len(gone) < len(whole):
             places.append(wording.listed(gone, 8))
     where = f"; not run at all: {'; '.join(places)}" if places else ""

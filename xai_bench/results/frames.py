@@ -29,7 +29,17 @@ Figure = Literal["leaderboard", "cost", "pairs", "retention", "agreement", "rele
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
 SCORES = (
-    *("train_score", "valid_score", "test_score", "test_mae", "test_balanced", "chance", "ceiling", "p_value", "valid_loss"),
+    *(
+        "train_score",
+        "valid_score",
+        "test_score",
+        "test_mae",
+        "test_balanced",
+        "chance",
+        "ceiling",
+        "p_value",
+        "valid_loss",
+    ),
     *("train_cpu", "train_wall"),
 )
 """The numbers of a network that may be missing; the seconds of one that was not trained here are."""

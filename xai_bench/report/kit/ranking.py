@@ -35,8 +35,8 @@ def joined(frames: Frames, of: Unit) -> pd.DataFrame:
 
 
 def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
-    """By ``KEYS``: points of retention, and of how many families where not of all (``retention_of``), stability of the p
-    highest, and the share of false selections; means over datasets."""
+    """By ``KEYS``: points of retention, and of how many families where not of all (``retention_of``), stability of the
+    p highest, and the share of false selections; means over datasets."""
     keys = KEYS[of]
     boards = {name: frames.board(of, name) for name in ("retention", "false_selections")}
     boards = {name: board.fillna({"model": NO_MODEL}).set_index(keys) for name, board in boards.items()}

@@ -127,14 +127,12 @@ def share(value: float, empty: float, full: float) -> float | None:
 
 
 def beside(row: dict[str, Any], seeds: int) -> str:
-    """What stands beside a mean: its interval, and how many of the suite's data seeds it rests on, unless all.
-
-    Of retention the number of draws always stands there.
-    """
+    """What stands beside a mean: its interval, and how many of the suite's draws it rests on, unless all."""
     metric = row.get("metric", "")
     if "planned" not in row:
         return wording.interval_of(row["low"], row["high"], row["n"], seeds, metric)
-    rests_on = wording.draws(int(row["n"]), seeds, int(row["parts"]), int(row["planned"]))
+    whole = row["n"] == seeds and row["parts"] == row["planned"]
+    rests_on = "" if whole else wording.draws(int(row["n"]), seeds, int(row["parts"]), int(row["planned"]))
     return f"{wording.bounds(row['low'], row['high'], metric)} {rests_on}".strip()
 
 

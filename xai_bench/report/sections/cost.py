@@ -35,10 +35,9 @@ class Cost(Section):
         return self.frames.cost(["model", "explainer"])
 
     def words(self) -> str:
-        trained = (
-            self.frames.trained.groupby("model", sort=False)["train_cpu"].median() if len(self.frames.trained) else {}
-        )
-        trains = [f"{seconds(value)} for `{model}`" for model, value in trained.items()]
+        rows = self.frames.trained
+        medians = dict(rows.groupby("model", sort=False)["train_cpu"].median()) if len(rows) else {}
+        trains = [f"{seconds(value)} for `{model}`" for model, value in medians.items()]
         text = "Medians over draws and datasets; given a model: set-up and explanation, end to end: training as well."
         return f"{text} Training takes {listed(trains)}." if trains else text
 

@@ -31,8 +31,8 @@ class Critical(Section):
         assert isinstance(self.found, RankTests)
         return (
             f"Mean ranks by recovery within {self.found.families} families; bars join those that are closer than the "
-            f"critical difference of {number(self.found.critical_difference, 2)} (Nemenyi). It asks whether they differ on "
-            "further families of this kind."
+            f"critical difference of {number(self.found.critical_difference, 2)} (Nemenyi). It asks whether they "
+            "differ on further families of this kind."
         )
 
     def findings(self) -> list[str]:

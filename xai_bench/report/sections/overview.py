@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import math
 
 from xai_bench.report.kit.ranking import values_of
 from xai_bench.report.kit.section import Section
@@ -30,7 +30,7 @@ class Overview(Section):
     def _list(self) -> Table:
         """Nothing but the names."""
         kinds = self.frames.cells.drop_duplicates("dataset").set_index("dataset")
-        rows = [Row(d, [text(kinds.loc[d, "traits"] or "–")], link=a) for d, a in self.frames.addresses.items()]
+        rows = [Row(d, [text(str(kinds.loc[d, "traits"] or "–"))], link=a) for d, a in self.frames.addresses.items()]
         return Table("Datasets", "Dataset", [Column("Traits", text=True)], rows)
 
     def _table(self, of: Unit, metric: str, caption: str, *, fold: bool = False) -> Table | None:
@@ -42,8 +42,8 @@ class Overview(Section):
         points, top = metric == "retention", wide.abs().max(axis=1)
 
         def box(dataset: str, name: str, address: str) -> Box:
-            value = wide.loc[dataset, name]
-            if not points or pd.isna(value):
+            value = float(wide.at[dataset, name])
+            if not points or math.isnan(value):
                 return shaded(value, f"{address}#scores")
             return shaded(value, f"{address}#retained", value / max(top[dataset], 1e-9), 1)
 

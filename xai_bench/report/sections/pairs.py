@@ -8,8 +8,8 @@ from functools import cached_property
 import pandas as pd
 
 from xai_bench.decisions import MARGIN
-from xai_bench.paired import LEAST_DRAWS
 from xai_bench.errors import InputError
+from xai_bench.paired import LEAST_DRAWS
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.ranking import percent
 from xai_bench.report.kit.section import Section

@@ -33,8 +33,8 @@ class Standings(Section):
     def words(self) -> str:
         return (
             "Networks are averaged over the methods that explain them; an entrant is a method on a network, or one "
-            "that needs none. Ranks run from 1 and the number of those shown to be better, to the number of all less those "
-            "shown to be worse."
+            "that needs none. Ranks run from 1 and the number of those shown to be better, to the number of all less "
+            "those shown to be worse."
         )
 
     def tables(self) -> list[Table]:

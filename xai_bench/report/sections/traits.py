@@ -48,7 +48,7 @@ class Traits(Section):
         wide = self.frame.pivot(index="name", columns="trait", values="score")
         names = self.frame.drop_duplicates("trait").sort_values("datasets", ascending=False, kind="stable")
         order = [name for name in self.frames.ranked if name in wide.index]
-        columns = [Column(f"{r.trait} ({plural(r.datasets, 'dataset')})") for r in names.itertuples()]
+        columns = [Column(f"{r.trait} ({plural(int(r.datasets), 'dataset')})") for r in names.itertuples()]
         rows = [Row(e, [shaded(wide.loc[e, t]) for t in names["trait"]], kind_of(self.frames, e)) for e in order]
         return [Table("Recovery by trait: 0 chance, 1 perfect", "Method", columns, rows)]
 

@@ -39,7 +39,7 @@ class Style(NamedTuple):
 
 def styles(frames: Frames) -> dict[str, Style]:
     """Explainer to its style: the same in all figures of a report. The one in focus has a colour of its own."""
-    result = {}
+    result: dict[str, Style] = {}
     for explainer in dict.fromkeys(explainer for _, explainer in frames.pairs):
         rest, repeat = len(result) % len(OTHERS), len(result) // len(OTHERS)
         color, dash = OTHERS[rest], DASHES[repeat % len(DASHES)]

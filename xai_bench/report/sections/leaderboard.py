@@ -68,7 +68,7 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         axis.set_xscale("log")
         axis.set_yscale("function", functions=(stretched, lambda y: 1.03 - 10.0**-y))
         ends = points["given_cpu"].min() / 1.6, points["given_cpu"].max() * 1.6
-        low, high = stretched(points["score"].min()), stretched(points["score"].max())
+        low, high = np.sort(stretched(points["score"].to_numpy(float)))[[0, -1]].tolist()
         room = 0.05 * max(high - low, 0.1)
         axis.set(xlim=ends, ylim=tuple(1.03 - 10.0 ** -np.array([low - room, high + room])))
         axis.step(

@@ -29,8 +29,8 @@ class Overview(Section):
 
     def _list(self) -> Table:
         """Nothing but the names."""
-        kinds = self.frames.cells.drop_duplicates("dataset").set_index("dataset")
-        rows = [Row(d, [text(kinds.loc[d, "traits"] or "–")], link=a) for d, a in self.frames.addresses.items()]
+        traits = self.frames.cells.drop_duplicates("dataset").set_index("dataset")["traits"].to_dict()
+        rows = [Row(d, [text(str(traits[d]) or "–")], link=a) for d, a in self.frames.addresses.items()]
         return Table("Datasets", "Dataset", [Column("Traits", text=True)], rows)
 
     def _table(self, of: Unit, metric: str, caption: str, *, fold: bool = False) -> Table | None:
@@ -39,10 +39,11 @@ class Overview(Section):
         order = [name for name in self.frames.board(of, metric)["name"] if name in wide]
         if not order:
             return None
-        points, top = metric == "retention", wide.abs().max(axis=1)
+        points, top = metric == "retention", wide.abs().max(axis=1).to_dict()
+        values = wide.to_dict()
 
         def box(dataset: str, name: str, address: str) -> Box:
-            value = wide.loc[dataset, name]
+            value = float(values[name][dataset])
             if not points or pd.isna(value):
                 return shaded(value, f"{address}#scores")
             return shaded(value, f"{address}#retained", value / max(top[dataset], 1e-9), 1)

@@ -80,10 +80,9 @@ class Relevance(Section):
         models = [m for m in self.frames.models if m in self.frame.columns.get_level_values(0)]
         if len(models) > 1 and len(self.listed) <= MOST // 4:
             for model in models:
-                own = self.frame[model]
-                tables.append(
-                    self._table(own[[n for n in self.frames.ranked if n in own]], f"Relevance on {model}", fold=True)
-                )
+                names = [name for name in self.frames.ranked if (model, name) in self.frame]
+                own = self.frame[[(model, name) for name in names]].set_axis(names, axis=1)
+                tables.append(self._table(own, f"Relevance on {model}", fold=True))
         return tables
 
     def _table(self, values: pd.DataFrame, caption: str, *, fold: bool = False) -> Table:
@@ -103,7 +102,7 @@ class Relevance(Section):
             boxes = [_share(v, s) for v, s in zip(percent[j], percent[j] / top, strict=True)]
             rows.append(Row(wording.without_paths(f"{names[j]}{unit}"), [*own, *boxes]))
         look = "upright long" if len(values) > 40 else "upright"
-        return Table(caption, "Input", [*columns, *[Column(name) for name in values]], rows, fold, look)
+        return Table(caption, "Input", [*columns, *[Column(str(name)) for name in values]], rows, fold, look)
 
 
 def _share(percent: float, shade: float) -> Box:

@@ -34,7 +34,7 @@ class Variance(Section):
 
     def words(self) -> str:
         means = self.frame[SHARES].mean().dropna().sort_values(ascending=False)
-        shown = [f"{percent(value)} {name.replace('_', ' ')}" for name, value in means.items()]
+        shown = [f"{percent(value)} {str(name).replace('_', ' ')}" for name, value in means.items()]
         return (
             f"Shares of the variance of recovery, means over {plural(len(self.frame), 'dataset')}: {listed(shown, 8)}. "
             "What the factors do together, and what is not told apart, is the rest."

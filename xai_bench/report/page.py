@@ -28,8 +28,9 @@ def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
         raise InputError("no section of the report is known: install xai_bench again, for its entry points")
     shown = [one for kind in kinds if kind.within != DATASETS and (one := show(kind, frames)) is not None]
     suite = frames.results.suite
+    title = wording.without_paths(suite.get("title") or suite.get("name") or "Report")
     content = {
-        "title": wording.without_paths(suite.get("title") or suite.get("name") or "Report"),
+        "title": title,
         "name": wording.without_paths(suite.get("name", "")),
         "line": line(frames),
         "part": part(frames),
@@ -37,7 +38,7 @@ def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
         "sections": [one for one in shown if not one.absent],
         "absent": absent(shown),
     }
-    files = dict(zip(frames.addresses.values(), _of_datasets(frames, jobs, str(content["title"])), strict=True))
+    files = dict(zip(frames.addresses.values(), _of_datasets(frames, jobs, title), strict=True))
     page, summary = (str(markup.render(name, **content)) for name in ("index.html", "summary.md"))
     return files | {"index.html": page, "summary.md": re.sub(r"\n{3,}", "\n\n", summary)}
 
@@ -141,9 +142,9 @@ def part(frames: Frames) -> str:
     planned = frames.cells[~frames.cells["explainer"].isin(CONTROLS)]
     places = []
     for axis in ("dataset", "explainer"):
-        whole = planned.groupby(axis, sort=False)["status"].agg(lambda status: set(status) == {"missing"})
-        gone = [f"`{label}`" for label, is_gone in whole.items() if is_gone]
-        if gone and len(gone) < len(whole):
+        states = {str(label): set(rows["status"]) for label, rows in planned.groupby(axis, sort=False)}
+        gone = [f"`{label}`" for label, found in states.items() if found == {"missing"}]
+        if gone and len(gone) < len(states):
             places.append(wording.listed(gone, 8))
     where = f"; not run at all: {'; '.join(places)}" if places else ""
     return f"{text}: a part of the suite{where}."

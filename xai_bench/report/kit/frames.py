@@ -406,7 +406,7 @@ def _by_draw(rows: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...
     """The values of each group, averaged over the model seeds and folds of a draw first."""
     means = rows.assign(value=rows["value"].astype(float)).groupby([*by, "data_seed"], sort=False)["value"].mean()
     for key, group in means.groupby(level=by, sort=False):
-        yield key, group.to_numpy()  # type: ignore[misc]
+        yield tuple(str(part) for part in key), group.to_numpy()  # type: ignore[union-attr]
 
 
 def _ends(values: Floats, low: float | None, high: float | None, chance: float) -> tuple[float, float]:

@@ -35,9 +35,8 @@ class Cost(Section):
         return self.frames.cost(["model", "explainer"])
 
     def words(self) -> str:
-        rows = self.frames.trained
-        medians = dict(rows.groupby("model", sort=False)["train_cpu"].median()) if len(rows) else {}
-        trains = [f"{seconds(value)} for `{model}`" for model, value in medians.items()]
+        groups = self.frames.trained.groupby("model", sort=False)["train_cpu"]
+        trains = [f"{seconds(float(values.median()))} for `{model}`" for model, values in groups]
         text = "Medians over draws and datasets; given a model: set-up and explanation, end to end: training as well."
         return f"{text} Training takes {listed(trains)}." if trains else text
 

@@ -67,9 +67,8 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         axis.set_position((0.1, 50 / (height + 60), 0.6, height / (height + 60)))
         axis.set_xscale("log")
         axis.set_yscale("function", functions=(stretched, lambda y: 1.03 - 10.0**-y))
-        given = points["given_cpu"].to_numpy(float)
-        ends = float(given.min()) / 1.6, float(given.max()) * 1.6
-        low, high = stretched(points["score"].min()), stretched(points["score"].max())
+        ends = points["given_cpu"].min() / 1.6, points["given_cpu"].max() * 1.6
+        low, high = np.sort(stretched(points["score"].to_numpy(float)))[[0, -1]].tolist()
         room = 0.05 * max(high - low, 0.1)
         axis.set(xlim=ends, ylim=tuple(1.03 - 10.0 ** -np.array([low - room, high + room])))
         axis.step(

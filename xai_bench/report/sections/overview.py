@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import pandas as pd
 
 from xai_bench.report.kit.ranking import values_of
 from xai_bench.report.kit.section import Section
@@ -29,8 +29,8 @@ class Overview(Section):
 
     def _list(self) -> Table:
         """Nothing but the names."""
-        kinds = self.frames.cells.drop_duplicates("dataset").set_index("dataset")
-        rows = [Row(d, [text(str(kinds.loc[d, "traits"] or "–"))], link=a) for d, a in self.frames.addresses.items()]
+        traits = self.frames.cells.drop_duplicates("dataset").set_index("dataset")["traits"].to_dict()
+        rows = [Row(d, [text(str(traits[d]) or "–")], link=a) for d, a in self.frames.addresses.items()]
         return Table("Datasets", "Dataset", [Column("Traits", text=True)], rows)
 
     def _table(self, of: Unit, metric: str, caption: str, *, fold: bool = False) -> Table | None:
@@ -39,11 +39,12 @@ class Overview(Section):
         order = [name for name in self.frames.board(of, metric)["name"] if name in wide]
         if not order:
             return None
-        points, top = metric == "retention", wide.abs().max(axis=1)
+        points, top = metric == "retention", wide.abs().max(axis=1).to_dict()
+        values = wide.to_dict()
 
         def box(dataset: str, name: str, address: str) -> Box:
-            value = float(wide.at[dataset, name])
-            if not points or math.isnan(value):
+            value = float(values[name][dataset])
+            if not points or pd.isna(value):
                 return shaded(value, f"{address}#scores")
             return shaded(value, f"{address}#retained", value / max(top[dataset], 1e-9), 1)
 

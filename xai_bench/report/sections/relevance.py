@@ -80,9 +80,9 @@ class Relevance(Section):
         models = [m for m in self.frames.models if m in self.frame.columns.get_level_values(0)]
         if len(models) > 1 and len(self.listed) <= MOST // 4:
             for model in models:
-                own = pd.DataFrame(self.frame[model])
-                names = [name for name in self.frames.ranked if name in own]
-                tables.append(self._table(own[names], f"Relevance on {model}", fold=True))
+                names = [name for name in self.frames.ranked if (model, name) in self.frame]
+                own = self.frame[[(model, name) for name in names]].set_axis(names, axis=1)
+                tables.append(self._table(own, f"Relevance on {model}", fold=True))
         return tables
 
     def _table(self, values: pd.DataFrame, caption: str, *, fold: bool = False) -> Table:

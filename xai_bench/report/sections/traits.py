@@ -6,6 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.ranking import values_of
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of
@@ -47,9 +48,10 @@ class Traits(Section):
     def tables(self) -> list[Table]:
         wide = self.frame.pivot(index="name", columns="trait", values="score")
         names = self.frame.drop_duplicates("trait").sort_values("datasets", ascending=False, kind="stable")
+        values = wide.astype(float).to_dict("index")
         order = [name for name in self.frames.ranked if name in wide.index]
-        columns = [Column(f"{r.trait} ({plural(int(r.datasets), 'dataset')})") for r in names.itertuples()]
-        rows = [Row(e, [shaded(wide.loc[e, t]) for t in names["trait"]], kind_of(self.frames, e)) for e in order]
+        columns = [Column(f"{r['trait']} ({plural(r['datasets'], 'dataset')})") for r in records(names)]
+        rows = [Row(e, [shaded(values[e][trait]) for trait in names["trait"]], kind_of(self.frames, e)) for e in order]
         return [Table("Recovery by trait: 0 chance, 1 perfect", "Method", columns, rows)]
 
 

@@ -101,7 +101,7 @@ def test_a_suite_that_is_measured_anew_has_a_pack_and_no_mark(made):
         text = (folder / name).read_text(encoding="utf-8")
         assert f"Measured by xai-bench {VERSION}, drawn by xai-bench {VERSION}." in text
         assert "version 0.0.2" not in text
-        assert ".csv" not in text
+        assert '.csv"' not in text
     assert reports.marks(made) == {"old": "measured by version 0.0.1"}
     assert (made / "measured.toml").read_text().startswith("# Marks\n")
 

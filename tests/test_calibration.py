@@ -134,6 +134,15 @@ def test_false_selections_of_a_simple_method_are_as_few_as_promised(frames):
     assert null["noise_above"] < 0.1
 
 
+def test_the_leaderboard_of_false_selections_is_the_share_of_noise_above(frames):
+    board = frames.results.leaderboard("methods", "false_selections").set_index("name")
+    expected = frames.calibration.groupby("explainer")["noise_above"].mean()
+    assert board["score"].to_dict() == pytest.approx(expected.to_dict())
+    assert list(board["score"]) == sorted(board["score"])
+    assert set(board["of_families"]) == {2}
+    assert set(frames.results.leaderboard("methods")["of_families"]) == {1}
+
+
 def test_the_threshold_is_that_of_the_relevances(frames):
     frame = frames.calibration.set_index(["dataset", "explainer"])
     nulls = frames.results.null_cells.query("dataset == 'linear_sparse' and explainer == 'correlation'")

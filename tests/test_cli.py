@@ -15,6 +15,7 @@ import pytest
 
 from xai_bench import cli, pack, read, run
 from xai_bench.errors import InputError
+from xai_bench.running.request import Asked, Request
 
 TINY = """
 name = "tiny"
@@ -65,6 +66,9 @@ def test_run_report_export(tmp_path, capsys):
     code, _, _ = call("report", tmp_path / "runs" / "tiny", capsys=capsys)
     assert code == 0
     assert page.read_text(encoding="utf-8") == written
+    code, _, err = call("report", tmp_path / "runs" / "tiny", "--focus", "spectrl", capsys=capsys)
+    assert code == 2
+    assert "did you mean spectral" in err
     code, out, _ = call("export", tmp_path / "runs" / "tiny", "--format", "csv", capsys=capsys)
     assert code == 0
     assert out.startswith("dataset,model,explainer")
@@ -93,7 +97,7 @@ def test_a_dry_run_says_what_a_run_would_take(tmp_path, capsys):
     suite.write_text(TINY + "[limits]\nseconds = 60\n")
     code, out, _ = call("run", suite, "--out", tmp_path / "out", "--jobs", 1, "--dry-run", capsys=capsys)
     assert code == 0
-    assert "plan: 6 cells to compute (0 are stored), 2 blocks, 1 training\n" in out
+    assert "plan: 6 cells to compute (0 are stored), 2 blocks, 1 training, settling of 1 network\n" in out
     assert "forecast: not known yet: nothing was measured here of " in out
     assert "at most 2 minutes, by [limits]" in out
     assert not (tmp_path / "out").exists()
@@ -108,13 +112,24 @@ def test_a_run_is_narrowed_to_models(tmp_path, capsys):
         code, out, _ = call("run", suite, *named, "--out", tmp_path, "--dry-run", capsys=capsys)
         assert code == 0
         plans[models] = out.splitlines()[0]
-    assert plans["mlp"] == "plan: 3 cells to compute (0 are stored), 1 block, 1 training"
-    assert plans["spectral_mlp,mlp"] == "plan: 6 cells to compute (0 are stored), 2 blocks, 2 trainings"
-    assert plans[None] == "plan: 9 cells to compute (0 are stored), 3 blocks, 2 trainings"
+    assert plans["mlp"] == "plan: 3 cells to compute (0 are stored), 1 block, 1 training, settling of 1 network"
+    both = "trainings, settling of 2 networks"
+    assert plans["spectral_mlp,mlp"] == f"plan: 6 cells to compute (0 are stored), 2 blocks, 2 {both}"
+    assert plans[None] == f"plan: 9 cells to compute (0 are stored), 3 blocks, 2 {both}"
     code, _, err = call("run", suite, "--models", "mpl", "--out", tmp_path, "--dry-run", capsys=capsys)
     assert code == 2
     assert "did you mean mlp" in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_focus_is_a_name_of_the_suite(tmp_path, capsys):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(TINY)
+    code, _, err = call("run", suite, "--focus", "spectrl", "--out", tmp_path, "--dry-run", capsys=capsys)
+    assert code == 2
+    assert "did you mean spectral" in err
+    assert len(err.splitlines()) == 1
+    assert Asked.of(Request(str(suite), out=tmp_path, focus="spectral")).suite.config()["focus"] == "spectral"
 
 
 def csv_suite(tmp_path: Path, content: str | None, *lines: str) -> Path:
@@ -134,8 +149,8 @@ def csv_suite(tmp_path: Path, content: str | None, *lines: str) -> Path:
         (None, (), "table.csv"),
         ("", (), "empty"),
         ("a,b,z\n" + ROWS, (), "'y'"),
-        ("a,b,y\n" + ROWS.replace("3,", "three,"), (), "text"),
-        ("a,b,y\n" + ROWS.replace("5,5", "5,"), (), "missing"),
+        ("Patients\na,b,y\n" + ROWS, (), "line 2 looks like the header"),
+        (ROWS, (), "what looks like values"),
         ("a,b,y\n" + "".join(f"{i},{i % 7},1\n" for i in range(60)), (), "one class"),
         ("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(60)), (), "at least 2"),
         ("a,b,y\n1,2,0\n2,3,1\n", (), "20 rows"),

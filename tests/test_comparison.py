@@ -74,19 +74,32 @@ def test_without_a_score_in_every_family_nobody_is_ranked_and_shared_families_ar
     assert set(pairs.loc[pairs["first"] == "f", "families"]) == {1}
 
 
-def test_a_later_entrant_changes_nobodys_decisions():
+def test_a_later_method_changes_nobodys_decisions():
     frame = cells(FOUR, spread=0.1, draws=8)
-    rng = np.random.default_rng(1)
-    own = frame[frame["explainer"] == "f"].assign(explainer="mine", confirmatory=False, method_confirmed=False)
-    own["value"] = 0.7 + 0.3 * rng.normal(size=len(own))
+    own = frame[frame["explainer"] == "g"].assign(explainer="mine", confirmatory=False, method_confirmed=False)
+    own["value"] = 0.7 + 0.3 * np.random.default_rng(1).normal(size=len(own))
+    both = pd.concat([own, frame])
     for of in ("entrants", "methods", "networks"):
-        before, after = board(frame, of), board(pd.concat([own, frame]), of)
+        before, after = board(frame, of), board(both, of)
         pd.testing.assert_frame_equal(after.loc[before.index], before)
-    for of in ("entrants", "methods"):
+    for of, names in (("entrants", 2), ("methods", 1)):
         before = Comparison(of, "recovery", units(frame, of)).pairs()
-        after = Comparison(of, "recovery", units(pd.concat([own, frame]), of)).pairs()
-        pd.testing.assert_frame_equal(after[after["first"] != "mine"].reset_index(drop=True), before)
-        assert len(after) == len(before) + len(board(frame, of))
+        after = Comparison(of, "recovery", units(both, of)).pairs()
+        later = after["first"].str.startswith("mine")
+        pd.testing.assert_frame_equal(after[~later].reset_index(drop=True), before)
+        assert later.sum() == names * len(board(frame, of))
+
+
+def test_a_later_network_changes_nobodys_decisions():
+    frame = cells(FOUR, spread=0.1, draws=8)
+    own = frame[frame["model"] == "n"].assign(model="x", confirmatory=False, network_confirmed=False)
+    own.loc[own["explainer"] == "g", ["value", "unsupported", "reason"]] = np.nan, True, "no gradient"
+    both = pd.concat([frame, own])
+    for of in ("entrants", "methods", "networks"):
+        before, after = board(frame, of), board(both, of)
+        pd.testing.assert_frame_equal(after.loc[before.index], before)
+    assert not board(both, "networks").loc["x", "ranked"]
+    assert board(both, "networks").loc["x", "reason"] == "0 of 2 families: no gradient"
 
 
 def test_below_five_draws_nothing_is_decided():

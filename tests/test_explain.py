@@ -168,7 +168,9 @@ def small():
     fields = {"hidden": (16,), "epochs": 0.1, "min_steps": 200, "checkpoints": 10, "learning_rate": 0.03}
     fields |= {"dropout": (0.0,), "batch_norm": (False,)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainings, "NETWORKS", (SpectralMLP(**fields, l2_lambda=0.03), MLP(**fields)))
+        patch.setattr(
+            trainings, "NETWORKS", (SpectralMLP(**fields, l2_lambda=0.03, l2_phi=1e-4), MLP(**fields, group_lasso=2e-3))
+        )
         patch.setattr(trainings, "SETTINGS", {"spectral_mlp": ({}, {"checkpoints": 2}), "mlp": ({},)})
         patch.setattr(baselines, "TREES", 20)
         patch.setattr(kept, "RANDOM_ORDERS", 2)
@@ -245,7 +247,7 @@ def test_rows_of_a_group_do_not_help_each_other(small):
     """Each mouse has a target of its own and fifteen rows: what is learned by heart does not count by group."""
     rng = np.random.default_rng(0)
     mouse = np.repeat(np.arange(20), 15)
-    X = pd.DataFrame(rng.normal(size=(20, 4))[mouse] + 0.01 * rng.normal(size=(300, 4)), columns=list("abcd"))
+    X = pd.DataFrame(rng.normal(size=(20, 12))[mouse] + 0.01 * rng.normal(size=(300, 12)), columns=list("abcdefghijkl"))
     y = rng.permutation(np.arange(20) % 2)[mouse]
     assert network_scores(X, y).mean() > 0.9
     assert network_scores(X, y, groups=mouse).mean() < 0.75

@@ -13,7 +13,7 @@ from xai_bench.report.kit.markup import of_section
 from xai_bench.report.sections.cost import Cost
 from xai_bench.report.sections.retained import Retained, ticks
 from xai_bench.report.sections.scores import Scores
-from xai_bench.statistics import interval, ratio_of_sums
+from xai_bench.statistics import corrected_interval, interval, ratio_of_sums
 
 UNCLEAR = {0: 0.04, 1: -0.03, 2: 0.02, 3: -0.01, 4: 0.01}
 """What all inputs gain over random ones, by data seed: its interval includes 0."""
@@ -122,3 +122,13 @@ def test_the_rows_that_each_method_was_given_are_shown(five):
 )  # fmt: skip
 def test_ticks_do_not_touch(ks, expected):
     assert ticks(ks) == expected
+
+
+def test_splits_of_one_table_have_corrected_intervals(tmp_path):
+    frames = Frames(build(tmp_path, seeds=(0, 1, 2, 3, 4), truth=False, facts={"traits": ["real"]}))
+    rows = frames.retention[frames.retention["metric"] == "retention_retrained_gain"]
+    (row,) = rows[(rows["explainer"] == "spectral")].to_dict("records")
+    expected = corrected_interval([gained("spectral", seed) for seed in range(5)], 20 / 64)
+    assert (row["low"], row["high"]) == pytest.approx(expected)
+    shares = frames.retention[frames.retention["metric"] == "retention_retrained_share"]
+    assert shares["low"].isna().all()

@@ -251,7 +251,7 @@ def test_a_failed_cell_is_tried_again_and_never_a_result(failing, tmp_path):
 
 def test_a_dataset_that_cannot_be_loaded_is_a_failure_with_a_reason(tiny, tmp_path):
     table = tmp_path / "t.csv"
-    table.write_text("a,b,y\n" + "1,2,0\n" * 50)
+    table.write_text("a,b,y\n" + "".join(f"{i % 9},{i % 7},0\n" for i in range(60)))
     tiny["datasets"] = [{"name": f"csv:{table}", "target": "y", "kind": "classification"}, *tiny["datasets"]]
     with pytest.raises(InputError, match="one class"):
         run(tiny, out=tmp_path)

@@ -1,4 +1,4 @@
-"""Null runs, stability, agreement and sanity, from a store that is filled by hand: literal numbers, and the page."""
+"""Null runs, stability, agreement and sanity, from a store filled by hand: literal numbers, and how it looks."""
 
 from __future__ import annotations
 

@@ -340,7 +340,7 @@ def test_a_run_speaks_of_inputs(tmp_path, plugin_registry, masks):
     for data, some in masks:
         for mask in some:
             inputs_of(mask, data.inputs)  # raises where an input is kept in part
-    assert "failed" not in write_report(results, tmp_path / "report").read_text(encoding="utf-8")
+    assert "because it failed" not in write_report(results, tmp_path / "report").read_text(encoding="utf-8")
     packed = read(pack(tmp_path, out=tmp_path / "categories.xaipack"))
     assert packed.column_relevance == {}
     for cell, relevance in packed.relevance.items():

@@ -28,8 +28,9 @@ MARGIN = 0.05
 PRIOR_DEGREES = 16.0
 """Degrees of freedom that the mean variance over pairs counts for."""
 QUANTILE = 0.98
-"""Of the largest statistic over pairs. ``benchmarks/simulate_decisions.py`` measures error rates with residuals of real
-scores; the tests, with normal scores and with atoms at the best one."""
+"""Of the largest statistic over pairs: with residuals of real scores, whose atoms and covariances no normal replicate
+has, .98 keeps the chance of any false decision below .05. ``benchmarks/simulate_decisions.py`` measures it; its table
+is ``benchmarks/scores/decisions.csv``."""
 REPLICATES = 2000
 AT_ONCE = 2**22
 """Random numbers in one go (32 MiB)."""

@@ -27,12 +27,18 @@ from xai_bench.running.block import problem_of
 from xai_bench.statistics import null_threshold
 
 NETWORKS: tuple[MLPFamily, ...] = (SpectralMLP(), MLP())
+LOOKS = {"checkpoints": 20}
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
-    "spectral_mlp": ({}, {"checkpoints": 20}, {"l2_lambda": 5e-2}, {"l2_lambda": 5e-2, "checkpoints": 20}),
-    "mlp": ({}, {"checkpoints": 20}, {"group_lasso": 1e-2}, {"group_lasso": 1e-2, "checkpoints": 20}),
+    "spectral_mlp": (
+        {},
+        LOOKS,
+        {"l2_lambda": 1e-1, "l2_phi": 1e-3, **LOOKS},
+        {"l2_lambda": 1e-2, "l2_phi": 1e-4, **LOOKS},
+    ),
+    "mlp": ({}, LOOKS, {"group_lasso": 2e-2, **LOOKS}, {"group_lasso": 2e-3, **LOOKS}),
 }
-"""What each network's settings are chosen from: the last weights or the best of 20 looks; a penalty five times as
-strong."""
+"""What each network's settings are chosen from: the default ones; and the best of 20 looks with the default penalty, a
+tenth and a hundredth of it."""
 SEARCHED = 3
 """Splits on whose validation rows they are chosen."""
 METHODS: tuple[Explainer, ...] = (Spectral(), PermutationImportance(), GradientShap(), Saliency())

@@ -121,7 +121,7 @@ def balanced_of(outputs: Tensor, y: Tensor) -> float:
 
 def _unequal(y: Tensor) -> bool:
     """Whether there are two classes, of very different size."""
-    counts = y.bincount()
+    counts = y.long().bincount()
     return len(counts) == 2 and bool(counts.max() >= UNEQUAL * counts.min()) and bool(counts.min() > 0)
 
 

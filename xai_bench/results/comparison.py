@@ -306,13 +306,17 @@ def units(cells: pd.DataFrame, of: Unit) -> pd.DataFrame:
 
 
 def _on_all_networks(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells of the confirmatory methods that, on a dataset, every network supports."""
+    """The cells of the confirmatory methods that, on a dataset, every confirmatory network supports.
+
+    A later network that does not support one of them has no score there.
+    """
     own = cells[(cells["model"] != "") & cells["method_confirmed"]]
-    networks = own["model"].nunique()
-    supported = own[~own["unsupported"]].groupby(["dataset", "explainer"], sort=False)["model"].nunique()
+    listed = own[own["network_confirmed"]]
+    networks = listed["model"].nunique()
+    supported = listed[~listed["unsupported"]].groupby(["dataset", "explainer"], sort=False)["model"].nunique()
     whole = set(supported.index[supported == networks])
     kept = [key in whole for key in zip(own["dataset"], own["explainer"], strict=True)]
-    return own[kept]
+    return own[kept].assign(unsupported=False)
 
 
 def _averaged(cells: pd.DataFrame, name: str, over: str) -> pd.DataFrame:
@@ -322,14 +326,13 @@ def _averaged(cells: pd.DataFrame, name: str, over: str) -> pd.DataFrame:
     cells = cells[confirmed | ~cells[name].isin(only.index)]
     supported = cells[~cells["unsupported"]]
     by = ["dataset", "family", "draw", name]
-    groups = supported.groupby(by, sort=False)
     # A mean over fewer networks in one draw than in another would compare networks: it is left undefined.
-    found = groups.agg(
-        value=("value", _whole_mean), value_learned=("value_learned", "mean"), learned=("learned", "mean"),
-        reason=("reason", "first"), confirmatory=("confirmatory", "max"),
-    ).reset_index()  # fmt: skip
-    every = cells.drop_duplicates(by)[[*by, "reason", "confirmatory"]]
-    found = every.merge(found.drop(columns=["reason", "confirmatory"]), on=by, how="left")
+    means = supported.groupby(by, sort=False).agg(
+        value=("value", _whole_mean), value_learned=("value_learned", "mean"), learned=("learned", "mean")
+    )  # fmt: skip
+    told = cells.assign(reason=cells["reason"].where(cells["reason"] != ""))
+    facts = told.groupby(by, sort=False).agg(reason=("reason", "first"), confirmatory=("confirmatory", "max"))
+    found = facts.join(means).reset_index().fillna({"reason": ""})
     counted = supported[supported[over] != ""].groupby(name)[over].nunique() if over == "model" else None
     found["networks"] = 1 if counted is None else found[name].map(counted).fillna(0).astype(int)
     found["name"] = found[name]

@@ -29,7 +29,17 @@ Figure = Literal["leaderboard", "cost", "pairs", "retention", "agreement", "rele
 KIND = ["family", "traits"]
 """What kind of dataset a row is about."""
 SCORES = (
-    *("train_score", "valid_score", "test_score", "test_mae", "test_balanced", "chance", "ceiling", "p_value", "valid_loss"),
+    *(
+        "train_score",
+        "valid_score",
+        "test_score",
+        "test_mae",
+        "test_balanced",
+        "chance",
+        "ceiling",
+        "p_value",
+        "valid_loss",
+    ),
     *("train_cpu", "train_wall"),
 )
 """The numbers of a network that may be missing; the seconds of one that was not trained here are."""
@@ -341,7 +351,7 @@ class Results:
                 continue
             shown = board[["name", "score", "rank_low", "rank_high", "first_group", "families", "draws", "reason"]]
             words = html.escape(" ".join(self.in_words()))
-            return f"<p>{words}</p>\n{shown.to_html(index=False, float_format='%.3f', na_rep='', border=0)}"
+            return f"<p>{words}</p>\n{shown.to_html(index=False, float_format='{:.3f}'.format, na_rep='', border=0)}"
         return f"<pre>{html.escape(repr(self))}</pre>"
 
     @property

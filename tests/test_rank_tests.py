@@ -8,6 +8,7 @@ import scipy.stats
 
 from xai_bench.paired import Scores
 from xai_bench.rank_tests import RankTests, left_out, rank_tests
+from xai_bench.report.sections import critical
 
 # AUC of four variants of C4.5 on fourteen datasets, table 6 there. On the last but one, two that print alike have the
 # ranks 2 and 3.
@@ -65,3 +66,9 @@ def test_what_is_left_out_says_why():
     table = np.random.default_rng(0).normal(size=(15, 3))
     table[3, 1] = np.nan
     assert rank_tests(of(table, ("a", "b", "c"))) == "not in every family: b"
+
+
+def test_the_diagram_names_everyone():
+    drawn = critical.diagram(rank_tests(of(C45)), "c45")
+    assert drawn.lstrip().startswith("<svg")
+    assert [name for name in NAMES if f"{name} (" not in drawn and f") {name}" not in drawn] == []

@@ -53,5 +53,7 @@ def diagram(found: RankTests, key: str) -> str:
         figure, axes = drawing.new(9.0, 1.2 + 0.16 * len(found.mean_ranks))
         ranks = found.mean_ranks.rename(lambda name: without_paths(name))
         nemenyi = found.nemenyi.rename(without_paths).rename(without_paths, axis=1)
-        critical_difference_diagram(ranks, nemenyi, ax=axes[0, 0], label_props={"color": drawing.INK})
+        critical_difference_diagram(
+            ranks, nemenyi, ax=axes[0, 0], color_palette=dict.fromkeys(ranks.index, drawing.INK)
+        )
         return drawing.svg(figure, key)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLPFamily
 from xai_bench.models.snapshots import Snapshot, snapshots
 from xai_bench.models.spectral import SpectralLinear
+from xai_bench.scoring.settling import with_copies
 from xai_bench.statistics import rank_correlations
 
 RAW = Path(__file__).parent.parent / "runs" / "schedules" / "points.csv"
@@ -63,20 +64,7 @@ class Draw:
 def draw_of(case: Case, data_seed: int) -> Draw:
     """Standardised."""
     data = registry.create("datasets", case.name, case.fields).load(data_seed).standardised()
-    return Draw(data, None if case.picture else with_copies(data, data_seed))
-
-
-def with_copies(data: Dataset, seed: int) -> Dataset:
-    """Behind the inputs (d,) stand copies of them (d,), their rows permuted: they look alike and tell nothing."""
-    rng = np.random.default_rng(stream_seed("copies", seed))
-    parts = {}
-    for part in ("X_train", "X_valid", "X_test"):
-        X = getattr(data, part)
-        parts[part] = np.ascontiguousarray(np.concatenate([X, X[rng.permutation(len(X))]], axis=1))
-    names = tuple(f"x{j}" for j in range(2 * data.d))
-    return replace(
-        data, **parts, feature_names=names, input_names=names, inputs=(), truth=None, permutation=np.arange(2 * data.d)
-    )
+    return Draw(data, None if case.picture else with_copies(data, stream_seed("copies", data_seed)))
 
 
 def relevances(module: nn.Module, data: Dataset) -> Relevances:

@@ -18,15 +18,13 @@ from xai_bench.errors import InputError
 from xai_bench.results import changes, comparing, packing
 from xai_bench.results.comparing import Content
 from xai_bench.results.entrants import Entrant
-from xai_bench.results.records import MetricFacts, PlanRow
+from xai_bench.results.records import MetricFacts, Place, PlanRow
 from xai_bench.results.store import Store
 from xai_bench.results.taking import chunks, rows_of
 
 COLUMNS = ["what", "side", "name", "metric", "first", "second", "difference", "low", "high", "draws", "cells"]
 AXES = {"datasets": "dataset", "models": "model", "explainers": "explainer"}
 MACHINE = ("processor", "cores", "system", "device", "python")
-Place = tuple[str, str, str, int, int, int, int]
-"""dataset, model, explainer, data seed, model seed, fold, permutation"""
 Row = dict[str, Any]
 
 
@@ -97,7 +95,7 @@ class _Side:
             raise InputError(f"no run is stored in {str(place)!r}: run the suite first")
         stored = {key for (key,) in store._db.execute("SELECT key FROM cells")}
         rows = (PlanRow(*row[1:]) for row in store._db.execute(packing.QUERIES["plan"]))
-        plan = {_place(row): row for row in rows if row.cell in stored}
+        plan = {row.place: row for row in rows if row.cell in stored}
         return cls(str(place), store._db, suite, plan, store.provenance())
 
     @cached_property
@@ -129,10 +127,6 @@ class _Side:
             for name, version in {**record.get("versions", {}), **plugins}.items():
                 found.setdefault(name, {})[version] = None
         return {name: ", ".join(versions) for name, versions in found.items()}
-
-
-def _place(row: PlanRow) -> Place:
-    return row.dataset, row.model, row.explainer, row.data_seed, row.model_seed, row.fold, row.permutation
 
 
 class _Comparison:

@@ -381,6 +381,10 @@ class DrawRecord:
     facts: DrawFacts
 
 
+Place = tuple[str, str, str, int, int, int, int]
+"""Labels of dataset, model and explainer, data seed, model seed, fold, number of the null run."""
+
+
 @dataclass(frozen=True)
 class PlanRow:
     """One cell of the suite under the labels of the suite. ``permutation``: the number of a null run, or -1."""
@@ -395,3 +399,8 @@ class PlanRow:
     model_seed: int
     fold: int
     permutation: int = -1
+
+    @property
+    def place(self) -> Place:
+        """What names the cell within the suite, whatever its key."""
+        return self.dataset, self.model, self.explainer, self.data_seed, self.model_seed, self.fold, self.permutation

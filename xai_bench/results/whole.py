@@ -105,17 +105,13 @@ def plan(parts: Iterable[tuple[str, Iterable[PlanRow]]], whole: Mapping[str, Any
             if not _belongs(row, whole):
                 left_out.add(row.cell)
                 continue
-            name, known = found.setdefault(_where(row), (place, row))
+            name, known = found.setdefault(row.place, (place, row))
             if known != row:
                 raise InputError(
                     f"{row.explainer!r} on {row.dataset!r}, data seed {row.data_seed}, has one key in {name!r} and "
                     f"another in {place!r}: other versions of xai-bench planned them; run one of them again"
                 )
     return sorted((row for _, row in found.values()), key=_order(whole)), len(left_out)
-
-
-def _where(row: PlanRow) -> tuple[Any, ...]:
-    return row.dataset, row.model, row.explainer, row.data_seed, row.model_seed, row.fold, row.permutation
 
 
 def _belongs(row: PlanRow, whole: Mapping[str, Any]) -> bool:

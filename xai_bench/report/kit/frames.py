@@ -23,6 +23,7 @@ from xai_bench.report.kit.declared import declared
 from xai_bench.report.kit.wording import FORMS, GAIN_TITLES, SHARE_TITLES, without_paths
 from xai_bench.results.comparison import BOARD, Comparison, Unit
 from xai_bench.results.records import MetricFacts
+from xai_bench.results.shown import records as records
 from xai_bench.scoring import calibration, stability
 from xai_bench.scoring.stability import Agreement
 from xai_bench.statistics import (
@@ -443,11 +444,6 @@ def _mean(values: pd.Series) -> float:
 def _mean_of(values: Sequence[float | None]) -> float:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else math.nan
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def control(frame: pd.DataFrame, dataset: str, explainer: str, metric: str) -> dict[str, Any] | None:

@@ -104,7 +104,7 @@ class Asked:
             number = getattr(request, name)
             if number is not None and number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
-        _check_out(Path(request.out))
+        check_out(Path(request.out))
         wanted: dict[str, set[Any]] = {
             axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")
         }
@@ -144,8 +144,8 @@ class Asked:
                 )
 
 
-def _check_out(out: Path) -> None:
-    """Raise InputError if ``out`` is where the results of one run lie: a run there would begin anew, one level below."""
+def check_out(out: Path) -> None:
+    """Raise InputError if ``out`` holds the results of a run: another would begin anew one level below."""
     if (out / FILE).is_file():
         parent = out.resolve().parent
         above = parent.parent if parent.name == "runs" else parent

@@ -6,6 +6,7 @@ functions, or with a layer used twice, passes them unseen and gives wrong number
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,16 +100,11 @@ def never_negative(model: nn.Module, X: Tensor) -> list[nn.Module]:
 
 
 def fold_every_batch_norm(model: nn.Module) -> nn.Module:
-    """``fold_batch_norm`` on every nn.Sequential inside ``model`` (itself included), in place.
-
-    Raises
-    ------
-    ValueError
-        If one cannot be folded.
-    """
+    """``fold_batch_norm`` on every nn.Sequential inside ``model`` (itself included) that allows it, in place."""
     for module in list(model.modules()):
         if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
-            fold_batch_norm(module)
+            with contextlib.suppress(ValueError):  # it stays a layer of its own
+                fold_batch_norm(module)
     return model
 
 

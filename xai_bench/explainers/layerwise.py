@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from xai_bench.explainers.base import Problem
 from xai_bench.explainers.captum import Captum
 from xai_bench.explainers.completeness import miss
+from xai_bench.explainers.kinds_of_layers import LINEAR, ONE_NUMBER, PASSING
 from xai_bench.explainers.layers import (
     fold_every_batch_norm,
     layer_use,
@@ -27,12 +28,9 @@ from xai_bench.explainers.layers import (
 )
 from xai_bench.models.folding import fold_spectral
 
-LINEAR_LAYERS = (
-    *(nn.Linear, nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Conv1d, nn.Conv2d, nn.Conv3d),
-    *(nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d),
-)
+LINEAR_LAYERS = (*LINEAR, *PASSING, nn.Dropout)
 """Linear (affine) in eval mode: DeepLIFT's multipliers are their gradients."""
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 TRIED = 16
 """Validation rows on which sums are checked before a method is used."""
 
@@ -176,20 +174,24 @@ def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
     if use.by_keyword:
         names = ", ".join(use.by_keyword)
         return f"captum's {method} sees what layers are given by position: {names} is called by keyword"
+    mixing = next((m for m in model.modules() if isinstance(m, BATCH_NORM) and m.running_mean is None), None)
+    if mixing is not None:
+        return f"captum's {method}: {type(mixing).__name__} without running statistics mixes rows"
     outside = use.other_outside + (use.linear_outside if method == "LRP" else ())
     if outside:
         return f"captum's {method} sees layers only: the model calls {', '.join(outside)} outside of them"
     if method == "LRP":
-        from xai_bench.explainers.captum_inside import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
+        from xai_bench.explainers.captum_inside import LRP_LAYERS
 
         # captum looks at all layers, called or not.
         leaves = dict.fromkeys(type(m) for m in model.modules() if next(m.children(), None) is None)
-        strange = [t for t in leaves if t not in SUPPORTED_LAYERS_WITH_RULES and t not in SUPPORTED_NON_LINEAR_LAYERS]
+        strange = [t for t in leaves if t not in LRP_LAYERS]
     elif method in ("DeepLift", "DeepLiftShap"):
         from xai_bench.explainers.captum_inside import SUPPORTED_NON_LINEAR
 
         called = dict.fromkeys(use.leaves)
-        strange = [t for t in called if t not in SUPPORTED_NON_LINEAR and t not in LINEAR_LAYERS]
+        known = (*SUPPORTED_NON_LINEAR, *ONE_NUMBER, *LINEAR_LAYERS)
+        strange = [t for t in called if t not in known]
     else:
         strange = []
     return f"captum's {method} has no rule for {', '.join(t.__name__ for t in strange)}" if strange else None

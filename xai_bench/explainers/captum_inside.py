@@ -1,10 +1,12 @@
 """Parts of captum that this package replaces or reads below its public names. Loading this module loads captum.
 
-captum's DeepLIFT does not add up, or depends on the batch, in four places that are mended here, and its rules are used
-for more layers: the rescale rule for any function of one number, and LRP's epsilon rule for any linear layer. A layer's hook stands
+captum's DeepLIFT does not add up, or depends on the batch, in four places that are mended here. A layer's hook stands
 on the tensor that it is given: the layer before has read its gradient by then, and whoever else uses the tensor (a
 residual connection) loses its own. Max pooling lets the last of two overlapping windows win. Softmax subtracts a mean
 over the batch.
+
+captum's rules are used for more layers here: the rescale rule of DeepLIFT for any function of one number, the epsilon
+rule of LRP for any linear layer and pooling.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from xai_bench import registry
-from xai_bench.errors import InputError, unknown
+from xai_bench.errors import InputError
 from xai_bench.explainers.base import Explainer
 from xai_bench.results.frames import Results
 from xai_bench.running.request import Request
@@ -72,10 +72,10 @@ def compare(
         Explainers; None for ``METHODS``
     kind : ``classification`` or ``regression``; None for what outputs and target look like
     classes : labels in the order of the outputs
-    inputs : axes of X, from 1, whose places are the inputs, such as 1 for the tokens of X (rows, tokens, features); what
-        the others hold is joined. None for every number, and for the pixels of a picture
-    picture : whether the last two axes of X are rows and columns of a picture, (n, rows, columns) or (n, channels, rows,
-        columns); None: if X has four axes
+    inputs : axes of X, from 1, whose places are the inputs, such as 1 for the tokens of X (rows, tokens, features);
+        what the others hold is joined. None for every number, and for the pixels of a picture
+    picture : whether the last two axes of X are rows and columns of a picture, (n, rows, columns) or (n, channels,
+        rows, columns); None: if X has four axes
     parts : disjoint parts of the rows; from five on methods are told apart, with intervals
     sanity : also explain the network with all its weights new; on the first part
     seconds : that one method may take on one part; None for any
@@ -129,8 +129,8 @@ def _check_parts(parts: int, n: int) -> None:
         raise InputError(f"parts: expected a whole number >= 1, got {parts!r}")
     if n < parts * LEAST_ROWS:
         raise InputError(
-            f"X: expected at least {parts * LEAST_ROWS} rows, {LEAST_ROWS} in each of {parts} parts, got {n}: add rows, "
-            "or set parts lower"
+            f"X: expected at least {parts * LEAST_ROWS} rows, {LEAST_ROWS} in each of {parts} parts, got {n}: add "
+            "rows, or set parts lower"
         )
 
 
@@ -142,7 +142,7 @@ def _entries(chosen: Sequence[Chosen]) -> tuple[Entry, ...]:
     for one in chosen:
         entry = _entry(one)
         if entry.label in found or entry.label in CONTROLS:
-            raise InputError(f"explainers: expected a label of its own for each, got {entry.label!r} twice: set 'label'")
+            raise InputError(f"explainers: expected other labels than {entry.label!r}, which is taken: set 'label'")
         found[entry.label] = entry
     return tuple(found.values())
 

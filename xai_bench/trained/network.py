@@ -246,7 +246,9 @@ def _of_one_output(outputs: np.ndarray, y: np.ndarray, kind: Kind | None) -> Loo
     values = outputs.reshape(-1)
     labels = set(np.unique(y).tolist()) if y.dtype.kind in "biuf" else set(map(str, y))
     if kind is None:
-        kind = "classification" if len(labels) == 2 and (y.dtype.kind not in "biuf" or labels <= {0, 1}) else "regression"
+        kind = (
+            "classification" if len(labels) == 2 and (y.dtype.kind not in "biuf" or labels <= {0, 1}) else "regression"
+        )
     if kind == "regression":
         if y.dtype.kind not in "biuf":
             raise InputError(f"y: expected numbers, as the model has one output, got {len(labels)} different texts")

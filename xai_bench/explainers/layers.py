@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,22 @@ from xai_bench.models.folding import fold_batch_norm
 RESHAPES = frozenset({"flatten", "reshape", "view", "squeeze", "unsqueeze", "contiguous", "to", "float", "clone"})
 SUMS = frozenset({"add", "sub", "rsub", "neg", "sum", "mean", "cat", "concat", "stack", "getitem", "index_select"})
 PRODUCTS = frozenset({"mul", "rmul", "matmul", "rmatmul", "linear", "mm", "bmm", "addmm", "div", "truediv"})
+
+ONCE = "give each use a module of its own, which may hold the same weights"
+"""What to do about a layer that is used twice."""
+MODULES = {
+    "relu": "nn.ReLU", "tanh": "nn.Tanh", "sigmoid": "nn.Sigmoid", "gelu": "nn.GELU", "silu": "nn.SiLU",
+    "softmax": "nn.Softmax", "max_pool1d": "nn.MaxPool1d", "max_pool2d": "nn.MaxPool2d", "elu": "nn.ELU",
+    "avg_pool2d": "nn.AvgPool2d", "adaptive_avg_pool2d": "nn.AdaptiveAvgPool2d", "leaky_relu": "nn.LeakyReLU",
+    "dropout": "nn.Dropout", "softplus": "nn.Softplus", "mish": "nn.Mish", "hardswish": "nn.Hardswish",
+}
+"""Functions that exist as modules."""
+
+
+def as_layers(functions: Sequence[str]) -> str:
+    """What to do about functions that a model calls outside of its layers, "" if nothing can be done."""
+    found = [MODULES[name] for name in functions if name in MODULES]
+    return f": use {', '.join(found)}" if len(found) == len(functions) else ""
 
 
 @dataclass(frozen=True)

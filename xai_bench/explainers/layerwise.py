@@ -20,6 +20,8 @@ from xai_bench.explainers.captum import Captum
 from xai_bench.explainers.completeness import miss
 from xai_bench.explainers.kinds_of_layers import LINEAR, ONE_NUMBER, PASSING
 from xai_bench.explainers.layers import (
+    ONCE,
+    as_layers,
     fold_every_batch_norm,
     layer_use,
     never_negative,
@@ -170,7 +172,8 @@ def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
     """Why a method that propagates layer by layer cannot explain ``model``, or None."""
     use = layer_use(model, X)
     if use.reused:
-        return f"captum's {method} needs every layer to be used once: {', '.join(use.reused)} is used again"
+        again = ", ".join(use.reused)
+        return f"captum's {method} needs every layer to be used once: {again} is used again: {ONCE}"
     if use.by_keyword:
         names = ", ".join(use.by_keyword)
         return f"captum's {method} sees what layers are given by position: {names} is called by keyword"
@@ -179,7 +182,8 @@ def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
         return f"captum's {method}: {type(mixing).__name__} without running statistics mixes rows"
     outside = use.other_outside + (use.linear_outside if method == "LRP" else ())
     if outside:
-        return f"captum's {method} sees layers only: the model calls {', '.join(outside)} outside of them"
+        calls, remedy = ", ".join(outside), as_layers(outside)
+        return f"captum's {method} sees layers only: the model calls {calls} outside of them{remedy}"
     if method == "LRP":
         from xai_bench.explainers.captum_inside import LRP_LAYERS
 

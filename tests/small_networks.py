@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from captum.attr._utils.custom_modules import Addition_Module
 from torch import Tensor, nn
 
 from tests.networks import draw
@@ -25,6 +26,17 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(x + self.body(x))
+
+
+class ResidualOfLayers(Residual):
+    """The sum is a layer too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sum = Addition_Module()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.sum(x, self.body(x)))
 
 
 class SqueezeExcite(nn.Module):
@@ -147,6 +159,7 @@ NETWORKS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
     "lenet": (PICTURE, lenet),
     "vgg": (PICTURE, vgg),
     "residual": (PICTURE, lambda: around(Residual(), 4)),
+    "residual_of_layers": (PICTURE, lambda: around(ResidualOfLayers(), 4)),
     "depthwise": (PICTURE, depthwise),
     "squeeze_excite": (PICTURE, lambda: around(SqueezeExcite(), 4)),
     "inception": (PICTURE, lambda: around(Inception(), 6)),

@@ -22,6 +22,7 @@ from captum._utils.models.linear_model import SkLearnLasso
 from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR, nonlinear
 from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
 from captum.attr._utils.approximation_methods import SUPPORTED_METHODS
+from captum.attr._utils.custom_modules import Addition_Module
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule, PropagationRule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -33,6 +34,7 @@ __all__ = [
     "LRP_LAYERS",
     "SUPPORTED_METHODS",
     "SUPPORTED_NON_LINEAR",
+    "Addition_Module",
     "Alpha1_Beta0_Rule",
     "GammaRule",
     "method_class",

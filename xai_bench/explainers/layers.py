@@ -18,17 +18,41 @@ from torch.overrides import TorchFunctionMode
 
 from xai_bench.models.folding import fold_batch_norm
 
-RESHAPES = frozenset({"flatten", "reshape", "view", "squeeze", "unsqueeze", "contiguous", "to", "float", "clone"})
-SUMS = frozenset({"add", "sub", "rsub", "neg", "sum", "mean", "cat", "concat", "stack", "getitem", "index_select"})
+RESHAPES = frozenset(
+    {
+        *("flatten", "unflatten", "reshape", "view", "squeeze", "unsqueeze", "contiguous", "to", "float", "clone"),
+        *("transpose", "permute", "movedim", "swapaxes", "swapdims", "expand", "get"),
+    }
+)
+"""``get`` is ``x.T``."""
+PLACES = frozenset(
+    {"cat", "concat", "stack", "getitem", "index_select", "select", "narrow", "split", "chunk", "unbind"}
+)
+"""Functions whose outputs are their inputs at other places, or some of them."""
+SUMS = PLACES | {"add", "sub", "rsub", "neg", "sum", "mean"}
 PRODUCTS = frozenset({"mul", "rmul", "matmul", "rmatmul", "linear", "mm", "bmm", "addmm", "div", "truediv"})
 
 ONCE = "give each use a module of its own, which may hold the same weights"
 """What to do about a layer that is used twice."""
 MODULES = {
-    "relu": "nn.ReLU", "tanh": "nn.Tanh", "sigmoid": "nn.Sigmoid", "gelu": "nn.GELU", "silu": "nn.SiLU",
-    "softmax": "nn.Softmax", "max_pool1d": "nn.MaxPool1d", "max_pool2d": "nn.MaxPool2d", "elu": "nn.ELU",
-    "avg_pool2d": "nn.AvgPool2d", "adaptive_avg_pool2d": "nn.AdaptiveAvgPool2d", "leaky_relu": "nn.LeakyReLU",
-    "dropout": "nn.Dropout", "softplus": "nn.Softplus", "mish": "nn.Mish", "hardswish": "nn.Hardswish",
+    "relu": "nn.ReLU",
+    "leaky_relu": "nn.LeakyReLU",
+    "elu": "nn.ELU",
+    "gelu": "nn.GELU",
+    "silu": "nn.SiLU",
+    "mish": "nn.Mish",
+    "hardswish": "nn.Hardswish",
+    "softplus": "nn.Softplus",
+    "tanh": "nn.Tanh",
+    "sigmoid": "nn.Sigmoid",
+    "softmax": "nn.Softmax",
+    "dropout": "nn.Dropout",
+    "max_pool1d": "nn.MaxPool1d",
+    "max_pool2d": "nn.MaxPool2d",
+    "avg_pool1d": "nn.AvgPool1d",
+    "avg_pool2d": "nn.AvgPool2d",
+    "adaptive_avg_pool2d": "nn.AdaptiveAvgPool2d",
+    "add": "Addition_Module of captum.attr._utils.custom_modules",
 }
 """Functions that exist as modules."""
 

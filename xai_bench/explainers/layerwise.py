@@ -21,6 +21,7 @@ from xai_bench.explainers.completeness import miss
 from xai_bench.explainers.kinds_of_layers import LINEAR, ONE_NUMBER, PASSING
 from xai_bench.explainers.layers import (
     ONCE,
+    PLACES,
     as_layers,
     fold_every_batch_norm,
     layer_use,
@@ -180,7 +181,8 @@ def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
     mixing = next((m for m in model.modules() if isinstance(m, BATCH_NORM) and m.running_mean is None), None)
     if mixing is not None:
         return f"captum's {method}: {type(mixing).__name__} without running statistics mixes rows"
-    outside = use.other_outside + (use.linear_outside if method == "LRP" else ())
+    sums = tuple(name for name in use.linear_outside if name not in PLACES) if method == "LRP" else ()
+    outside = use.other_outside + sums
     if outside:
         calls, remedy = ", ".join(outside), as_layers(outside)
         return f"captum's {method} sees layers only: the model calls {calls} outside of them{remedy}"
@@ -191,10 +193,10 @@ def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
         leaves = dict.fromkeys(type(m) for m in model.modules() if next(m.children(), None) is None)
         strange = [t for t in leaves if t not in LRP_LAYERS]
     elif method in ("DeepLift", "DeepLiftShap"):
-        from xai_bench.explainers.captum_inside import SUPPORTED_NON_LINEAR
+        from xai_bench.explainers.captum_inside import SUPPORTED_NON_LINEAR, Addition_Module
 
         called = dict.fromkeys(use.leaves)
-        known = (*SUPPORTED_NON_LINEAR, *ONE_NUMBER, *LINEAR_LAYERS)
+        known = (*SUPPORTED_NON_LINEAR, *ONE_NUMBER, *LINEAR_LAYERS, Addition_Module)
         strange = [t for t in called if t not in known]
     else:
         strange = []

@@ -25,6 +25,7 @@ OUTPUT_SCALE = 2.0**100
 for kinds, rule in ((PASSING, passthrough), (LINEAR, linear_1d), (ONE_NUMBER, nonlinear_1d)):
     for kind in kinds:
         op_handler.setdefault(kind.__name__, rule)
+op_handler.setdefault("Addition_Module", linear_1d)  # captum's sum of two
 
 
 class _ExactInvariants:

@@ -121,7 +121,7 @@ class Given(Component):
     def unsupported(self, data: Dataset) -> str | None:
         """Why the network does not fit a dataset, or None."""
         try:
-            with_outputs("the given network", self._loaded(), data.d, data.n_outputs, data.kind)
+            self._checked(self._loaded(), data.d, data.n_outputs, data.kind)
         except InputError as error:
             return str(error)
         return None
@@ -140,7 +140,7 @@ class Given(Component):
             module = self._built()
             if isinstance(self.module, Network):
                 _renew(module)
-        return with_outputs("the given network", module, math.prod(shape), n_outputs, kind)
+        return self._checked(module, math.prod(shape), n_outputs, kind)
 
     def fit(
         self, data: Dataset, seed: int = 0, columns: Sequence[int] | None = None, *, device: str | torch.device = "cpu"
@@ -154,8 +154,12 @@ class Given(Component):
         """
         if columns is not None and len(columns) < data.d:
             raise InputError(f"a given network needs all its inputs: expected {data.d} columns, got {len(columns)}")
-        module = with_outputs("the given network", self._loaded(), data.d, data.n_outputs, data.kind)
+        module = self._checked(self._loaded(), data.d, data.n_outputs, data.kind)
         return fitted_to(data, module, device)
+
+    def _checked(self, module: nn.Module, d: int, n_outputs: int, kind: Kind) -> nn.Module:
+        """The module, if it takes rows (n, d) to what is asked for; see ``with_outputs``."""
+        return with_outputs("the given network", module, d, n_outputs, kind)
 
     def _built(self) -> nn.Module:
         """The module as it is built, or a copy of it, in single precision."""

@@ -103,7 +103,7 @@ def compare(
     elif rows.y.dtype.kind not in "biuf":
         raise InputError("y: expected numbers in regression, got texts")
     is_picture = rows.X.ndim == 4 if picture is None else picture
-    table = table_of(rows, y_numbers, looked.kind, class_names, inputs, is_picture)
+    table = table_of(rows, y_numbers, looked.kind, class_names, inputs, is_picture, looked.notices)
     suite = Suite(
         name=name,
         title="Methods compared on a trained model",

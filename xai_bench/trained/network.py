@@ -111,6 +111,14 @@ class GivenFunction(Component):
         return fitted_to(data, with_head(Called(self.predictor), self.head).eval(), device)
 
 
+class GivenModule(Given):
+    """A module that was looked at on its rows, see ``look_at``: other numbers, which may mean nothing to it, are not
+    tried."""
+
+    def _checked(self, module: nn.Module, d: int, n_outputs: int, kind: Kind) -> nn.Module:
+        return module
+
+
 @dataclass(frozen=True)
 class Looked:
     """What a look at a model showed.
@@ -125,6 +133,12 @@ class Looked:
     outputs: np.ndarray
     kind: Kind
     head: str
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was taken for granted."""
+        word = next((word for word in ("logit", "probability") if word in self.head), "")
+        return (f"the only output of the model is taken for the {word} of the second class",) if word else ()
 
 
 def with_head(module: nn.Module, head: str) -> nn.Module:
@@ -167,7 +181,7 @@ def on_flat_rows(module: nn.Module, shape: tuple[int, ...], head: str) -> nn.Mod
 def source_of(model: nn.Module | Function, rows: Rows, looked: Looked) -> Any:
     """What stands under ``[[models]]`` for the model."""
     if isinstance(model, nn.Module):
-        return Given(module=on_flat_rows(model, rows.shape, looked.head))
+        return GivenModule(module=on_flat_rows(model, rows.shape, looked.head))
     predictor = Predictor(model, rows.shape, rows.names)
     mixed = np.random.default_rng(0).permuted(rows.X.reshape(len(rows.X), -1), axis=0)
     said = [sha256(np.ascontiguousarray(part).tobytes()) for part in (looked.outputs, predictor(mixed))]
@@ -259,5 +273,5 @@ def _of_one_output(outputs: np.ndarray, y: np.ndarray, kind: Kind | None) -> Loo
             "(n, classes), such as predict_proba"
         )
     probability = bool(values.min() >= 0 and values.max() <= 1)
-    two = np.stack([1 - values, values] if probability else [-values / 2, values / 2], axis=1)
-    return Looked(two, kind, f"{column} {'probability' if probability else 'logit'}".strip())
+    both = np.stack([1 - values, values] if probability else [-values / 2, values / 2], axis=1)
+    return Looked(both, kind, f"{column} {'probability' if probability else 'logit'}".strip())

@@ -142,7 +142,15 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
-def table_of(rows: Rows, y: NDArray, kind: Kind, class_names: tuple[str, ...], inputs: Axes, picture: bool) -> Table:
+def table_of(
+    rows: Rows,
+    y: NDArray,
+    kind: Kind,
+    class_names: tuple[str, ...],
+    inputs: Axes,
+    picture: bool,
+    notices: tuple[str, ...] = (),
+) -> Table:
     """The rows as a table of numbers (n, d), d the product of their shape.
 
     Parameters
@@ -176,6 +184,7 @@ def table_of(rows: Rows, y: NDArray, kind: Kind, class_names: tuple[str, ...], i
             input_names=_of_inputs(rows, shape, axes, columns, places, picture),
             class_names=class_names,
             target_name=rows.target,
+            notices=notices,
         ),
     )
 

@@ -27,7 +27,7 @@ class Net(nn.Module):
 
     def __init__(self, outputs: int = 2) -> None:
         super().__init__()
-        self.first, self.drop, self.last = nn.Linear(4, 2), nn.Dropout(), nn.Linear(2, outputs)
+        self.first, self.relu, self.drop, self.last = nn.Linear(4, 2), nn.ReLU(), nn.Dropout(), nn.Linear(2, outputs)
         with torch.no_grad():
             self.first.weight.copy_(torch.tensor([[3.0, 1.0, 0.0, 0.0], [-3.0, -1.0, 0.0, 0.0]]))
             self.first.bias.zero_()
@@ -36,7 +36,7 @@ class Net(nn.Module):
                 self.last.weight.copy_(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
 
     def forward(self, x):
-        return self.last(self.drop(torch.relu(self.first(x))))
+        return self.last(self.drop(self.relu(self.first(x))))
 
 
 def table(n=60):

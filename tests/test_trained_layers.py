@@ -27,6 +27,9 @@ SAMPLED = {"shap_kernel", "shap_permutation", "captum_kernel_shap", "shapley_sam
 BY_FIELD = {"captum", "shap"}
 SPLIT = {"deeplift", "deeplift_shap", "shap_deep", "lrp"}
 """Methods that know some layers only."""
+MODULES_ONLY = {"guided_backprop", "deconvolution"}
+"""Methods that see modules only."""
+DENSE_FIRST = {"reshaping", "reused_relu"}
 EXPLAINED = {
     "lenet": SPLIT,
     "vgg": SPLIT,
@@ -86,8 +89,9 @@ def test_every_method_adds_up_or_says_why_not(name):
         if method == "lrp":
             keeps_all_relevance(own)
     assert SPLIT - reasons.keys() == EXPLAINED.get(name, set())
-    assert {"spectral", "column_norm"} <= reasons.keys() or name == "reused_relu"
-    assert reasons.keys() <= {*SPLIT, "spectral", "column_norm", "occlusion"}
+    assert reasons.keys() <= {*SPLIT, *MODULES_ONLY, "spectral", "column_norm", "occlusion"}
+    assert ("column_norm" in reasons) == (name not in DENSE_FIRST)
+    assert reasons.keys() >= MODULES_ONLY or name not in REMEDY or name == "residual"
     for method in SPLIT & reasons.keys():
         assert REMEDY.get(name, "") in reasons[method]
     for key, value in p.model.state_dict().items():

@@ -166,7 +166,8 @@ class LRP(Layerwise):
         return super().built(model, problem)
 
     def _ruled(self, model: nn.Module, problem: Problem) -> list[nn.Module]:
-        return never_negative(model, problem.X_train)
+        # The sign of the weight of a batch norm is not that of a contribution.
+        return [layer for layer in never_negative(model, problem.X_train) if not isinstance(layer, BATCH_NORM)]
 
 
 def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
@@ -179,7 +180,7 @@ def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
         names = ", ".join(use.by_keyword)
         return f"captum's {method} sees what layers are given by position: {names} is called by keyword"
     mixing = next((m for m in model.modules() if isinstance(m, BATCH_NORM) and m.running_mean is None), None)
-    if mixing is not None:
+    if method == "LRP" and mixing is not None:
         return f"captum's {method}: {type(mixing).__name__} without running statistics mixes rows"
     sums = tuple(name for name in use.linear_outside if name not in PLACES) if method == "LRP" else ()
     outside = use.other_outside + sums

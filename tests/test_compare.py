@@ -337,7 +337,7 @@ BAD = {
     ),
     "labels": ("net.py:build", "net.pt", "other_labels.npz", (), "expected classes 0 .. 1"),
     "weights as data": ("net.py:build", "net.pt", "net.pt", (), "expected arrays 'X' and 'y'"),
-    "code as data": ("net.py:build", "net.pt", "net.py", (), "--target"),
+    "code as data": ("net.py:build", "net.pt", "net.py", (), "cannot read 'net.py' as a table"),
     "a builder": ("net.py:build", None, "rows.npz", (), "got one that fails on them"),
     "axes": ("net.py:build", "net.pt", "rows.npz", ("--inputs", "a"), "expected axes of X"),
 }

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from xai_bench.running.run import forecast as forecast
     from xai_bench.running.run import run as run
     from xai_bench.suites.suite import Suite as Suite
+    from xai_bench.trained.compare import compare as compare
 
 __version__ = "0.3.0"
 
@@ -71,6 +72,7 @@ _HOME = {
     "check_data_source": "conformance.data_sources",
     "check_explainer": "conformance.explainers",
     "check_metric": "conformance.metrics",
+    "compare": "trained.compare",
     "diff": "results.difference",
     "explain": "analysis.explain",
     "fit_many": "models.training",

@@ -250,6 +250,8 @@ class Explainer(Component):
             return None
         if problem.model is None:
             return "it needs a model"
+        if self.needs == "gradient" and not _has_gradients(problem.model, problem.X_train):
+            return "it needs gradients, and the outputs of the model have none: it only predicts"
         if self.needs in READERS:
             wanted, words = READERS[self.needs]
             layer, reason = first_layer(problem.model, problem.X_train)
@@ -299,6 +301,16 @@ class Explainer(Component):
             backward_rows=evaluations.backward_rows,
             rows_explained=self.rows_explained(problem),
         )
+
+
+def _has_gradients(model: nn.Module, X: Tensor) -> bool:
+    """Whether outputs can be differentiated by the rows; also where the model fails, which the method will tell."""
+    try:
+        with torch.enable_grad():
+            outputs = model(X[:2].detach().clone().requires_grad_(True))
+    except Exception:
+        return True
+    return not isinstance(outputs, Tensor) or outputs.requires_grad
 
 
 JOINED: dict[Join, Callable[[NDArray], float]] = {

@@ -371,6 +371,11 @@ class Frames:
         return stability.stability(self.timed, self.results.relevance, self.results.draws)
 
     @cached_property
+    def stability_over_rows(self) -> pd.DataFrame:
+        """Of networks that were not trained here: see ``scoring.stability.over_rows``."""
+        return stability.over_rows(self.with_relevance, self.results.relevance)
+
+    @cached_property
     def settling(self) -> pd.DataFrame:
         """Whether the relevance of networks has settled: see ``results.settling.settling``."""
         frame = self.results.settling.copy()

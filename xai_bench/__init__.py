@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from xai_bench.results.store import read as read
     from xai_bench.running.run import forecast as forecast
     from xai_bench.running.run import run as run
+    from xai_bench.starter import new_package as new_package
     from xai_bench.suites.suite import Suite as Suite
 
 __version__ = "0.3.0"
@@ -77,6 +78,7 @@ _HOME = {
     "forecast": "running.run",
     "forget": "results.store",
     "merge": "results.merging",
+    "new_package": "starter",
     "pack": "results.store",
     "read": "results.store",
     "register": "registry",

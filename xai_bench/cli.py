@@ -30,6 +30,7 @@ COMMANDS = (
     results.report,
     components.list_,
     components.check,
+    components.new,
     results.export,
     results.figure,
     results.pack,

@@ -1,8 +1,9 @@
-"""Commands about what a suite can name: list, check."""
+"""Commands about what a suite can name: list, check, new."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,3 +58,15 @@ def check(
     failed = sum(outcome == "failed" for _, outcome, _ in rows)
     typer.echo(f"{name}: {len(rows) - failed} of {len(rows)} checks passed or skipped, {failed} failed")
     raise typer.Exit(1 if failed else 0)
+
+
+def new(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="explainer, dataset, model or metric.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The word by which suites name it.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that receives the folder NAME.")] = Path(),
+) -> None:
+    """Write a small installable package with a component of your own to start from. Overwrites nothing."""
+    from xai_bench.starter import new_package
+
+    folder = new_package(kind, name, out)
+    typer.echo(f"written: {folder}; go on with {folder / 'README.md'}")

@@ -24,7 +24,6 @@ from xai_bench.results.truth import truth_of
 from xai_bench.running.ledger import Forecast, Measured, recorded
 from xai_bench.running.request import Asked, Request, is_stored
 from xai_bench.suites import plan
-from xai_bench.workers import end_if_starting
 
 if TYPE_CHECKING:
     from xai_bench.running.loop import Loop
@@ -44,14 +43,13 @@ def compute(request: Request) -> Results:
         device that is not there or not that of the stored results, or a component that cannot be sent to the workers
         that are asked for. Nothing is lost.
     """
-    from xai_bench.running.executors import needs_script
+    from xai_bench.running.executors import check_sent
     from xai_bench.scoring import recovery
 
-    end_if_starting()
     asked = Asked.of(request)
     folder, jobs = asked.folder, request.jobs
     if jobs is not None:
-        needs_script(asked.suite)
+        check_sent(asked.suite)
     _check_known(asked, request.known, folder if request.fresh else None)
     earlier = _measured_before(asked) if request.fresh else None
     if request.fresh and not asked.is_part and folder.exists():

@@ -50,6 +50,14 @@ def run(
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes; start nothing.")
     ] = False,
     plugin: Plugins = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="shipped|DIR|PACK",
+            help="Run explainers of your own beside a few of the suite, and place them in that comparison of it.",
+        ),
+    ] = None,
 ) -> None:
     """Run what is missing of a suite, store it, and write the report.
 
@@ -58,6 +66,8 @@ def run(
     """
     from xai_bench.report import in_short, write_report
     from xai_bench.results.frames import report_place
+    from xai_bench.results.placing import Placed
+    from xai_bench.running.against import asked_against
     from xai_bench.running.request import Request
     from xai_bench.running.run import compute, foresee
 
@@ -75,6 +85,8 @@ def run(
         known=known or [],
         focus=focus,
     )
+    other = asked_against(request, against) if against else None
+    request = other.request if other else request
     if dry_run:
         foreseen = foresee(request)
         typer.echo(f"plan: {foreseen.plan()}\nforecast: {foreseen.text()}")
@@ -87,6 +99,8 @@ def run(
     code = summary(results, display.last)
     for question, answer in in_short(results):
         typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))
+    if other:
+        typer.echo("\n".join(Placed(results, other.board, other.own).words()))
     typer.echo(f"report: {page}")
     raise typer.Exit(code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,24 +11,29 @@ import typer
 
 from xai_bench import registry
 from xai_bench.commands.options import Plugins, load
-from xai_bench.errors import unknown
 
 
 def list_(
-    kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="suites, datasets, models, explainers or metrics.")
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[KIND|NAME]",
+            help="suites, datasets, models, explainers or metrics; or one of their names, or FAMILY/NAME, for its "
+            "fields, defaults and texts.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """List what a suite can name."""
-    from xai_bench.listing import listing
-
+    """List what a suite can name, or describe one of these."""
     load(plugin)
     kinds = ("suites", *registry.FAMILIES)
-    if kind is not None and kind not in kinds:
-        raise unknown("kind", kind, kinds)
-    found = {k: listing(k) for k in ([kind] if kind else kinds)}
+    if name is not None and name not in kinds:
+        _describe(name, as_json)
+        return
+    from xai_bench.listing import listing
+
+    found = {k: listing(k) for k in ([name] if name else kinds)}
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -37,6 +43,13 @@ def list_(
         for row in rows:
             marks = f" [{row['traits']}]" if row.get("traits") else ""
             typer.echo(f"  {row['name']:<{width}}  {row['summary']}{marks}".rstrip())
+
+
+def _describe(name: str, as_json: bool) -> None:
+    from xai_bench.described import description
+
+    found = description(name)
+    typer.echo(json.dumps(asdict(found), indent=2) if as_json else "\n".join(found.lines()))
 
 
 def check(

@@ -15,6 +15,7 @@ import pandas as pd
 
 from xai_bench.errors import InputError, unknown
 from xai_bench.results.comparison import Comparison
+from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
@@ -38,14 +39,14 @@ class Board:
     suite : its name
     versions : of xai_bench that measured
     machines : in words
-    models : labels of the networks
+    costs : median CPU seconds: label of a method to those of an explanation, of a network to those of a training
     columns : name of a column to its values, one a method and draw; see ``COLUMNS``
     """
 
     suite: str
     versions: tuple[str, ...]
     machines: tuple[str, ...]
-    models: tuple[str, ...]
+    costs: Mapping[str, float]
     columns: Mapping[str, list[Any]]
 
     @classmethod
@@ -71,7 +72,7 @@ class Board:
             str(results.suite["name"]),
             tuple(dict.fromkeys(recorded)),
             tuple(dict.fromkeys(results.machines)),
-            tuple(dict.fromkeys(str(entry["label"]) for entry in results.suite.get("models", []))),
+            _costs(results.cells),
             {name: _plain(frame[name]) for name in COLUMNS},
         )
 
@@ -98,9 +99,23 @@ class Board:
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
+def _costs(cells: pd.DataFrame) -> dict[str, float]:
+    """Median CPU seconds of a method's explanations, set-up included, and of a network's trainings."""
+    done = cells[cells["status"] == "done"].assign(spent=lambda frame: frame["setup_cpu"] + frame["explain_cpu"])
+    found = done[~done["explainer"].isin(CONTROLS)].groupby("explainer", sort=False)["spent"].median()
+    networks = done[done["model"] != ""].drop_duplicates("model_key")
+    trained = networks.groupby("model", sort=False)["train_cpu"].median().dropna() if "train_cpu" in networks else []
+    return {**dict(found), **dict(trained)}
+
+
 def _plain(values: pd.Series) -> list[Any]:
     """JSON-ready: missing numbers are None."""
     return [None if pd.isna(value) else value for value in values.tolist()]
+
+
+def shipped_suites() -> list[str]:
+    """The suites whose board comes with the package."""
+    return sorted(_files())
 
 
 def shipped(suite: str) -> Board:
@@ -111,7 +126,7 @@ def shipped(suite: str) -> Board:
     InputError
         If none does.
     """
-    found = {path.name.removesuffix(SUFFIX): path for path in _folder().iterdir() if path.name.endswith(SUFFIX)}
+    found = _files()
     if suite not in found:
         raise InputError(
             f"{unknown('shipped comparison', suite, found)}; or name a folder of results or a pack instead of {SHIPPED}"
@@ -119,5 +134,6 @@ def shipped(suite: str) -> Board:
     return Board.read(found[suite].read_bytes())
 
 
-def _folder() -> Any:
-    return files("xai_bench.results") / SHIPPED
+def _files() -> dict[str, Any]:
+    folder = files("xai_bench.results") / SHIPPED
+    return {path.name.removesuffix(SUFFIX): path for path in folder.iterdir() if path.name.endswith(SUFFIX)}

@@ -128,10 +128,27 @@ def get(family: str, name: str) -> Any:
     if name not in names(family):
         raise unknown(family.removesuffix("s"), name, names(family))
     known = _registered[family].get(name)
-    component = _entry_points(family)[name].load() if known is None else known
+    component = _loaded(_entry_points(family)[name]) if known is None else known
     if isinstance(component, type):
         component.plugin_sha256 = _code(family, name, component)  # type: ignore[attr-defined]
     return component
+
+
+def _loaded(point: EntryPoint) -> Any:
+    """What an entry point names.
+
+    Raises
+    ------
+    InputError
+        If its package is broken, or lacks something.
+    """
+    try:
+        return point.load()
+    except Exception as error:
+        package = f" of the package {point.dist.name}" if point.dist else ""
+        raise InputError(
+            f"{point.name!r}{package} cannot be loaded ({reason_of(error)}): mend or uninstall it"
+        ) from error
 
 
 def is_foreign(family: str, name: str) -> bool:
@@ -153,7 +170,7 @@ def code_of(component: Any) -> str | None:
     family, name = component.family, component.name
     known = _registered[family].get(name)
     if known is None and (point := _entry_points(family).get(name)) is not None:
-        known = point.load()
+        known = _loaded(point)
     return _code(family, name, component) if known is component else None
 
 

@@ -22,6 +22,7 @@ from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
 from xai_bench.results.truth import truth_of
 from xai_bench.running.ledger import Forecast, Measured, recorded
+from xai_bench.running.notebook import progress_bar
 from xai_bench.running.request import Asked, Request, is_stored
 from xai_bench.suites import plan
 
@@ -64,7 +65,8 @@ def compute(request: Request) -> Results:
         facts, begun = {**provenance(jobs, asked.device), "left_out": list(asked.notices)}, time.monotonic()
         number = store.begin(asked.suite.config(), asked.rows(), facts, recovery.declared())
         try:
-            loop.run(jobs, number, request.on_progress)
+            with progress_bar(request.on_progress) as on_progress:
+                loop.run(jobs, number, on_progress)
             facts |= {"finished": _now(), "cells": loop.progress.finished}
         finally:
             spent = {"wall": time.monotonic() - begun, "spent": dict(loop.ledger.spent)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from xai_bench import __version__, registry
+from xai_bench import registry
 from xai_bench.errors import InputError, unknown
 
 FAMILY_OF = {"explainer": "explainers", "dataset": "datasets", "model": "models", "metric": "metrics"}
@@ -80,7 +81,7 @@ def _texts(kind: str, family: str, name: str) -> dict[str, str]:
         "project": "-".join(part for part in module.split("_") if part),
         "made": made,
         "built": made if kind == "metric" else f"{made}()",
-        "version": __version__.rpartition(".")[0],
+        "version": version("xai-bench").rpartition(".")[0],
     }
     return {path: Template(text).substitute(words) for path, text in texts.items()}
 

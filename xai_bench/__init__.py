@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from xai_bench.results.store import forget as forget
     from xai_bench.results.store import pack as pack
     from xai_bench.results.store import read as read
+    from xai_bench.running.against import place as place
     from xai_bench.running.run import forecast as forecast
     from xai_bench.running.run import run as run
+    from xai_bench.starter import new_package as new_package
     from xai_bench.suites.suite import Suite as Suite
     from xai_bench.trained.compare import compare as compare
 
@@ -79,7 +81,9 @@ _HOME = {
     "forecast": "running.run",
     "forget": "results.store",
     "merge": "results.merging",
+    "new_package": "starter",
     "pack": "results.store",
+    "place": "running.against",
     "read": "results.store",
     "register": "registry",
     "run": "running.run",

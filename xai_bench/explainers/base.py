@@ -328,9 +328,13 @@ def checked_relevance(name: str, raw: object, d: int) -> NDArray[np.float64]:
     ValueError
         If the method of that name returned something else than (d,) finite numbers >= 0.
     """
+    if isinstance(raw, Tensor) and raw.is_meta:
+        raise ValueError(f"{name}: expected numbers, got a tensor on the device meta, which has none")
     values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
     if values.shape != (d,):
         raise ValueError(f"{name}: expected a relevance of shape ({d},), got {values.shape}")
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected real numbers, got the dtype {values.dtype}")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: expected finite relevances, got {int((~np.isfinite(values)).sum())} that are not")

@@ -1,8 +1,9 @@
 """Learning rates and penalties of the networks beyond the MLP, chosen on validation loss: data seed 1000, no truth.
 
-``python benchmarks/choose_networks.py`` writes ``benchmarks/scores/choose_networks.csv`` and prints, for every setting, its
-validation loss over the lowest one of that network and dataset (geometric mean over datasets). It takes two minutes on one
-core. The spectral forms of ``resnet`` and ``ft_transformer`` get the penalty that matches the plain one's, as in ``mlp``.
+``python benchmarks/choose_networks.py`` writes ``benchmarks/scores/choose_networks.csv`` and prints, for every
+setting, its validation loss over the lowest one of that network and dataset (geometric mean over datasets). It takes
+two minutes on one core. The spectral forms of ``resnet`` and ``ft_transformer`` get the penalty that matches the
+plain one's, as in ``mlp``.
 """
 
 from __future__ import annotations

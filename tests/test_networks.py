@@ -85,7 +85,8 @@ def test_ft_transformer_is_the_formula(blocks, heads):
 
 def test_dropout_stands_where_the_formula_has_it():
     block = list(ResNet(residual_dropout=0.3).build((5,), 2, generator())[1].added)
-    assert [type(layer).__name__ for layer in block] == ["BatchNorm1d", "Linear", "ReLU", "Dropout", "Linear", "Dropout"]
+    expected = [nn.BatchNorm1d, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.Dropout]
+    assert [type(layer) for layer in block] == expected
     assert (block[3].p, block[5].p) == (0.2, 0.3)
     of_transformer = FTTransformer(ffn_dropout=0.1, residual_dropout=0.3).build((5,), 2, generator())[1]
     found = (of_transformer.ffn.dropout.p, of_transformer.attention_dropout.p, of_transformer.ffn_dropout.p)
@@ -123,7 +124,9 @@ def test_bits_depend_on_no_companion(architecture):
     masks[1, ::2] = False
     alone = architecture.fit(data, 3)
     together = fit_many(architecture, data, [4, 3], masks[::-1])
-    for (name, one), other in zip(alone.module.state_dict().items(), together[1].module.state_dict().values(), strict=True):
+    for (name, one), other in zip(
+        alone.module.state_dict().items(), together[1].module.state_dict().values(), strict=True
+    ):
         assert torch.equal(one, other), name
     assert together[0].module(torch.zeros(2, 6)).shape == (2, 3)
 
@@ -216,8 +219,10 @@ def test_first_layers_are_read_where_they_tell_inputs_apart():
             continue
         found = readers[architecture.name]().explain(p).relevance
         first = next(m for m in p.model.modules() if next(m.parameters(recurse=False), None) is not None)
-        columns = first.relevance().flatten() if isinstance(first, SpectralLayer) else first.weight.norm(
-            dim=0 if isinstance(first, nn.Linear) else 1
+        columns = (
+            first.relevance().flatten()
+            if isinstance(first, SpectralLayer)
+            else first.weight.norm(dim=0 if isinstance(first, nn.Linear) else 1)
         )
         np.testing.assert_allclose(found, columns.numpy(), rtol=1e-6)
 

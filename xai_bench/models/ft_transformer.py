@@ -1,7 +1,8 @@
 """The FT-Transformer for tables, plain and with spectral tokens.
 
-Source: Gorishniy, Rubachev, Khrulkov and Babenko, "Revisiting Deep Learning Models for Tabular Data", NeurIPS 2021, arXiv
-2106.11959, section 3.3. ``models.tokens`` makes a token of every input and puts [CLS] before them; then, with PreNorm,
+Source: Gorishniy, Rubachev, Khrulkov and Babenko, "Revisiting Deep Learning Models for Tabular Data", NeurIPS 2021,
+arXiv 2106.11959, section 3.3. ``models.tokens`` makes a token of every input and puts [CLS] before them; then, with
+PreNorm,
 
     T <- T + MHSA(Norm(T))          the first block has no Norm here
     T <- T + FFN(Norm(T))           FFN(x) = Linear(ReGLU(Linear(x))), ReGLU(a, b) = a ReLU(b)
@@ -155,7 +156,7 @@ class FTTransformer(FTTransformerFamily):
 
 
 class SpectralFTTransformer(FTTransformerFamily):
-    """Its tokens are b_j + x_j lambda_j phi_j. Ours: neither the paper of the network nor that of the eigenvalues has it."""
+    """Its tokens are b_j + x_j lambda_j phi_j. Ours: no paper has it."""
 
     name: ClassVar[str] = "spectral_ft_transformer"
 

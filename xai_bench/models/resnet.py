@@ -1,14 +1,14 @@
 """Residual networks for tables, plain and spectral.
 
-Source: Gorishniy, Rubachev, Khrulkov and Babenko, "Revisiting Deep Learning Models for Tabular Data", NeurIPS 2021, arXiv
-2106.11959, section 3.2:
+Source: Gorishniy, Rubachev, Khrulkov and Babenko, "Revisiting Deep Learning Models for Tabular Data", NeurIPS 2021,
+arXiv 2106.11959, section 3.2:
 
     ResNet(x)      = Prediction(ResNetBlock(... ResNetBlock(Linear(x))))
     ResNetBlock(x) = x + Dropout(Linear(Dropout(ReLU(Linear(BatchNorm(x))))))
     Prediction(x)  = Linear(ReLU(BatchNorm(x)))
 
-The first Linear reads the inputs, alone and as they are: its columns are those of an ``mlp``, and w_ij = lambda_j phi_ij
-makes sense there. The layers behind it read sums of hidden nodes.
+The first Linear reads the inputs, alone and as they are: its columns are those of an ``mlp``, and w_ij = lambda_j
+phi_ij makes sense there. The layers behind it read sums of hidden nodes.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """The spectral form of a convolution: an eigenvalue for each channel, or for each pixel.
 
 A convolution is a linear map from the nodes (c, y, x) of a picture to the nodes (o, u, v) of its outputs, with the
-weight K[o, c, y - u + p, x - v + p], and 0 where the kernel K does not reach (p: padding, stride 1). As the block phi of
-the graph of ``models.spectral`` it gives, with lambda_out = 0,
+weight K[o, c, y - u + p, x - v + p], and 0 where the kernel K does not reach (p: padding, stride 1). As the block phi
+of the graph of ``models.spectral`` it gives, with lambda_out = 0,
 
     w_(o,u,v),(c,y,x) = lambda_(c,y,x) * K[o, c, y - u + p, x - v + p].
 
 Eigenvalues that all pixels of a channel share can be multiplied into the kernel: the layer is again a convolution.
-Eigenvalues of their own cannot: the layer multiplies the picture by them and convolves it with K. Column j of phi is the
-kernel of the pixel's channel, without the taps that fall off the picture.
+Eigenvalues of their own cannot: the layer multiplies the picture by them and convolves it with K. Column j of phi is
+the kernel of the pixel's channel, without the taps that fall off the picture.
 
 What the penalty does differs from the dense layer. There every phi_:j belongs to one eigenvalue, and L2 on both is a
 group lasso on the columns. Here all pixels share K: at fixed products, minimising a |lambda|^2 + b |K|^2 leaves
@@ -80,7 +80,8 @@ class SpectralConv2d(SpectralLayer):
         if self.shape is None:
             return self.lambda_in.detach().abs()[:, 0, 0] * squares.sum((0, 2, 3)).sqrt()
         used = squares.new_ones(1, len(squares), *self._out_shape(self.shape))
-        return self.lambda_in.detach().abs() * functional.conv_transpose2d(used, squares, padding=self.padding)[0].sqrt()
+        lengths = functional.conv_transpose2d(used, squares, padding=self.padding)[0].sqrt()
+        return self.lambda_in.detach().abs() * lengths
 
     def fold(self) -> nn.Module:
         """The nn.Conv2d with the same outputs; of one eigenvalue a pixel a dense layer between reshapes."""

@@ -1,13 +1,14 @@
 """The embedding of single inputs, with which a transformer reads a table; plain and spectral.
 
-Source: Gorishniy, Rubachev, Khrulkov and Babenko, "Revisiting Deep Learning Models for Tabular Data", NeurIPS 2021, arXiv
-2106.11959, section 3.3. Input j becomes the token T_j = b_j + x_j w_j, with w_j and b_j of its own. Here every column is a
-number; a category is its one-hot columns, one token each.
+Source: Gorishniy, Rubachev, Khrulkov and Babenko, "Revisiting Deep Learning Models for Tabular Data", NeurIPS 2021,
+arXiv 2106.11959, section 3.3. Input j becomes the token T_j = b_j + x_j w_j, with w_j and b_j of its own. Here every
+column is a number; a category is its one-hot columns, one token each.
 
-In the graph of ``models.spectral`` the d inputs are the input nodes, the d d_token components of the tokens the output
-nodes, and phi has as column j the vector phi_j at the nodes of token j, and 0 elsewhere. So w_j = lambda_j phi_j, and the
-column of the explicit A has the length ||w_j|| = |lambda_j| ||phi_j||. The layers behind the tokens have no such form for
-inputs: what attention reads of a token goes to all tokens, and its columns belong to components of tokens, not to inputs.
+In the graph of ``models.spectral`` the d inputs are the input nodes, the d d_token components of the tokens the
+output nodes, and phi has as column j the vector phi_j at the nodes of token j, and 0 elsewhere. So w_j = lambda_j
+phi_j, and the column of the explicit A has the length ||w_j|| = |lambda_j| ||phi_j||. The layers behind the tokens
+have no such form for inputs: what attention reads of a token goes to all tokens, and its columns belong to components
+of tokens, not to inputs.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Teacher(DataSource):
         X = inputs.normal(size=(self.n, self.relevant))
         y = network(X) + self.noise * errors.normal(size=self.n)
         unread = self.d - self.relevant
-        roles: tuple[Role, ...] = (*("relevant",) * self.relevant, *("noise",) * unread)  # type: ignore[assignment]
+        roles: tuple[Role, ...] = tuple("relevant" if j < self.relevant else "noise" for j in range(self.d))
         grades = [1 - network.explained(np.arange(self.relevant) != j) for j in range(self.relevant)]
         return Table(
             X=np.column_stack([X, others.normal(size=(self.n, unread))]),

@@ -93,8 +93,7 @@ class SpectralConv2d(SpectralLayer):
 
     def _convolution(self) -> nn.Conv2d:
         n_out, n_in, size, _ = self.phi.shape
-        place = {"device": self.phi.device, "dtype": self.phi.dtype}
-        layer = nn.Conv2d(n_in, n_out, size, padding=self.padding, bias=self.bias is not None, **place)
+        layer = nn.Conv2d(n_in, n_out, size, padding=self.padding, bias=self.bias is not None).to(self.phi)
         with torch.no_grad():
             layer.weight.copy_(self.lambda_in * self.phi)
             if self.bias is not None and layer.bias is not None:
@@ -105,11 +104,10 @@ class SpectralConv2d(SpectralLayer):
         """Each row of its weight transposed is what the layer makes of the picture with one pixel of 1."""
         channels, outputs = len(self.lambda_in), (len(self.phi), *self._out_shape(shape))
         nodes = self.lambda_in.numel()
-        place = {"device": self.phi.device, "dtype": self.phi.dtype}
         with torch.no_grad():
             pixels = torch.diag(self.lambda_in.flatten()).view(nodes, channels, *shape)
             weight = functional.conv2d(pixels, self.phi, padding=self.padding).flatten(1).T
-            layer = nn.Linear(nodes, len(weight), bias=self.bias is not None, **place)
+            layer = nn.Linear(nodes, len(weight), bias=self.bias is not None).to(self.phi)
             layer.weight.copy_(weight)
             if self.bias is not None:
                 layer.bias.copy_(self.bias.repeat_interleave(len(weight) // len(self.bias)))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from xai_bench.models.sparse import SparsePath as SparsePath
     from xai_bench.models.sparse import sparse_path as sparse_path
     from xai_bench.models.spectral import SpectralLinear as SpectralLinear
+    from xai_bench.models.spectral_conv import SpectralConv2d as SpectralConv2d
     from xai_bench.models.training import fit_many as fit_many
     from xai_bench.registry import register as register
     from xai_bench.report import write_report as write_report
@@ -64,6 +65,7 @@ _HOME = {
     "Results": "results.frames",
     "SparsePath": "models.sparse",
     "SparseSettings": "models.path",
+    "SpectralConv2d": "models.spectral_conv",
     "SpectralLinear": "models.spectral",
     "SpectralMLPClassifier": "estimators",
     "SpectralMLPRegressor": "estimators",

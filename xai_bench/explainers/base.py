@@ -208,6 +208,8 @@ class Explainer(Component):
     needs: ClassVar[Needs] = "predict"
     """``data``: no model. ``predict``: outputs. ``gradient``: a differentiable model.
     ``linear_first_layer``: a Linear alone reads the inputs, as they are. ``spectral``: a SpectralLinear does."""
+    reads: ClassVar[tuple[type[nn.Module], ...]] = ()
+    """First layers that the method can read beside those that ``needs`` asks for."""
 
     joins: ClassVar[Join] = "sum"
     """How the relevances of the columns of an input become one: their sum, their Euclidean norm, or the largest."""
@@ -255,7 +257,7 @@ class Explainer(Component):
         if self.needs in READERS:
             wanted, words = READERS[self.needs]
             layer, reason = first_layer(problem.model, problem.X_train)
-            return reason if isinstance(layer, wanted) else f"it needs {words} first layer"
+            return reason if isinstance(layer, (wanted, *self.reads)) else f"it needs {words} first layer"
         return None
 
     def rows_explained(self, problem: Problem) -> int | None:

@@ -22,7 +22,7 @@ NO_BAR = (math.nan, math.nan)
 class Box:
     """What stands in one place of a table.
 
-    ``value`` sorts, ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1] colours the box, ``look`` is a class of the
+    ``value`` sorts, where the text is not the number; ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1] colours the box, ``look`` is a class of the
     style sheet (minus: the other colour), ``link`` an address. ``unlearned`` marks a value of networks of which not all
     learned.
     """
@@ -44,9 +44,13 @@ class Box:
     @property
     def classes(self) -> str:
         """The classes of the element."""
-        tone = "" if self.shade is None else "tone"
-        named = ("text" if self.text else "", "unlearned" if self.unlearned else "", tone, self.look)
+        named = ("text" if self.text else "", "unlearned" if self.unlearned else "", self.look)
         return " ".join(name for name in named if name)
+
+    @property
+    def tint(self) -> str:
+        """How strong the shade is, in [0, 1]; empty where it could not be seen."""
+        return f"{abs(self.shade):.2g}" if self.shade is not None and abs(self.shade) >= 0.01 else ""
 
 
 EMPTY = Box(DASH)
@@ -94,6 +98,11 @@ class Table:
             else:
                 spans.append((column.group, 1))
         return spans if any(name for name, _ in spans) else []
+
+    @property
+    def valued(self) -> set[int]:
+        """The columns that are sorted by values: then every box says one, or that it has none."""
+        return {j for row in self.rows for j, box in enumerate(row.boxes) if box.value is not None}
 
 
 def kind_of(frames: Frames, explainer: str, model: str = "") -> str:

@@ -49,6 +49,8 @@ def histograms(facts: dict[str, Any], key: str) -> str:
     ]
     across = min(5, d)
     down = math.ceil(d / across)
+    from matplotlib.colors import to_rgba
+
     with drawing.style():
         figure, axes = drawing.new(2.6 * across, 1.35 * down, down, across)
         for j, axis in enumerate(axes.ravel()):
@@ -56,8 +58,8 @@ def histograms(facts: dict[str, Any], key: str) -> str:
                 axis.set_axis_off()
                 continue
             for c, look in enumerate(looks):
-                axis.stairs(shares[c, j], edges[j], fill=c < 2, color=look["color"], alpha=0.16, lw=0)
-                axis.stairs(shares[c, j], edges[j], **look)
+                inside = to_rgba(look["color"], 0.16 if c < 2 else 0.0)
+                axis.stairs(shares[c, j], edges[j], fill=True, fc=inside, ec=look["color"], ls=look["ls"], lw=look["lw"])
             axis.set_title("\n".join(textwrap.wrap(_titled(facts, j), 27)), fontsize=drawing.SMALL, pad=2)
             axis.set_yticks([])
             axis.spines["left"].set_visible(False)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.reports import build, rows, section, text_of
+from xai_bench import plots
 from xai_bench.report import in_short, write_report
 from xai_bench.report.kit import drawing, ranking
 from xai_bench.report.kit.frames import Frames
@@ -128,5 +129,5 @@ def test_nothing_is_highlighted_unless_it_is_in_focus(results, tmp_path):
 
 
 def test_names_beside_a_figure_do_not_overlap_and_stay_within():
-    places = drawing.spaced([0.01, 0.02, 0.5, 0.98, 0.99], 0.1)
+    places = plots.spaced([0.01, 0.02, 0.5, 0.98, 0.99], 0.1)
     assert (np.diff(places) >= 0.1 - 1e-12).all()

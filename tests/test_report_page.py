@@ -86,7 +86,12 @@ def test_same_results_give_the_same_bytes(by_hand, report, tmp_path):
     for name in ("index.html", "datasets/of_another_run.html"):
         (tmp_path / name).write_text("an older page")
     write_report(by_hand, tmp_path)
-    assert set(files_of(tmp_path)) == {"index.html", "summary.md", "datasets/toy.html", "datasets/tables.js"}  # no drafts
+    assert set(files_of(tmp_path)) == {
+        "index.html",
+        "summary.md",
+        "datasets/toy.html",
+        "datasets/tables.js",
+    }  # no drafts
     assert files_of(tmp_path) == files_of(report)
 
 

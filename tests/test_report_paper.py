@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.reports import build, parsed
+from xai_bench import plots
 from xai_bench.datasets.stellar import LINES, WAVELENGTHS
 from xai_bench.report.kit import drawing, pixels, spectra
 from xai_bench.report.kit.frames import Frames
@@ -102,7 +103,7 @@ def test_names_are_spread_by_least_squares(seed):
     positions = np.sort(np.random.default_rng(seed).uniform(0, 10, 12))
     gap, steps = 0.8, 0.8 * np.arange(12)
     expected = IsotonicRegression().fit_transform(np.arange(12), positions - steps) + steps
-    found = drawing.spaced(positions.tolist(), gap)
+    found = plots.spaced(positions.tolist(), gap)
     np.testing.assert_allclose(found, expected, atol=1e-9)
     assert (np.diff(found) >= gap - 1e-9).all()
 

@@ -17,9 +17,9 @@ import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.results import changes, comparing, packing
+from xai_bench.results import settling as rule
 from xai_bench.results.comparing import Content
 from xai_bench.results.entrants import Entrant
-from xai_bench.results import settling as rule
 from xai_bench.results.records import MetricFacts, Place, PlanRow, SettlingFacts
 from xai_bench.results.store import Store
 from xai_bench.results.taking import chunks, rows_of

@@ -112,16 +112,3 @@ def legend(figure: Figure, handles: Sequence[Any], most: int = 6) -> None:
         drawn.remove()
     width = max(figure.get_figwidth(), box.width / figure.dpi + 0.1)
     figure.set_size_inches(width, figure.get_figheight() + box.height / figure.dpi)
-
-
-def spaced(positions: Sequence[float], gap: float) -> list[float]:
-    """Ascending ``positions`` moved as little as possible (least squares) so that neighbours are ``gap`` apart."""
-    blocks: list[tuple[float, int]] = []  # mean and length of runs that touch, by pooling adjacent violators
-    for i, position in enumerate(positions):
-        mean, length = position - i * gap, 1
-        while blocks and blocks[-1][0] > mean:
-            other, count = blocks.pop()
-            mean, length = (other * count + mean * length) / (count + length), count + length
-        blocks.append((mean, length))
-    flat = [mean for mean, length in blocks for _ in range(length)]
-    return [value + i * gap for i, value in enumerate(flat)]

@@ -50,7 +50,8 @@ def _short(name: str, text: str) -> str:
         return re.sub(r"(\.\d\d)\d+", r"\1", text)
     if name == "style":
         text = re.sub(r"([:;]) +", r"\1", text)
-        text = re.sub(r"(font: ?[^;]*?px )[^;]*|font-family:[^;]*;?", lambda m: f"{m[1]}sans-serif" if m[1] else "", text)
+        text = re.sub(r"(font: ?[^;]*?px )[^;]*", r"\1sans-serif", text)
+        text = re.sub(r"font-family:[^;]*;?", "", text)
         text = re.sub(r"(\.\d\d)\d+", r"\1", text)
         for color, own in SCHEME.items():
             text = text.replace(color, own)

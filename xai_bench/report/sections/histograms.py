@@ -38,6 +38,8 @@ class Histograms(Section):
 
 def histograms(facts: dict[str, Any], key: str) -> str:
     """A panel an input, a step line a class: share of the class's training rows, in the first draw."""
+    from matplotlib.colors import to_rgba
+
     views = facts["views"]["histograms"]
     edges, counts = np.array(views["edges"]), np.array(views["counts"], dtype=float)
     classes, d = counts.shape[:2]
@@ -49,8 +51,6 @@ def histograms(facts: dict[str, Any], key: str) -> str:
     ]
     across = min(5, d)
     down = math.ceil(d / across)
-    from matplotlib.colors import to_rgba
-
     with drawing.style():
         figure, axes = drawing.new(2.6 * across, 1.35 * down, down, across)
         for j, axis in enumerate(axes.ravel()):
@@ -59,7 +59,9 @@ def histograms(facts: dict[str, Any], key: str) -> str:
                 continue
             for c, look in enumerate(looks):
                 inside = to_rgba(look["color"], 0.16 if c < 2 else 0.0)
-                axis.stairs(shares[c, j], edges[j], fill=True, fc=inside, ec=look["color"], ls=look["ls"], lw=look["lw"])
+                axis.stairs(
+                    shares[c, j], edges[j], fill=True, fc=inside, ec=look["color"], ls=look["ls"], lw=look["lw"]
+                )
             axis.set_title("\n".join(textwrap.wrap(_titled(facts, j), 27)), fontsize=drawing.SMALL, pad=2)
             axis.set_yticks([])
             axis.spines["left"].set_visible(False)

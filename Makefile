@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A file of tests stays in one process, so that what its tests share is made once.
 # As in the workers: processes that test side by side do not share the cores once more.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
@@ -16,7 +17,7 @@ reports: $(VENV)/installed
 	$(BIN)/python -m benchmarks.committed_reports $(SUITES)
 
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/pytest -n auto
+	$(ONE_THREAD) $(BIN)/pytest -n auto --dist loadfile
 
 slow: $(VENV)/installed
 	$(BIN)/pytest -n auto -m "slow and not browser and not cluster"

@@ -244,15 +244,14 @@ class Stack:
         return Snapshot(self.flat.detach().clone(), running)
 
     def keep(self, snapshot: Snapshot, better: Tensor) -> None:
-        """Copy the networks where ``better`` (m,) is True into the snapshot."""
-        for state in self.states:
-            for view in state.value.values():
-                kept = _same_view(snapshot.flat, view)
-                kept[better] = view[better]
-        for (mean, var), state in zip(snapshot.running, self._norms, strict=True):
+        """Copy the networks where ``better`` (m,) is True into the snapshot; the host does not wait for ``better``."""
+        pairs = [(_same_view(snapshot.flat, view), view) for state in self.states for view in state.value.values()]
+        for kept, state in zip(snapshot.running, self._norms, strict=True):
             assert state.running_mean is not None
             assert state.running_var is not None
-            mean[better], var[better] = state.running_mean[better], state.running_var[better]
+            pairs += zip(kept, (state.running_mean, state.running_var), strict=True)
+        for kept, now in pairs:
+            kept.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, kept))
 
 
 class Adam:
@@ -263,8 +262,11 @@ class Adam:
         self.means, self.squares = torch.zeros_like(stack.flat), torch.zeros_like(stack.flat)
         self.steps = torch.zeros((), device=stack.flat.device)
 
-    def step(self, learning_rate: float) -> None:
-        """Change the parameters by the gradients; inside ``torch.no_grad``."""
+    def step(self, learning_rate: float | Tensor) -> None:
+        """Change the parameters by the gradients; inside ``torch.no_grad``.
+
+        ``learning_rate``: a number, or a float32 tensor () on the device, which a captured step reads anew.
+        """
         adam(
             [self.stack.flat],
             [self.stack.flat_grad],

@@ -53,10 +53,14 @@ class TorchEngine:
 
     def step(self, index: Tensor, step: int, rate: float) -> None:
         """Step number ``step``, from 0, on the rows ``index`` (m, rows), with a learning rate."""
+        self._advance(index, self._masks(step), rate)
+
+    def _advance(self, index: Tensor, masks: Sequence[Tensor | None], rate: float | Tensor) -> None:
+        """One step: forward, backward, penalties, Adam. Nothing of it asks the device for a number."""
         data, stack = self.data, self.stack
         chosen = (index + self._first_rows).view(-1)
         x = self._rows_of_all.index_select(0, chosen).view(len(index), self.rows, self.width)
-        outputs = stack.forward(x, self._masks(step))
+        outputs = stack.forward(x, masks)
         w = None if data.w_train is None else data.w_train[index]
         stack.backward(loss_gradient(outputs, data.y_train[index], data.kind, w))
         self.adam.step(rate)

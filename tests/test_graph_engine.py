@@ -195,7 +195,7 @@ def test_stacks_are_as_large_as_the_device_allows(monkeypatch):
     architecture, tensors = MLP(), SimpleNamespace(
         device=torch.device("cuda"), n_outputs=2, X_train=torch.zeros(3200, 1), X_valid=torch.zeros(800, 1)
     )
-    for memory, chunk, most in [(80e9, None, 256), (80e9, 16, 16), (2e9, None, 20), (1e6, None, 1)]:
+    for memory, chunk, most in [(80e9, None, 256), (80e9, 16, 16), (2e9, None, 61), (1e6, None, 1)]:
         monkeypatch.setattr(
             torch.cuda, "get_device_properties", lambda _, memory=memory: SimpleNamespace(total_memory=memory)
         )

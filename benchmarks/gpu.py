@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ from xai_bench import registry, run
 from xai_bench.datasets.base import Dataset
 from xai_bench.devices import described, resolve, synchronise
 from xai_bench.models import stacked
-from xai_bench.models.graph_engine import GraphEngine
+from xai_bench.models.graph_engine import STEPS_BEFORE, GraphEngine
 from xai_bench.models.losses import Tensors
 from xai_bench.models.mlp import MLP
 from xai_bench.models.stacked import advance, initial_networks, most_at_once, one_thread
@@ -43,7 +42,7 @@ from xai_bench.running.process import warm_up, warm_up_training
 from xai_bench.running.state import standardise
 
 TESTS = ("tests/test_graph_engine.py", "tests/test_devices.py")
-SECONDS = {"checks": 170.0, "training": 130.0, "explainers": 70.0, "suite": 80.0}
+SECONDS = {"checks": 170.0, "training": 130.0, "explainers": 70.0, "suite": 80.0, "profile": 20.0}
 """Of every part, at the most."""
 WIDE = {"hidden": (2048, 1024, 1024)}
 SIZES: tuple[tuple[int, int, dict[str, Any], float], ...] = (
@@ -107,7 +106,10 @@ class Table:
         with self._path.open("a", newline="") as file:
             csv.writer(file).writerow(astuple(row))
         faster = "" if row.times_faster is None else f"{row.times_faster:.2f} x"
-        print(f"{row.part:10} {row.what:44} {row.on:28} {row.value:12.4g} {row.unit:14} {faster:10} {row.note}", flush=True)
+        print(
+            f"{row.part:10} {row.what:44} {row.on:28} {row.value:12.4g} {row.unit:14} {faster:10} {row.note}",
+            flush=True,
+        )
         self._markdown.write_text(self.markdown(), encoding="utf-8")
 
     def markdown(self) -> str:
@@ -177,38 +179,45 @@ def limit(device: str) -> float:
     return float(2.0 * n**3 / np.median(seconds))
 
 
-def step_seconds(engine: Callable[..., Any], data: Tensors, architecture: MLP, m: int, most: float) -> float:
-    """Wall seconds of a step of m networks side by side: the median of three stretches of at most ``most`` seconds."""
+@contextmanager
+def steps_of(engine: Callable[..., Any], data: Tensors, architecture: MLP, m: int) -> Iterator[Callable[[int], None]]:
+    """A function that makes so many steps of m networks side by side; a graph is captured beforehand."""
     n, d = data.X_train.shape
-    rows = batch_rows(architecture, n)
-    columns = [tuple(range(d))] * m
+    rows, columns = batch_rows(architecture, n), [tuple(range(d))] * m
     streams = [Streams(Task(seed, columns[0]), n, rows) for seed in range(m)]
     with one_thread(data.device), torch.inference_mode():
-        training = engine(architecture, data, columns, streams, d, rows)
+        trained = engine(architecture, data, columns, streams, d, rows)
         for slot, module in enumerate(initial_networks(architecture, data, columns, streams)):
-            training.load(slot, module)
-        stops = advance(training, architecture, streams, range(1, 10**6), 10**6, data.device)
-        for _ in range(8):  # a graph is captured meanwhile
-            next(stops)
-        steps = 16
-        seconds: list[float] = []
+            trained.load(slot, module)
+        stops = advance(trained, architecture, streams, range(1, 10**6), 10**6, data.device)
+
+        def make(steps: int) -> None:
+            for _ in range(steps):
+                next(stops)
+
+        make(STEPS_BEFORE + 2)
+        yield make
+
+
+def step_seconds(engine: Callable[..., Any], data: Tensors, architecture: MLP, m: int, most: float) -> float:
+    """Wall seconds of a step of m networks side by side: the median of three stretches, of ``most`` seconds in all."""
+    with steps_of(engine, data, architecture, m) as make:
+        steps, seconds = 4, []
         while len(seconds) < 4:
             synchronise(data.device)
             start = time.perf_counter()
-            for _ in range(steps):
-                next(stops)
+            make(steps)
             synchronise(data.device)
-            taken = time.perf_counter() - start
-            seconds.append(taken / steps)
+            seconds.append((time.perf_counter() - start) / steps)
             if len(seconds) == 1:  # how many steps a stretch has; the first one is not counted
-                steps = max(int(most / 4 / max(seconds[0], 1e-9)) // 16 * 16, 1 if seconds[0] * 16 > most else 16)
+                steps = max(int(most / 3 / max(seconds[0], 1e-9)), 1)
     return float(np.median(seconds[1:]))
 
 
 def training(table: Table, budget: Budget, device: str) -> None:
     """Seconds a network and step: the compiled engine on a CPU thread, torch's stack and the graph on the device."""
     limits = limit(device)
-    table.add("training", "8192 x 8192 float32 product", device, limits / 1e12, "TFLOP/s", None, "TF32 off")
+    table.add("training", "large float32 product", device, limits / 1e12, "TFLOP/s", None, "TF32 off")
     for d, rows, further, aim in SIZES:
         architecture = MLP(batch_size=rows, **further)
         data = registry.create("datasets", "xor", {"n": 5000, "d": d}).load(0).standardised()
@@ -217,7 +226,15 @@ def training(table: Table, budget: Budget, device: str) -> None:
         here = there = Tensors(data, torch.float32, torch.device("cpu"))
         together = 1 if further else CPU_STACKS[d]
         cpu = step_seconds(stacked.Engine, here, architecture, together, 1.5) / together
-        table.add("training", what, f"CPU, one thread, {together}", 1e6 * cpu, "us a step", None, f"{flops / cpu / 1e9:.0f} GFLOP/s")
+        table.add(
+            "training",
+            what,
+            f"CPU, one thread, {together}",
+            1e6 * cpu,
+            "us a step",
+            None,
+            f"{flops / cpu / 1e9:.0f} GFLOP/s",
+        )
         there = Tensors(data, torch.float32, torch.device(device))
         most = most_at_once(architecture, there, None, d, rows, False)
         stacks = sorted({NETWORKS, min(64, most), most}) if not further else sorted({2, min(8, most), min(16, most)})
@@ -243,7 +260,7 @@ def training(table: Table, budget: Budget, device: str) -> None:
 
 
 def explained(name: str, data: Dataset, device: str) -> float:
-    """Wall seconds of an explanation of a network with the default widths: the least of three, the first not counted."""
+    """Wall seconds of an explanation of a network with the default widths: the less of two, after one to warm up."""
     explainer = registry.create("explainers", name, {"rows": 8} if data.d > 100 and name == "shap_permutation" else {})
     module = MLP().network((data.d,), data.n_outputs, torch.Generator().manual_seed(0)).eval().requires_grad_(False)
     module.to(device)
@@ -274,6 +291,36 @@ def explainers(table: Table, budget: Budget, device: str) -> None:
             table.add("explainers", f"{name}, d {d}", device, there, "s", here / there)
 
 
+def profile(table: Table, budget: Budget, device: str) -> None:
+    """What the device does in a step of 16 networks: kernels, and how long they are at work."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as recorded
+
+    with (table.folder / "profile.txt").open("w") as file:
+        for d, rows, further, _ in SIZES[:2]:
+            architecture = MLP(batch_size=rows, **further)
+            data = registry.create("datasets", "xor", {"n": 5000, "d": d}).load(0).standardised()
+            tensors = Tensors(data, torch.float32, torch.device(device))
+            with steps_of(GraphEngine, tensors, architecture, NETWORKS) as make:
+                make(20)
+                with recorded(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+                    make(32)
+                    synchronise(device)
+            kernels = [event for event in found.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+            busy = sum(event.time_range.elapsed_us() for event in kernels)
+            table.add(
+                "profile",
+                f"d {d}, batch {rows}",
+                device,
+                busy / 32,
+                "us a step",
+                None,
+                f"{len(kernels) / 32:.0f} kernels",
+            )
+            averages = found.key_averages()
+            file.write(f"d {d}, batch {rows}\n{averages.table(sort_by='self_device_time_total', row_limit=40)}\n")
+
+
 def suite(table: Table, budget: Budget, device: str) -> None:
     """A few draws as a run computes them: wall seconds, the warm-up apart."""
     taken: dict[str, float] = {}
@@ -301,7 +348,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--out", type=Path, required=True, help="folder for gpu.csv and gpu.md")
     arguments.add_argument("--device", default="auto", help="cpu, cuda or auto")
-    arguments.add_argument("--parts", default=",".join(SECONDS), help="which of checks, training, explainers, suite")
+    arguments.add_argument("--parts", default=",".join(SECONDS), help=f"some of {', '.join(SECONDS)}")
     chosen = arguments.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     device, table = resolve(chosen.device), Table(chosen.out)
@@ -312,6 +359,7 @@ def main() -> None:
         "training": lambda table, budget: training(table, budget, device),
         "explainers": lambda table, budget: explainers(table, budget, device),
         "suite": lambda table, budget: suite(table, budget, device),
+        "profile": lambda table, budget: profile(table, budget, device),
     }
     for name in chosen.parts.split(","):
         with part(table, name) as budget:

@@ -192,8 +192,11 @@ def test_where_no_step_can_be_captured_they_are_made_one_by_one(recording, monke
 
 
 def test_stacks_are_as_large_as_the_device_allows(monkeypatch):
-    architecture, tensors = MLP(), SimpleNamespace(
-        device=torch.device("cuda"), n_outputs=2, X_train=torch.zeros(3200, 1), X_valid=torch.zeros(800, 1)
+    architecture, tensors = (
+        MLP(),
+        SimpleNamespace(
+            device=torch.device("cuda"), n_outputs=2, X_train=torch.zeros(3200, 1), X_valid=torch.zeros(800, 1)
+        ),
     )
     for memory, chunk, most in [(80e9, None, 256), (80e9, 16, 16), (2e9, None, 61), (1e6, None, 1)]:
         monkeypatch.setattr(

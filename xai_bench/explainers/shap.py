@@ -336,7 +336,7 @@ def gradients_together(
     order: list[NDArray[np.intp]],
     memory: int | None = None,
 ) -> NDArray[np.float64]:
-    """(n, d): what shap's GradientExplainer says of rows in ``len(order)`` slots, from its own draws, many chunks a pass.
+    """(n, d): what shap's GradientExplainer says of rows in ``len(order)`` slots, from its draws, many chunks a pass.
 
     shap makes point after point, each with several calls of the device, and passes one chunk at a time: a CUDA device
     would mostly wait.
@@ -369,7 +369,7 @@ def gradients_together(
 
 def shap_draws(seed: int, samples: int, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(samples,) background rows of ``n`` and (samples,) shares of the way, as GradientExplainer draws them."""
-    state = np.random.RandomState(seed)  # noqa: NPY002  (its own generator)
+    state = np.random.RandomState(seed)
     drawn = [(state.choice(n), state.uniform()) for _ in range(samples)]
     return np.array([which for which, _ in drawn]), np.array([share for _, share in drawn])
 

@@ -80,14 +80,14 @@ def has_compiled_engine(data: Tensors) -> bool:
 
 
 def engine_for(data: Tensors) -> Callable[..., Training]:
-    """The class that trains on this device in this precision; CUDA in float64 is torch's, one kernel after the other."""
+    """The class that trains on this device in this precision; float64 is torch's, one operation after the other."""
     if has_compiled_engine(data):
         return Engine
     return GraphEngine if data.device.type == "cuda" and data.dtype == torch.float32 else TorchEngine
 
 
 def values_of_a_network(architecture: MLPFamily, data: Tensors, width: int, rows: int, cut: bool) -> int:
-    """Numbers that a network holds in torch's stack while it is trained, roughly; ``cut``: it sees some columns only."""
+    """Numbers that a network holds in torch's stack in training, roughly; ``cut``: it sees some columns only."""
     layers = architecture.layers(width, data.n_outputs)
     parameters = sum(layer.n_out * (layer.n_in + 4) for layer in layers)
     outputs = sum(layer.n_out for layer in layers)

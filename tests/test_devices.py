@@ -228,7 +228,7 @@ def test_shap_gradient_on_cuda_draws_what_it_draws_on_the_cpu():
         .relevance
         for device in ("cpu", "cuda")
     ]
-    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-6)
 
 
 @gpu

@@ -1,4 +1,7 @@
-"""Training of networks of the MLP family by torch alone, on any device, in any precision: ``models.stack`` in use."""
+"""Training of networks of the MLP family by torch alone, on any device, in any precision: ``models.stack`` in use.
+
+``models.graph_engine`` does the same on a CUDA device with fewer launches.
+"""
 
 from __future__ import annotations
 

@@ -292,33 +292,28 @@ def explainers(table: Table, budget: Budget, device: str) -> None:
 
 
 def profile(table: Table, budget: Budget, device: str) -> None:
-    """What the device does in a step of 16 networks: kernels, and how long they are at work."""
+    """What the device does in a step: kernels, and how long they are at work."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as recorded
 
     with (table.folder / "profile.txt").open("w") as file:
-        for d, rows, further, _ in SIZES[:2]:
+        for (d, rows, further, _), m in ((SIZES[0], NETWORKS), (SIZES[1], NETWORKS), (SIZES[1], stacked.DEVICE_CHUNK)):
             architecture = MLP(batch_size=rows, **further)
             data = registry.create("datasets", "xor", {"n": 5000, "d": d}).load(0).standardised()
             tensors = Tensors(data, torch.float32, torch.device(device))
-            with steps_of(GraphEngine, tensors, architecture, NETWORKS) as make:
+            with steps_of(GraphEngine, tensors, architecture, m) as make:
                 make(20)
-                with recorded(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+                with recorded(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as found:
                     make(32)
                     synchronise(device)
             kernels = [event for event in found.events() if event.device_type == torch.autograd.DeviceType.CUDA]
-            busy = sum(event.time_range.elapsed_us() for event in kernels)
-            table.add(
-                "profile",
-                f"d {d}, batch {rows}",
-                device,
-                busy / 32,
-                "us a step",
-                None,
-                f"{len(kernels) / 32:.0f} kernels",
-            )
-            averages = found.key_averages()
-            file.write(f"d {d}, batch {rows}\n{averages.table(sort_by='self_device_time_total', row_limit=40)}\n")
+            busy = sum(event.time_range.elapsed_us() for event in kernels) / 32
+            what = f"d {d}, batch {rows}, {m} networks at once"
+            table.add("profile", what, device, busy, "us a step", None, f"{len(kernels) / 32:.0f} kernels")
+            averages = found.key_averages().table(sort_by="self_device_time_total", row_limit=40)
+            file.write(f"{what}\n{averages}\n")
+            if budget.left < 0:
+                break
 
 
 def suite(table: Table, budget: Budget, device: str) -> None:

@@ -14,9 +14,10 @@ from tests.test_devices import gpu, needs_cuda
 from tests.test_engine import ARCHITECTURES, KINDS, data_of, every_architecture
 from xai_bench.models import graph_engine, stacked
 from xai_bench.models.dropout import dropout_key, keep_masks, keep_masks_of_steps
-from xai_bench.models.graph_engine import STEPS_BEFORE, GraphEngine
+from xai_bench.models.graph_engine import STEPS_BEFORE, AdamInParts, DeviceStack, GraphEngine
 from xai_bench.models.losses import RowWeights, Tensors
 from xai_bench.models.mlp import MLP
+from xai_bench.models.stack import Adam, Stack, _same_view
 from xai_bench.models.streams import Streams, Task
 from xai_bench.models.torch_engine import TorchEngine
 from xai_bench.models.training import fit_many
@@ -61,6 +62,32 @@ def test_the_shipped_schedule_is_that_of_the_stack(monkeypatch):
     architecture = MLP(hidden=(16, 8), min_steps=120, epochs=1, checkpoints=4)
     found, expected = (trained(architecture, KINDS[0], 1, e, monkeypatch) for e in (GraphEngine, TorchEngine))
     assert_same_training(found, expected, rel=1e-3)
+
+
+def test_only_better_networks_are_kept():
+    stack = Stack(MLP(hidden=(5, 4)), 3, 6, 2, torch.float32, torch.device("cpu"))
+    stack.flat.normal_(generator=torch.Generator().manual_seed(0))
+    kept, before = stack.snapshot(), stack.snapshot()
+    stack.flat += 1
+    running = [tensor.add_(1) for state in stack._norms for tensor in (state.running_mean, state.running_var)]
+    stack.keep(kept, torch.tensor([True, False, True]))
+    views = [view for state in stack.states for view in state.value.values()]
+    pairs = [(_same_view(kept.flat, view), _same_view(before.flat, view), view) for view in views]
+    pairs += zip(sum(kept.running, ()), sum(before.running, ()), running, strict=True)
+    for found, old, new in pairs:
+        for slot, expected in enumerate((new, old, new)):
+            assert torch.equal(found[slot], expected[slot])
+
+
+def test_adam_in_parts_is_adam():
+    stacks = [DeviceStack(MLP(), 2, 784, 2, torch.float32, torch.device("cpu")) for _ in range(2)]
+    parts, whole = AdamInParts(stacks[0]), Adam(stacks[1])
+    assert len(parts._counts) == len(parts._parts[0]) == 36
+    for step in range(3):
+        for stack, adam in zip(stacks, (parts, whole), strict=True):
+            stack.flat_grad.normal_(generator=torch.Generator().manual_seed(step))
+            adam.step(torch.tensor(0.01))
+    assert torch.equal(stacks[0].flat, stacks[1].flat)
 
 
 class Recorded(TorchDispatchMode):
@@ -136,7 +163,7 @@ class Recording:
     def state(self):
         engine = self.graph.engine
         running = [t for s in engine.stack._norms for t in (s.running_mean, s.running_var)]
-        return [engine.stack.flat, engine.adam.means, engine.adam.squares, engine.adam.steps, *running]
+        return [engine.stack.flat, engine.adam.means, engine.adam.squares, *engine.adam._counts, *running]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Training on a CUDA device: the step of ``models.torch_engine``, captured once as a CUDA graph and replayed.
 
-A step of small networks is some seventy kernels of a few microseconds, which the host launches more slowly than the
+A step of small networks is some sixty kernels of a few microseconds, which the host launches more slowly than the
 device runs them; a graph is launched at once. What changes from step to step lies in tensors that stay where they are:
 row numbers, masks, learning rate, the counter of Adam. The first steps are made as any others, which warms up the
 libraries that a capture would refuse to start. Where a capture fails, all steps are made like these, and a warning
@@ -22,13 +22,44 @@ from torch import Tensor
 from xai_bench.models.dropout import keep_masks_of_steps
 from xai_bench.models.losses import Tensors
 from xai_bench.models.mlp import MLPFamily
+from xai_bench.models.stack import Adam, Stack, padded
 from xai_bench.models.streams import Streams
 from xai_bench.models.torch_engine import TorchEngine
 
 STEPS_BEFORE = 3
 """Steps that are made before one is captured."""
+PARTS, SMALLEST_PART, BLOCK = 36, 2**11, 2**16
+"""Of the flat buffers: how many tensors one launch of Adam takes, and numbers in one at the least and at the most."""
 MASK_STEPS, MASK_VALUES = 16, 2**24
 """Steps whose masks are drawn at once, at the most, and values in them (1 GiB while they are drawn)."""
+
+
+class DeviceStack(Stack):
+    """A stack with fewer kernels a step; what they compute is slow on a CPU."""
+
+    @staticmethod
+    def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        var, mean = torch.var_mean(x, 1, correction=0)
+        return mean, var, x - mean[:, None, :]
+
+    @staticmethod
+    def _column_norms(matrix: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(matrix, dim=1, keepdim=True)
+
+
+class AdamInParts(Adam):
+    """Adam on many parts of the flat buffers at once.
+
+    A block of threads takes up to 65536 numbers of one tensor, one after the other: a small stack in one tensor would
+    leave most of the device idle.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack)
+        size = max(padded(-(-stack.flat.numel() // PARTS)), SMALLEST_PART)
+        if size < BLOCK:
+            self._parts = [list(parts[0].split(size)) for parts in self._parts]
+            self._counts = [torch.zeros_like(self.steps) for _ in self._parts[0]]
 
 
 class GraphEngine(TorchEngine):
@@ -38,6 +69,9 @@ class GraphEngine(TorchEngine):
     ----------
     refused : why no graph is used, "" where one is, or will be
     """
+
+    stack_class = DeviceStack
+    adam_class = AdamInParts
 
     def __init__(
         self,
@@ -54,6 +88,9 @@ class GraphEngine(TorchEngine):
         self.refused = "" if device.type == "cuda" else f"the device {device.type} has no CUDA graphs"
         self._graph: torch.cuda.CUDAGraph | None = None
         self._made = 0
+        self._targets: Tensor | None = None
+        if data.kind == "classification":  # what each row takes from the gradient of its class
+            self._targets = torch.nn.functional.one_hot(data.y_train, data.n_outputs).to(data.dtype) / -rows
         self._index = torch.zeros(m, rows, dtype=torch.int64, device=device)
         self._rate = torch.zeros((), device=device)
         self._mask = [
@@ -79,6 +116,14 @@ class GraphEngine(TorchEngine):
 
     def _work(self) -> None:
         self._advance(self._index, self._mask, self._rate)
+
+    def _loss_gradient(self, outputs: Tensor, index: Tensor) -> Tensor:
+        if self._targets is None:
+            return super()._loss_gradient(outputs, index)
+        chosen, w = index.view(-1), self.data.w_train
+        taken = self._targets.index_select(0, chosen).view(outputs.shape)
+        gradient = torch.add(taken, outputs.softmax(2), alpha=1 / self.rows)
+        return gradient if w is None else gradient * w.index_select(0, chosen).view(*index.shape, 1)
 
     def _take_masks(self, step: int) -> None:
         """Copy the masks of a step to where the captured step reads them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from xai_bench.models.streams import Streams
 class TorchEngine:
     """m networks of one architecture in training, and the best weights that each had so far."""
 
+    stack_class: ClassVar[type[Stack]] = Stack
+    adam_class: ClassVar[type[Adam]] = Adam
+
     def __init__(
         self,
         architecture: MLPFamily,
@@ -33,8 +37,8 @@ class TorchEngine:
         """``columns``, ``streams``: of every network; ``width``: columns that all have, padding included."""
         m, device, n = len(columns), data.device, len(data.X_train)
         self.data, self.columns, self.rows, self.width = data, columns, rows, width
-        self.stack = Stack(architecture, m, width, data.n_outputs, data.dtype, device)
-        self.adam = Adam(self.stack)
+        self.stack = self.stack_class(architecture, m, width, data.n_outputs, data.dtype, device)
+        self.adam = self.adam_class(self.stack)
         self.best = self.stack.snapshot()
         self.best_loss = torch.full((m,), math.inf, dtype=data.dtype, device=device)
         X = gathered(data.X_train, columns, width)
@@ -60,13 +64,17 @@ class TorchEngine:
 
     def _advance(self, index: Tensor, masks: Sequence[Tensor | None], rate: float | Tensor) -> None:
         """One step: forward, backward, penalties, Adam. Nothing of it asks the device for a number."""
-        data, stack = self.data, self.stack
-        chosen = (index + self._first_rows).view(-1)
-        x = self._rows_of_all.index_select(0, chosen).view(len(index), self.rows, self.width)
-        outputs = stack.forward(x, masks)
-        w = None if data.w_train is None else data.w_train[index]
-        stack.backward(loss_gradient(outputs, data.y_train[index], data.kind, w))
+        chosen = index if len(self._first_rows) == 1 else index + self._first_rows
+        x = self._rows_of_all.index_select(0, chosen.view(-1)).view(len(index), self.rows, self.width)
+        outputs = self.stack.forward(x, masks)
+        self.stack.backward(self._loss_gradient(outputs, index))
         self.adam.step(rate)
+
+    def _loss_gradient(self, outputs: Tensor, index: Tensor) -> Tensor:
+        """(m, rows, n_outputs): the gradient of the loss of outputs for the rows ``index`` (m, rows)."""
+        data = self.data
+        w = None if data.w_train is None else data.w_train[index]
+        return loss_gradient(outputs, data.y_train[index], data.kind, w)
 
     def _masks(self, step: int) -> list[Tensor | None]:
         """For every layer (m, rows, n_out), 0 or 1 / (1 - rate), or None."""

@@ -15,7 +15,7 @@ from tests.cases.tables import TABLES
 from xai_bench import cli, explain
 from xai_bench.analysis import baselines, evidence, kept, trainings
 from xai_bench.analysis.clusters import association, clusters
-from xai_bench.analysis.explain import _given
+from xai_bench.analysis.given import given_table
 from xai_bench.analysis.rows import Rows, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
 from xai_bench.errors import InputError
@@ -235,7 +235,7 @@ def test_none_is_an_answer(small):
 
 def network_scores(X, y, folds=3, **roles):
     """Of every network on every split."""
-    given = _given(X, y, None, {"groups": None, "time": None, "weights": None, **roles}, (), (), ())
+    given = given_table(X, y, None, {"groups": None, "time": None, "weights": None, **roles}, (), (), ())
     score = score_for(given.rows.y, given.rows.kind)
     found = trainings.trained(
         trainings.NETWORKS, given.table, given.rows, splits(given.rows, 1, folds), score, lambda line: None

@@ -311,6 +311,11 @@ def explain(
     ] = None,
     folds: Annotated[int, typer.Option(metavar="N", parser=_whole, help="Parts, held out in turn.")] = 5,
     seeds: Annotated[int, typer.Option(metavar="N", parser=_whole, help="How often that is repeated.")] = 3,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Simulate targets on the table: which method to trust here?")
+    ] = False,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Time for the simulated targets.")] = 600,
+    jobs: Jobs = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write a page, a summary and a CSV table there.")
     ] = None,
@@ -333,6 +338,9 @@ def explain(
             missing_codes=[_number(text) for text in _names(missing_codes)],
             folds=folds,
             seeds=seeds,
+            simulate=simulate,
+            seconds=seconds,
+            jobs=_cores() if jobs is None else jobs,
             on_step=status.update,
         )
     page = answer.write(out) if out else None

@@ -20,6 +20,7 @@ from xai_bench.analysis.kept import kept_scores
 from xai_bench.analysis.rows import Rows, Split, splits
 from xai_bench.analysis.score import score_for
 from xai_bench.analysis.trainings import Step, held_out_ratio, searched, thresholds, told, trained
+from xai_bench.analysis.trust import SECONDS, How, checked_seconds, of_given
 from xai_bench.errors import InputError
 from xai_bench.tables.target import Kind
 
@@ -43,6 +44,9 @@ def explain(
     seeds: int = 3,
     permutations: int = 999,
     null_trainings: int = 39,
+    simulate: bool = False,
+    seconds: float = SECONDS,
+    jobs: int | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Answer:
     """Which inputs of a table tell something about a target, and how sure that is.
@@ -61,11 +65,13 @@ def explain(
     folds, seeds : of the cross-validation, and how often it is repeated
     permutations : of the target, in the test of each input: 99 or more
     null_trainings : networks of each kind that are trained on permuted targets: 19 or more
+    simulate : also say which method to trust here, by targets that are simulated on the table: see ``trust``
+    seconds, jobs : of these simulations
     on_step : is called with one line for every step
 
     Returns
     -------
-    An answer with frames (``inputs``, ``scores``, ``columns`` ...), ``words`` and ``write(folder)``.
+    An answer with frames (``inputs``, ``scores``, ``columns`` ...), ``words``, ``trust`` and ``write(folder)``.
 
     Raises
     ------
@@ -76,7 +82,9 @@ def explain(
         folds=(folds, 2), seeds=(seeds, 1), permutations=(permutations, 99), null_trainings=(null_trainings, 19)
     )
     given = given_table(X, y, kind, {"groups": groups, "time": time, "weights": weights}, drop, keep, missing_codes)
-    return Answer(analysed(given, folds, seeds, permutations, null_trainings, on_step or (lambda line: None)))
+    how = How(seconds=checked_seconds(seconds), jobs=jobs, step=on_step or (lambda line: None))
+    found = analysed(given, folds, seeds, permutations, null_trainings, how.step)
+    return Answer(replace(found, trust=of_given(given, how)) if simulate else found)
 
 
 def analysed(given: Given, folds: int, seeds: int, permutations: int, null_trainings: int, step: Step) -> Found:

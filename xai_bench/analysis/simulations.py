@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from xai_bench.datasets.tables import Frame
 from xai_bench.errors import InputError
 from xai_bench.results import comparison, entrants
 from xai_bench.suites import reading
+from xai_bench.suites.shipped import text_of
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
@@ -30,6 +32,8 @@ METHODS = (
     *("mutual_information", "mrmr", "lasso", "random_forest", "random_forest_permutation", "gradient_boosting"),
 )
 MODELS = tuple(network.name for network in NETWORKS)
+STANDARD = "standard"
+"""The suite whose settings methods and networks have here too."""
 ORDERS = {1: "additive", 2: "pairwise", 3: "higher order"}
 SPARSE, DENSE = "sparse", "dense"
 FEW, MANY = 3, 12
@@ -120,21 +124,27 @@ def suite_of(
     """So many draws of every kind that choose, and as many that score."""
     seeds = [seed for draw in range(draws) for seed in (CHOOSING + draw, draw)]
     datasets = [
-        {"name": "simulated", "label": label(kind, seed), **source(shared, kind, signal, seed).model_dump(exclude={"path"}),
-         "path": shared["path"]}
-        for seed in seeds for kind, signal in signals.items()
-    ]  # fmt: skip
+        {"name": "simulated", "label": label(kind, seed), **dict(source(shared, kind, signal, seed))}
+        for seed in seeds
+        for kind, signal in signals.items()
+    ]
     return reading.from_dict(
         {
             "name": "trust",
             "title": "Targets simulated on a table",
             "data_seeds": [0],
             "datasets": datasets,
-            "models": [{"name": name} for name in models],
-            "explainers": [{"name": name} for name in methods],
+            "models": _rows("models", models),
+            "explainers": _rows("explainers", methods),
             "settling": {"draws": 0},
         }
     )
+
+
+def _rows(axis: str, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of the suite ``standard`` with these labels; for others components with their default fields."""
+    known = {row.get("label", row["name"]): row for row in tomllib.loads(text_of(STANDARD)[0])[axis]}
+    return [known.get(name, {"name": name}) for name in labels]
 
 
 def run_within(

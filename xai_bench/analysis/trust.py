@@ -20,7 +20,8 @@ from xai_bench.analysis.rows import splits
 from xai_bench.analysis.score import Score, score_for
 from xai_bench.analysis.simulations import METHODS, MODELS, Ground, Kind, kinds, run_within, scores, source, suite_of
 from xai_bench.analysis.trainings import Step
-from xai_bench.analysis.trusted import Simulated, Trust
+from xai_bench.analysis.trusted import Trust
+from xai_bench.analysis.verdict import Simulated
 from xai_bench.datasets.rules import Places
 from xai_bench.errors import InputError
 from xai_bench.paired import LEAST_DRAWS
@@ -81,7 +82,8 @@ def trust(
     draws : targets of every kind that choose, and as many that score: 5 or more
     seconds : after the first draw no further one begins that would not be done by then
     jobs : worker processes; None for this process
-    explainers, models : names of methods and networks that are compared; the leader is always among them
+    explainers, models : methods and networks that are compared, by their labels in ``standard`` (with the settings that
+        they have there), or by their names; the leader is always among them
     out : folder below which results are kept (``runs/trust``), to be gone on with; None keeps none
     on_step : is called with one line for every step
 
@@ -91,10 +93,8 @@ def trust(
         If the table cannot be used, in one line.
     """
     check_counts(draws=(draws, LEAST_DRAWS))
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
-        raise InputError(f"seconds: expected a number above 0, got {seconds!r}")
     roles = {"groups": groups, "time": time, "weights": weights}
-    how = How(draws, float(seconds), jobs, tuple(explainers), tuple(models), out, on_step or (lambda line: None))
+    how = How(draws, checked_seconds(seconds), jobs, tuple(explainers), tuple(models), out, on_step or (lambda line: None))
     if y is None:
         found = given_inputs(X, kind, roles, drop, keep, missing_codes)
         return _without_target(found.encoded, kind or "regression", how)
@@ -112,6 +112,13 @@ class How:
     models: tuple[str, ...] = MODELS
     out: str | Path | None = None
     step: Step = lambda line: None
+
+
+def checked_seconds(seconds: Any) -> float:
+    """Raise InputError unless it is a number above 0."""
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
+        raise InputError(f"seconds: expected a number above 0, got {seconds!r}")
+    return float(seconds)
 
 
 def of_given(given: Given, how: How) -> Trust:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from xai_bench.analysis.difficulty import REFERENCE
+from xai_bench.analysis.verdict import Choice, Verdict
 from xai_bench.decisions import BETTER
 from xai_bench.paired import LEAST_DRAWS
 from xai_bench.report.kit.wording import bounds, listed, number
 from xai_bench.wording import plural
 
-if TYPE_CHECKING:
-    from xai_bench.analysis.trusted import Choice, Trust
 
-
-def words(trust: Trust) -> list[str]:
+def words(trust: Verdict) -> list[str]:
     """The recommendation; that of every kind of target; how hard the targets are; what was not done."""
     parts = [_recommendation(trust), _by_kind(trust), _difficulty(trust), _limits(trust)]
     return [text for text in parts if text]
 
 
-def _recommendation(trust: Trust) -> str:
+def _recommendation(trust: Verdict) -> str:
     choice, leader = trust.choice, trust.leader
     source = f"the leader of `standard` ({leader.metric} {number(leader.score)} there)"
     if choice.best == leader.name:
@@ -48,7 +45,7 @@ def _outcome(choice: Choice) -> str:
     return {"undecided": "undecided", "equal": "practically equal"}.get(choice.outcome, f"shown to be {choice.outcome}")
 
 
-def _by_kind(trust: Trust) -> str:
+def _by_kind(trust: Verdict) -> str:
     rows = trust.by_kind().to_dict("records")
     beaten = [
         f"{row['kind']}: `{row['best']}` ({number(row['score'])} against {number(row['leader_score'])})"
@@ -64,7 +61,7 @@ def _by_kind(trust: Trust) -> str:
     return " ".join(parts)
 
 
-def _difficulty(trust: Trust) -> str:
+def _difficulty(trust: Verdict) -> str:
     asked, rows = trust.asked, trust.difficulty
     if not asked.score:
         signal = float(rows["signal"].iloc[0])
@@ -80,7 +77,7 @@ def _difficulty(trust: Trust) -> str:
     return text
 
 
-def _limits(trust: Trust) -> str:
+def _limits(trust: Verdict) -> str:
     asked = trust.asked
     taken = f"{plural(asked.rows, 'row')}" + (f" of {asked.of_rows:,}" if asked.rows < asked.of_rows else "")
     cut = f" ({asked.asked} were asked for; the time was over)" if asked.draws < asked.asked else ""

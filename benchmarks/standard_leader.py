@@ -1,6 +1,6 @@
 """Freeze the leader of the suite ``standard``, which ``xai_bench.trust`` recommends where nothing beats it.
 
-    python -m benchmarks.standard_leader        # reads reports/standard/standard.xaipack
+python -m benchmarks.standard_leader        # reads reports/standard/standard.xaipack
 """
 
 from __future__ import annotations

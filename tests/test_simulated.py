@@ -121,7 +121,9 @@ class TestSource:
         assert data.truth_over_inputs.n_relevant == 3
 
     def test_a_relevant_category_is_one_block(self):
-        chosen = [Simulated(path=frame(), target="y", relevant=3, truth_seed=s).load(0).in_canonical_order() for s in range(8)]
+        chosen = [
+            Simulated(path=frame(), target="y", relevant=3, truth_seed=s).load(0).in_canonical_order() for s in range(8)
+        ]
         with_place = [data for data in chosen if data.truth.roles[1] == "relevant"]
         assert 0 < len(with_place) < 8
         for data in with_place:
@@ -140,9 +142,7 @@ class TestSource:
     def test_the_signal_is_its_share_of_the_variance(self):
         X = pd.DataFrame(np.random.default_rng(0).normal(size=(4000, 4)))
         own = {"path": X, "inputs": singles(4), "order": 2, "relevant": 2}
-        clean, noisy = (
-            Simulated(**own, signal=s).draw(np.random.default_rng(5)).y for s in (1.0, 0.3)
-        )
+        clean, noisy = (Simulated(**own, signal=s).draw(np.random.default_rng(5)).y for s in (1.0, 0.3))
         assert np.corrcoef(clean, noisy)[0, 1] ** 2 == pytest.approx(0.3, abs=0.03)
         assert noisy.var() == pytest.approx(1, abs=0.08)
 

@@ -43,7 +43,9 @@ def signal_for(source: Callable[[float, int], Simulated], score: Score, aim: flo
     score : what is reached
     aim : the forest's score on the real target. What cannot be reached is approached as far as the signals go
     """
-    reached = np.array([np.nanmean([_forest(source(signal, seed).load(0), score) for seed in SEEDS]) for signal in SIGNALS])
+    reached = np.array(
+        [np.nanmean([_forest(source(signal, seed).load(0), score) for seed in SEEDS]) for signal in SIGNALS]
+    )
     rising = np.maximum.accumulate(reached)
     signal = float(np.interp(aim, rising, SIGNALS))
     return signal, float(np.interp(signal, SIGNALS, rising))

@@ -21,7 +21,6 @@ from xai_bench.analysis.rows import Rows, Split, splits
 from xai_bench.analysis.score import score_for
 from xai_bench.analysis.trainings import Step, held_out_ratio, searched, thresholds, told, trained
 from xai_bench.analysis.trust import SECONDS, How, checked_seconds, of_given
-from xai_bench.errors import InputError
 from xai_bench.tables.target import Kind
 
 LARGE = 10**6

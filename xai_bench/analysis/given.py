@@ -180,5 +180,3 @@ def _sampled(given: Given) -> Given:
         given.taken(chosen),
         sampled=(("rows", MOST_ROWS, n, "drawn at random, so that the answer takes minutes"),),
     )
-
-

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,8 @@ METHODS = (
 MODELS = tuple(network.name for network in NETWORKS)
 STANDARD = "standard"
 """The suite whose settings methods and networks have here too."""
-ORDERS = {1: "additive", 2: "pairwise", 3: "higher order"}
+Order = Literal[1, 2, 3]
+ORDERS: dict[Order, str] = {1: "additive", 2: "pairwise", 3: "higher order"}
 SPARSE, DENSE = "sparse", "dense"
 FEW, MANY = 3, 12
 """Relevant inputs of a sparse target, and of a dense one, at the most: half of all inputs where these are fewer."""
@@ -54,7 +55,7 @@ class Kind:
     relevant : number of relevant inputs
     """
 
-    order: int
+    order: Order
     density: str
     relevant: int
 
@@ -166,7 +167,9 @@ def run_within(
 
     piece = 1
     while True:
-        results = run(suite, out=out, jobs=jobs, datasets=labels[done * per_draw : (done + piece) * per_draw], on_progress=told)
+        results = run(
+            suite, out=out, jobs=jobs, datasets=labels[done * per_draw : (done + piece) * per_draw], on_progress=told
+        )
         done += piece
         spent = time.monotonic() - begun
         fits = int((seconds - spent) * done / spent)
@@ -191,7 +194,7 @@ def scores(results: Results, signals: dict[Kind, float], draws: int) -> pd.DataF
         for seed in (draw, CHOOSING + draw)
     }
     values = values[values["dataset"].isin(known)]
-    parts = pd.DataFrame([known[name] for name in values["dataset"]], columns=["dataset", "family", "density", "seed"])
-    values = values.assign(**{name: parts[name].to_numpy() for name in parts}, draw=parts["seed"].to_numpy())
+    kind_names, families, densities, seeds = zip(*(known[name] for name in values["dataset"]), strict=True)
+    values = values.assign(dataset=kind_names, family=families, density=densities, seed=seeds, draw=seeds)
     values["purpose"] = np.where(values["seed"] >= CHOOSING, "choose", "score")
     return comparison.units(values[~values.groupby(["explainer", "model"])["unsupported"].transform("all")], "entrants")

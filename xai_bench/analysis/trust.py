@@ -69,16 +69,16 @@ def trust(
 
     The truth of such a target is known, and its inputs are correlated as they are. Targets are additive, pairwise or of
     higher order, with few or many relevant inputs (see ``datasets.simulated``), and so noisy that a random forest
-    predicts them about as well as ``y``. Half of them choose a method, the others score it. It is recommended where it is
-    shown to be better than the leader of the suite ``standard``; else that leader is.
+    predicts them about as well as ``y``. Half of them choose a method, the others score it. It is recommended where it
+    is shown to be better than the leader of the suite ``standard``; else that leader is.
 
     Parameters
     ----------
     X : (n, columns) DataFrame or array, or the path of a file; encoded as by ``explain``
     y : the name of a column of X, or (n,) values; None for inputs alone: half of the variance is then noise
     kind : ``classification`` or ``regression``; None for what the target looks like, regression without one
-    groups, time, weights, drop, keep, missing_codes : see ``explain``. Groups and time count for the score of the forest
-        only: the noise of simulated targets is independent of row to row
+    groups, time, weights, drop, keep, missing_codes : see ``explain``. Groups and time count for the score of the
+        forest only: rows of a simulated target have noise of their own
     draws : targets of every kind that choose, and as many that score: 5 or more
     seconds : after the first draw no further one begins that would not be done by then
     jobs : worker processes; None for this process
@@ -94,7 +94,9 @@ def trust(
     """
     check_counts(draws=(draws, LEAST_DRAWS))
     roles = {"groups": groups, "time": time, "weights": weights}
-    how = How(draws, checked_seconds(seconds), jobs, tuple(explainers), tuple(models), out, on_step or (lambda line: None))
+    how = How(
+        draws, checked_seconds(seconds), jobs, tuple(explainers), tuple(models), out, on_step or (lambda line: None)
+    )
     if y is None:
         found = given_inputs(X, kind, roles, drop, keep, missing_codes)
         return _without_target(found.encoded, kind or "regression", how)

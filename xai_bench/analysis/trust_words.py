@@ -57,7 +57,9 @@ def _by_kind(trust: Verdict) -> str:
     if beaten:
         parts.append(f"By kind of target, shown to be better than `{trust.leader.name}`: {listed(beaten)}.")
     if others:
-        parts.append(f"{'Nothing beats it' if beaten else f'Nothing beats `{trust.leader.name}`'} on: {listed(others)}.")
+        parts.append(
+            f"{'Nothing beats it' if beaten else f'Nothing beats `{trust.leader.name}`'} on: {listed(others)}."
+        )
     return " ".join(parts)
 
 
@@ -65,7 +67,9 @@ def _difficulty(trust: Verdict) -> str:
     asked, rows = trust.asked, trust.difficulty
     if not asked.score:
         signal = float(rows["signal"].iloc[0])
-        return f"Without a real target {100 * signal:.0f} % of the variance of each simulated one comes from the inputs."
+        return (
+            f"Without a real target {100 * signal:.0f} % of the variance of each simulated one comes from the inputs."
+        )
     low, high = float(rows["reached"].min()), float(rows["reached"].max())
     reached = number(low) if math.isclose(low, high, abs_tol=5e-4) else f"{number(low)} to {number(high)}"
     text = (

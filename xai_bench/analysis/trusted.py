@@ -21,13 +21,13 @@ class Trust(Verdict):
         return "\n".join(self.words)
 
     def __repr__(self) -> str:
-        choice = self.choice
+        choice, asked = self.choice, self.asked
         known = f"{choice.score:.3f}" if np.isfinite(choice.score) else "none"
+        of_leader = f"{choice.leader_score:.3f} ({self.leader.name}, leader of standard)"
         return (
-            f"Trust in methods on {self.asked.name}: {self.recommended!r} is recommended\n"
-            f"simulated: {len(self.kinds)} kinds of targets, {self.asked.draws} draws that choose and as many that score\n"
-            f"recovery: {known} ({choice.best}, who did best), {choice.leader_score:.3f} ({self.leader.name}, leader of "
-            "standard)"
+            f"Trust in methods on {asked.name}: {self.recommended!r} is recommended\n"
+            f"simulated: {len(self.kinds)} kinds of targets, {asked.draws} draws that choose and as many that score\n"
+            f"recovery: {known} ({choice.best}, who did best), {of_leader}"
         )
 
     def _repr_html_(self) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from xai_bench.analysis.leader import Leader
@@ -161,8 +160,8 @@ class Verdict:
         best = str(facts.loc[facts["ranked"], "score"].idxmax())
         judged = self._comparison(SCORE, kind)
         leader, known = self.leader.name, judged.facts
-        score, of_leader = (float(known.loc[name, "score"]) for name in (best, leader))
-        draws = int(known.loc[best, "draws"])
+        score, of_leader = (float(known["score"][name]) for name in (best, leader))
+        draws = int(known["draws"][best])
         if best == leader:
             nan = float("nan")
             return Choice(kind, best, score, of_leader, nan, nan, nan, "equal", leader, draws)

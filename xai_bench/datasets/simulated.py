@@ -21,11 +21,12 @@ from xai_bench.tables.encoding import Encoded, filled
 class Simulated(UserTable):
     """The rows of a table of yours with a target that depends on a few of its inputs, drawn by ``truth_seed``.
 
-    Inputs are encoded as those of ``csv``, and ``target``, if it is named, is left out with its copies. ``order`` 1: each
-    relevant input adds a curve of its own. 2 or 3: so many at a time add, half and half, the sum and the product of
-    their values. Values are taken by their ranks, so that no outlier decides. An input with a rank correlation of .8 or
-    more with a relevant one is redundant; from .95 on the better of the two counts. All other inputs are noise: the
-    rule does not use them, although they may be correlated with what it uses. The data seed draws the noise and the split.
+    Inputs are encoded as those of ``csv``, and ``target``, if it is named, is left out with its copies. ``order`` 1:
+    each relevant input adds a curve of its own. 2 or 3: so many at a time add, half and half, the sum and the product
+    of their values. Values are taken by their ranks, so that no outlier decides. An input with a rank correlation of .8
+    or more with a relevant one is redundant; from .95 on the better of the two counts. All other inputs are noise: the
+    rule does not use them, although they may be correlated with what it uses. The data seed draws the noise and the
+    split.
     """
 
     name: ClassVar[str] = "simulated"

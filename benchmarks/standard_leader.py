@@ -19,12 +19,12 @@ METRIC = "recovery"
 
 def text_of(results: Results) -> str:
     """The file's content."""
-    board = results.leaderboard("entrants", METRIC)
-    best = board[board["ranked"] & board["confirmatory"]].iloc[0]
+    known = results.compare("entrants", METRIC).facts
+    best = known.loc[known["score"].where(known["ranked"] & known["confirmatory"]).idxmax()]
     version = results.provenance[-1]["versions"]["xai-bench"]
     facts = {
         "explainer": best["explainer"],
-        "model": best["model"] if isinstance(best["model"], str) else "",
+        "model": best["model"],
         "metric": METRIC,
         "score": round(float(best["score"]), 4),
         "families": int(best["families"]),

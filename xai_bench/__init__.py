@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xai_bench.analysis.answer import Answer as Answer
     from xai_bench.analysis.explain import explain as explain
+    from xai_bench.analysis.trust import trust as trust
+    from xai_bench.analysis.trusted import Trust as Trust
     from xai_bench.conformance.architectures import check_architecture as check_architecture
     from xai_bench.conformance.data_sources import check_data_source as check_data_source
     from xai_bench.conformance.explainers import check_explainer as check_explainer
@@ -71,6 +73,7 @@ _HOME = {
     "SpectralMLPRegressor": "estimators",
     "Suite": "suites.suite",
     "Table": "datasets.base",
+    "Trust": "analysis.trusted",
     "check": "conformance.families",
     "check_architecture": "conformance.architectures",
     "check_data_source": "conformance.data_sources",
@@ -90,6 +93,7 @@ _HOME = {
     "register": "registry",
     "run": "running.run",
     "sparse_path": "models.sparse",
+    "trust": "analysis.trust",
     "write_report": "report",
 }
 

@@ -85,8 +85,8 @@ def _root(
 
 for command in COMMANDS:
     app.command(name=command.__name__.rstrip("_"))(command)
-for command in DATA_COMMANDS:
-    data_app.command(name=command.__name__.rstrip("_"))(command)
+for data_command in DATA_COMMANDS:
+    data_app.command(name=data_command.__name__.rstrip("_"))(data_command)
 app.add_typer(data_app, name="data")
 
 if __name__ == "__main__":

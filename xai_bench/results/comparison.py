@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -193,6 +194,24 @@ class Comparison:
         upper = np.triu(np.ones_like(self.decisions.comparable) if versions is None else versions.shared, 1)
         return self.decisions.outcomes[upper]
 
+    def counts(self) -> dict[str, int]:
+        """Numbers of ``outcomes``: pairs; better, of these ``beyond`` and ``slightly`` (by surely more and surely less
+        than the margin); equal, undecided."""
+        words = self.outcomes
+        better, slight = (np.isin(words, kind) for kind in (BETTER + WORSE, (BETTER[1], WORSE[1])))
+        return {
+            "pairs": len(words), "better": int(better.sum()), "beyond": self._beyond, "slightly": int(slight.sum()),
+            "equal": int((words == "equal").sum()), "undecided": int((words == "undecided").sum()),
+        }  # fmt: skip
+
+    @property
+    def _beyond(self) -> int:
+        """Pairs whose whole interval is beyond the margin."""
+        if self.decisions is None:
+            return 0
+        least = np.triu(np.abs(self.decisions.difference), 1) - self.decisions.half_width
+        return int((least > self.margin).sum())
+
     def shares(self) -> dict[str, float]:
         """Outcome to its share of ``outcomes``."""
         return shares(self.outcomes)
@@ -201,6 +220,10 @@ class Comparison:
     def smallest_detectable(self) -> float:
         """The difference that half of the pairs could show, in units of the score; NaN where nothing can be said."""
         return self.scale * self.decisions.smallest_detectable if self.decisions else np.nan
+
+    def on(self, families: Collection[str]) -> Comparison:
+        """The same on some families only."""
+        return replace(self, values=self.values[self.values["family"].isin(families)])
 
     def against(self, name: str) -> pd.DataFrame:
         """One of them compared with all others, step-down: fewer questions than all pairs, so more decisions.

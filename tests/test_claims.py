@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.test_comparison import FOUR, cells
 from xai_bench.errors import InputError
 from xai_bench.results.claims import claims
-from xai_bench.results.comparison import Comparison, units
+from xai_bench.results.comparison import Comparison, same_networks, units
 
 
 def told(file="", focus="", of="methods", **frames) -> list[str]:
@@ -19,43 +20,99 @@ def told(file="", focus="", of="methods", **frames) -> list[str]:
         if metric not in frames:
             raise InputError(f"unknown metric {metric!r}")
         scale = 100.0 if metric == "retention" else 1.0
-        return Comparison(of, metric, units(frames[metric], of), scale=scale)
+        same = same_networks(frames[metric], of)
+        return Comparison(of, metric, units(frames[metric], of), scale=scale, same=same)
 
     return claims(SimpleNamespace(compare=compare, focus=focus), of, file)  # type: ignore[arg-type]
 
 
-def test_who_leads_how_much_is_decided_and_where_scores_disagree():
-    close = {("s", "m"): 0.9, ("g", "m"): 0.9, ("f", ""): 0.2}
-    turned = {("s", "m"): 0.1, ("g", "m"): 0.3, ("f", ""): 0.2}
-    first, second, third = told("pack", recovery=cells(close), retention=cells(turned))
-    assert first.startswith("By recovery (2 AUROC - 1, 2 families, 10 draws) `")
-    assert "not shown to be worse than the best of 3: `" in first
-    assert second.startswith("Of 3 pairs of methods 2 are decided as better, 0 as better by less than 0.050, 1 as ")
-    assert third.startswith(
-        "By retention (points over random inputs, 2 families, 10 draws) another one has the highest"
+BY = "by recovery (2 AUROC - 1, 10 draws)"
+CLOSE = {("s", "m"): 0.9, ("g", "m"): 0.9, ("f", ""): 0.2}
+
+
+def test_nobody_is_named_as_leader_where_nothing_is_decided():
+    first, second, third = told("pack", recovery=cells(CLOSE), retention=cells(CLOSE | {("s", "m"): 0.1}))
+    assert first in {
+        f"On these 2 families 2 of 3 are not shown to be worse than the best {BY}: {who}."
+        for who in ("`s` and `g`", "`g` and `s`")
+    }
+    assert second == (
+        "Of 3 pairs of methods 2 are decided as better (2 by over 0.050, 0 by less, 0 by either), 1 as practically "
+        "equal, 0 undecided."
     )
-    assert "`g`, 3" in third or "`g`, 2" in third
-    assert third.endswith("is shown to be worse (pack).")
-    assert told(recovery=cells(close), retention=cells(close))[2].split(") ")[1].startswith("`")
-    assert "leads too" in told(recovery=cells(close), retention=cells(close))[2]
+    assert third.startswith("`g` leads by retention (points over random, 2 families), ")
+    assert third.endswith(": all 2 others ranked are shown to be worse (pack).")
+
+
+def test_the_first_sentence_follows_the_scores():
+    (first, _) = told(recovery=cells(CLOSE | {("s", "m"): 0.5}))
+    assert first.startswith("On these 2 families `g` leads by recovery (2 AUROC - 1, 10 draws), 0.9")
+    assert first.endswith(": all 2 others ranked are shown to be worse.")
+    (first, _) = told(recovery=cells(dict.fromkeys(CLOSE, 0.5)))
+    assert first == f"On these 2 families none of 3 is shown to be worse than the best {BY}."
+
+
+def test_the_second_sentence_counts_amounts():
+    exact = {"a": 0.5, "b": 0.47, "c": 0.44, "d": 0.2}
+    frame = cells({(name, "m"): mean for name, mean in exact.items()}, spread=0.002)
+    assert "5 are decided as better" in told(recovery=frame)[1] or "6 are decided as better" in told(recovery=frame)[1]
+    comparison = Comparison("methods", "recovery", units(frame, "methods"))
+    pairs, found = comparison.pairs(), comparison.counts()
+    assert found["beyond"] == (pairs["low"] > 0.05).sum() > 0
+    assert found["slightly"] == (pairs["outcome"] == "slightly better").sum() > 0
+    assert found["pairs"] == len(pairs)
+
+
+def test_what_leads_by_one_score_is_named_where_another_shows_it_to_be_worse():
+    leads = cells(CLOSE | {("f", ""): 0.99})
+    assert "; `f` is worse" in told(recovery=leads, retention=cells(CLOSE))[2]
+    assert "`f` is worse" not in told(recovery=leads, retention=cells(CLOSE | {("f", ""): 0.9}))[2]
+
+
+def test_the_families_of_both_scores_are_compared_by_the_first_one():
+    three = (("a", "A"), ("b", "B"), ("c", "C"))
+    frame = cells(CLOSE, datasets=three)
+    alone = frame["value"] + np.where((frame["dataset"] == "c") & (frame["explainer"] == "f"), 9.0, 0.0)
+    frame["value"] = alone
+    third = told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2]
+    assert third.endswith("; on the 2 shared families recovery leaves 2.")
+    frame.loc[frame["explainer"] == "g", "value"] = 0.5
+    assert told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2].endswith("recovery leaves `s` alone.")
+    assert "shared" not in told(recovery=frame, retention=cells(CLOSE, datasets=three))[2]
+
+
+def test_a_lead_on_data_that_networks_hardly_learn_is_named():
+    frame = cells({("s", "m"): 0.5, ("f", ""): 0.6}, spread=0.001)
+    frame.loc[(frame["dataset"] == "a") & (frame["explainer"] == "f"), "value"] += 0.2
+    assert "hardly learned" not in told(recovery=frame)[0]
+    frame.loc[(frame["dataset"] == "a") & (frame["explainer"] == "s"), "learned"] = 0.0
+    assert told(recovery=frame)[0].endswith("; 75 % of its lead over `s` comes from `a`, hardly learned by networks.")
+    frame.loc[(frame["dataset"] == "b") & (frame["explainer"] == "f"), "value"] += 0.2
+    assert "; 50 % of its lead" in told(recovery=frame)[0]
+
+
+def test_a_method_on_fewer_networks_is_marked():
+    means = {("s", "m"): 0.9, ("s", "n"): 0.5, ("g", "m"): 0.9, ("f", ""): 0.2}
+    assert "`g` (on 1 of 2 networks)" in told(recovery=cells(means))[0]
+    assert "networks)" not in told(recovery=cells(means | {("g", "n"): 0.5}))[0]
 
 
 def test_a_focus_is_part_of_the_first_sentence():
     (first, _) = told(focus="g on m", of="entrants", recovery=cells(FOUR))
     assert first.endswith("; `g on m` is better than 2 and worse than 2 of the 4 others.")
-    assert "all 4 others are shown to be worse than the best" in first
+    assert "all 4 others ranked are shown to be worse" in first
 
 
 def test_below_five_draws_nothing_is_decided():
     first, second = told(recovery=cells(FOUR, draws=3))
-    assert "`s` has the highest mean" in first
-    assert "below 5 draws nothing is decided" in first
-    assert second == "None of the 3 pairs of methods is decided, and no detectable difference is known."
+    assert first.startswith("On these 2 families by recovery (2 AUROC - 1, 3 draws): `s` 0.7")
+    assert first.endswith("; below 5 draws nothing is decided.")
+    assert second == "None of the 3 pairs of methods is decided."
 
 
 def test_where_nothing_can_be_compared_the_reason_is_said():
     assert told() == ["No methods are compared: unknown metric 'recovery'."]
-    assert told(retention=cells(FOUR))[0].startswith("By retention (points over random inputs")
+    assert "by retention (points over random, 10 draws)" in told(retention=cells(FOUR))[0]
 
 
 @pytest.mark.parametrize("of", ["methods", "networks", "entrants"])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_bench.results.comparison import Comparison, units
+from xai_bench.results.comparison import Comparison, same_networks, units
 
 AXES = ["dataset", "family", "draw", "explainer", "model"]
 
@@ -108,6 +108,81 @@ def test_below_five_draws_nothing_is_decided():
     assert (found["rank_high"] == 5).all()
     assert (found["undecided"] == 4).all()
     assert found["first_group"].all()
+
+
+def compared(means, **options) -> Comparison:
+    frame = cells(means, **options)
+    return Comparison("methods", "recovery", units(frame, "methods"), same=same_networks(frame, "methods"))
+
+
+PARTS = {
+    ("s", "m"): 0.9, ("s", "n"): 0.3, ("g", "m"): 0.9, ("h", "n"): 0.3,
+    ("t", "m"): 0.9, ("t", "n"): 0.5, ("f", ""): 0.4,
+}  # fmt: skip
+
+
+def test_methods_are_compared_on_the_networks_that_both_explain():
+    found = compared(PARTS)
+    pairs = {frozenset((r["first"], r["second"])): r for r in found.pairs().to_dict("records")}
+    assert pairs[frozenset("sg")]["outcome"] == "equal"
+    assert pairs[frozenset("sh")]["outcome"] == "equal"
+    assert pairs[frozenset("st")]["outcome"] == "better"
+    assert pairs[frozenset("gf")]["outcome"] == "better"
+    assert {pair: r["networks"] for pair, r in pairs.items() if "f" not in pair} == {
+        frozenset("sg"): 1, frozenset("sh"): 1, frozenset("st"): 2, frozenset("gt"): 1, frozenset("ht"): 1,
+        frozenset("gh"): 0,
+    }  # fmt: skip
+    assert pd.isna(pairs[frozenset("gf")]["networks"])
+    frame = cells(PARTS)
+    one = frame[(frame["model"] == "m")].pivot(index=["dataset", "draw"], columns="explainer", values="value")
+    row = pairs[frozenset("sg")]
+    assert row["difference"] == pytest.approx((one[row["first"]] - one[row["second"]]).mean())
+    assert row["wins"] == pytest.approx((one[row["first"]] > one[row["second"]]).mean())
+
+
+def test_methods_without_a_network_in_common_are_not_compared():
+    found = compared(PARTS)
+    assert found.apart == [("g", "h")]
+    (row,) = (r for r in found.pairs().to_dict("records") if {r["first"], r["second"]} == {"g", "h"})
+    assert row["outcome"] == "different networks"
+    assert np.isnan([row["difference"], row["low"], row["high"]]).all()
+    assert row["families"] == row["draws"] == 0
+    assert found.counts()["pairs"] == len(found.pairs()) - 1
+    assert found.against("g").set_index("second").loc["h", "outcome"] == "different networks"
+    board = found.leaderboard().set_index("name")
+    assert board.loc["g", "undecided"] == 1
+    assert compared(PARTS | {("h", "m"): 0.1}).apart == []
+
+
+def test_decisions_on_shared_networks_are_those_of_the_entrants():
+    """Of three methods of which one explains one network only, its pairs are those on that network."""
+    means = {("s", "m"): 0.8, ("s", "n"): 0.2, ("g", "m"): 0.7, ("f", ""): 0.4}
+    frame = cells(means, spread=0.1)
+    found = Comparison("methods", "recovery", units(frame, "methods"), same=same_networks(frame, "methods"))
+    only = frame[(frame["model"] != "n") & (frame["explainer"] != "f")]
+    alone = Comparison("methods", "recovery", units(only, "methods")).decisions
+    both = found.decisions
+    i, j = (both.scores.entrants.index(name) for name in "sg")
+    assert both.difference[i, j] == pytest.approx(alone.difference[0, 1])
+    assert both.difference[i, j] == pytest.approx(-both.difference[j, i])
+    assert both.half_width[i, j] == pytest.approx(both.half_width[j, i])
+
+
+def test_with_the_same_networks_nothing_changes():
+    frame = cells(FOUR)
+    plain = Comparison("methods", "recovery", units(frame, "methods"))
+    same = Comparison("methods", "recovery", units(frame, "methods"), same=same_networks(frame, "methods"))
+    assert same.scores.versions is None
+    pd.testing.assert_frame_equal(same.pairs().drop(columns="networks"), plain.pairs().drop(columns="networks"))
+
+
+def test_further_families_are_compared_on_the_same_networks():
+    many = tuple((name, name) for name in "abcdefghijklmnop")
+    frame = cells(PARTS, datasets=many)
+    found = Comparison("methods", "recovery", units(frame, "methods"), True, same=same_networks(frame, "methods"))
+    pairs = {frozenset((r["first"], r["second"])): r["outcome"] for r in found.pairs().to_dict("records")}
+    assert pairs[frozenset("sg")] == "equal"
+    assert pairs[frozenset("gh")] == "different networks"
 
 
 def test_pairs_are_in_units_of_the_score():

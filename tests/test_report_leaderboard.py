@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from xai_bench.report.kit import drawing, ranking
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.markup import of_section
 from xai_bench.report.kit.wording import number, seconds
+from xai_bench.report.sections import pairs, standings
 from xai_bench.report.sections.leaderboard import Leaderboard
 from xai_bench.report.sections.overview import Overview
 from xai_bench.report.sections.pairs import Pairs
@@ -78,10 +81,24 @@ def test_the_first_sentences_are_those_of_the_results(results, frames):
 
 
 def test_networks_and_entrants_have_leaderboards(results, frames):
-    networks, entrants, *others = Standings(frames).tables()
+    networks, by_network, entrants, *others = Standings(frames).tables()
     assert [row.name for row in networks.rows] == list(results.leaderboard("networks")["name"])
     assert [row.name for row in entrants.rows] == list(results.leaderboard("entrants")["name"])
     assert "Methods by Precision at p" in [table.caption for table in others]
+    board = results.leaderboard("entrants", "retention").set_index("name")["score"].to_dict()
+    for row in by_network.rows:
+        for column, box in zip(by_network.columns, row.boxes, strict=True):
+            if column.group == "Retention, points":
+                value = board.get(f"{row.name} on {column.name}")
+                assert box.main == ("–" if value is None else number(value, 1))
+
+
+def test_families_where_a_network_learned_are_counted(results):
+    board = results.leaderboard("networks").assign(score_learned=0.5, families_learned=0)
+    (table, *_) = [standings._small(board, "Networks", "Network")]
+    assert [row.boxes[1].small for row in table.rows] == ["0 of 1 families"] * len(board)
+    table = standings._small(board.assign(families_learned=1), "Networks", "Network")
+    assert {row.boxes[1].small for row in table.rows} == {""}
 
 
 def test_the_matrix_of_pairs_is_mirrored(results, frames):
@@ -90,11 +107,54 @@ def test_the_matrix_of_pairs_is_mirrored(results, frames):
     sign = {(row.name, other): box for row in matrix.rows for other, box in zip(names, row.boxes, strict=True)}
     for pair in results.pairs().to_dict("records"):
         one, other = sign[pair["first"], pair["second"]], sign[pair["second"], pair["first"]]
-        assert (one.main, other.main) == {"better": ("▲", "▼"), "equal": ("=", "="), "undecided": ("·", "·")}[
-            pair["outcome"]
-        ]
-        assert one.value == -other.value == pytest.approx(pair["difference"])
+        signs = {"better": ("▲", "▼"), "equal": ("=", "="), "undecided": ("·", "·"), "different networks": ("×", "×")}
+        assert (one.main, other.main) == signs[pair["outcome"]]
+        if pair["outcome"] != "different networks":
+            assert one.value == -other.value == pytest.approx(pair["difference"])
     assert {"▲", "▼"} <= {box.main for box in sign.values()}
+
+
+def test_pairs_on_fewer_networks_are_marked_in_the_matrix(results):
+    frames, own = Frames(results), results.compare("methods")
+    first, second, third = own.together[:3]
+    pairs = own.pairs().assign(networks=2)
+    pairs.loc[pairs["first"].isin([first, second]) & pairs["second"].isin([first, second]), "networks"] = 1
+    apart = pairs["first"].isin([first, third]) & pairs["second"].isin([first, third])
+    pairs.loc[apart, ["outcome", "difference", "networks"]] = "different networks", np.nan, 0
+    board = results.leaderboard("methods").assign(networks=2)
+    made = SimpleNamespace(pairs=lambda: pairs, leaderboard=lambda: board)
+    frames = SimpleNamespace(comparison=lambda of: made, board=lambda of: board, in_focus=lambda *_: False)
+    matrix = Pairs(frames)._matrix("methods", "")  # type: ignore[arg-type]
+    place = {column.name: j for j, column in enumerate(matrix.columns)}
+    box = {(row.name, name): row.boxes[j] for row in matrix.rows for name, j in place.items()}
+    assert box[first, second].small == box[second, first].small == "1"
+    assert (box[first, third].main, box[third, first].main) == ("×", "×")
+    assert box[first, third].value is None
+    assert {box[second, third].small, box[first, first].small} == {""}
+
+
+def test_an_aim_that_is_missed_is_printed_as_missed(frames, monkeypatch):
+    shares = frames.comparison("methods").shares()
+    monkeypatch.setitem(pairs.EXPECTED, "hand", ("methods", shares["better"] + 0.01, None))
+    assert Pairs(frames).findings()[-1].endswith(" %: missed.")
+    monkeypatch.setitem(pairs.EXPECTED, "hand", ("methods", shares["better"] - 0.01, 1 - shares["undecided"] - 0.01))
+    said = Pairs(frames).findings()[-1]
+    assert said.startswith("Expected of the pairs of methods before the run: ")
+    assert said.count(": reached") == 2
+    monkeypatch.setitem(pairs.EXPECTED, "hand", ("methods", shares["better"] - 0.01, 1 - shares["undecided"] + 0.01))
+    assert Pairs(frames).findings()[-1].endswith(": missed.")
+
+
+def test_further_families_are_counted_where_there_are_enough(frames):
+    assert not any("further families" in text for text in Pairs(frames).findings())
+    found = SimpleNamespace(
+        counts=lambda: {"pairs": 10, "undecided": 7}, together=list("abcde"),
+        leaderboard=lambda: frames.board("methods").assign(first_group=True, ranked=True, confirmatory=True),
+    )  # fmt: skip
+    results = SimpleNamespace(compare=lambda of, whole_kind: found)
+    said = Pairs(SimpleNamespace(results=results))._further()  # type: ignore[arg-type]
+    assert said.startswith("For further families of this kind 3 of 10 pairs of methods are decided, and ")
+    assert f"{len(frames.board('methods'))} of 5 methods are not shown to be worse" in said
 
 
 def test_shares_of_pairs_are_those_of_the_comparison(results, frames):
@@ -114,9 +174,20 @@ def test_cells_of_datasets_lead_to_their_pages(results, frames):
     recovery, entrants, retention = Overview(frames).tables()
     (row,) = recovery.rows
     assert row.link == "datasets/toy.html"
-    assert {box.link for box in row.boxes} == {"datasets/toy.html#scores"}
-    assert {box.link for box in retention.rows[0].boxes} == {"datasets/toy.html#retained"}
-    assert [column.name for column in entrants.columns] == list(results.leaderboard("entrants")["name"])
+    assert {box.link for box in row.boxes[1:]} == {"datasets/toy.html#scores"}
+    assert {box.link for box in retention.rows[0].boxes[1:]} == {"datasets/toy.html#retained"}
+    assert [column.name for column in entrants.columns[1:]] == list(results.leaderboard("entrants")["name"])
+
+
+def test_how_many_networks_learned_stands_beside_a_dataset(frames):
+    (recovery, *_) = Overview(frames).tables()
+    facts = [frames.reached("toy", model) for model in frames.models]
+    learned, of = (sum(one[name] for one in facts) for name in ("learned", "of"))
+    assert recovery.rows[0].boxes[0].main == f"{learned} of {of}"
+    values = frames.comparison("methods").values.groupby("name")["learned"].mean()
+    marked = {c.name: box.unlearned for c, box in zip(recovery.columns[1:], recovery.rows[0].boxes[1:], strict=True)}
+    assert marked == {name: bool(values[name] < 1) for name in marked}
+    assert "†" in Overview(frames).words()
 
 
 def test_nothing_is_highlighted_unless_it_is_in_focus(results, tmp_path):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".pdf", ".png")
 SIGNS = {
     "better": ">", "slightly better": "≥", "equal": "=", "slightly worse": "≤", "worse": "<", "undecided": "",
+    "different networks": "",
 }  # fmt: skip
 FIRST, OTHER, TRUTH = "#0072b2", "#9a9a96", "#262626"
 NAME = 7.5

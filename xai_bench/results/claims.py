@@ -24,7 +24,7 @@ SCALES = {RECOVERY: "2 AUROC - 1", RETENTION: "points over random"}
 NAMED = 3
 """Names in one list at the most."""
 HARDLY = 0.1
-"""A family is hardly learned where no method sees more of its networks learn than this share."""
+"""A dataset is hardly learned where no method sees more of its networks learn than this share."""
 
 
 def claims(results: Results, of: Unit = "methods", file: str = "") -> list[str]:
@@ -83,19 +83,20 @@ def _first_group(comparison: Comparison, board: pd.DataFrame, by: str) -> str:
 
 
 def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
-    """How much of the lead of a method without a network comes from families that networks did not learn."""
+    """How much of the lead of a method without a network comes from datasets that networks did not learn."""
     leader, explaining = board.iloc[0], board[board["learned"].notna()]
     values = comparison.values
-    learned = values.groupby(["name", "family"])["learned"].mean().groupby("family").max()
-    hard = sorted(str(family) for family in learned.index[learned <= HARDLY])
+    learned = values.groupby(["name", "dataset"])["learned"].mean().groupby("dataset").max()
+    hard = sorted(str(dataset) for dataset in learned.index[learned <= HARDLY])
     if comparison.of != "methods" or board["first_group"].sum() != 1 or explaining.empty or not hard:
         return ""
     if not np.isnan(leader["learned"]):
         return ""
     second = explaining.iloc[0]["name"]
-    means = values.groupby(["name", "family", "dataset"])["value"].mean().groupby(["name", "family"]).mean()
-    lead = comparison.sign * (means[leader["name"]] - means[second])
-    share = lead[hard].sum() / lead.sum()
+    means = values.groupby(["name", "family", "dataset"])["value"].mean()
+    lead = means[leader["name"]] - means[second]
+    lead = lead / lead.groupby(level="family").transform("size")
+    share = lead[lead.index.isin(hard, level="dataset")].sum() / lead.sum()
     return (
         f"; {100 * share:.0f} % of its lead over {_name(second)} comes from "
         f"{_listed([_name(name) for name in hard])}, hardly learned by networks"

@@ -26,7 +26,7 @@ UNITS: tuple[str, ...] = get_args(Unit)
 BOARD = [
     "name", "explainer", "model", "score", "rank_low", "rank_high", "first_group", "better_than", "worse_than",
     "equal", "undecided", "families", "of_families", "draws", "ranked", "reason", "learned", "score_learned",
-    "confirmatory", "networks",
+    "families_learned", "confirmatory", "networks",
 ]  # fmt: skip
 PAIRS = ["first", "second", "difference", "low", "high", "outcome", "networks", "families", "draws", "wins"]
 APART = "different networks"
@@ -79,7 +79,7 @@ class Comparison:
     @cached_property
     def facts(self) -> pd.DataFrame:
         """One row a name, its index: explainer, model, confirmatory, networks, families, draws, ranked, reason,
-        score, learned, score_learned."""
+        score, learned, score_learned, families_learned."""
         rows = []
         total = self.values["family"].nunique()
         for name, group in self.values.groupby("name", sort=False):
@@ -96,7 +96,8 @@ class Comparison:
                 "ranked": families == total,
                 "reason": "" if families == total else _why(group, families, total),
                 "learned": float(learned.mean()) if learned.notna().any() else np.nan,
-                "score_learned": _over_families(known[known["value_learned"].notna()], "value_learned"),
+                "score_learned": _over_families(seen := known[known["value_learned"].notna()], "value_learned"),
+                "families_learned": seen["family"].nunique(),
             })  # fmt: skip
         return pd.DataFrame(rows).set_index("name")
 

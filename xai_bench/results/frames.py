@@ -208,12 +208,12 @@ class Results:
         score : in points for ``retention``
         rank_low, rank_high : the ranks that the decided pairs leave, NA if not ranked
         first_group : not shown to be worse than the best (comparisons with the best)
-        better_than, worse_than, equal, undecided : numbers of pairs
+        better_than, worse_than, equal, undecided : numbers of pairs, decided as ``pairs`` says
         families, of_families : in which there is a score, of how many
         draws : of the dataset that has the fewest
         ranked, reason : "n of F families" where not ranked
         learned : share of the networks that learned; NaN without one
-        score_learned : over networks that learned; not ranked
+        score_learned, families_learned : over networks that learned, and in how many families one did; not ranked
         confirmatory : listed in the suite, or nobody is; anyone else is compared with these only
         networks : how many a method was averaged over
 
@@ -227,12 +227,15 @@ class Results:
     def pairs(self, of: Unit = "methods", metric: str = "recovery") -> pd.DataFrame:
         """Every pair of the leaderboard that was looked at, the higher score first.
 
+        Two methods are compared on the networks that both explain, so ``difference`` need not be that of the scores.
+
         Returns
         -------
         first, second
         difference, low, high : with its simultaneous interval, in units of the score; the ends are NaN below five draws
         outcome : better, slightly better (by less than the margin of .05, or 5 points), equal, slightly worse, worse or
-            undecided; of the first
+            undecided; of the first. Of two methods that explain no network in common: different networks
+        networks : on how many two methods are compared; NA where one of them needs none
         families, draws : that both have; the latter on the dataset that has the fewest
         wins : share of the draws in which the first is the better one, equal scores count half; a description
 

@@ -86,7 +86,9 @@ class SameNetworks:
                 column[i, j] = labels.setdefault(label, len(labels))
         further = [(name, dict(key or ())) for name, key in list(labels)[m:]]
         values = tuple(
-            np.column_stack([own, *(sign * self._mean(name, dataset, models, draws[dataset]) for name, models in further)])
+            np.column_stack(
+                [own, *(sign * self._mean(name, dataset, models, draws[dataset]) for name, models in further)]
+            )
             for dataset, own in zip(scores.datasets, scores.values, strict=True)
         )
         return replace(scores, versions=Versions(values, column, shared))

@@ -60,6 +60,11 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
         known = row["families"] == row["families"]  # it is NaN where nothing can be ranked
         return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if known else EMPTY
 
+    def networks(row: dict[str, Any]) -> Box:
+        shown = most > 0 and row["networks"] > 0
+        return Box(f"{row['networks']:.0f} of {most:.0f}", value=row["networks"]) if shown else EMPTY
+
+    most = frame["networks"].max()
     columns: list[tuple[Column, Callable[[dict[str, Any]], Box]]] = [
         (Column("Rank"), lambda row: ranks(row, ahead)),
         (Column("Recovery"), lambda row: _box(row["score"], number(row["score"]), share(row["score"], 0.0, 1.0))),
@@ -68,7 +73,8 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
                                                        row["retention_of"])),
         (Column("Given a model", "CPU time"), lambda row: _box(row["given_cpu"], seconds(row["given_cpu"]))),
         (Column("End to end", "CPU time"), lambda row: _box(row["end_cpu"], seconds(row["end_cpu"]))),
-        (Column("Networks learned"), lambda row: _box(row["learned"], percent(row["learned"]))),
+        (Column("Explained", "Networks"), networks),
+        (Column("Learned", "Networks"), lambda row: _box(row["learned"], percent(row["learned"]))),
         (Column("Stability"), lambda row: _box(row["stable"], number(row["stable"], 2), share(row["stable"], 0, 1))),
         (Column("False selections"), lambda row: _box(row["false_selections"], percent(row["false_selections"]))),
         (Column("Families"), families),
@@ -77,6 +83,8 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
     shown = [(column, boxes) for column, boxes in drawn if any(box is not EMPTY for box in boxes)]
     if all(row["families"] == row["of_families"] for row in rows):
         shown = [pair for pair in shown if pair[0].name != "Families"]
+    if not any(0 < row["networks"] < most for row in rows):
+        shown = [pair for pair in shown if pair[0].name != "Explained"]
     lines = [
         Row(row["name"], [boxes[j] for _, boxes in shown], _kind(frames, row, ahead)) for j, row in enumerate(rows)
     ]
@@ -92,9 +100,9 @@ def ranks(row: dict[str, Any], ahead: bool) -> Box:
 
 
 def values_of(frames: Frames, of: Unit, metric: str = "recovery") -> pd.DataFrame:
-    """name, dataset, family, draw, value: the scores behind a leaderboard, in its units; no rows without one."""
+    """name, dataset, family, draw, value, learned: the scores behind a leaderboard, in its units; or no rows."""
     if (found := frames.comparison(of, metric)) is None:
-        return pd.DataFrame(columns=["name", "dataset", "family", "draw", "value"])
+        return pd.DataFrame(columns=["name", "dataset", "family", "draw", "value", "learned"])
     names = {column: found.values[column].map(without_paths) for column in ("name", "dataset")}
     return found.values.assign(**names, value=found.scale * found.values["value"])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from xai_bench.errors import InputError
 from xai_bench.rank_tests import RankTests
 from xai_bench.report.kit import drawing
 from xai_bench.report.kit.section import Figure, Section
-from xai_bench.report.kit.wording import number, p_value, without_paths
+from xai_bench.report.kit.wording import listed, number, p_value, without_paths
 
 
 class Critical(Section):
@@ -37,12 +38,19 @@ class Critical(Section):
 
     def findings(self) -> list[str]:
         assert isinstance(self.found, RankTests)
-        return [f"Friedman’s test that all are alike: p {p_value(self.found.p_value)}."]
+        ranks = self.found.mean_ranks.sort_values()
+        near = ranks.index[(ranks - ranks.iloc[0] <= self.found.critical_difference) & (ranks.index != ranks.index[0])]
+        joined = f"The bar of the best, `{without_paths(ranks.index[0])}`, joins it with {_names(near)}."
+        return [f"Friedman’s test that all are alike: p {p_value(self.found.p_value)}.", joined]
 
     def figures(self) -> list[Figure]:
         assert isinstance(self.found, RankTests)
         label = "Critical-difference diagram of mean ranks"
         return [Figure(diagram(self.found, self.key), label, "1 is the best rank.")]
+
+
+def _names(names: Sequence[object]) -> str:
+    return listed([f"`{without_paths(name)}`" for name in names], 12) if len(names) else "nobody"
 
 
 def diagram(found: RankTests, key: str) -> str:

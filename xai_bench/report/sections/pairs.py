@@ -15,9 +15,12 @@ from xai_bench.report.kit.ranking import percent
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import Box, Column, Row, Table, kind_of
 from xai_bench.report.kit.wording import listed, number, plural, without_paths
-from xai_bench.results.comparison import PAIRS, UNITS, Unit
+from xai_bench.results.comparison import APART, PAIRS, UNITS, Unit
 
-SIGNS = {"better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼"}
+SIGNS = {
+    "better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼",
+    APART: "×",
+}  # fmt: skip
 THAN = {
     "better": "than",
     "slightly better": "than",
@@ -25,6 +28,7 @@ THAN = {
     "undecided": "against",
     "slightly worse": "than",
     "worse": "than",
+    APART: "from",
 }
 MIRRORED = {
     "better": "worse",
@@ -33,6 +37,11 @@ MIRRORED = {
     "worse": "better",
 }
 SHADES = {"better": 0.75, "slightly better": 0.35, "slightly worse": 0.35, "worse": 0.75}
+EXPECTED: dict[str, tuple[Unit, float, float | None]] = {
+    "standard": ("entrants", 1 / 2, 3 / 4),
+    "quick": ("methods", 1 / 3, None),
+}
+"""Suite to what was expected before it was run: of which pairs what share would be better, and decided at all."""
 
 
 class Pairs(Section):
@@ -59,8 +68,9 @@ class Pairs(Section):
     def words(self) -> str:
         return (
             "The method of the row against that of the column: ▲ better, △ better by less than the margin of "
-            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse. The chance of any false decision in "
-            "the matrix is 5 %."
+            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse, × no network in common; a small number: on "
+            "so many networks, where one explains more. The chance of any false decision is at most about 5 % in each "
+            "matrix."
         )
 
     def findings(self) -> list[str]:
@@ -68,15 +78,46 @@ class Pairs(Section):
         for of in UNITS:
             if (found := self.frames.comparison(of)) is None or len(found.together) < 2:  # type: ignore[arg-type]
                 continue
-            shares = ", ".join(f"{word} {percent(value)}" for word, value in found.shares().items())
+            shares, pairs = (
+                ", ".join(f"{word} {percent(value)}" for word, value in found.shares().items()),
+                found.counts()["pairs"],
+            )
             least = found.smallest_detectable
             width = f" Half of the pairs could show a difference of {number(least)}." if math.isfinite(least) else ""
-            out.append(
-                f"Of {plural(len(found.together) * (len(found.together) - 1) // 2, 'pair')} of {of}: {shares}.{width}"
-            )
+            apart = f" Without a network in common: {plural(len(found.apart), 'pair')}." if found.apart else ""
+            out.append(f"Of {plural(pairs, 'pair')} of {of}: {shares}.{width}{apart}")
+        out += [text for text in (self._further(), self._expected()) if text]
         if self.frames.results.focus:
             out.append(self._focus())
         return out
+
+    def _further(self) -> str:
+        """What the families say of others: the unit is then the family."""
+        try:
+            found = self.frames.results.compare("methods", whole_kind=True)
+            board, counts = found.leaderboard(), found.counts()
+        except InputError:
+            return ""
+        first = int((board["first_group"] & board["ranked"] & board["confirmatory"]).sum())
+        return (
+            f"For further families of this kind {counts['pairs'] - counts['undecided']} of "
+            f"{plural(counts['pairs'], 'pair')} of methods are decided, and {first} of {len(found.together)} methods "
+            "are not shown to be worse than the best."
+        )
+
+    def _expected(self) -> str:
+        """What was expected of the shipped suite, and whether it came out so."""
+        of, *aims = EXPECTED.get(str(self.frames.results.suite["name"]), ("methods", None, None))
+        if aims[0] is None or (found := self.frames.comparison(of)) is None or found.decisions is None:
+            return ""
+        counts = found.counts()
+        reached = counts["better"] / counts["pairs"], 1 - counts["undecided"] / counts["pairs"]
+        parts = [
+            f"{percent(aim)} {what}; it is {percent(share)}: {'reached' if share >= aim else 'missed'}"
+            for what, aim, share in zip(("better", "decided"), aims, reached, strict=True)
+            if aim is not None
+        ]
+        return f"Expected of the pairs of {of} before the run: {'. '.join(parts)}."
 
     def _focus(self) -> str:
         """What is in focus against all others, step-down."""
@@ -100,15 +141,25 @@ class Pairs(Section):
         pairs, board = self._pairs(of), self.frames.board(of)
         outcome = {(r["first"], r["second"]): (r["outcome"], r["difference"]) for r in records(pairs)}
         outcome |= {(b, a): (MIRRORED.get(word, word), -gap) for (a, b), (word, gap) in outcome.items()}
+        few = _on_few(pairs, board)
         names = [name for name in board["name"] if any(name in pair for pair in outcome)]
 
         def box(a: str, b: str) -> Box:
             word, gap = outcome.get((a, b), ("", 0.0))
-            return (
-                Box(SIGNS[word], value=gap, shade=SHADES.get(word), look="minus" if "worse" in word else "")
-                if word
-                else Box("")
-            )
+            if not word:
+                return Box("")
+            look, small = "minus" if "worse" in word else "", few.get(frozenset((a, b)), "")
+            return Box(SIGNS[word], small, None if math.isnan(gap) else gap, shade=SHADES.get(word), look=look)
 
         lines = [Row(a, [box(a, b) for b in names], kind_of(self.frames, a.partition(" on ")[0])) for a in names]
         return Table(caption, "against", [Column(name) for name in names], lines, fold, "square upright")
+
+
+def _on_few(pairs: pd.DataFrame, board: pd.DataFrame) -> dict[frozenset[str], str]:
+    """Two methods, one of which explains more networks than both do: on how many they are compared."""
+    own = board.set_index("name")["networks"].to_dict()
+    return {
+        frozenset((row["first"], row["second"])): str(row["networks"])
+        for row in records(pairs[pairs["networks"].notna()])
+        if 0 < row["networks"] < max(own[row["first"]], own[row["second"]])
+    }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from xai_bench.report.kit.frames import records
+from xai_bench.report.kit.frames import Frames, records
 from xai_bench.report.kit.ranking import decided, joined, notes, percent, ranks, table
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, plain
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, plain
 from xai_bench.report.kit.wording import number
 
+BOTH = {"recovery": "Recovery", "retention": "Retention, points"}
 OTHERS = {"precision_at_p": "Precision at p", "somers_d": "Somers’ D"}
 """Scores of recovery that have a leaderboard of their own."""
 
@@ -43,6 +45,8 @@ class Standings(Section):
             if self.frames.board("networks").empty
             else [_small(self.frames.board("networks"), "Networks", "Network")]
         )
+        if (by_network := _by_network(self.frames)) is not None:
+            tables.append(by_network)
         if len(self.frame):
             tables.append(
                 table(self.frames, self.frame, "Entrants: every method on every network", first="Entrant", fold=True)
@@ -55,6 +59,43 @@ class Standings(Section):
 
     def findings(self) -> list[str]:
         return notes(self.frames, self.frame)[:1]
+
+
+def _by_network(frames: Frames) -> Table | None:
+    """Both scores of every method on every network; None with fewer than two networks."""
+    if len(frames.models) < 2:
+        return None
+    found = {title: frames.board("entrants", metric) for metric, title in BOTH.items()}
+    scores = {
+        title: {(r["explainer"], r["model"]): r["score"] for r in records(board)} for title, board in found.items()
+    }
+    names = [
+        name
+        for name in frames.ranked
+        if any((name, model) in own for own in scores.values() for model in frames.models)
+    ]
+    columns = [Column(model, title) for title, own in scores.items() if own for model in frames.models]
+
+    def box(title: str, name: str, model: str) -> Box:
+        value = scores[title].get((name, model), math.nan)
+        return (
+            Box(number(value, 1), value=value) if title == BOTH["retention"] and math.isfinite(value) else plain(value)
+        )
+
+    rows = [
+        Row(name, [box(column.group, name, column.name) for column in columns], kind_of(frames, name)) for name in names
+    ]
+    return Table("Methods on each network", "Method", columns, rows) if rows else None
+
+
+def _where_learned(row: dict[str, Any]) -> Box:
+    """The score over networks that learned, and in how many families where not in all."""
+    if pd.isna(row["score_learned"]):
+        return EMPTY
+    part = f"{row['families_learned']} of {row['of_families']} families"
+    return Box(
+        number(row["score_learned"]), part if row["families_learned"] < row["families"] else "", row["score_learned"]
+    )
 
 
 def _small(board: pd.DataFrame, caption: str, first: str, title: str = "Recovery", *, fold: bool = False) -> Table:
@@ -77,7 +118,7 @@ def _small(board: pd.DataFrame, caption: str, first: str, title: str = "Recovery
                   for n in ("better_than", "worse_than", "equal", "undecided")]  # fmt: skip
         learned = EMPTY if pd.isna(row["learned"]) else Box(percent(row["learned"]), value=row["learned"])
         families = Box(f"{row['families']} of {row['of_families']}", value=row["families"])
-        scores = [plain(row["score"]), EMPTY if pd.isna(row["score_learned"]) else Box(number(row["score_learned"]))]
+        scores = [plain(row["score"]), _where_learned(row)]
         return [*scores, ranks(row, ahead), *counts, learned, families]
 
     rows = [

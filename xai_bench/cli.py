@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import sys
 import textwrap
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -22,7 +26,12 @@ if TYPE_CHECKING:
     from xai_bench.running.under_way import Progress
 
 INPUT_ERROR = 2
+QUOTES = ("'", '"')
 INTERRUPTED = 130
+TERMINATED = 143
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+"""What a disk says that is full, or that cannot be written."""
 
 app = typer.Typer(
     name="xai-bench",
@@ -74,13 +83,47 @@ Score = Annotated[
 
 
 def main() -> NoReturn:
-    """Entry point: bad input is one line and exit code 2, Ctrl-C exit code 130."""
+    """Entry point: bad input is one line and exit code 2, Ctrl-C exit code 130, SIGTERM 143."""
+    ended = [INTERRUPTED]
+    with _ends_as_ctrl_c(ended):
+        code = _called()
+    if code == INTERRUPTED:  # typer hands Ctrl-C on as this code
+        typer.echo("stopped: what was finished is stored; run the same command again to continue", err=True)
+        code = ended[-1]
+    sys.exit(code or 0)
+
+
+@contextmanager
+def _ends_as_ctrl_c(ended: list[int]) -> Iterator[None]:
+    """SIGTERM stops what runs inside as Ctrl-C does; ``ended`` gets the exit code."""
+
+    def stop(*_: object) -> None:
+        ended.append(TERMINATED)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        code = app(standalone_mode=False)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _called() -> int | None:
+    """Run what is asked for; returns the exit code."""
+    try:
+        return app(standalone_mode=False)
     except InputError as error:
         _stop(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        place = f"{error.filename!r}" if error.filename else "the results"
+        _stop(f"cannot write {place}: {error.strerror}: make room, or choose another --out; what was stored is there")
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("click", "typer"):
             raise
@@ -88,9 +131,6 @@ def main() -> NoReturn:
         if message:
             _stop(message)
         sys.exit(INPUT_ERROR)
-    if code == INTERRUPTED:  # typer hands Ctrl-C on as this code
-        typer.echo("stopped: what was finished is stored; run the same command again to continue", err=True)
-    sys.exit(code or 0)
 
 
 def _stop(message: str) -> NoReturn:
@@ -119,7 +159,23 @@ def _load(plugins: list[Path] | None) -> None:
 
 
 def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+    """Names between commas; those within brackets or quotes belong to a name, such as ``xor (d=16, n=100)``."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text or "":
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in QUOTES and not parts[-1].strip():
+            quote = letter
+        else:
+            depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not quote and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if quote or depth:  # A bracket that is never closed is a letter.
+        parts = str(text).split(",")
+    names = [part.strip() for part in parts]
+    return [name[1:-1] if len(name) > 1 and name[0] == name[-1] in QUOTES else name for name in names if name]
 
 
 @app.command()
@@ -189,7 +245,8 @@ def run(
         results = compute(replace(request, on_progress=display.update))
     name = results.suite["name"]
     page = write_report(results, report_place(out, name, out / "runs" / name), request.jobs or 1)
-    code = _summary(results, display.last)
+    is_whole = not (request.data_seeds or request.datasets or request.models or request.explainers)
+    code = _summary(results, display.last, is_whole)
     for question, answer in in_short(results):
         typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))
     typer.echo(f"report: {page}")
@@ -268,8 +325,8 @@ class _Display:
         )
 
 
-def _summary(results: Results, progress: Progress | None) -> int:
-    """Print the counts and the failures; returns the exit code."""
+def _summary(results: Results, progress: Progress | None, is_whole: bool) -> int:
+    """Print the counts and the failures; returns the exit code. ``is_whole``: all cells were to have a result."""
     counts = Counter(results.cells["status"])
     words = {
         "done": "done",
@@ -285,6 +342,9 @@ def _summary(results: Results, progress: Progress | None) -> int:
         for r in results.failed.query("status == 'failed'").to_dict("records")
     ]
     failures += progress.followup_failures if progress else []
+    lost = counts["missing"] if is_whole else progress.total - progress.finished if progress else 0
+    if lost:
+        failures.append(f"{lost} cells that were to be computed have no result: run the same command again")
     for line in failures[:20]:
         typer.echo(f"failed: {line}", err=True)
     if len(failures) > 20:

@@ -11,6 +11,7 @@ from xai_bench.analysis.found import Asked, Found
 from xai_bench.analysis.page import page, summary
 from xai_bench.analysis.words import words
 from xai_bench.errors import InputError
+from xai_bench.results import formats
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Answer:
         files = {
             "index.html": page(self.found),
             "summary.md": summary(self.found),
-            "inputs.csv": self.found.methods.to_csv(index=False),
+            "inputs.csv": formats.csv(self.found.methods),
         }
         try:
             target.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from xai_bench.analysis.score import score_for
 from xai_bench.analysis.trainings import Step, held_out_ratio, searched, thresholds, told, trained
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError
+from xai_bench.places import expanded
 from xai_bench.tables.prepared import Prepared, prepared
 from xai_bench.tables.reading import Sheet, read_sheet, sheet_of
 from xai_bench.tables.target import Kind
@@ -227,7 +228,7 @@ def _given(
 
 def _sheet(X: Any) -> Sheet:
     if isinstance(X, str | Path):
-        path = Path(X).expanduser()
+        path = expanded(X)
         if not path.is_file():
             found = "a folder" if path.is_dir() else "nothing"
             raise InputError(f"expected a file at {str(X)!r}, found {found}: correct the path")

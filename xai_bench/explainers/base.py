@@ -319,6 +319,8 @@ def checked_relevance(name: str, raw: object, d: int) -> NDArray[np.float64]:
     values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
     if values.shape != (d,):
         raise ValueError(f"{name}: expected a relevance of shape ({d},), got {values.shape}")
+    if values.dtype.kind == "c":
+        raise ValueError(f"{name}: expected a relevance of real numbers, got complex ones")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: expected finite relevances, got {int((~np.isfinite(values)).sum())} that are not")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -286,3 +287,17 @@ def test_children_of_a_killed_worker_end(tmp_path):
     while any(map(lives, numbers)) and time.monotonic() < until:
         time.sleep(0.02)
     assert not [number for number in numbers if lives(number)]
+
+
+# A full disk.
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2(monkeypatch, capsys):
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device", "reports/quick/index.html")
+
+    monkeypatch.setattr(cli, "app", full)
+    code, _, err = call("run", "quick", capsys=capsys)
+    assert code == 2
+    assert err.startswith("xai-bench: cannot write 'reports/quick/index.html': No space left on device: make room")
+    assert len(err.splitlines()) == 1

@@ -11,6 +11,8 @@ from pathlib import Path
 
 LISTED = 30
 """Names in one error at the most."""
+LONGEST_NAME = 200
+"""Letters of a name in an error at the most."""
 LONGEST = 2000
 """Letters of one text at the most."""
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -27,6 +29,7 @@ class InputError(ValueError):
 def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
     """An error for a name that does not exist, with the nearest existing ones."""
     names = sorted(known)
+    got = got if len(got) <= LONGEST_NAME else f"{got[:LONGEST_NAME]} ..."
     near = difflib.get_close_matches(got, names, n=3, cutoff=0.6)
     known_names = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {known_names or 'none'}"

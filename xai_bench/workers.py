@@ -10,7 +10,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -18,24 +17,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.orphans import Watch, end_with_parent, kill_group
+from xai_bench.spawning import NAME, NO_GUARD, one_thread, without_script
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 Function = Callable[..., Iterable[Any]]
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What the libraries of linear algebra read when they are loaded."""
-HASHES = "PYTHONHASHSEED"
-"""On it depends the order of sets of texts."""
-NAME = "xai_bench worker"
-"""Of the processes."""
-NO_GUARD = 86
-"""Exit code of a worker in which the user's script began another run."""
 GRACE = 10.0
 """Seconds that a worker has to end by itself once nothing is left for it."""
 LOOK = 1.0
@@ -205,45 +196,6 @@ def _no_alarm() -> Iterator[Callable[[float], None]]:
     yield lambda _: None
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A process that starts inside does linear algebra on one thread, whatever library it loads later.
-
-    Sets have the same order in all of them.
-    """
-    before = {name: os.environ.get(name) for name in (*THREADS, HASHES)}
-    os.environ.update({**dict.fromkeys(THREADS, "1"), HASHES: "0"})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _without_script() -> Iterator[None]:
-    """A process that starts inside does not run the script of this one."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
-
-
-def end_if_starting() -> None:
-    """End this process if it is a worker that runs the user's script, in order to find what it defines.
-
-    A script that begins a run without a guard would begin another one in every worker.
-    """
-    process = multiprocessing.current_process()
-    if process.name == NAME and getattr(process, "_inheriting", False):
-        os._exit(NO_GUARD)
-
-
 class _Worker:
     """A process, the parent's end of its pipe, and what it is doing.
 
@@ -256,7 +208,7 @@ class _Worker:
         by_thread = threading.current_thread() is threading.main_thread()
         parts = (theirs, start, arguments, by_thread)
         self.process: SpawnProcess = context.Process(target=_work, args=parts, name=NAME)
-        with _one_thread(), nullcontext() if script else _without_script():
+        with one_thread(), nullcontext() if script else without_script():
             self.process.start()
         theirs.close()
         assert self.process.pid is not None

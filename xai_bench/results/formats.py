@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from xai_bench.errors import one_line
+
 IN_LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -17,7 +19,7 @@ IN_LATEX = {
     "≤": r"$\leq$", "±": r"$\pm$", "×": r"$\times$", "²": r"\textsuperscript{2}", "µ": r"$\mu$",
 }  # fmt: skip
 """What LaTeX would take for a command, or its usual fonts do not have."""
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+FORMULAS = ("=", "+", "-", "@")
 """What a formula begins with in a spreadsheet."""
 LEFT_OPEN = re.compile(r"([\\`*_\[\]<>|#~])")
 """What Markdown would take for marks."""
@@ -65,7 +67,10 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
+    if not isinstance(value, str):
+        return value
+    text = one_line(value, len(value) + 1)
+    return f"'{text}" if text.lstrip().startswith(FORMULAS) else text
 
 
 def _of_markdown(cells: Iterable[str]) -> str:

@@ -284,5 +284,6 @@ def _copied(db: sqlite3.Connection) -> sqlite3.Connection:
     """A copy in memory; ``db`` is closed."""
     with closing(db):
         copy = sqlite3.connect(":memory:", isolation_level=None)
+        copy.execute(DISTRUST)
         db.backup(copy)
     return copy

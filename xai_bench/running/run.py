@@ -23,8 +23,8 @@ from xai_bench.results.store import Store
 from xai_bench.results.truth import truth_of
 from xai_bench.running.ledger import Forecast, Measured, recorded
 from xai_bench.running.request import Asked, Request, is_stored
+from xai_bench.spawning import end_if_starting
 from xai_bench.suites import plan
-from xai_bench.workers import end_if_starting
 
 if TYPE_CHECKING:
     from xai_bench.running.loop import Loop

@@ -42,7 +42,9 @@ from xai_bench.validation import one_line, plain, plain_fields, shown
 Model = TypeVar("Model", bound=BaseModel)
 MOST_ENTRIES, MOST_CELLS = 10_000, 10_000_000
 """Points of a grid, or settings to choose from, and cells of a suite, at the most."""
-LONGEST_LABEL = 200
+MOST_MEMORY = 2**60
+"""Bytes."""
+LONGEST_LABEL = 500
 """Letters."""
 KEYS = {*Suite.model_fields, "plugins", "extends"}
 AXES = ("datasets", "models", "explainers")
@@ -184,8 +186,11 @@ def _limits(table: Any) -> Limits:
     limits = _validated(Limits, _table(table, "[limits]"), "[limits]")
     if limits.memory is not None and not re.fullmatch(rf"\d+(\.\d+)? ?({'|'.join(UNITS)})", limits.memory):
         raise InputError(
-            f'[limits]: memory: expected a number and one of {", ".join(UNITS)}, such as "2GiB", got {limits.memory!r}'
+            f'[limits]: memory: expected a number and one of {", ".join(UNITS)}, such as "2GiB", got '
+            f"{shown(limits.memory)}"
         )
+    if limits.memory is not None and float(limits.memory[:-3]) * UNITS[limits.memory[-3:]] > MOST_MEMORY:
+        raise InputError(f"[limits]: memory: expected at most 1048576 TiB, got {shown(limits.memory)}")
     return limits
 
 
@@ -305,9 +310,12 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
         component.check_size()
         suffix = ", ".join(f"{key}={_in_a_label(value)}" for key, value in point.items())
         base = label or getattr(component, "label", row["name"])
+        named = f"{base} ({suffix})" if suffix else base
+        if named:
+            _check_label(named)
         entries.append(
             Entry(
-                label=f"{base} ({suffix})" if suffix else base,
+                label=named,
                 component=component,
                 optional=row.get("optional", False),
                 standardise=row.get("standardise"),

@@ -108,7 +108,8 @@ def test_neighbours_and_successors_keep_their_bits(family, block):
         beside = found(block, OWN.get(family, ""))
         assert everything() == before, action
         for label, bits in beside.items():
-            assert bits == wanted[label], (action, label)
+            if family != "models" or label in ("random", "oracle"):  # The others explain the network in question.
+                assert bits == wanted[label], (action, label)
         if family in OWN:
             assert beside.keys() == wanted.keys(), (action, "it harms itself only")
     acting.clear()

@@ -68,7 +68,7 @@ def reason_of(error: BaseException) -> str:
         return text
     if isinstance(error, SyntaxError):  # Its own text says where.
         return f"{type(error).__name__}: {text}"
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = list(traceback.extract_tb(error.__traceback__))
     if isinstance(error, SystemExit) and len(frames) > 1 and "_sitebuiltins" in frames[-1].filename:
         frames = frames[:-1]  # exit() and quit(): the place that calls them
     place = f" ({one_line(Path(frames[-1].filename).name)}:{frames[-1].lineno})" if frames else ""

@@ -258,6 +258,9 @@ def _cores() -> int:
 
 
 def _writable(folder: Path) -> None:
+    from xai_bench.running.request import check_out
+
+    check_out(folder)
     for part in (folder / "runs", folder / "reports"):
         try:
             part.mkdir(parents=True, exist_ok=True)

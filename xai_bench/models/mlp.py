@@ -41,17 +41,13 @@ class MLPFamily(Architecture):
 
     version: ClassVar[int] = 3
 
-    hidden: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(min_length=1, max_length=1000)] = (
-        100,
-        100,
-        50,
-    )
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=1000)] = (100, 100, 50)
     activations: Annotated[tuple[Activation, ...], Field(min_length=1)] = ("tanh", "relu")
     batch_norm: Annotated[tuple[bool, ...], Field(min_length=1)] = (True, False)
     dropout: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1)] = (0.2, 0.0)
 
     def check_size(self) -> None:
-        weights = sum(map(math.prod, itertools.pairwise((1, *self.hidden))))
+        weights = sum(map(math.prod, itertools.pairwise((100, *self.hidden))))  # as of a hundred inputs
         # Beside the weights their gradients, and two moments of each.
         check_memory(self.name, f"a network of {weights} weights", 16.0 * weights)
 

@@ -219,6 +219,8 @@ def _members(compressed: bytes) -> dict[str, bytes]:
     plain = unpacking.decompress(compressed, LARGEST)
     if not unpacking.eof:
         raise ValueError("it ends early" if unpacking.needs_input else f"more than {LARGEST} bytes unpacked")
+    if unpacking.unused_data:
+        raise ValueError("something follows its end")
     with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
         found = {}
         for member in archive:

@@ -1,8 +1,7 @@
-"""How a worker process starts: on one thread, with sets in one order, and with or without the script of the user."""
+"""How a worker process starts: on one thread, with sets in one order, and without the script of the user."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
@@ -15,8 +14,6 @@ HASHES = "PYTHONHASHSEED"
 """On it depends the order of sets of texts."""
 NAME = "xai_bench worker"
 """Of the processes."""
-NO_GUARD = 86
-"""Exit code of a worker in which the user's script began another run."""
 
 
 @contextmanager
@@ -46,13 +43,3 @@ def without_script() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = script
-
-
-def end_if_starting() -> None:
-    """End this process if it is a worker that runs the user's script, in order to find what it defines.
-
-    A script that begins a run without a guard would begin another one in every worker.
-    """
-    process = multiprocessing.current_process()
-    if process.name == NAME and getattr(process, "_inheriting", False):
-        os._exit(NO_GUARD)

@@ -2,7 +2,8 @@
 
 A task is one call of a function that returns an iterable, as a generator function does; what it yields arrives in the
 parent one by one. Its number is chosen by whoever submits it. Every worker has a pipe of its own: when one is killed or
-dies, nothing that it sent before is lost, no other worker notices, and the parent knows what it was doing.
+dies, nothing that it sent before is lost, no other worker notices, and the parent knows what it was doing. Workers do
+not run the script that began the run: what it defines is sent to them by value.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
 from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.orphans import Watch, end_with_parent, kill_group
-from xai_bench.spawning import NAME, NO_GUARD, one_thread, without_script
+from xai_bench.spawning import NAME, one_thread, without_script
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -90,6 +91,19 @@ class OverTime(Event):
     """It was stopped, because what it had started took longer than the limit, ``seconds``."""
 
     seconds: float
+
+
+def by_value(content: Any) -> bytes:
+    """Pickled; what a script or notebook defines goes along with its code, so that no other process has to run that.
+
+    Raises
+    ------
+    Exception
+        If something in it cannot be sent to another process: an open file, a lock.
+    """
+    import cloudpickle
+
+    return bytes(cloudpickle.dumps(content))
 
 
 class Spent(Exception):
@@ -197,18 +211,15 @@ def _no_alarm() -> Iterator[Callable[[float], None]]:
 
 
 class _Worker:
-    """A process, the parent's end of its pipe, and what it is doing.
+    """A process, the parent's end of its pipe, and what it is doing."""
 
-    ``script``: it runs the script of this process first, as tasks need that name what the script defines.
-    """
-
-    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...], script: bool, watch: Watch) -> None:
+    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...], watch: Watch) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         by_thread = threading.current_thread() is threading.main_thread()
         parts = (theirs, start, arguments, by_thread)
         self.process: SpawnProcess = context.Process(target=_work, args=parts, name=NAME)
-        with one_thread(), nullcontext() if script else without_script():
+        with one_thread(), without_script():
             self.process.start()
         theirs.close()
         assert self.process.pid is not None
@@ -253,7 +264,6 @@ class Workers:
     seconds : limit of whatever a task ``Started``; its worker is killed, another one takes its place
     others : limit of everything else that a task does between two things that it yields
     start, arguments : called once in every process
-    script : every process runs the script of this one first, for tasks that name what it defines
     """
 
     def __init__(
@@ -263,10 +273,9 @@ class Workers:
         start: Callable[..., None],
         arguments: tuple[Any, ...] = (),
         *,
-        script: bool = True,
         others: float | None = None,
     ) -> None:
-        self.jobs, self.seconds, self.others, self.script = jobs, seconds, others, script
+        self.jobs, self.seconds, self.others = jobs, seconds, others
         self._watch = Watch()
         self._start, self._arguments = start, arguments
         self._workers: list[_Worker] = []
@@ -293,13 +302,13 @@ class Workers:
             if not worker.process.is_alive():
                 self._forget(worker)
         idle = [worker for worker in self._workers if worker.task is None]
-        worker = idle[0] if idle else _Worker(self._start, self._arguments, self.script, self._watch)
+        worker = idle[0] if idle else _Worker(self._start, self._arguments, self._watch)
         if not idle:
             self._workers.append(worker)
         worker.task = task
         worker.let(self.others)
         try:
-            worker.connection.send((function, arguments))
+            worker.connection.send_bytes(by_value((function, arguments)))
         except OSError:  # It died just now: its end of the pipe is closed, which ``wait`` will see.
             return
         except Exception as error:  # Something in the arguments cannot be sent to another process.
@@ -332,13 +341,7 @@ class Workers:
                 raise EOFError
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
-            exit_code = self._forget(worker)
-            if exit_code == NO_GUARD:
-                raise InputError(
-                    "workers read the script that defines a component of the run, and it begins the run anew there: "
-                    "put the call below if __name__ == '__main__':, or run without jobs"
-                ) from None
-            return [Died(task, exit_code)]
+            return [Died(task, self._forget(worker))]
         if kind is Item:
             worker.let(_limit(self.seconds, self.others, content))
             return [Item(task, content)]

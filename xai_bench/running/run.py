@@ -22,8 +22,8 @@ from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
 from xai_bench.results.truth import truth_of
 from xai_bench.running.ledger import Forecast, Measured, recorded
+from xai_bench.running.notebook import progress_bar
 from xai_bench.running.request import Asked, Request, is_stored
-from xai_bench.spawning import end_if_starting
 from xai_bench.suites import plan
 
 if TYPE_CHECKING:
@@ -44,12 +44,11 @@ def compute(request: Request) -> Results:
         folder in ``known`` without results, a device that is not there or not that of the stored results, or a
         component that cannot be sent to the workers that are asked for. Nothing is lost.
     """
-    from xai_bench.running.executors import needs_script
+    from xai_bench.running.executors import check_sent
 
-    end_if_starting()
     asked = Asked.of(request)
     if request.jobs is not None:
-        needs_script(asked.suite)
+        check_sent(asked.suite)
     with lock.held(asked.folder):
         _check_known(asked, request.known, asked.folder if request.fresh else None)
         earlier = _measured_before(asked) if request.fresh else None
@@ -73,7 +72,8 @@ def _completed(asked: Asked, earlier: Measured | None) -> Results:
         facts, begun = {**provenance(jobs, asked.device), "left_out": list(asked.notices)}, time.monotonic()
         number = store.begin(asked.suite.config(), asked.rows(), facts, recovery.declared())
         try:
-            loop.run(jobs, number, request.on_progress)
+            with progress_bar(request.on_progress) as on_progress:
+                loop.run(jobs, number, on_progress)
             facts |= {"finished": _now(), "cells": loop.progress.finished}
         finally:
             spent = {"wall": time.monotonic() - begun, "spent": dict(loop.ledger.spent)}

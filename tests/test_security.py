@@ -180,7 +180,7 @@ def test_a_formula_in_csv_is_a_text(name):
 
 def test_names_are_not_marks_in_markdown_and_latex():
     table = formats.Shown(["name"], [[LINK], [TAG], [COMMAND]])
-    assert "](" not in formats.markdown(table)
+    assert "](" not in formats.markdown(table).replace("\\](", "")
     assert "<script" not in formats.markdown(table).replace("\\<", "")
     assert "\\input" not in formats.latex(table)
     assert "](" not in markup.markdown(LINK)
@@ -201,7 +201,7 @@ def test_hostile_names_are_escaped_everywhere(tmp_path):
         if file.suffix == ".html":
             assert TAG not in file.read_text("utf-8"), file
         if file.suffix == ".md":
-            assert "](javascript" not in file.read_text("utf-8"), file
+            assert "](javascript" not in file.read_text("utf-8").replace("\\](", ""), file
             assert "<script" not in file.read_text("utf-8"), file
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "reports"}
     found = exporting.export(results, "csv")

@@ -82,7 +82,7 @@ def of_dataset(name: str) -> list[float] | None:
     source = registry.get("datasets", name)
     fields = {"n": 100} if "n" in source.model_fields else {}
     with tempfile.TemporaryDirectory() as folder:
-        if name == "csv":
+        if name in ("csv", "simulated"):
             X, y = rows()
             fields = {"path": f"{folder}/table.csv", "target": "y", "kind": "classification"}
             np.savetxt(fields["path"], np.c_[X, y], delimiter=",", header="a,b,c,d,e,f,y", comments="", fmt="%.6g")

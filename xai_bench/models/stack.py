@@ -279,8 +279,12 @@ class Adam:
 
         ``learning_rate``: a number, or a float32 tensor () on the device, which a captured step reads anew.
         """
+        values, gradients, means, squares = self._parts
         adam(
-            *self._parts,
+            values,
+            gradients,
+            means,
+            squares,
             [],
             self._counts,
             fused=True,

@@ -298,6 +298,7 @@ def something_is_done(folder: Path) -> bool:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, capsys):
     suite = tmp_path / "tiny.toml"
     suite.write_text(TINY.replace("data_seeds = [0]", f"data_seeds = {list(range(150))}"))

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Clock, LocalExplainer, Needs, Problem, rows_at_once
 from xai_bench.explainers.completeness import miss
-from xai_bench.explainers.layers import layer_use, out_of_place
+from xai_bench.explainers.layers import ONCE, as_layers, layer_use, out_of_place
 from xai_bench.explainers.shap_maskers import Coalitions, masker_of
 from xai_bench.models.folding import fold_spectral
 
@@ -114,10 +114,12 @@ class Shap(LocalExplainer):
 
         use = layer_use(fold_spectral(copy.deepcopy(problem.fitted)), problem.X_train[:2])
         if use.reused:
-            return f"shap's DeepExplainer needs every layer to be used once: {', '.join(use.reused)} is used again"
+            again = ", ".join(use.reused)
+            return f"shap's DeepExplainer needs every layer to be used once: {again} is used again: {ONCE}"
         if use.other_outside:
             calls = ", ".join(use.other_outside)
-            return f"shap's DeepExplainer sees layers only: the model calls {calls} outside of them"
+            remedy = as_layers(use.other_outside)
+            return f"shap's DeepExplainer sees layers only: the model calls {calls} outside of them{remedy}"
         strange = dict.fromkeys(kind.__name__ for kind in use.leaves if kind.__name__ not in op_handler)
         return f"shap's DeepExplainer does not know {', '.join(strange)}" if strange else _incomplete(problem)
 

@@ -26,8 +26,11 @@ WARM_UP = 60.0
 _warm: set[tuple[str, str]] = set()
 
 
-def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Named, str | None]) -> None:
-    """The state in which everything is computed; the plugins' components, and the hashes that the parent made."""
+def set_up_worker(
+    plugins: Sequence[registry.Plugin], codes: Mapping[registry.Named, str | None], metrics: bytes
+) -> None:
+    """The state in which everything is computed; the plugins' components, the hashes that the parent made, and the
+    metrics of its script."""
     standardise()
     registry.take_codes(codes)
     for plugin in plugins:
@@ -35,6 +38,8 @@ def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Na
             registry.activate(plugin)
             path = list(sys.path)
         sys.path[:] = path  # It may import from there later.
+    with guarded():
+        registry.take(metrics)
 
 
 def warm_up_training(device: str) -> None:

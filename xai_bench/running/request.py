@@ -43,7 +43,8 @@ class Request:
         precision: what is scored or retained later of its cells is so by these
     focus : the explainer, network or entrant (``lrp on mlp``) that the report compares with all others, instead of the
         suite's
-    on_progress : called after every block and every follow-up of a run
+    on_progress : called after every block and every follow-up of a run; None shows a bar in a notebook, and nothing
+        elsewhere
     """
 
     suite: Suite | str | Path | dict[str, Any]

@@ -54,8 +54,8 @@ CASES = {
         METHOD, "return np.random.default_rng().random(problem.d)", "deterministic", "equal bits for the same seed",
     ),
     "keeps state": (
-        METHOD + "SEEN = [1]", f"SEEN.append(problem.n_outputs)\n        {GOOD} * SEEN[-2]", "keeps_nothing",
-        "after other problems",
+        METHOD + "SEEN = [1]", f"SEEN.append(1 + repr(problem.model).count('Spectral'))\n        {GOOD} * SEEN[-2]",
+        "keeps_nothing", "after other problems",
     ),
     "imports what is not there": (
         METHOD, f"import not_there\n        {GOOD}", "returns_relevance", "ModuleNotFoundError: No module named",

@@ -88,6 +88,14 @@ def test_its_numbers_are_those_of_the_committed_pack():
     assert readme_numbers.block(README) == readme_numbers.table(read(readme_numbers.PACK))
 
 
+def test_a_network_is_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = [block for block in blocks("python") if "xai_bench.compare(" in block]
+    exec(code, {})
+    assert all(name in capsys.readouterr().out for name in ("saliency", "deeplift", "lrp"))
+    assert (tmp_path / "reports" / "mine" / "index.html").is_file()
+
+
 @pytest.mark.slow
 def test_a_table_is_explained(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

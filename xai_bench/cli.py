@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from xai_bench import __version__
-from xai_bench.commands import components, data, results, run, table
+from xai_bench.commands import components, data, results, run, table, trained
 from xai_bench.errors import InputError
 
 INPUT_ERROR = 2
@@ -27,6 +27,7 @@ data_app = typer.Typer(help="Datasets and their files.", no_args_is_help=True, r
 COMMANDS = (
     run.run,
     table.explain,
+    trained.compare,
     results.report,
     components.list_,
     components.check,
@@ -84,8 +85,8 @@ def _root(
 
 for command in COMMANDS:
     app.command(name=command.__name__.rstrip("_"))(command)
-for command in DATA_COMMANDS:
-    data_app.command(name=command.__name__.rstrip("_"))(command)
+for data_command in DATA_COMMANDS:
+    data_app.command(name=data_command.__name__.rstrip("_"))(data_command)
 app.add_typer(data_app, name="data")
 
 if __name__ == "__main__":

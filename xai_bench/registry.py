@@ -30,6 +30,7 @@ KINDS = (*FAMILIES, "sections")
 """What can be registered: sections are those of a report."""
 SHORT_FORMS = {
     ("datasets", "csv"): ("path", "file", "csv:PATH, such as csv:table.csv"),
+    ("datasets", "simulated"): ("path", "file", "simulated:PATH, such as simulated:table.csv"),
     ("explainers", "captum"): ("method", "class", "captum:CLASS, such as captum:Saliency"),
     ("explainers", "shap"): ("method", "class", "shap:CLASS, such as shap:KernelExplainer"),
 }

@@ -91,7 +91,7 @@ def run(
         foreseen = foresee(request)
         typer.echo(f"plan: {foreseen.plan()}\nforecast: {foreseen.text()}")
         return
-    _writable(out)
+    writable(out)
     with Display() as display:
         results = compute(replace(request, on_progress=display.update))
     name = results.suite["name"]
@@ -105,7 +105,11 @@ def run(
     raise typer.Exit(code)
 
 
-def _writable(folder: Path) -> None:
+def writable(folder: Path) -> None:
+    """Raise InputError if a run cannot be kept below a folder."""
+    from xai_bench.running.request import check_out
+
+    check_out(folder)
     for part in (folder / "runs", folder / "reports"):
         try:
             part.mkdir(parents=True, exist_ok=True)

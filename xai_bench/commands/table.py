@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from xai_bench.commands.options import names, whole
+from xai_bench.commands.options import Jobs, cores, names, whole
 from xai_bench.errors import InputError
 
 
@@ -30,6 +30,11 @@ def explain(
     ] = None,
     folds: Annotated[int, typer.Option(metavar="N", parser=whole, help="Parts, held out in turn.")] = 5,
     seeds: Annotated[int, typer.Option(metavar="N", parser=whole, help="How often that is repeated.")] = 3,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Simulate targets on the table: which method to trust here?")
+    ] = False,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Time for the simulated targets.")] = 600,
+    jobs: Jobs = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write a page, a summary and a CSV table there.")
     ] = None,
@@ -52,6 +57,9 @@ def explain(
             missing_codes=[_number(text) for text in names(missing_codes)],
             folds=folds,
             seeds=seeds,
+            simulate=simulate,
+            seconds=seconds,
+            jobs=cores() if jobs is None else jobs,
             on_step=status.update,
         )
     page = answer.write(out) if out else None

@@ -437,11 +437,24 @@ def check_completeness(explainer: Explainer) -> None:
     """Where it declares ``completeness``: the sums of its attributions follow the outputs, to 1 % of their spread."""
     if not isinstance(explainer, LocalExplainer) or not explainer.completeness:
         raise CheckSkipped("it does not declare completeness")
-    problem = _supported(explainer, REGRESSION, ALL_SPECTRAL)
+    adds_up(explainer, _supported(explainer, REGRESSION, ALL_SPECTRAL))
+
+
+def adds_up(explainer: LocalExplainer, problem: Problem) -> None:
+    """On one problem: a regression, or all rows of one class.
+
+    Raises
+    ------
+    CheckFailed
+        If sums of attributions do not follow the outputs, to 1 % of their standard deviation.
+    """
     model = fold_spectral(copy.deepcopy(problem.fitted)).requires_grad_(False)
-    values = explainer.attribute(model, problem.X_valid.clone(), None, problem)
+    target = problem.y_valid if problem.kind == "classification" else None
+    values = explainer.attribute(model, problem.X_valid.clone(), target, problem)
     sums = np.asarray(values.detach() if isinstance(values, Tensor) else values, dtype=np.float64).sum(1)
-    outputs = problem.fitted(problem.X_valid)[:, 0].double().numpy()
+    chosen = 0 if target is None else int(target[0])
+    with torch.no_grad():
+        outputs = problem.fitted(problem.X_valid)[:, chosen].double().numpy()
     off = np.ptp(sums - outputs)
     if not off <= 1e-2 * outputs.std():
         raise CheckFailed(

@@ -16,7 +16,7 @@ __all__ = ["in_short", "write_report"]
 
 
 def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
-    """Write index.html, datasets/NAME.html and summary.md; returns the path of the first.
+    """Write index.html, summary.md, datasets/NAME.html and the script that these share; returns the path of the first.
 
     ``jobs``: processes that draw, at the most. The bytes are the same for any number. What is in focus is highlighted:
     ``results.focused(NAME)``.

@@ -49,7 +49,7 @@ def warm_up_training(device: str) -> None:
     _warm.add(("", device))
     X, y = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32), np.arange(64) % 2
     tiny = Dataset(X, X, X, y, y, y, "classification", 2, ("a", "b", "c", "d"), np.arange(4))
-    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=2, checkpoints=1), tiny, [0], chunk=1, device=device)
+    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=6, checkpoints=1), tiny, [0], chunk=1, device=device)
 
 
 def warm_up(explainer: Explainer, device: str = "cpu") -> None:

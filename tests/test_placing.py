@@ -227,9 +227,9 @@ def test_the_command_runs_the_references_and_ones_own_and_places_it(files, monke
         cli.main()
     out = capsys.readouterr().out
     assert ended.value.code == 0
-    assert "small_mine: 25 cells: 25 done" in out  # xor alone: two controls, two references on a network, and mine
+    assert "small_mine: 35 cells: 35 done" in out  # of xor alone: controls, two references on the network, and mine
     assert "  saliency: " in out
-    assert "= +0.000 [+0.000, +0.000], 1 families, 5 draws" in out
+    assert "= +0.000 [+0.000, +0.000], 1 family, 5 draws" in out
     assert "  mine minus spectral: " in out
     assert "* mine" in out
     assert Path("reports/small_mine/index.html").is_file()
@@ -249,7 +249,7 @@ class Other(Explainer):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({}, "expected a method of your own, got none"),
+        ({}, "expected methods of your own in explainers, got none"),
         ({"explainers": ["f_test"]}, "'f_test' is in that comparison already"),
         ({"explainers": ["othr"]}, "unknown explainer 'othr': did you mean other"),
         ({"explainers": ["other"], "models": ["spectral_mlp"]}, "do without --known and --models"),
@@ -264,8 +264,8 @@ def test_what_cannot_be_compared_is_told_in_one_line(options, line, made, tmp_pa
     hand_made.build(tmp_path / "there.sqlite", {**of, "name": "small"}, scored())
     (tmp_path / "small.toml").write_text(TINY)
     monkeypatch.chdir(tmp_path)
-    against = options.pop("against", "there.sqlite")
-    request = Request(**{"suite": "small.toml", **options})
+    against = options.get("against", "there.sqlite")
+    request = Request(**{"suite": "small.toml", **{k: v for k, v in options.items() if k != "against"}})
     with pytest.raises(InputError, match=line) as raised:
         asked_against(request, against)
     assert "\n" not in str(raised.value)

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from xai_bench.errors import InputError, reason_of
+from xai_bench.sending import by_value
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -92,19 +93,6 @@ class Died(Event):
 @dataclass(frozen=True)
 class OverTime(Event):
     """It was stopped, because what it had started took longer than the limit."""
-
-
-def by_value(content: Any) -> bytes:
-    """Pickled; what a script or notebook defines goes along with its code, so that no other process has to run that.
-
-    Raises
-    ------
-    Exception
-        If something in it cannot be sent to another process: an open file, a lock.
-    """
-    import cloudpickle
-
-    return bytes(cloudpickle.dumps(content))
 
 
 class Spent(Exception):

@@ -136,7 +136,7 @@ class TestDifficulty:
         signal, level = reached(0.49)
         assert signal == pytest.approx(0.7)
         assert level == pytest.approx(0.49)
-        assert reached(0.37)[0] == pytest.approx(0.6)
+        assert reached((0.4**2 + 0.7**2) / 2)[0] == pytest.approx(0.55)
 
     def test_what_cannot_be_reached_is_approached(self, reached):
         assert reached(2.0)[0] == max(difficulty.SIGNALS)
@@ -246,7 +246,7 @@ class TestRun:
 
 
 def test_methods_have_the_settings_of_standard():
-    (forest, shap) = simulations._rows("explainers", ["random_forest", "shap_permutation"])
+    (forest, shap) = simulations.suite_rows("explainers", ["random_forest", "shap_permutation"])
     assert forest["trees"] == 100
     assert shap == {"name": "shap_permutation"}
 

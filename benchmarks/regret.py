@@ -1,9 +1,9 @@
 """What following ``trust`` costs: recovery of the best entrant less that of the recommended one, on other rules.
 
-Inputs are real ones that come with scikit-learn. Targets are made by rules that the simulator of ``trust`` does not have
-(trees, xor of thresholds, rings, the largest of several, counts), as noisy as the real target. Beside it: the regret of
-always ``spectral`` on its network, of the leader of ``standard``, of an entrant drawn at random, and of the entrant that
-is best on these very draws on average, which nobody can know.
+Inputs are real ones that come with scikit-learn. Targets are made by rules that the simulator of ``trust`` does not
+have (trees, xor of thresholds, rings, the largest of several, counts), as noisy as the real target. Beside it: the
+regret of always ``spectral`` on its network, of the leader of ``standard``, of an entrant drawn at random, and of the
+entrant that is best on these very draws on average, which nobody can know.
 
     python -m benchmarks.regret                  # writes benchmarks/scores/regret.csv; some fifteen minutes of one core
     python -m benchmarks.regret wine diabetes    # these tables only, printed

@@ -97,7 +97,10 @@ class TestRecommendation:
         assert "asked for" not in clear.words[-1]
 
     def test_how_hard_targets_are_is_said(self, clear):
+        assert clear.words[2].startswith("A random forest predicts the simulated targets about as well as 'weight': R2")
         assert "R2 0.390 to 0.420 against 0.410" in clear.words[2]
+        easy = dataclasses.replace(clear, difficulty=clear.difficulty.assign(real=0.9))
+        assert "does not predict all simulated targets as well" in trust_words._difficulty(easy)
         hopeless = dataclasses.replace(clear, asked=dataclasses.replace(ASKED, real=-0.1))
         assert "no better than a constant guess" in trust_words._difficulty(hopeless)
 

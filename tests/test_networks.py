@@ -22,6 +22,7 @@ from xai_bench.explainers.captum import IntegratedGradients, Saliency
 from xai_bench.explainers.layerwise import LRP, DeepLift
 from xai_bench.explainers.shap import ShapGradient
 from xai_bench.explainers.spectral import ColumnNorm, Spectral
+from xai_bench.models import ft_transformer
 from xai_bench.models.cnn import CNN, SpectralCNN
 from xai_bench.models.folding import fold_spectral
 from xai_bench.models.ft_transformer import FTTransformer, SpectralFTTransformer
@@ -91,6 +92,23 @@ def test_dropout_stands_where_the_formula_has_it():
     of_transformer = FTTransformer(ffn_dropout=0.1, residual_dropout=0.3).build((5,), 2, generator())[1]
     found = (of_transformer.ffn.dropout.p, of_transformer.attention_dropout.p, of_transformer.ffn_dropout.p)
     assert found == (0.1, 0.3, 0.3)
+
+
+def test_rows_in_turn_give_what_all_together_give(monkeypatch):
+    module, X = network(FTTransformer(d_token=8, heads=2)), rows(11, 6).requires_grad_(True)
+    whole = module(X)
+    (gradient,) = torch.autograd.grad(whole.square().sum(), X)
+    seen = []
+    module[0].register_forward_hook(lambda _module, given, _output: seen.append(len(given[0])))
+    monkeypatch.setattr(ft_transformer, "TOKENS", 4 * 7 + 3)
+    torch.testing.assert_close(module(X), whole, rtol=0, atol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(module(X).square().sum(), X)[0], gradient, rtol=0, atol=1e-12)
+    with torch.no_grad():
+        torch.testing.assert_close(module(X), whole, rtol=0, atol=1e-12)
+    assert set(seen) == {4, 3}
+    seen.clear()
+    module.train()(X)
+    assert seen == [11]
 
 
 def test_heads_must_share_the_token():

@@ -16,15 +16,15 @@ from xai_bench.workers import Executor, ThisProcess, Workers
 
 @contextmanager
 def executor(jobs: int | None, suite: Suite) -> Iterator[Executor]:
-    """``jobs`` worker processes, or this process (None), with the suite's time limit for every cell."""
-    seconds = suite.limits.seconds
+    """``jobs`` worker processes, or this process (None), with the suite's limits of time."""
+    limits = suite.limits.kept(jobs)
     if jobs is not None:
         arguments = registry.plugins(), registry.codes(), registry.of_scripts("metrics")
-        with Workers(jobs, seconds, set_up_worker, arguments) as workers:
+        with Workers(jobs, limits.seconds, set_up_worker, arguments, others=limits.training) as workers:
             yield workers
         return
     with standard():
-        yield ThisProcess(seconds)
+        yield ThisProcess(limits.seconds, limits.training)
 
 
 def check_sent(suite: Suite) -> None:

@@ -1,11 +1,12 @@
-# make demo: install and run the quick comparison.  make test: install and run the tests, but for the slow ones.
+# make demo: install and run the quick comparison.  make test: install and run the tests, but for the slow ones (make slow) and those of a browser.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A file of tests stays in one process, so that what its tests share is made once.
 # As in the workers: processes that test side by side do not share the cores once more.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo reports test slow mutation bench lint clean
+.PHONY: demo reports test slow browser mutation bench lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/xai-bench run quick --out build/demo
@@ -16,10 +17,14 @@ reports: $(VENV)/installed
 	$(BIN)/python -m benchmarks.committed_reports $(SUITES)
 
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/pytest -n auto
+	$(ONE_THREAD) $(BIN)/pytest -n auto --dist loadfile
 
 slow: $(VENV)/installed
 	$(BIN)/pytest -n auto -m "slow and not browser and not cluster"
+
+# The pages in a real browser; where there is no chromium, the tests are skipped and say so.
+browser: $(VENV)/installed-browser
+	$(ONE_THREAD) $(BIN)/pytest -n 0 -m browser tests/test_report_browser.py
 
 SEED ?= 0
 mutation: $(VENV)/installed
@@ -40,6 +45,10 @@ lint: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/installed-browser: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	touch $@
 
 clean:

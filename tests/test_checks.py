@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from xai_bench import registry
+from xai_bench.conformance.base import report_of, run_checks
 from xai_bench.conformance.explainers import CHECKS, CheckFailed, check_explainer, check_name, check_report
 from xai_bench.conformance.scenes import SCENES, LinearScene
 from xai_bench.explainers.base import Explainer, LocalExplainer, Selection, Selector
@@ -21,6 +22,8 @@ FIELDS = {
     # captum perturbs one row at a time, in Python.
     "captum_kernel_shap": {"rows": 8, "n_samples": 40},
     "lime": {"rows": 8, "n_samples": 40},
+    "shap_kernel": {"rows": 8},
+    "shap_permutation": {"rows": 8},
     # Few trees and short paths find one input of four as well.
     "random_forest": {"trees": 20},
     "random_forest_permutation": {"trees": 20},
@@ -305,6 +308,11 @@ def local_class():
     return Local
 
 
+class LooksAtTestRows(GradientNorm):
+    def attribute(self, model, X, target, problem):
+        return super().attribute(model, X, target, problem) * len(problem.y_test)
+
+
 class NoInputs(GradientNorm):
     def relevances(self, problem):
         found = super().relevances(problem)
@@ -318,6 +326,7 @@ class OtherColumns(GradientNorm):
 
 
 BAD = {
+    LooksAtTestRows: "no_test_rows",
     WrongShape: "returns_relevance",
     NotANumber: "returns_relevance",
     Signed: "returns_relevance",
@@ -375,13 +384,24 @@ def test_the_unspoilt_one_passes():
 
 @pytest.mark.parametrize(("bad", "name"), BAD.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_bad_explainers_are_caught(bad, name):
-    failed = [row for row in check_report(bad) if row.outcome == "failed"]
-    assert name in [row.check for row in failed]
-    reason = next(row.reason for row in failed if row.check == name)
-    assert reason.startswith(f"{name}: {bad.name}: expected ")
-    assert ", got " in reason
-    assert "\n" not in reason
-    with pytest.raises(CheckFailed, match=f"^{failed[0].check}: "):
+    """By the check of that name alone: the others are run on two of them below."""
+    check = next(check for check in CHECKS if check_name(check) == name)
+    (found,) = report_of([check], bad)
+    assert (found.check, found.outcome) == (name, "failed")
+    assert found.reason.startswith(f"{name}: {bad.name}: expected ")
+    assert ", got " in found.reason
+    assert "\n" not in found.reason
+    with pytest.raises(CheckFailed, match=f"^{name}: "):
+        run_checks([check], bad)
+
+
+@pytest.mark.parametrize("bad", [Signed, LeavesHooks])
+def test_the_first_check_that_fails_is_raised(bad):
+    report = check_report(bad)
+    assert [row.check for row in report] == [check_name(check) for check in CHECKS]
+    failed = [row.check for row in report if row.outcome == "failed"]
+    assert BAD[bad] in failed
+    with pytest.raises(CheckFailed, match=f"^{failed[0]}: "):
         check_explainer(bad)
 
 

@@ -16,7 +16,7 @@ from xai_bench import diff, pack
 from xai_bench.errors import InputError
 from xai_bench.results import changes
 from xai_bench.results.difference import compared
-from xai_bench.results.records import MetricFacts
+from xai_bench.results.records import MetricFacts, SettlingFacts, Signs
 from xai_bench.results.store import Store
 from xai_bench.statistics import bounded_interval, interval
 
@@ -159,6 +159,44 @@ def test_data_networks_and_code_of_metrics(tmp_path):
     metric = rows(frame, "metric").iloc[0]
     assert (metric["name"], metric["first"], metric["second"]) == ("auroc", "1", "2")
     assert rows(frame, "metric", "second")["name"].tolist() == ["mine"]
+
+
+def with_settling(path, correlation, share=0.2, networks=("toy", "other"), seeds=range(6)):
+    """The store with one more training of network ``net``: on all of its draws the same signs, but for noise."""
+    rng = np.random.default_rng(0)
+    with Store(path) as store:
+        for dataset in networks:
+            for seed in seeds:
+                signs = Signs(share, correlation + 0.01 * rng.random(), 0.1, 0.5)
+                store.add_settling(f"{dataset}{seed}net", "key", SettlingFacts(first_layer=signs, copies=True))
+    return path
+
+
+def test_signs_of_settling_are_compared_and_what_follows_from_them(tmp_path):
+    seeds = suite(range(6))
+    first = with_settling(build(tmp_path / "a.sqlite", seeds), 0.8)
+    same = with_settling(build(tmp_path / "b.sqlite", seeds), 0.8)
+    assert diff(first, same).empty
+    second = with_settling(build(tmp_path / "c.sqlite", seeds), 0.05, networks=("toy",))
+    frame = diff(first, second)
+    assert set(frame["what"]) == {"settling", "settled"}
+    alone = rows(frame, "settling", "first").iloc[0]
+    assert (alone["name"], alone["cells"]) == ("net", 6)
+    change = rows(frame, "settling").iloc[0]
+    assert (change["name"], change["metric"], change["cells"]) == ("net", "first_layer correlation", 6)
+    assert change["difference"] == pytest.approx(-0.75)
+    verdict = rows(frame, "settled").iloc[0]
+    assert (verdict["name"], verdict["metric"]) == ("net, toy", "first_layer")
+    assert verdict[["first", "second"]].tolist() == ["settled", "not shown to have settled"]
+
+
+def test_settling_in_words(tmp_path, capsys):
+    first = with_settling(build(tmp_path / "a.sqlite", suite(range(6))), 0.8)
+    second = with_settling(build(tmp_path / "b.sqlite", suite(range(6))), 0.05, networks=("toy",))
+    lines = call("diff", first, second, capsys=capsys)[1].splitlines()
+    assert "only in the first: 6 networks that were trained once more" in lines
+    assert "  net, toy, first_layer: settled -> not shown to have settled" in lines
+    assert "Signs of settling that differ, second less first, means over datasets and draws:" in lines
 
 
 def values(**columns) -> pd.DataFrame:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.hand_made import build, suite
@@ -62,6 +65,23 @@ def test_cost_against_recovery(results):
     bold = {text.get_text() for text in axes.texts if text.get_weight() == "bold"}
     assert bold == {points.loc[points["score"].idxmax(), "name"]}
     assert axes.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_every_entrant_is_named_and_no_name_overlaps_another(results, monkeypatch, given):
+    from matplotlib import pyplot
+    from matplotlib.text import Text
+
+    names = [f"a_method_with_a_long_name_{i} on net" for i in range(30)]
+    many = pd.DataFrame({"name": names, "machine": "One", "seconds": 0.1, "score": 0.5})
+    monkeypatch.setattr(plots, "cost_points", lambda *_: many)
+    axes = results.plot("cost", of="entrants", ax=pyplot.subplots(figsize=(3, 2))[1] if given else None)
+    axes.figure.canvas.draw()
+    assert sorted(texts(axes.texts)) == sorted(names)
+    boxes = [Text.get_window_extent(text) for text in axes.texts]  # without its line
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert {text.get_fontsize() * 96 / 72 for text in axes.texts} == {10}, "pixels"
+    pyplot.close(axes.figure)
 
 
 def test_costs_of_two_machines_have_a_front_each(tmp_path):

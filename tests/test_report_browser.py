@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from xai_bench.report import write_report
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = (390, 1024, 1440)
+REPORTS = Path(__file__).parents[1] / "reports"
+COMMITTED = sorted(pack.parent.name for pack in REPORTS.glob("*/*.xaipack"))
+"""Suites whose pages this version of the report drew."""
 NAMES = {"feature_names": [f"a_quantity_with_a_long_name_{i}" for i in range(60)]}
 OUTSIDE = """() => [...document.querySelectorAll('.paper > svg')].flatMap(svg => {
   const box = svg.getBoundingClientRect();
@@ -80,8 +84,22 @@ def test_nothing_overflows_nothing_is_cut_and_nothing_is_asked_for(browser, addr
     page.context.close()
 
 
-def test_the_first_figure_is_on_the_first_screen(browser, folder):
-    page, _ = opened(browser, f"file://{folder / 'index.html'}", 1440)
+@pytest.mark.parametrize("suite", COMMITTED)
+def test_committed_pages_fit_at_every_width(browser, suite):
+    for width in WIDTHS:
+        page, heard = opened(browser, f"file://{REPORTS / suite / 'index.html'}", width)
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(OUTSIDE) == []
+        assert page.evaluate(SMALL) == []
+        assert heard == []
+        page.context.close()
+
+
+@pytest.mark.parametrize("suite", [None, *COMMITTED])
+def test_the_first_figure_is_on_the_first_screen(browser, folder, suite):
+    report = folder if suite is None else REPORTS / suite
+    page, _ = opened(browser, f"file://{report / 'index.html'}", 1440)
     box = page.locator("figure .paper").first.bounding_box()
     assert box["y"] + box["height"] <= 900
     assert page.evaluate(BEFORE) <= 120
@@ -98,12 +116,24 @@ def test_tables_are_sorted_over_all_rows_and_filtered(browser, folder):
     sorted_ = [float(text) for text in table.locator("tbody tr td:nth-child(5)").all_text_contents()]
     every = page.evaluate(
         "new DataTable.Api(document.querySelector('#relevance table')).rows().nodes().toArray()"
-        ".map(row => +row.cells[4].dataset.order)"
+        ".map(row => +row.cells[4].textContent)"
     )
     assert len(every) == 60
-    assert sorted_ == pytest.approx(sorted(every, reverse=True)[:20], abs=0.06)
+    assert sorted_ == sorted(every, reverse=True)[:20]
     section.locator("input[type=search]").first.fill("name_47")
     assert names.all_text_contents() == ["a_quantity_with_a_long_name_47"]
+    page.context.close()
+
+
+def test_a_column_is_sorted_by_its_values_where_the_first_row_has_none(browser, folder):
+    """The differences behind the signs of decided pairs; in the first row stands the diagonal."""
+    page, _ = opened(browser, f"file://{folder / 'index.html'}", 1440)
+    table = page.locator("#pairs table").first
+    table.locator("thead th").nth(1).click()
+    orders = table.locator("tbody td:nth-child(2)").evaluate_all("cells => cells.map(cell => cell.dataset.order)")
+    values = [float(order) for order in orders if order]
+    assert len(values) == 3
+    assert values == sorted(values, reverse=True)
     page.context.close()
 
 

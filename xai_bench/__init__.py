@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xai_bench.models.sparse import SparsePath as SparsePath
     from xai_bench.models.sparse import sparse_path as sparse_path
     from xai_bench.models.spectral import SpectralLinear as SpectralLinear
+    from xai_bench.models.spectral_conv import SpectralConv2d as SpectralConv2d
     from xai_bench.models.training import fit_many as fit_many
     from xai_bench.registry import register as register
     from xai_bench.report import write_report as write_report
@@ -43,9 +44,12 @@ if TYPE_CHECKING:
     from xai_bench.results.store import forget as forget
     from xai_bench.results.store import pack as pack
     from xai_bench.results.store import read as read
+    from xai_bench.running.against import place as place
     from xai_bench.running.run import forecast as forecast
     from xai_bench.running.run import run as run
+    from xai_bench.starter import new_package as new_package
     from xai_bench.suites.suite import Suite as Suite
+    from xai_bench.trained.compare import compare as compare
 
 __version__ = "0.3.0"
 
@@ -63,6 +67,7 @@ _HOME = {
     "Results": "results.frames",
     "SparsePath": "models.sparse",
     "SparseSettings": "models.path",
+    "SpectralConv2d": "models.spectral_conv",
     "SpectralLinear": "models.spectral",
     "SpectralMLPClassifier": "estimators",
     "SpectralMLPRegressor": "estimators",
@@ -74,13 +79,16 @@ _HOME = {
     "check_data_source": "conformance.data_sources",
     "check_explainer": "conformance.explainers",
     "check_metric": "conformance.metrics",
+    "compare": "trained.compare",
     "diff": "results.difference",
     "explain": "analysis.explain",
     "fit_many": "models.training",
     "forecast": "running.run",
     "forget": "results.store",
     "merge": "results.merging",
+    "new_package": "starter",
     "pack": "results.store",
+    "place": "running.against",
     "read": "results.store",
     "register": "registry",
     "run": "running.run",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from xai_bench.errors import InputError, unknown
-from xai_bench.results import tables
+from xai_bench.results import means, tables
 from xai_bench.results.comparison import Unit
 from xai_bench.suites.suite import CONTROLS
 
@@ -25,11 +25,8 @@ SIGNS = {
     "better": ">", "slightly better": "≥", "equal": "=", "slightly worse": "≤", "worse": "<", "undecided": "",
 }  # fmt: skip
 FIRST, OTHER, TRUTH = "#0072b2", "#9a9a96", "#262626"
-FAR = tuple((dx, 9 * step) for step in (2, -2, 3, -3, 4, -4, 5, -5) for dx in (14, -14))
-PLACES = ((5, 5), (5, -5), (-5, 5), (-5, -5), *FAR, (5, 5))
-"""Where a name may stand beside its point: points to the right and up, the nearest first."""
-LINE = {"arrowstyle": "-", "lw": 0.4, "color": OTHER, "shrinkA": 0, "shrinkB": 2}
-"""From a name to its point, where they are apart."""
+NAME = 7.5
+"""Size of a name beside a figure, in points: 10 pixels."""
 MOST_INPUTS = 40
 """Inputs of a picture of relevances; the others are left out, by truth and then by mean relevance."""
 
@@ -136,7 +133,7 @@ def cost(results: Results, of: Unit | None, metric: str | None, ax: Axes | None)
     if of == "networks":
         raise InputError("figure 'cost': expected methods or entrants, got networks: an explanation is what has a cost")
     points = cost_points(results, of, metric)
-    axes = _axes(ax, 6.4, 4.6)
+    axes = _axes(ax, 7.4, max(4.6, len(points) * SPACING * NAME / 72 + 1.2))
     sign, leaders = -1 if metric == "false_selections" else 1, set[tuple[str, str]]()
     for i, (machine, rows) in enumerate(points.groupby("machine", sort=False)):
         leading = rows[front(rows["seconds"], sign * rows["score"])].sort_values("seconds")
@@ -149,39 +146,67 @@ def cost(results: Results, of: Unit | None, metric: str | None, ax: Axes | None)
     if points["machine"].nunique() > 1:
         axes.legend(title="costs of different machines are kept apart", fontsize="x-small", title_fontsize="x-small")
     axes.spines[["top", "right"]].set_visible(False)
-    _label(axes, points, leaders)
+    axes.set_xlim(axes.get_xlim())
+    axes.figure.canvas.draw()
+    colors = dict(zip(points["machine"].unique(), (f"C{i}" for i in range(len(points))), strict=False))
+    names_beside(axes, [
+        Name(row["seconds"], row["score"], row["name"], colors[row["machine"]],
+             {"weight": "bold" if (row["machine"], row["name"]) in leaders else "normal"})
+        for row in points.to_dict("records")
+    ], NAME)  # fmt: skip
     return axes
 
 
-def _label(axes: Axes, points: pd.DataFrame, leaders: set[tuple[str, str]]) -> None:
-    """Names beside their points, those on the front first, and bold. Where it is crowded, the others have none."""
-    from matplotlib.text import Text
+SPACING = 1.34
+"""From one name to the next, in sizes of the type."""
 
-    axes.figure.canvas.draw()
-    frame, taken = axes.get_window_extent(), list[Any]()
-    rows = [(row["machine"], row["name"], row["seconds"], row["score"]) for row in points.to_dict("records")]
-    for machine, name, x, y in sorted(rows, key=lambda row: (row[:2] not in leaders, -row[3])):
-        leads = (machine, name) in leaders
-        for number, (dx, dy) in enumerate(PLACES):
-            text = axes.annotate(
-                name, (x, y), (dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", va="center",
-                fontsize="x-small", weight="bold" if leads else "normal", arrowprops=LINE if (dx, dy) in FAR else None,
-            )  # fmt: skip
-            text.get_window_extent()  # places it
-            box = Text.get_window_extent(text)  # without its line
-            inside = box.x0 >= frame.x0 and box.y0 >= frame.y0
-            if (inside and not any(box.overlaps(other) for other in taken)) or (leads and number == len(PLACES) - 1):
-                taken.append(box)
-                break
-            text.remove()
+
+class Name(NamedTuple):
+    """What stands beside a figure: the name of the point at (x, y), how it looks, and the colour of its line."""
+
+    x: float
+    y: float
+    text: str
+    color: str
+    look: dict[str, Any]
+
+
+def names_beside(axes: Axes, names: Sequence[Name], size: float, marks: float = 3.0) -> None:
+    """Every name in a column at the right, as near to the height of its point as fits, with a line to it.
+
+    The limits of the axes must be those of the figure. ``size``: of the type, in points; ``marks``: from a line to the
+    middle of its point.
+    """
+    ordered = sorted(names, key=lambda name: name.y)
+    to_axes, last = axes.transScale + axes.transLimits, len(names) - 1
+    gap = SPACING * size / 72 * axes.figure.dpi / axes.get_window_extent().height
+    heights = [float(to_axes.transform((name.x, name.y))[1]) for name in ordered]
+    within = [min(max(at, 0.01 + i * gap), 0.99 - (last - i) * gap) for i, at in enumerate(heights)]
+    for name, place in zip(ordered, spaced(within, gap), strict=True):
+        line = {"arrowstyle": "-", "color": name.color, "lw": 0.7, "alpha": 0.45, "shrinkA": 2, "shrinkB": marks}
+        axes.annotate(name.text, (name.x, name.y), (1.06, place), textcoords="axes fraction", va="center",
+                      annotation_clip=False, arrowprops=line, fontsize=size, **name.look)  # fmt: skip
+
+
+def spaced(positions: Sequence[float], gap: float) -> list[float]:
+    """Ascending ``positions`` moved as little as possible (least squares) so that neighbours are ``gap`` apart."""
+    blocks: list[tuple[float, int]] = []  # mean and length of runs that touch, by pooling adjacent violators
+    for i, position in enumerate(positions):
+        mean, length = position - i * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            other, count = blocks.pop()
+            mean, length = (other * count + mean * length) / (count + length), count + length
+        blocks.append((mean, length))
+    flat = [mean for mean, length in blocks for _ in range(length)]
+    return [value + i * gap for i, value in enumerate(flat)]
 
 
 def cost_points(results: Results, of: Unit, metric: str) -> pd.DataFrame:
     """name, machine, seconds (median CPU time of set-up and explanation), score: what ``cost`` draws."""
-    cells = results.cells[(results.cells["status"] == "done") & ~results.cells["explainer"].isin(CONTROLS)]
-    name = cells["explainer"] if of == "methods" else cells["entrant"]
-    given = cells.assign(name=name, seconds=cells["setup_cpu"] + cells["explain_cpu"])
-    medians = given.groupby(["machine", "name"], sort=False)["seconds"].median().clip(lower=1e-6).reset_index()
+    rows = means.timed(results.cells)
+    given = rows.assign(name=rows["explainer"] if of == "methods" else rows["entrant"])
+    medians = means.medians(given, ["machine", "name"], ["given_cpu"]).rename(columns={"given_cpu": "seconds"})
+    medians["seconds"] = medians["seconds"].clip(lower=1e-6)
     board = results.leaderboard(of, metric)[["name", "score"]]
     return medians.merge(board[board["score"].notna()], on="name")[["name", "machine", "seconds", "score"]]
 

@@ -22,6 +22,7 @@ from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.models.base import FittedModel, Kind, with_outputs
 from xai_bench.models.learning import fitted_model
 from xai_bench.models.losses import Tensors, loss
+from xai_bench.places import expanded
 from xai_bench.sources.scripts import Place, digest_of_script
 
 ROWS = 4096
@@ -99,8 +100,8 @@ class Given(Component):
             raise InputError(f"given: module: expected FILE.py:FUNCTION, got {self.module!r}")
         if not self.path:
             raise InputError("given: the field 'path' is required: the file of the weights")
-        self._weights = _packed(_read(Path(self.path).expanduser()))
-        self._code = plugins.read(Path(file).expanduser())
+        self._weights = _packed(_read(expanded(self.path)))
+        self._code = plugins.read(expanded(file))
         self._loaded()
 
     @property
@@ -121,7 +122,7 @@ class Given(Component):
     def unsupported(self, data: Dataset) -> str | None:
         """Why the network does not fit a dataset, or None."""
         try:
-            with_outputs("the given network", self._loaded(), data.d, data.n_outputs, data.kind)
+            self._checked(self._loaded(), data.d, data.n_outputs, data.kind)
         except InputError as error:
             return str(error)
         return None
@@ -140,7 +141,7 @@ class Given(Component):
             module = self._built()
             if isinstance(self.module, Network):
                 _renew(module)
-        return with_outputs("the given network", module, math.prod(shape), n_outputs, kind)
+        return self._checked(module, math.prod(shape), n_outputs, kind)
 
     def fit(
         self, data: Dataset, seed: int = 0, columns: Sequence[int] | None = None, *, device: str | torch.device = "cpu"
@@ -154,16 +155,12 @@ class Given(Component):
         """
         if columns is not None and len(columns) < data.d:
             raise InputError(f"a given network needs all its inputs: expected {data.d} columns, got {len(columns)}")
-        module = with_outputs("the given network", self._loaded(), data.d, data.n_outputs, data.kind)
-        module.to(device).eval()
-        tensors = Tensors(data, torch.float32, torch.device(device))
-        with torch.no_grad():
-            outputs = {
-                part: torch.cat([module(rows) for rows in getattr(tensors, f"X_{part}").split(ROWS)])
-                for part in ("train", "valid", "test")
-            }
-            valid_loss = float(loss(outputs["valid"][None], tensors.y_valid[None], tensors.kind)[0])
-        return fitted_model(module, tensors, outputs, valid_loss, None, None)
+        module = self._checked(self._loaded(), data.d, data.n_outputs, data.kind)
+        return fitted_to(data, module, device)
+
+    def _checked(self, module: nn.Module, d: int, n_outputs: int, kind: Kind) -> nn.Module:
+        """The module, if it takes rows (n, d) to what is asked for; see ``with_outputs``."""
+        return with_outputs("the given network", module, d, n_outputs, kind)
 
     def _built(self) -> nn.Module:
         """The module as it is built, or a copy of it, in single precision."""
@@ -200,6 +197,19 @@ class Given(Component):
             told = " ".join(str(error).split())
             raise InputError(f"given: the weights are not those of the module: {told[:200]}") from None
         return module.eval()
+
+
+def fitted_to(data: Dataset, module: nn.Module, device: str | torch.device = "cpu") -> FittedModel:
+    """The module, in eval mode on ``device``, with its scores on a dataset; nothing is trained, so it has no times."""
+    module.to(device).eval()
+    tensors = Tensors(data, torch.float32, torch.device(device))
+    with torch.no_grad():
+        outputs = {
+            part: torch.cat([module(rows) for rows in getattr(tensors, f"X_{part}").split(ROWS)])
+            for part in ("train", "valid", "test")
+        }
+        valid_loss = float(loss(outputs["valid"][None], tensors.y_valid[None], tensors.kind)[0])
+    return fitted_model(module, tensors, outputs, valid_loss, None, None)
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -17,6 +17,8 @@ from xai_bench.report.kit.wording import STATUS
 
 FOR_A_PROCESS = 3
 """Datasets that are worth the start of a process."""
+SCRIPTS = "datasets/tables.js"
+"""What sorts and filters the tables of the datasets; the pages can be read without it."""
 DATASETS = "datasets"
 """Sections within it are parts of the page of every dataset."""
 
@@ -39,6 +41,8 @@ def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
         "absent": absent(shown),
     }
     files = dict(zip(frames.addresses.values(), _of_datasets(frames, jobs, title), strict=True))
+    if files:
+        files[SCRIPTS] = str(markup.render("scripts.js"))
     page, summary = (str(markup.render(name, **content)) for name in ("index.html", "summary.md"))
     return files | {"index.html": page, "summary.md": re.sub(r"\n{3,}", "\n\n", summary)}
 
@@ -75,7 +79,8 @@ def _of_datasets(frames: Frames, jobs: int, title: str) -> list[str]:
     if processes > 1:
         from xai_bench.workers import Item, Workers
 
-        with Workers(processes, None, _begin, (frames, registry.plugins(), title)) as workers:
+        arguments = frames, registry.plugins(), registry.of_scripts("sections"), title
+        with Workers(processes, None, _begin, arguments) as workers:
             while waiting or busy:
                 while waiting and workers.room():
                     number = waiting.popleft()
@@ -93,9 +98,10 @@ _given: list[Any] = []
 """What a process draws from: the frames, and the title of the report."""
 
 
-def _begin(frames: Frames, plugins: Sequence[registry.Plugin], title: str) -> None:
+def _begin(frames: Frames, plugins: Sequence[registry.Plugin], sections: bytes, title: str) -> None:
     for plugin in plugins:
         registry.activate(plugin)
+    registry.take(sections)
     _given[:] = [frames, title]
 
 

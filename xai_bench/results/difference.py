@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,22 @@ import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.results import changes, comparing, packing
+from xai_bench.results import settling as rule
 from xai_bench.results.comparing import Content
 from xai_bench.results.entrants import Entrant
-from xai_bench.results.records import MetricFacts, Place, PlanRow
+from xai_bench.results.records import MetricFacts, Place, PlanRow, SettlingFacts
 from xai_bench.results.store import Store
 from xai_bench.results.taking import chunks, rows_of
 
 COLUMNS = ["what", "side", "name", "metric", "first", "second", "difference", "low", "high", "draws", "cells"]
 AXES = {"datasets": "dataset", "models": "model", "explainers": "explainer"}
+RANGES = {"share": (0.0, 1.0), "correlation": (-1.0, 1.0), "initial": (-1.0, 1.0), "top": (0.0, 1.0)}
+"""Sign of settling to its bounds."""
+SIGNS = {
+    name: MetricFacts(name, name, *ends)
+    for kind, (sign, ends) in product(rule.RELEVANCES, RANGES.items())
+    for name in (f"{kind} {sign}",)
+}
 MACHINE = ("processor", "cores", "system", "device", "python")
 Row = dict[str, Any]
 
@@ -38,9 +47,10 @@ def diff(first: str | Path, second: str | Path) -> pd.DataFrame:
     -------
     what : ``dataset``, ``model``, ``explainer``, ``metric`` (present, or its code), ``data seed``, ``cell`` (there, or
         equal bit for bit), ``status``, ``setting``, ``library``, ``machine``, ``data``, ``network`` (a score of it),
-        ``score``
+        ``score``, ``settling`` (what one more training of a network showed), ``settled`` (what follows from that)
     side : ``first`` or ``second`` if only that one has it, ``both`` if it differs
-    name, metric : of what; of a score its entrant and its metric, of a label the field that differs
+    name, metric : of what; of a score its entrant and its metric, of a label the field that differs, of a network that
+        was trained once more the kind of relevance and the sign (see ``records.Signs``)
     first, second : what stands in each; of scores the means over the draws and datasets that both have
     difference, low, high : second less first, paired by draw, with the 95 % interval over draws (none below five that
         all datasets have); largest first, relative to the range of the metric
@@ -105,6 +115,21 @@ class _Side:
         return {name: MetricFacts.from_json(json.loads(content)) for name, content in found}
 
     @cached_property
+    def trained_again(self) -> dict[str, SettlingFacts]:
+        """Key of a network to what a further training of it showed."""
+        found = self.db.execute(packing.QUERIES["settling"])
+        return {key: SettlingFacts.from_json(json.loads(content)) for key, _, content in found}
+
+    def has_settled(self) -> dict[tuple[str, str, str], str]:
+        """(network, dataset, kind of relevance) to the verdict of the rule, where there is one."""
+        rows = [(row.model_key, row.dataset, row.model, row.data_seed) for row in self.plan.values()]
+        frame = pd.DataFrame(rows, columns=["model_key", "dataset", "model", "data_seed"])
+        found = rule.settling(frame, self.trained_again)
+        known = found[found["settled"].notna()]
+        return {(row.model, row.dataset, row.relevance): "settled" if row.settled else "not shown to have settled"
+                for row in known.itertuples()}  # fmt: skip
+
+    @cached_property
     def code(self) -> dict[str, str]:
         """Metric to the identities of the code that scored."""
         found: dict[str, set[str]] = {}
@@ -141,7 +166,7 @@ class _Comparison:
     def difference(self) -> Difference:
         cells = self._cells()  # counts what is equal
         rows = [*self._labels(), *self._seeds(), *self._only(), *self._settings(), *self._records(), *self._data()]
-        rows += [*self._networks(), *cells]
+        rows += [*self._networks(), *self._settling(), *cells]
         frame = pd.DataFrame(rows, columns=COLUMNS).astype({"cells": "Int64", "draws": "Int64"})
         return Difference((self.first.name, self.second.name), frame, len(self.both), self.equal)
 
@@ -204,19 +229,43 @@ class _Comparison:
                 changed[one.dataset] += facts[0].get("content_hash") != facts[1].get("content_hash")
         yield from (_row("data", "both", name, "content_hash", cells=n) for name, n in changed.items() if n)
 
-    def _networks(self) -> list[Row]:
-        """Differences of the networks' test scores."""
+    @cached_property
+    def _pairs(self) -> dict[tuple[str, str], Place]:
+        """The keys of a network in both runs, null runs left out, to a place of it."""
         seen: dict[tuple[str, str], Place] = {}
         for place in self.both:
             if place[1] and place[-1] < 0:
                 seen.setdefault((self.first.plan[place].model_key, self.second.plan[place].model_key), place)
+        return seen
+
+    def _networks(self) -> list[Row]:
+        """Differences of the networks' test scores."""
         values = []
-        for keys, place in seen.items():
+        for keys, place in self._pairs.items():
             both = [
                 _facts(side.db, "models", key).get("test_score") for side, key in zip(self.sides, keys, strict=True)
             ]
             values.append((place, place[1], "test_score", *both))
         return _differences("network", values, {})
+
+    def _settling(self) -> list[Row]:
+        """Networks that only one run trained once more, and differences of what that showed; costs left out."""
+        alone, values = Counter[tuple[str, str]](), []
+        for keys, place in self._pairs.items():
+            one, two = (side.trained_again.get(key) for side, key in zip(self.sides, keys, strict=True))
+            if (one is None) != (two is None):
+                alone["first" if two is None else "second", place[1]] += 1
+            elif one is not None and two is not None:
+                values += [(place, place[1], *values) for values in _shared_signs(one, two)]
+        rows = [_row("settling", side, name, cells=n) for (side, name), n in alone.items()]
+        verdicts = [side.has_settled() for side in self.sides]
+        for model, dataset, kind in verdicts[0].keys() & verdicts[1].keys():
+            both = [known[model, dataset, kind] for known in verdicts]
+            if both[0] != both[1]:
+                rows.append(_row("settled", "both", f"{model}, {dataset}", kind, *both))
+        return sorted(rows, key=lambda row: (row["what"], row["name"], row["metric"])) + _differences(
+            "settling", values, SIGNS
+        )
 
     def _cells(self) -> list[Row]:
         """Cells whose status differs, and differences of scores."""
@@ -246,6 +295,14 @@ def _shared(first: Content, second: Content) -> Iterable[tuple[str, float, float
         one, two = first.measurements[metric, k], second.measurements[metric, k]
         if k == 0 and not metric.endswith("_se") and one is not None and two is not None:
             yield metric, one, two
+
+
+def _shared_signs(first: SettlingFacts, second: SettlingFacts) -> Iterable[tuple[str, float, float]]:
+    """Kind of relevance and sign, and both values, where both have one."""
+    for kind, sign in product(rule.RELEVANCES, RANGES):
+        one, two = (getattr(getattr(facts, kind), sign, None) for facts in (first, second))
+        if one is not None and two is not None:
+            yield f"{kind} {sign}", one, two
 
 
 def _differences(what: str, values: Sequence[tuple[Any, ...]], declared: Mapping[str, MetricFacts]) -> list[Row]:

@@ -18,6 +18,7 @@ MOST = 20
 GROUPS = {
     "setting": "Settings", "library": "Libraries and plugins", "machine": "Machines", "dataset": "Datasets",
     "model": "Networks", "explainer": "Methods", "metric": "Metrics", "data": "Data", "status": "Results",
+    "settled": "Verdicts on settling",
 }  # fmt: skip
 """Kinds of things that differ in both, and their heading."""
 HEAD = ("", "first", "second", "difference", "95 % interval", "draws")
@@ -34,8 +35,11 @@ def _lines(found: Difference) -> Iterator[str]:
     for side in ("first", "second"):
         rows = frame[frame["side"] == side]
         for what, group in rows.groupby("what", sort=False):
-            if what == "cell":
-                yield f"only in the {side}: {plural(int(group['cells'].sum()), 'cell')}"
+            if what in ("cell", "settling"):
+                count = int(group["cells"].sum())
+                again = f" that {'was' if count == 1 else 'were'} trained once more"
+                counted = plural(count, "cell") if what == "cell" else f"{plural(count, 'network')}{again}"
+                yield f"only in the {side}: {counted}"
             else:
                 names = group["name"].tolist()
                 more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
@@ -47,8 +51,9 @@ def _lines(found: Difference) -> Iterator[str]:
         yield "no cell has a result in both"
         return
     yield f"{found.equal:,} of {plural(found.shared, 'cell')} with a result in both are equal bit for bit"
-    for what, title in (("network", "Test scores of networks"), ("score", "Scores")):
-        yield from _scores(title, frame[frame["what"] == what])
+    titles = {"network": "Test scores of networks", "settling": "Signs of settling", "score": "Scores"}
+    for what, title in titles.items():
+        yield from _scores(title, frame[(frame["what"] == what) & (frame["side"] == "both")])
 
 
 def _changed(title: str, rows: pd.DataFrame) -> Iterator[str]:

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from xai_bench.errors import InputError, unknown
+from xai_bench.results import means
 from xai_bench.results.comparison import UNITS, Unit
 from xai_bench.results.entrants import RETENTION
 from xai_bench.results.records import MetricFacts
-from xai_bench.statistics import LEAST_DRAWS, bounded_interval, interval
-from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
@@ -73,8 +72,7 @@ def recovery(results: Results, metric: str | None = None) -> pd.DataFrame:
 
     Returns
     -------
-    dataset, model, explainer, entrant, metric, mean, low, high, draws; the 95 % interval keeps the bounds of the
-    metric, and is missing below five draws
+    dataset, model, explainer, entrant, metric, mean, low, high, draws; for the 95 % interval see ``means.Intervals``
 
     Raises
     ------
@@ -100,7 +98,7 @@ def retention(results: Results) -> pd.DataFrame:
 
 def networks(results: Results) -> pd.DataFrame:
     """What networks reached: dataset, model, mean, low, high (test score), chance, ceiling, learned (share), train_cpu
-    (median), draws."""
+    (median on the machine that trained the most), draws."""
     cells = results.cells
     rows = cells[(cells["model"] != "") & cells.get("test_score", pd.Series(np.nan, index=cells.index)).notna()]
     rows = rows.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold"])
@@ -110,10 +108,10 @@ def networks(results: Results) -> pd.DataFrame:
     if found.empty:
         return found
     facts = rows.assign(learned=rows["learned"].astype(float)).groupby(by, sort=False)
+    here = rows[rows["machine"] == rows["machine"].mode().iloc[0]].groupby(by, sort=False)["train_cpu"]
     more = pd.DataFrame({
         "chance": facts["chance"].mean(), "ceiling": facts["ceiling"].mean(), "learned": facts["learned"].mean(),
-        "train_cpu": facts["train_cpu"].median(),
-    })  # fmt: skip
+    }).join(here.median())  # fmt: skip
     return found.drop(columns=["explainer", "entrant", "metric"]).merge(more.reset_index(), on=by)
 
 
@@ -125,15 +123,8 @@ def cost(results: Results) -> pd.DataFrame:
     machine, model, explainer, entrant, train_cpu, given_cpu (set-up and explanation), end_cpu (training as well):
     seconds; peak_memory: bytes; rows_explained, cells, datasets
     """
-    rows = results.cells[(results.cells["status"] == "done") & ~results.cells["explainer"].isin(CONTROLS)]
-    train = rows["train_cpu"].where(rows["model"] != "", 0.0).astype(float) if "train_cpu" in rows else 0.0
-    rows = rows.assign(train_cpu=train, given_cpu=rows["setup_cpu"] + rows["explain_cpu"])
-    rows = rows.assign(end_cpu=rows["given_cpu"] + rows["train_cpu"])
     by = ["machine", "model", "explainer", "entrant"]
-    numbers = [*SECONDS, "peak_memory", "rows_explained"]
-    groups = rows.astype(dict.fromkeys(numbers, float)).groupby(by, sort=False)
-    counts = pd.DataFrame({"cells": groups.size(), "datasets": groups["dataset"].nunique()})
-    return groups[numbers].median().join(counts).reset_index()
+    return means.medians(means.timed(results.cells), by, [*SECONDS, "peak_memory", "rows_explained"])
 
 
 def relevances(results: Results) -> pd.DataFrame:
@@ -166,16 +157,11 @@ NAMES = (*BOARDS, "recovery", *_ALONE)
 
 def _means(results: Results, rows: pd.DataFrame, declared: dict[str, MetricFacts]) -> pd.DataFrame:
     """Means over data seeds, model seeds and folds averaged within one. ``declared``: metrics with bounds."""
-    by = [*PLACE, "metric"]
     rows = rows.assign(value=rows["value"].astype(float)).dropna(subset=["value"])
-    values = rows.groupby([*by, "data_seed"], sort=False)["value"].mean()
-    chance = _chance(results, rows, declared)
-    found: list[tuple[Any, ...]] = []
-    for key, group in values.groupby(level=by, sort=False):
-        place = tuple(map(str, key))  # type: ignore[arg-type]
-        low, high = _interval(group.to_numpy(), declared.get(place[-1]), chance.get((place[0], place[-1]), math.nan))
-        found.append((*place, group.mean(), low, high, len(group)))
-    frame = pd.DataFrame(found, columns=[*by, "mean", "low", "high", "draws"])
+    known = _chance(results, rows, declared)
+    splits = means.splits(results.cells, results.draws)
+    intervals = means.Intervals(splits, declared, lambda dataset, metric: known.get((dataset, metric), math.nan))
+    frame = means.over_draws(rows, "value", [*PLACE, "metric"], intervals).rename(columns={"n": "draws"})
     order = {column: {label: i for i, label in enumerate(results.cells[column].unique())} for column in PLACE}
     keys = frame.apply(lambda column: column.map(order[column.name]) if column.name in order else column)
     return frame.loc[keys.sort_values(["dataset", "model", "explainer", "metric"]).index].reset_index(drop=True)
@@ -189,14 +175,6 @@ def _chance(results: Results, rows: pd.DataFrame, declared: dict[str, MetricFact
             if level is not None and metric in declared:
                 levels.setdefault((dataset, metric), []).append(level)
     return {key: float(np.mean(known)) for key, known in levels.items()}
-
-
-def _interval(values: np.ndarray, facts: MetricFacts | None, chance: float) -> tuple[float, float]:
-    if len(values) < LEAST_DRAWS:
-        return math.nan, math.nan
-    if facts is None or facts.lower is None or facts.upper is None or not math.isfinite(chance):
-        return interval(values)[1:3]
-    return bounded_interval(values, facts.lower, facts.upper, chance) or (math.nan, math.nan)
 
 
 def is_points(metric: str) -> bool:

@@ -26,8 +26,11 @@ WARM_UP = 60.0
 _warm: set[tuple[str, str]] = set()
 
 
-def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Named, str | None]) -> None:
-    """The state in which everything is computed; the plugins' components, and the hashes that the parent made."""
+def set_up_worker(
+    plugins: Sequence[registry.Plugin], codes: Mapping[registry.Named, str | None], metrics: bytes
+) -> None:
+    """The state in which everything is computed; the plugins' components, the hashes that the parent made, and the
+    metrics of its script."""
     standardise()
     registry.take_codes(codes)
     for plugin in plugins:
@@ -35,6 +38,8 @@ def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Na
             registry.activate(plugin)
             path = list(sys.path)
         sys.path[:] = path  # It may import from there later.
+    with guarded():
+        registry.take(metrics)
 
 
 def warm_up_training(device: str) -> None:
@@ -44,12 +49,17 @@ def warm_up_training(device: str) -> None:
     _warm.add(("", device))
     X, y = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32), np.arange(64) % 2
     tiny = Dataset(X, X, X, y, y, y, "classification", 2, ("a", "b", "c", "d"), np.arange(4))
-    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=2, checkpoints=1), tiny, [0], chunk=1, device=device)
+    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=6, checkpoints=1), tiny, [0], chunk=1, device=device)
+
+
+def warmed_as(explainer: Explainer) -> str:
+    """The class of an explainer: what is warmed up once a process."""
+    return f"{type(explainer).__module__}.{type(explainer).__qualname__}"
 
 
 def warm_up(explainer: Explainer, device: str = "cpu") -> None:
     """Once a process, explain a tiny network, untimed: imports and compilations are not the method's cost."""
-    identity = f"{type(explainer).__module__}.{type(explainer).__qualname__}", device
+    identity = warmed_as(explainer), device
     if identity in _warm:
         return
     _warm.add(identity)
@@ -118,7 +128,8 @@ def limits_memory() -> bool:
 def memory_limit(memory: int | None) -> Iterator[None]:
     """Inside, this process gets at most ``memory`` bytes above what it holds (Linux; elsewhere nothing is refused).
 
-    Whoever asks for more gets a MemoryError, or what a library makes of it.
+    Whoever asks for more gets a MemoryError, or what a library makes of it. Not seen: memory that is shared with other
+    processes, files that are mapped into memory, and what processes of its own take.
     """
     held = _memory("VmData")
     if memory is None or held is None or not limits_memory():

@@ -12,10 +12,14 @@ from xai_bench.results.opening import FILE, is_empty
 from xai_bench.results.records import PlanRow
 from xai_bench.results.store import Store
 from xai_bench.suites import plan, reading
-from xai_bench.suites.suite import Suite
+from xai_bench.suites.suite import Limits, Suite
+from xai_bench.validation import shown
 
 if TYPE_CHECKING:
     from xai_bench.running.under_way import Progress
+
+
+MOST = {"data_seeds": 100_000, "jobs": 4096}
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Request:
         precision: what is scored or retained later of its cells is so by these
     focus : the explainer, network or entrant (``lrp on mlp``) that the report compares with all others, instead of the
         suite's
-    on_progress : called after every block and every follow-up of a run
+    on_progress : called after every block and every follow-up of a run; None shows a bar in a notebook, and nothing
+        elsewhere
     """
 
     suite: Suite | str | Path | dict[str, Any]
@@ -89,8 +94,8 @@ class Asked:
         Raises
         ------
         InputError
-            For a bad suite, an unknown label, labels that do not occur together, missing data, a number below 1, or a
-            device that is not there.
+            For a bad suite, an unknown label, labels that do not occur together, missing data, a number below 1, an
+            ``out`` inside the results of a run, or a device that is not there.
         """
         from xai_bench import devices
 
@@ -104,12 +109,16 @@ class Asked:
             number = getattr(request, name)
             if number is not None and number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
+            if number is not None and number > MOST[name]:
+                raise InputError(f"{name}: expected at most {MOST[name]}, got {shown(number)}")
+        check_out(Path(request.out))
         wanted: dict[str, set[Any]] = {
             axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")
         }
         wanted["data_seeds"] = set(range(request.data_seeds or 0))
         if request.data_seeds is not None:
             suite = _with_data_seeds(suite, request)
+            reading.check_size(suite)
         suite, notices = _available(suite)
         planned = plan.blocks(suite, device)
         chosen = _chosen(suite, planned, wanted)
@@ -119,6 +128,11 @@ class Asked:
     def folder(self) -> Path:
         """Where the results are kept."""
         return folder_of(self.request, self.suite)
+
+    @property
+    def limits(self) -> Limits:
+        """What work may take in this run."""
+        return self.suite.limits.kept(self.request.jobs)
 
     @property
     def is_part(self) -> bool:
@@ -141,6 +155,17 @@ class Asked:
                     fold=block.draw.fold.number if block.draw.fold else -1,
                     permutation=-1 if block.draw.permutation is None else block.draw.permutation,
                 )
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError if ``out`` holds the results of a run: another would begin anew one level below."""
+    if (out / FILE).is_file():
+        parent = out.resolve().parent
+        above = parent.parent if parent.name == "runs" else parent
+        raise InputError(
+            f"--out: expected the folder above runs/, got {str(out)!r}, which holds the results of a run: "
+            f"to go on with it, give {str(above)!r}"
+        )
 
 
 def folder_of(request: Request, suite: Suite) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.vector import GREY as GREY
+from xai_bench.report.kit.vector import INK as INK
+from xai_bench.report.kit.vector import PALE as PALE
+from xai_bench.report.kit.vector import svg as svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,8 +22,6 @@ HIGHLIGHT, PLAIN = "#d55e00", "#0072b2"
 OTHERS = ("#0072b2", "#029e73", "#cc78bc", "#de8f05", "#56b4e9", "#8c613c", "#5d5da8", "#b0413e")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
-INK, GREY, PALE = "#22252a", "#85888e", "#dcdbd6"
-"""These follow the scheme of the page, light or dark."""
 SCHEME = {INK: "var(--ink)", GREY: "var(--grey)", PALE: "var(--pale)"}
 SMALL, NORMAL = 9.5, 10.5
 """Sizes of type, in pixels of the page."""
@@ -112,63 +112,3 @@ def legend(figure: Figure, handles: Sequence[Any], most: int = 6) -> None:
         drawn.remove()
     width = max(figure.get_figwidth(), box.width / figure.dpi + 0.1)
     figure.set_size_inches(width, figure.get_figheight() + box.height / figure.dpi)
-
-
-def svg(figure: Figure, key: str) -> str:
-    """The figure as an <svg> element for inlining, at one unit a pixel, with all of its text inside.
-
-    No date, no program; ids that nothing refers to are gone, the others begin with ``key``, so that figures on one
-    page cannot refer to one another's parts. Ink and greys follow the page's scheme.
-    """
-    buffer = io.StringIO()
-    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.08, metadata=nothing)
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.S)
-    used = set(re.findall(r"(?:href=\"#|url\(#)([\w.-]+)", text))
-    short = {name: f"{key}-{i}" for i, name in enumerate(sorted(used, key=lambda name: text.index(f'id="{name}"')))}
-    text = re.sub(r"\sid=\"([\w.-]+)\"", lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
-    text = re.sub(r"(href=\"#|url\(#)([\w.-]+)", lambda m: m[1] + short[m[2]], text).replace("xlink:href", "href")
-    size = re.search(r"<svg[^>]*viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)
-    assert size is not None
-    text = re.sub(r"<[^>]*>", _lean, text)
-    text = re.sub(r"(<g[^>]*)>\s*((?:<use [^>]*/>\s*)+)</g>", _one_style, text)
-    for color, name in SCHEME.items():
-        text = text.replace(color, name)
-    box = f'viewBox="0 0 {size[1]} {size[2]}" width="{float(size[1]):.0f}" height="{float(size[2]):.0f}"'
-    text = re.sub(r"<svg[^>]*>", f'<svg {box} aria-hidden="true">', text, count=1)
-    return re.sub(r"\n\s*", "\n", text).strip()
-
-
-def _lean(tag: re.Match[str]) -> str:
-    """A tag without needless digits, blanks and fonts; labels between tags keep their digits."""
-    text = re.sub(r"(\.\d)\d+", r"\1", tag[0]) if " d=" in tag[0] else re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
-    text = re.sub(
-        r'(?<= d=")[^"]*', lambda m: re.sub(r"\s*([A-Za-z])\s*", r"\1", m[0].replace(".0 ", " ")).strip(), text
-    )
-    text = re.sub(r'(?<= style=")[^"]*', lambda m: re.sub(r"([:;]) +", r"\1", m[0]), text)
-    return re.sub(
-        r"(font: ?[^;\"]*?px )[^;\"]*|font-family: ?[^;\"]*;?", lambda m: f"{m[1]}sans-serif" if m[1] else "", text
-    )
-
-
-def _one_style(group: re.Match[str]) -> str:
-    """A group of marks that look alike, with their style said once."""
-    looks = set(re.findall(r' style="[^"]*"', group[2]))
-    if len(looks) != 1 or len(re.findall(" style=", group[2])) != group[2].count("<use ") or " style=" in group[1]:
-        return group[0]
-    (look,) = looks
-    return f"{group[1]}{look}>\n{group[2].replace(look, '')}</g>"
-
-
-def spaced(positions: Sequence[float], gap: float) -> list[float]:
-    """Ascending ``positions`` moved as little as possible (least squares) so that neighbours are ``gap`` apart."""
-    blocks: list[tuple[float, int]] = []  # mean and length of runs that touch, by pooling adjacent violators
-    for i, position in enumerate(positions):
-        mean, length = position - i * gap, 1
-        while blocks and blocks[-1][0] > mean:
-            other, count = blocks.pop()
-            mean, length = (other * count + mean * length) / (count + length), count + length
-        blocks.append((mean, length))
-    flat = [mean for mean, length in blocks for _ in range(length)]
-    return [value + i * gap for i, value in enumerate(flat)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -21,19 +21,13 @@ from numpy.typing import NDArray
 from xai_bench.errors import InputError
 from xai_bench.report.kit.declared import declared
 from xai_bench.report.kit.wording import FORMS, GAIN_TITLES, SHARE_TITLES, without_paths
+from xai_bench.results import means
 from xai_bench.results.comparison import BOARD, Comparison, Unit
 from xai_bench.results.records import MetricFacts
 from xai_bench.results.shown import records as records
 from xai_bench.scoring import calibration, stability
 from xai_bench.scoring.stability import Agreement
-from xai_bench.statistics import (
-    LEAST_DRAWS,
-    bounded_interval,
-    by_data_seed,
-    corrected_interval,
-    interval,
-    ratio_of_sums,
-)
+from xai_bench.statistics import LEAST_DRAWS, by_data_seed, ratio_of_sums
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -116,7 +110,8 @@ class Frames:
     @cached_property
     def addresses(self) -> dict[str, str]:
         """Dataset to the address of its page from that of the report: by its label alone, unless two would be alike."""
-        slugs = {label: re.sub(r"[^a-z0-9_]+", "-", label.lower()).strip("-") or "dataset" for label in self.datasets}
+        plain = {label: re.sub(r"[^a-z0-9_]+", "-", label.lower()).strip("-") for label in self.datasets}
+        slugs = {label: slug[:100] or "dataset" for label, slug in plain.items()}
         alike = Counter(slugs.values())
         return {
             label: f"datasets/{slug}{'-' + sha256(label.encode()).hexdigest()[:8] if alike[slug] > 1 else ''}.html"
@@ -180,14 +175,7 @@ class Frames:
         """dataset, model, explainer, metric, mean, low, high, n: one row an interval over data seeds."""
         rows = self.scores
         rows = rows[rows["metric"].isin(self.metrics) & rows["value"].notna()]
-        by = [*PAIR, "metric"]
-        found, ends = by_data_seed(rows, "value", by), dict[tuple[str, ...], tuple[float, float]]()
-        for key, values in _by_draw(rows, by):
-            if len(values) >= LEAST_DRAWS:
-                facts, levels = self.declared[key[3]], [d.get("chance", {}).get(key[3]) for d in self.draws(key[0])]
-                ends[key] = _ends(values, facts.lower, facts.upper, _mean_of(levels))
-        own = [ends.get(key, (math.nan, math.nan)) for key in zip(*(found[name] for name in by), strict=True)]
-        return found.assign(low=[low for low, _ in own], high=[high for _, high in own])
+        return self._over_draws(rows, "value", [*PAIR, "metric"])
 
     @cached_property
     def retention(self) -> pd.DataFrame:
@@ -220,8 +208,8 @@ class Frames:
                 share = ratio_of_sums(group[gain], group[gap])
                 if math.isfinite(share.mean):
                     found.append((*key, SHARES[gain], *share))
-        shares = _from_five(pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n"]))
-        shares.loc[shares["dataset"].isin(self.splits), ["low", "high"]] = np.nan
+        shares = pd.DataFrame(found, columns=[*PAIR, "metric", "mean", "low", "high", "n"])
+        shares.loc[(shares["n"] < LEAST_DRAWS) | shares["dataset"].isin(self.splits), ["low", "high"]] = np.nan
         return shares
 
     @cached_property
@@ -256,9 +244,9 @@ class Frames:
     @cached_property
     def trained(self) -> pd.DataFrame:
         """What the networks reached: dataset, model, mean, low, high (test score), train, valid, chance, ceiling,
-        learned, of, p_value (the largest), train_cpu, train_wall (medians), parameters, settled (NA where it is not
-        known whether the relevance has); mae, mae_low, mae_high: mean absolute error on the test rows in units of the
-        target, NaN in classification."""
+        learned, of, p_value (the largest), train_cpu, train_wall (medians of those trained on ``machine``), parameters,
+        settled (NA where it is not known whether the relevance has); mae, mae_low, mae_high: mean absolute error on
+        the test rows in units of the target, NaN in classification."""
         networks = self.cells[(self.cells["model"] != NO_MODEL) & self.cells["test_score"].notna()]
         networks = networks.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold"])
         columns = ["dataset", "model", "mean", "low", "high", "n"]
@@ -267,14 +255,14 @@ class Frames:
                                          "train_cpu", "train_wall", "parameters", "settled", *MAE])  # fmt: skip
         by = ["dataset", "model"]
         groups = networks.groupby(by, sort=False)
+        here = networks[networks["machine"] == self.machine].groupby(by, sort=False)[["train_cpu", "train_wall"]]
         facts = pd.DataFrame({
             "train": groups["train_score"].mean(), "valid": groups["valid_score"].mean(),
-            "chance": groups["chance"].mean(), "ceiling": groups["ceiling"].apply(_mean),
+            "chance": groups["chance"].mean(), "ceiling": groups["ceiling"].mean(),
             "learned": groups["learned"].apply(lambda v: int(v.astype(bool).sum())), "of": groups.size(),
-            "p_value": groups["p_value"].max(), "train_cpu": groups["train_cpu"].median(),
-            "train_wall": groups["train_wall"].median(), "parameters": groups["parameters"].median(),
+            "p_value": groups["p_value"].max(), "parameters": groups["parameters"].median(),
             "settled": groups["settled"].first(),
-        })  # fmt: skip
+        }).join(here.median())  # fmt: skip
         networks = networks.assign(test_mae=networks["test_mae"].astype(float))
         errors = self._over_draws(networks, "test_mae", by).drop(columns="n")
         errors = errors.rename(columns={"mean": "mae", "low": "mae_low", "high": "mae_high"})
@@ -292,14 +280,8 @@ class Frames:
 
     @cached_property
     def timed(self) -> pd.DataFrame:
-        """Every explanation that was done, controls left out, with the sums ``given_*`` and ``end_*``."""
-        frame = self.cells[(self.cells["status"] == "done") & ~self.cells["explainer"].isin(CONTROLS)].copy()
-        for clock in ("cpu", "wall"):
-            train = frame[f"train_{clock}"].astype(float)
-            frame[f"train_{clock}"] = train.where(frame["model"] != NO_MODEL, 0.0)
-            frame[f"given_{clock}"] = frame[f"setup_{clock}"] + frame[f"explain_{clock}"]
-            frame[f"end_{clock}"] = frame[f"given_{clock}"] + frame[f"train_{clock}"]
-        return frame
+        """See ``results.means.timed``."""
+        return means.timed(self.cells)
 
     @cached_property
     def with_relevance(self) -> pd.DataFrame:
@@ -316,12 +298,7 @@ class Frames:
         values = [f"{part}_{clock}" for clock in ("cpu", "wall") for part in SECONDS]
         values += ["peak_memory", "rows_explained", "forward_rows", "backward_rows"]
         frame = self.timed[self.timed["machine"] == self.machine]
-        numbers = frame[[*by]].join(frame[values].astype(float))
-        groups = numbers.groupby(list(by), sort=False)
-        counts = pd.DataFrame(
-            {"n": groups.size(), "datasets": frame.groupby(list(by), sort=False)["dataset"].nunique()}
-        )
-        return groups[values].median().join(counts).reset_index()
+        return means.medians(frame, by, values)
 
     def problems(self, dataset: str | None = None) -> list[dict[str, Any]]:
         """Cells that are not done, one row a status and reason: explainers, models, how many."""
@@ -371,6 +348,11 @@ class Frames:
         return stability.stability(self.timed, self.results.relevance, self.results.draws)
 
     @cached_property
+    def stability_over_rows(self) -> pd.DataFrame:
+        """Of networks that were not trained here: see ``scoring.stability.over_rows``."""
+        return stability.over_rows(self.with_relevance, self.results.relevance)
+
+    @cached_property
     def settling(self) -> pd.DataFrame:
         """Whether the relevance of networks has settled: see ``results.settling.settling``."""
         frame = self.results.settling.copy()
@@ -389,38 +371,17 @@ class Frames:
 
     @cached_property
     def splits(self) -> dict[str, float]:
-        """Datasets whose draws are splits of one table, to the ratio of test to training rows."""
-        facts = {label: self.draws(label)[:1] for label in self.datasets}
-        return {label: draw["n_test"] / draw["n_train"] for label, known in facts.items() for draw in known
-                if "real" in (draw.get("traits") or ())}  # fmt: skip
+        """See ``results.means.splits``."""
+        return means.splits(self.cells, self.results.draws)
+
+    def chance(self, dataset: str, metric: str) -> float:
+        """The score of chance, by formula, the mean over draws; NaN where it is not defined."""
+        levels = [facts.get("chance", {}).get(metric) for facts in self.draws(dataset)]
+        return mean_of(level for level in levels if level is not None)
 
     def _over_draws(self, rows: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
-        """Intervals over data seeds, from five on; on splits of one table the corrected ones. ``by``: dataset first."""
-        found = _from_five(by_data_seed(rows, value, by)).set_index(by)
-        shared = rows[rows["dataset"].isin(self.splits)].assign(value=lambda frame: frame[value])
-        for key, draws in _by_draw(shared, by):
-            found.loc[key, ["low", "high"]] = corrected_interval(draws, self.splits[key[0]]) or (np.nan, np.nan)
-        return found.reset_index()
-
-
-def _by_draw(rows: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...], Floats]]:
-    """The values of each group, averaged over the model seeds and folds of a draw first."""
-    means = rows.assign(value=rows["value"].astype(float)).groupby([*by, "data_seed"], sort=False)["value"].mean()
-    for key, group in means.groupby(level=by, sort=False):
-        yield tuple(str(part) for part in key), group.to_numpy()  # type: ignore[union-attr]
-
-
-def _ends(values: Floats, low: float | None, high: float | None, chance: float) -> tuple[float, float]:
-    """The interval of a mean: within the range of the score where it has one, else Student's t."""
-    if low is None or high is None or not low <= chance <= high or values.min() < low or values.max() > high:
-        return tuple(interval(values)[1:3])  # type: ignore[return-value]
-    return bounded_interval(values, low, high, chance) or (math.nan, math.nan)
-
-
-def _from_five(frame: pd.DataFrame) -> pd.DataFrame:
-    """Intervals of fewer than five draws are left out: the values are shown."""
-    frame.loc[frame["n"] < LEAST_DRAWS, ["low", "high"]] = np.nan
-    return frame
+        """See ``results.means.over_draws``."""
+        return means.over_draws(rows, value, by, means.Intervals(self.splits, self.declared, self.chance))
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
@@ -436,13 +397,9 @@ def _without_paths(texts: pd.Series) -> pd.Series:
     return texts.map({text: without_paths(text) for text in texts.unique()})
 
 
-def _mean(values: pd.Series) -> float:
-    known = values.dropna()
-    return float(known.mean()) if len(known) else math.nan
-
-
-def _mean_of(values: Sequence[float | None]) -> float:
-    known = [value for value in values if value is not None]
+def mean_of(values: Iterable[float]) -> float:
+    """The mean of what is known; NaN if nothing is."""
+    known = list(values)
     return sum(known) / len(known) if known else math.nan
 
 

@@ -47,6 +47,8 @@ def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
     stable = frames.stability
     of_sets = stable["top_p"].where(stable["known"].astype(bool))
     stable = stable.assign(value=of_sets.fillna(stable["spearman"]))
+    if stable.empty:
+        stable = frames.stability_over_rows.rename(columns={"spearman": "value"})
     return found | {"stable": stable.groupby([*keys, "dataset"])["value"].mean().groupby(keys).mean()}
 
 

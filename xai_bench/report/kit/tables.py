@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,9 @@ NO_BAR = (math.nan, math.nan)
 class Box:
     """What stands in one place of a table.
 
-    ``value`` sorts, ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1] colours the box, ``look`` is a class of the
-    style sheet (minus: the other colour), ``link`` an address. ``unlearned`` marks a value of networks of which not all
-    learned.
+    ``value`` sorts, where the text alone is not the number; ``bar`` in [0, 1] is drawn below, ``shade`` in [-1, 1]
+    colours the box, ``look`` is a class of the style sheet (minus: the other colour), ``link`` an address.
+    ``unlearned`` marks a value of networks of which not all learned.
     """
 
     main: str
@@ -44,9 +44,13 @@ class Box:
     @property
     def classes(self) -> str:
         """The classes of the element."""
-        tone = "" if self.shade is None else "tone"
-        named = ("text" if self.text else "", "unlearned" if self.unlearned else "", tone, self.look)
+        named = ("text" if self.text else "", "unlearned" if self.unlearned else "", self.look)
         return " ".join(name for name in named if name)
+
+    @property
+    def tint(self) -> str:
+        """How strong the shade is, in [0, 1]; empty where it could not be seen."""
+        return f"{abs(self.shade):.2g}" if self.shade is not None and abs(self.shade) >= 0.01 else ""
 
 
 EMPTY = Box(DASH)
@@ -95,6 +99,11 @@ class Table:
                 spans.append((column.group, 1))
         return spans if any(name for name, _ in spans) else []
 
+    @property
+    def valued(self) -> set[int]:
+        """The columns that are sorted by values: then every box says one, or that it has none."""
+        return {j for row in self.rows for j, box in enumerate(row.boxes) if box.value is not None}
+
 
 def kind_of(frames: Frames, explainer: str, model: str = "") -> str:
     """The kind of the row of a method, or of a method on a network."""
@@ -139,24 +148,12 @@ def beside(row: dict[str, Any], seeds: int) -> str:
 def scale_of(frames: Frames, dataset: str, metric: str) -> tuple[float, float]:
     """Chance, and the best of a recovery score; of a gain 0, and the mean of what can be gained; of a share 0 and 1."""
     if metric in frames.declared:
-        return chance_of(frames, dataset, metric), frames.declared[metric].best
+        return frames.chance(dataset, metric), frames.declared[metric].best
     if metric in SHARES.values():
         return 0.0, 1.0
     gaps = frames.gaps
     gap = gaps.loc[(gaps["dataset"] == dataset) & (gaps["metric"] == metric), "mean"].mean()
     return (0.0, float(gap)) if gap > 0 else NO_BAR
-
-
-def chance_of(frames: Frames, dataset: str, metric: str) -> float:
-    """By formula, the mean over draws; NaN where it is not defined."""
-    levels = [facts.get("chance", {}).get(metric) for facts in frames.draws(dataset)]
-    return mean_fact(level for level in levels if level is not None)
-
-
-def mean_fact(values: Iterable[float]) -> float:
-    """The mean of what is known; NaN if nothing is."""
-    known = list(values)
-    return sum(known) / len(known) if known else math.nan
 
 
 def has_learned(frames: Frames, dataset: str, model: str) -> bool:

@@ -38,6 +38,8 @@ class Histograms(Section):
 
 def histograms(facts: dict[str, Any], key: str) -> str:
     """A panel an input, a step line a class: share of the class's training rows, in the first draw."""
+    from matplotlib.colors import to_rgba
+
     views = facts["views"]["histograms"]
     edges, counts = np.array(views["edges"]), np.array(views["counts"], dtype=float)
     classes, d = counts.shape[:2]
@@ -56,8 +58,10 @@ def histograms(facts: dict[str, Any], key: str) -> str:
                 axis.set_axis_off()
                 continue
             for c, look in enumerate(looks):
-                axis.stairs(shares[c, j], edges[j], fill=c < 2, color=look["color"], alpha=0.16, lw=0)
-                axis.stairs(shares[c, j], edges[j], **look)
+                inside = to_rgba(look["color"], 0.16 if c < 2 else 0.0)
+                axis.stairs(
+                    shares[c, j], edges[j], fill=True, fc=inside, ec=look["color"], ls=look["ls"], lw=look["lw"]
+                )
             axis.set_title("\n".join(textwrap.wrap(_titled(facts, j), 27)), fontsize=drawing.SMALL, pad=2)
             axis.set_yticks([])
             axis.spines["left"].set_visible(False)

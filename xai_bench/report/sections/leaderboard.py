@@ -71,30 +71,18 @@ def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str
         low, high = np.sort(stretched(points["score"].to_numpy(float)))[[0, -1]].tolist()
         room = 0.05 * max(high - low, 0.1)
         axis.set(xlim=ends, ylim=tuple(1.03 - 10.0 ** -np.array([low - room, high + room])))
-        axis.step(
-            [*line["given_cpu"], ends[1]],
-            [*line["score"], line["score"].max()],
-            where="post",
-            color=GREY,
-            lw=1.1,
-            zorder=1,
-        )
+        front = [*line["given_cpu"], ends[1]], [*line["score"], line["score"].max()]
+        axis.step(*front, where="post", color=GREY, lw=1.1, zorder=1)
         _ticks(axis)
-        ordered = points.sort_values("score", kind="stable")
-        to_axes = axis.transScale + axis.transLimits
-        at = [float(to_axes.transform((row["given_cpu"], row["score"]))[1]) for row in records(ordered)]
-        gap = 14 / height
-        within = [min(max(place, 0.01 + i * gap), 0.99 - (len(at) - 1 - i) * gap) for i, place in enumerate(at)]
-        places = drawing.spaced(within, gap)
-        front = set(line["name"])
-        for row, place in zip(records(ordered), places, strict=True):
-            look, (x, y), name = style[row["explainer"]], (row["given_cpu"], row["score"]), row["name"]
+        leaders, names = set(line["name"]), list[plots.Name]()
+        for row in records(points):
+            look, name = style[row["explainer"]], row["name"]
             focus = look.order == 6
-            axis.plot([x], [y], look.marker, color=look.color, ms=9 if focus else 7, mew=0, zorder=look.order)
-            leader = {"arrowstyle": "-", "color": look.color, "lw": 0.7, "alpha": 0.45, "shrinkA": 2, "shrinkB": 5}
-            type_ = {"color": look.color if focus else INK, "weight": "bold" if name in front else "normal"}
-            axis.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", annotation_clip=False,
-                          arrowprops=leader, **type_)  # fmt: skip
+            axis.plot([row["given_cpu"]], [row["score"]], look.marker, color=look.color, ms=9 if focus else 7, mew=0,
+                      zorder=look.order)  # fmt: skip
+            type_ = {"color": look.color if focus else INK, "weight": "bold" if name in leaders else "normal"}
+            names.append(plots.Name(row["given_cpu"], row["score"], name, look.color, type_))
+        plots.names_beside(axis, names, drawing.NORMAL, marks=5)
         return drawing.svg(figure, key)
 
 

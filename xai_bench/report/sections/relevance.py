@@ -106,4 +106,4 @@ class Relevance(Section):
 
 
 def _share(percent: float, shade: float) -> Box:
-    return Box(wording.number(percent, 1 if percent < 99.95 else 0), value=percent, shade=shade)
+    return Box(wording.number(percent, 2), shade=shade)

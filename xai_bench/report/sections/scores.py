@@ -6,7 +6,17 @@ from functools import cached_property
 from typing import Any
 
 from xai_bench.report.kit import wording
-from xai_bench.report.kit.frames import CONTROLS, GAINS, LEAST_FIRST, MASKED, NO_MODEL, SHARES, control, records
+from xai_bench.report.kit.frames import (
+    CONTROLS,
+    GAINS,
+    LEAST_FIRST,
+    MASKED,
+    NO_MODEL,
+    SHARES,
+    control,
+    mean_of,
+    records,
+)
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import (
     EMPTY,
@@ -16,10 +26,8 @@ from xai_bench.report.kit.tables import (
     Row,
     Table,
     by_key,
-    chance_of,
     has_learned,
     kind_of,
-    mean_fact,
     scale_of,
     score,
     text,
@@ -112,7 +120,7 @@ class Scores(Section):
         return Row(name, [EMPTY, *scores, *gains, EMPTY, EMPTY], "control")
 
     def _chance(self) -> Row:
-        levels = [chance_of(self.frames, self.dataset, metric) for metric in self.metrics]
+        levels = [self.frames.chance(self.dataset, metric) for metric in self.metrics]
         return self._of_control("chance, by formula", [Box(wording.number(level), value=level) for level in levels])
 
     def _control(self, name: str) -> Row:
@@ -129,5 +137,5 @@ class Scores(Section):
         values = [facts["spearman_ceiling"] for facts in draws if facts.get("spearman_ceiling") is not None]
         if not values or "spearman" not in self.metrics:
             return []
-        boxes = [Box(wording.number(mean_fact(values))) if m == "spearman" else EMPTY for m in self.metrics]
+        boxes = [Box(wording.number(mean_of(values))) if m == "spearman" else EMPTY for m in self.metrics]
         return [self._of_control("ceiling of a ranking without ties", boxes)]

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from xai_bench.plots import spaced
 from xai_bench.report.kit import drawing, wording
-from xai_bench.report.kit.drawing import GREY, INK, PALE, spaced
+from xai_bench.report.kit.drawing import GREY, INK, PALE
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import Figure, Section
 from xai_bench.report.kit.shares import Floats, explained, shares, shown

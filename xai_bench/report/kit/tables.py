@@ -48,6 +48,11 @@ class Box:
         return " ".join(name for name in named if name)
 
     @property
+    def known(self) -> bool:
+        """Whether there is a value to sort by."""
+        return self.value is not None and math.isfinite(self.value)
+
+    @property
     def tint(self) -> str:
         """How strong the shade is, in [0, 1]; empty where it could not be seen."""
         return f"{abs(self.shade):.2g}" if self.shade is not None and abs(self.shade) >= 0.01 else ""

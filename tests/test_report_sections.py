@@ -19,7 +19,7 @@ from xai_bench.report import sections, write_report
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.markup import environment
 from xai_bench.report.kit.section import Figure, Section, known, show
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, text
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table
 from xai_bench.report.sections.cost import Cost
 from xai_bench.report.sections.networks import Networks
 
@@ -49,7 +49,7 @@ def written(results, folder: Path, jobs: int = 1) -> str:
 
 def test_a_column_that_is_sorted_by_values_says_so_in_every_row():
     """DataTables looks at the first row only."""
-    boxes = [[EMPTY, text("x")], [Box("2 s", value=2.0), text("y")], [Box("–", value=float("nan")), text("z")]]
+    boxes = [[first, Box("x", text=True)] for first in (EMPTY, Box("2 s", value=2.0), Box("–", value=float("nan")))]
     table = Table("A", "Name", [Column("Time"), Column("Words", text=True)], [Row("a", own) for own in boxes])
     html = environment().get_template("parts.html.j2").module.table(table)
     words = ' class="text"'

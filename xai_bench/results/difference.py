@@ -126,8 +126,9 @@ class _Side:
         frame = pd.DataFrame(rows, columns=["model_key", "dataset", "model", "data_seed"])
         found = rule.settling(frame, self.trained_again)
         known = found[found["settled"].notna()]
-        return {(str(row.model), str(row.dataset), str(row.relevance)): "settled" if row.settled else "not shown to have settled"
-                for row in known.itertuples()}  # fmt: skip
+        words = {True: "settled", False: "not shown to have settled"}
+        places = known[["model", "dataset", "relevance"]].astype(str).itertuples(index=False, name=None)
+        return dict(zip(places, (words[bool(one)] for one in known["settled"]), strict=True))
 
     @cached_property
     def code(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ from benchmarks import readme_numbers
 from xai_bench import plots, registry
 from xai_bench.report import write_report
 from xai_bench.report.kit.markup import render
+from xai_bench.results import boards
 from xai_bench.results.frames import Results
 from xai_bench.results.packing import SUFFIX
 from xai_bench.results.store import Store, pack, read
@@ -36,6 +37,7 @@ from xai_bench.wording import plural
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"
+BOARDS = ROOT / "xai_bench" / "results" / boards.SHIPPED
 MARKS = "measured.toml"
 LIST = "README.md"
 PAGE = "index.html"
@@ -63,6 +65,8 @@ def make(suite: str, reports: Path = REPORTS, out: Path = ROOT, jobs: int = 1) -
     packed = read(pack(out / "runs" / name, folder / f"{name}{SUFFIX}"))
     page = write_report(packed, folder, jobs)
     draw(packed, folder / PICTURE)
+    if reports == REPORTS:
+        ship(packed)
     unmark(name, reports)
     return page
 
@@ -71,6 +75,15 @@ def draw(results: Results, path: Path) -> None:
     """The leaderboard as a picture; none where there is nothing to rank."""
     try:
         plots.save(results, "leaderboard", path)
+    except xai_bench.InputError:
+        path.unlink(missing_ok=True)
+
+
+def ship(results: Results) -> None:
+    """What ``xai-bench run SUITE --against shipped`` compares with; none where there is nothing to rank."""
+    path = BOARDS / f"{results.suite['name']}{boards.SUFFIX}"
+    try:
+        boards.Board.of(results).write(path)
     except xai_bench.InputError:
         path.unlink(missing_ok=True)
 

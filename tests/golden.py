@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,17 @@ SMALL: dict[str, dict[str, Any]] = {
     "group_lasso_path": PATH,
 }
 """Fields of explainers that would take seconds."""
-NET = {"hidden": (8,), "epochs": 0.1, "min_steps": 10, "checkpoints": 2}
+SHORT = {"epochs": 0.1, "min_steps": 10, "checkpoints": 2}
+NET = {"hidden": (8,), **SHORT}
+NETS: dict[str, dict[str, Any]] = {
+    "resnet": {"width": 8, **SHORT},
+    "spectral_resnet": {"width": 8, **SHORT},
+    "ft_transformer": {"d_token": 8, "heads": 2, **SHORT},
+    "spectral_ft_transformer": {"d_token": 8, "heads": 2, **SHORT},
+    "cnn": {"channels": (3,), "hidden": 8, **SHORT},
+    "spectral_cnn": {"channels": (3,), "hidden": 8, **SHORT},
+}
+"""Fields of networks that are not of the MLP family."""
 TRUTH = GroundTruth(
     roles=("relevant", "relevant", "relevant", "redundant", "suppressor", "negligible", "noise", "noise"),
     relevance=np.array([0.9, 0.6, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0]),
@@ -71,7 +82,7 @@ def of_dataset(name: str) -> list[float] | None:
     source = registry.get("datasets", name)
     fields = {"n": 100} if "n" in source.model_fields else {}
     with tempfile.TemporaryDirectory() as folder:
-        if name == "csv":
+        if name in ("csv", "simulated"):
             X, y = rows()
             fields = {"path": f"{folder}/table.csv", "target": "y", "kind": "classification"}
             np.savetxt(fields["path"], np.c_[X, y], delimiter=",", header="a,b,c,d,e,f,y", comments="", fmt="%.6g")
@@ -93,8 +104,10 @@ def of_dataset(name: str) -> list[float] | None:
 def of_model(name: str) -> list[float]:
     """Weights, outputs and scores after a few steps."""
     given = {"module": _filled(nn.Sequential(nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)))}
-    component = registry.create("models", name, given if name == "given" else {**NET})
+    component = registry.create("models", name, given if name == "given" else NETS.get(name, {**NET}))
     data = registry.create("datasets", "gaussian_independent", {"n": 100, "d": 12}).load(3).standardised()
+    if name in NETS and component.needs_picture:
+        data = replace(data, feature_shape=(3, 4))
     fitted = component.fit(data, 5)
     sizes = [float(value.double().square().sum()) for value in fitted.module.state_dict().values()]
     outputs = fitted.module(torch.from_numpy(data.X_valid[:3])).flatten().tolist()

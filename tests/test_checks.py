@@ -308,6 +308,11 @@ def local_class():
     return Local
 
 
+class LooksAtTestRows(GradientNorm):
+    def attribute(self, model, X, target, problem):
+        return super().attribute(model, X, target, problem) * len(problem.y_test)
+
+
 class NoInputs(GradientNorm):
     def relevances(self, problem):
         found = super().relevances(problem)
@@ -321,6 +326,7 @@ class OtherColumns(GradientNorm):
 
 
 BAD = {
+    LooksAtTestRows: "no_test_rows",
     WrongShape: "returns_relevance",
     NotANumber: "returns_relevance",
     Signed: "returns_relevance",

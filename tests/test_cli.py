@@ -206,6 +206,18 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path, mon
     assert not list(tmp_path.glob("runs/*/results.sqlite")), "nothing is stored for a mistake"
 
 
+def test_a_run_does_not_begin_inside_the_results_of_another(tmp_path, capsys):
+    """`--out runs/quick` would begin anew in runs/quick/runs/quick."""
+    results = tmp_path / "runs" / "quick"
+    results.mkdir(parents=True)
+    (results / "results.sqlite").write_bytes(b"")
+    code, _, line = call("run", "quick", "--out", results, capsys=capsys)
+    assert code == 2
+    assert f"to go on with it, give {str(tmp_path)!r}" in line
+    assert len(line.strip().splitlines()) == 1
+    assert not (results / "runs").exists()
+
+
 def test_unwritable_output(tmp_path, capsys):
     blocker = tmp_path / "file"
     blocker.write_text("")

@@ -11,9 +11,11 @@ import pytest
 
 import xai_bench
 from benchmarks import committed_reports as reports
+from benchmarks import standard_leader
 from tests.conftest import TINY_NET
 from xai_bench import registry
 from xai_bench.datasets import base
+from xai_bench.results.store import read
 from xai_bench.scoring import recovery, retention, sanity, settling
 from xai_bench.suites import plan
 
@@ -182,3 +184,9 @@ def test_a_run_with_failures_replaces_no_report(made, monkeypatch, tmp_path):
     monkeypatch.setattr(xai_bench, "run", lambda *_, **__: results)
     with pytest.raises(SystemExit, match="tiny: 1 cells failed, the report stays as it was: ValueError: broken"):
         reports.make("tiny", made, tmp_path)
+
+
+def test_the_frozen_leader_is_that_of_the_committed_pack():
+    if not standard_leader.PACK.is_file():
+        pytest.skip("reports/standard has no pack")
+    assert standard_leader.TARGET.read_text(encoding="utf-8") == standard_leader.text_of(read(standard_leader.PACK))

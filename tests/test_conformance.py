@@ -33,6 +33,7 @@ DATA_FIELDS = {
         "kind": "classification",
     },
     "linear_sparse": {"n": 60, "d": 30},
+    "simulated": {"path": pd.DataFrame(np.random.default_rng(0).normal(size=(60, 4))), "kind": "classification"},
     "mnist": {"rows": 60},
     "mnist_01": {"rows": 60},
 }

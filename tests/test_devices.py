@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sqlite3
 import time
@@ -18,7 +19,9 @@ from xai_bench import devices, forecast, registry, run
 from xai_bench.errors import InputError
 from xai_bench.explainers import base
 from xai_bench.models import stacked, training
+from xai_bench.models.losses import Tensors
 from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.models.streams import Streams, Task
 from xai_bench.models.training import fit_many, fit_one
 from xai_bench.running import block, process
 from xai_bench.scoring import retention
@@ -199,13 +202,33 @@ def test_random_states_are_restored_and_cuda_is_not_started(monkeypatch):
 
 @gpu
 @needs_cuda
-def test_initial_weights_are_the_same_on_cuda():
-    still = SpectralMLP(hidden=(8,), learning_rate=1e-30, min_steps=1, epochs=0.01, checkpoints=1)
-    here, there = (fit_many(still, toy(), [3], chunk=1, device=d)[0].module for d in ("cpu", "cuda"))
-    assert next(there.parameters()).is_cuda
-    for name, tensor in here.state_dict().items():
-        if "running" not in name:
-            assert torch.equal(tensor, there.state_dict()[name].cpu()), name
+@pytest.mark.parametrize("kind", [MLP, SpectralMLP])
+def test_initial_weights_are_the_same_on_cuda(kind):
+    data, seen = toy(), tuple(range(12))
+    states = []
+    for device in ("cpu", "cuda"):
+        tensors = Tensors(data, torch.float32, torch.device(device))
+        streams = [Streams(Task(3, seen), len(data.X_train), 32)]
+        (module,) = stacked.initial_networks(kind(hidden=(8,)), tensors, [seen], streams)
+        states.append(module.state_dict())
+    here, there = states
+    for name, tensor in here.items():
+        assert there[name].is_cuda
+        assert torch.equal(tensor, there[name].cpu()), name
+
+
+@gpu
+@needs_cuda
+def test_shap_gradient_on_cuda_draws_what_it_draws_on_the_cpu():
+    data = toy()
+    module = MLP(hidden=(16, 8)).network((12,), 3, torch.Generator().manual_seed(0)).eval()
+    found = [
+        registry.create("explainers", "shap_gradient", {})
+        .explain(block.problem_of(data, copy.deepcopy(module).to(device), device))
+        .relevance
+        for device in ("cpu", "cuda")
+    ]
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-6)
 
 
 @gpu
@@ -233,19 +256,20 @@ def test_every_explainer_on_cuda(tmp_path):
         "retention": {"judge": {"epochs": 0.5, "min_steps": 60, "checkpoints": 2}},
         "sanity": {"explainers": ["spectral", "saliency"]},
     }
-    here = run(content, out=tmp_path / "cpu", device="cpu")
+    # The others draw on the device, whose generator is another one.
+    same = ["spectral", "column_norm", "saliency", "input_x_gradient", "integrated_gradients", "deeplift", "lrp"]
+    compared = {**content, "explainers": [e for e in content["explainers"] if e["name"] in same]}
+    here = run(compared, out=tmp_path / "cpu", device="cpu")
     there = run(content, out=tmp_path / "cuda", device="cuda")
     wrong = there.cells[~there.cells["status"].isin(["done", "unsupported"])]
     assert wrong.empty, wrong[["dataset", "model", "explainer", "reason"]].to_string()
-    assert list(here.cells["status"]) == list(there.cells["status"])
     assert there.provenance[0]["device"] == f"cuda ({torch.cuda.get_device_name()})"
     both = here.cells.merge(there.cells, on="cell")
+    assert list(both["status_x"]) == list(both["status_y"])
     trained = both[both["model_x"] != ""]
     np.testing.assert_allclose(trained["valid_loss_x"], trained["valid_loss_y"], rtol=1e-2)
-    # The others draw on the device, whose generator is another one.
-    same = {"spectral", "column_norm", "saliency", "input_x_gradient", "integrated_gradients", "deeplift", "lrp"}
     chosen = both[both["explainer_x"].isin(same) & (both["status_x"] == "done")]
-    assert set(chosen["explainer_x"]) == same
+    assert set(chosen["explainer_x"]) == set(same)
     for key in chosen["cell"]:
         assert np.corrcoef(here.relevance[key], there.relevance[key])[0, 1] > 0.99
     names = ["dataset", "model", "explainer", "metric", "k"]
@@ -253,5 +277,5 @@ def test_every_explainer_on_cuda(tmp_path):
     scores = scores[scores["explainer"].isin(same) & scores["metric"].isin(["auroc", "average_precision"])]
     assert len(scores) > 0
     np.testing.assert_allclose(scores["value_x"], scores["value_y"], atol=0.05)
-    again = run(content, out=tmp_path / "workers", device="cuda", jobs=2)
-    assert list(again.cells["status"]) == list(there.cells["status"])
+    again = run(compared, out=tmp_path / "workers", device="cuda", jobs=2)
+    assert list(again.cells["status"]) == list(here.cells["status"])

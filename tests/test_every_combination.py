@@ -86,6 +86,8 @@ def small(name: str, table: object) -> dict:
     """Fields that make a dataset small."""
     if name == "csv":
         return {"path": str(table), "target": "y", "kind": "classification"}
+    if name == "simulated":
+        return {"path": str(table), "target": "y", "kind": "classification", "relevant": 1}
     fields = registry.get("datasets", name).model_fields
     return {key: value for key, value in {"n": 160, "d": 24}.items() if key in fields}
 

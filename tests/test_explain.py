@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,12 @@ from scipy.stats import chi2, chi2_contingency, kruskal, norm
 from sklearn.metrics import balanced_accuracy_score
 
 from tests.cases.tables import TABLES
+from tests.verdicts import alike, verdict
 from xai_bench import cli, explain
 from xai_bench.analysis import baselines, evidence, kept, trainings
+from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
-from xai_bench.analysis.explain import _given
+from xai_bench.analysis.given import given_table
 from xai_bench.analysis.rows import Rows, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
 from xai_bench.errors import InputError
@@ -218,6 +221,18 @@ class TestAnswer:
         assert (tmp_path / "answer" / "summary.md").read_text(encoding="utf-8").startswith("# What tells")
         assert "<html" not in answer._repr_html_()
 
+    def test_which_method_to_trust_stands_on_the_page(self, answer, tmp_path):
+        assert answer.trust is None
+        asked = Answer(replace(answer.found, trust=verdict(alike((0.9, 0.5, 0.7)))))
+        page = asked.write(tmp_path).read_text(encoding="utf-8")
+        assert "Which method to trust here" in page
+        assert "Which method to trust here" not in (answer.write(tmp_path / "without")).read_text(encoding="utf-8")
+        summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+        score = asked.trust.leaderboard()["score"].iloc[0]
+        assert f"| good on mlp | {score:.3f} | 1 |" in summary
+        assert "| additive | good on mlp |" in summary
+        assert "Trust `good on mlp` here" in str(asked)
+
     @pytest.mark.slow
     def test_the_same_again(self, answer, small):
         again = explain(planted(), "value", **FAST)
@@ -235,7 +250,7 @@ def test_none_is_an_answer(small):
 
 def network_scores(X, y, folds=3, **roles):
     """Of every network on every split."""
-    given = _given(X, y, None, {"groups": None, "time": None, "weights": None, **roles}, (), (), ())
+    given = given_table(X, y, None, {"groups": None, "time": None, "weights": None, **roles}, (), (), ())
     score = score_for(given.rows.y, given.rows.kind)
     found = trainings.trained(
         trainings.NETWORKS, given.table, given.rows, splits(given.rows, 1, folds), score, lambda line: None

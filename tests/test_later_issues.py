@@ -111,7 +111,6 @@ if __name__ == "__main__":
 """
 
 
-@later("G", "every worker dies")
 @pytest.mark.slow
 def test_a_component_from_a_notebook_runs_in_workers(tmp_path):
     script = tmp_path / "kernel.py"

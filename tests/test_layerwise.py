@@ -169,9 +169,10 @@ def test_rows_that_depend_on_one_another_are_unsupported():
         attributions(DeepLift(), p)
 
 
-@pytest.mark.parametrize(("layer", "name"), [(nn.GELU(), "GELU"), (nn.LayerNorm(8), "LayerNorm")])
+@pytest.mark.parametrize(("layer", "name"), [(nn.GLU(1), "GLU"), (nn.LayerNorm(8), "LayerNorm")])
 def test_layers_without_a_rule_are_unsupported(layer, name):
-    p = problem_with(draw(Chain(nn.Linear(D, 8), layer, nn.Linear(8, CLASSES))), D)
+    width = 4 if name == "GLU" else 8
+    p = problem_with(draw(Chain(nn.Linear(D, 8), layer, nn.Linear(width, CLASSES))), D)
     for explainer in (DeepLift(), DeepLiftShap(), LRP()):
         assert explainer.unsupported(p) == f"captum's {explainer.method} has no rule for {name}"
 

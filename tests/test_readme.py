@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import readme_numbers
-from xai_bench import registry, run
+from xai_bench import cli, registry, run
 from xai_bench.conformance.explainers import check_explainer
 from xai_bench.results.store import read
 from xai_bench.suites import reading, shipped
@@ -41,6 +42,25 @@ def test_it_passes_the_checks_and_runs_with_workers(method, tiny, tmp_path):
     assert set(cells.loc[cells["explainer"] == "squared_gradient", "status"]) == {"done"}
 
 
+def test_its_commands_work(method, tmp_path, monkeypatch, capsys):
+    """A run as far as its plan."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\ndata_seeds = [0]\ndatasets = [{name = "xor"}]\nmodels = [{name = "mlp"}]\n'
+        'explainers = [{name = "squared_gradient"}]\n'
+    )
+    block = README.split("## A method of your own")[1].split("```\n")[2]
+    commands = [line.partition("#")[0].split() for line in block.splitlines()]
+    assert [command[:2] for command in commands] == [["xai-bench", name] for name in ("check", "run", "run", "new")]
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", [*command, *(["--dry-run"] if command[1] == "run" else [])])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code, capsys.readouterr()
+    assert "0 failed" in capsys.readouterr().out
+    assert (tmp_path / "my_method" / "pyproject.toml").is_file()
+
+
 def test_the_suite_is_valid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (text,) = blocks("toml")
@@ -66,6 +86,14 @@ def test_its_numbers_are_those_of_the_committed_pack():
     if not readme_numbers.PACK.is_file():
         pytest.skip("reports/quick has no pack")
     assert readme_numbers.block(README) == readme_numbers.table(read(readme_numbers.PACK))
+
+
+def test_a_network_is_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = [block for block in blocks("python") if "xai_bench.compare(" in block]
+    exec(code, {})
+    assert all(name in capsys.readouterr().out for name in ("saliency", "deeplift", "lrp"))
+    assert (tmp_path / "reports" / "mine" / "index.html").is_file()
 
 
 @pytest.mark.slow

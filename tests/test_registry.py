@@ -202,7 +202,7 @@ def test_a_worker_needs_no_file_of_a_plugin(tmp_path, plugin_registry):
         file.unlink()
     registry._registered["explainers"].pop("case_helper")
     registry._plugins.clear()
-    set_up_worker((plugin,), registry.codes())
+    set_up_worker((plugin,), registry.codes(), registry.of_scripts("metrics"))
     again = registry.get("explainers", "case_helper")
     assert again.relevance.__globals__["values"](2) == [2.0, 1.0]
     assert code("case_helper") == first
@@ -484,6 +484,10 @@ def test_cells_of_a_notebook(plugin_registry):
     second = code("case_cell")
     assert execute(method) == second, "the cell was executed again"
     assert execute(method.replace("f(p.d)", "f(p.d) + 1")) != second
+    assert execute(method.replace("Mine", "Renamed").replace("f(p.d)", "f(p.d) + 2")) != second
+    assert registry.get("explainers", "case_cell") is names["Renamed"]
+    with pytest.raises(InputError, match="taken"):  # two classes in one cell
+        execute(f"{method}\n{method.replace('Mine', 'Other')}")
 
 
 def test_a_name_that_another_module_has_taken_stays_taken(script, tmp_path, plugin_registry):

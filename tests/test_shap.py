@@ -37,6 +37,7 @@ from xai_bench.explainers.shap import (
     ShapPermutation,
     deep_values,
     gradient_values,
+    gradients_together,
 )
 from xai_bench.explainers.shap_maskers import Coalitions, Masker, masker_of
 
@@ -78,6 +79,21 @@ def test_shap_gradient_with_one_slot_is_the_plain_call(kind):
     with seeded(0):
         found = gradient_values(p.model, background, p.X_valid, classes, 10, np.random.default_rng(4), slots=1)
     close(found, target_column(plain, p))
+
+
+@BOTH
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("memory", [None, 4 * 6 * BYTES_AN_ELEMENT])
+def test_shap_gradient_with_many_chunks_a_pass_is_that_with_one(kind, slots, memory):
+    """As on a CUDA device, whose batches a small memory divides."""
+    p = of_kind(kind)
+    background, classes = p.X_train[:9], torch.tensor(chosen(p))
+    generator = np.random.default_rng(4)
+    order = [generator.permutation(9) if slots > 1 else np.arange(9) for _ in range(slots)]
+    found = gradients_together(p.model, background, p.X_valid, classes, 10, generator, order, memory)
+    with seeded(0):
+        plain = gradient_values(p.model, background, p.X_valid, classes, 10, np.random.default_rng(4), slots)
+    close(found, plain)
 
 
 @BOTH

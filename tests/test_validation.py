@@ -24,6 +24,7 @@ from xai_bench.validation import expected
 
 REQUIRED = {
     "csv": {"path": "table.csv", "target": "y", "kind": "regression"},
+    "simulated": {"path": "table.csv"},
     "captum": {"method": "Saliency"},
     "shap": {"method": "KernelExplainer"},
     "given": {"module": torch.nn.Linear(2, 2)},

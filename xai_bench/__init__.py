@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xai_bench.analysis.answer import Answer as Answer
     from xai_bench.analysis.explain import explain as explain
+    from xai_bench.analysis.trust import trust as trust
+    from xai_bench.analysis.trusted import Trust as Trust
     from xai_bench.conformance.architectures import check_architecture as check_architecture
     from xai_bench.conformance.data_sources import check_data_source as check_data_source
     from xai_bench.conformance.explainers import check_explainer as check_explainer
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from xai_bench.models.sparse import SparsePath as SparsePath
     from xai_bench.models.sparse import sparse_path as sparse_path
     from xai_bench.models.spectral import SpectralLinear as SpectralLinear
+    from xai_bench.models.spectral_conv import SpectralConv2d as SpectralConv2d
     from xai_bench.models.training import fit_many as fit_many
     from xai_bench.registry import register as register
     from xai_bench.report import write_report as write_report
@@ -41,9 +44,12 @@ if TYPE_CHECKING:
     from xai_bench.results.store import forget as forget
     from xai_bench.results.store import pack as pack
     from xai_bench.results.store import read as read
+    from xai_bench.running.against import place as place
     from xai_bench.running.run import forecast as forecast
     from xai_bench.running.run import run as run
+    from xai_bench.starter import new_package as new_package
     from xai_bench.suites.suite import Suite as Suite
+    from xai_bench.trained.compare import compare as compare
 
 __version__ = "0.3.0"
 
@@ -61,27 +67,33 @@ _HOME = {
     "Results": "results.frames",
     "SparsePath": "models.sparse",
     "SparseSettings": "models.path",
+    "SpectralConv2d": "models.spectral_conv",
     "SpectralLinear": "models.spectral",
     "SpectralMLPClassifier": "estimators",
     "SpectralMLPRegressor": "estimators",
     "Suite": "suites.suite",
     "Table": "datasets.base",
+    "Trust": "analysis.trusted",
     "check": "conformance.families",
     "check_architecture": "conformance.architectures",
     "check_data_source": "conformance.data_sources",
     "check_explainer": "conformance.explainers",
     "check_metric": "conformance.metrics",
+    "compare": "trained.compare",
     "diff": "results.difference",
     "explain": "analysis.explain",
     "fit_many": "models.training",
     "forecast": "running.run",
     "forget": "results.store",
     "merge": "results.merging",
+    "new_package": "starter",
     "pack": "results.store",
+    "place": "running.against",
     "read": "results.store",
     "register": "registry",
     "run": "running.run",
     "sparse_path": "models.sparse",
+    "trust": "analysis.trust",
     "write_report": "report",
 }
 

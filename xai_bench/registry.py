@@ -7,6 +7,7 @@ asked for by name.
 from __future__ import annotations
 
 import functools
+import pickle
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -15,12 +16,13 @@ from typing import Any, TypeVar
 
 from xai_bench import plugins as files
 from xai_bench.component import canonical_json, sha256
-from xai_bench.errors import InputError, unknown
+from xai_bench.errors import InputError, reason_of, unknown
 from xai_bench.plugins import Plugin
 from xai_bench.sources import scripts
 from xai_bench.sources.imports import reach
 from xai_bench.sources.scripts import Place
 from xai_bench.sources.syntax import tree_of
+from xai_bench.workers import by_value
 
 FAMILIES = ("datasets", "models", "explainers", "metrics")
 """What a suite is made of."""
@@ -28,6 +30,7 @@ KINDS = (*FAMILIES, "sections")
 """What can be registered: sections are those of a report."""
 SHORT_FORMS = {
     ("datasets", "csv"): ("path", "file", "csv:PATH, such as csv:table.csv"),
+    ("datasets", "simulated"): ("path", "file", "simulated:PATH, such as simulated:table.csv"),
     ("explainers", "captum"): ("method", "class", "captum:CLASS, such as captum:Saliency"),
     ("explainers", "shap"): ("method", "class", "shap:CLASS, such as shap:KernelExplainer"),
 }
@@ -92,12 +95,14 @@ def register(component: T) -> T:
 
 
 def _follows(family: str, component: Any, place: Place) -> bool:
-    """Whether a component takes the place of an earlier one of the same script or notebook: its statement ran again."""
+    """Whether a component takes the place of an earlier one: its statement ran again, or a later cell has the name."""
     earlier, origin = _registered[family][component.name], _origins.get((family, component.name))
     if not isinstance(origin, Place) or _loading is not None or type(earlier) is not type(component):
         return False
     same_module = origin.names.get("__name__") == place.names.get("__name__")
-    return same_module and getattr(earlier, "__qualname__", "") == getattr(component, "__qualname__", "")
+    same_name = getattr(earlier, "__qualname__", "") == getattr(component, "__qualname__", "")
+    other_cell = place.names.get("__name__") == "__main__" and origin.filename != place.filename
+    return same_module and (same_name or other_cell)
 
 
 def names(family: str) -> list[str]:
@@ -124,10 +129,27 @@ def get(family: str, name: str) -> Any:
     if name not in names(family):
         raise unknown(family.removesuffix("s"), name, names(family))
     known = _registered[family].get(name)
-    component = _entry_points(family)[name].load() if known is None else known
+    component = _loaded(_entry_points(family)[name]) if known is None else known
     if isinstance(component, type):
         component.plugin_sha256 = _code(family, name, component)  # type: ignore[attr-defined]
     return component
+
+
+def _loaded(point: EntryPoint) -> Any:
+    """What an entry point names.
+
+    Raises
+    ------
+    InputError
+        If its package is broken, or lacks something.
+    """
+    try:
+        return point.load()
+    except Exception as error:
+        package = f" of the package {point.dist.name}" if point.dist else ""
+        raise InputError(
+            f"{point.name!r}{package} cannot be loaded ({reason_of(error)}): mend or uninstall it"
+        ) from error
 
 
 def is_foreign(family: str, name: str) -> bool:
@@ -149,7 +171,7 @@ def code_of(component: Any) -> str | None:
     family, name = component.family, component.name
     known = _registered[family].get(name)
     if known is None and (point := _entry_points(family).get(name)) is not None:
-        known = point.load()
+        known = _loaded(point)
     return _code(family, name, component) if known is component else None
 
 
@@ -286,9 +308,29 @@ def _forget_plugin(plugin: Plugin) -> None:
     _plugins.pop(plugin.module, None)
 
 
-def from_script() -> bool:
-    """Whether a component was registered by a script, or by a module that it imports, not by a plugin."""
-    return any(isinstance(origin, Place) for origin in _origins.values())
+def of_scripts(family: str) -> bytes:
+    """The components of a family that a script, a notebook or what they import has registered, for ``take``.
+
+    Raises
+    ------
+    InputError
+        If one cannot be sent to another process.
+    """
+    found = [known for name, known in _registered[family].items() if isinstance(_origins.get((family, name)), Place)]
+    try:
+        return by_value(found)
+    except Exception as error:
+        names = ", ".join(repr(component.name) for component in found)
+        raise InputError(
+            f"{names} cannot be sent to worker processes ({reason_of(error)}): use no open files, locks or the like "
+            "there, or run without jobs"
+        ) from None
+
+
+def take(sent: bytes) -> None:
+    """In a worker: what ``of_scripts`` sent becomes known."""
+    for component in pickle.loads(sent):
+        _registered[component.family][component.name] = component
 
 
 def plugins() -> tuple[Plugin, ...]:

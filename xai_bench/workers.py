@@ -2,7 +2,8 @@
 
 A task is one call of a function that returns an iterable, as a generator function does; what it yields arrives in the
 parent one by one. Its number is chosen by whoever submits it. Every worker has a pipe of its own: when one is killed or
-dies, nothing that it sent before is lost, no other worker notices, and the parent knows what it was doing.
+dies, nothing that it sent before is lost, no other worker notices, and the parent knows what it was doing. Workers do
+not run the script that began the run: what it defines is sent to them by value.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
@@ -33,8 +34,6 @@ HASHES = "PYTHONHASHSEED"
 """On it depends the order of sets of texts."""
 NAME = "xai_bench worker"
 """Of the processes."""
-NO_GUARD = 86
-"""Exit code of a worker in which the user's script began another run."""
 GRACE = 10.0
 """Seconds that a worker has to end by itself once nothing is left for it."""
 
@@ -93,6 +92,19 @@ class Died(Event):
 @dataclass(frozen=True)
 class OverTime(Event):
     """It was stopped, because what it had started took longer than the limit."""
+
+
+def by_value(content: Any) -> bytes:
+    """Pickled; what a script or notebook defines goes along with its code, so that no other process has to run that.
+
+    Raises
+    ------
+    Exception
+        If something in it cannot be sent to another process: an open file, a lock.
+    """
+    import cloudpickle
+
+    return bytes(cloudpickle.dumps(content))
 
 
 class Spent(Exception):
@@ -214,27 +226,14 @@ def _without_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def end_if_starting() -> None:
-    """End this process if it is a worker that runs the user's script, in order to find what it defines.
-
-    A script that begins a run without a guard would begin another one in every worker.
-    """
-    process = multiprocessing.current_process()
-    if process.name == NAME and getattr(process, "_inheriting", False):
-        os._exit(NO_GUARD)
-
-
 class _Worker:
-    """A process, the parent's end of its pipe, and what it is doing.
+    """A process, the parent's end of its pipe, and what it is doing."""
 
-    ``script``: it runs the script of this process first, as tasks need that name what the script defines.
-    """
-
-    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...], script: bool) -> None:
+    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_work, args=(theirs, start, arguments), name=NAME)
-        with _one_thread(), nullcontext() if script else _without_script():
+        with _one_thread(), _without_script():
             self.process.start()
         theirs.close()
         self.task: int | None = None
@@ -260,7 +259,6 @@ class Workers:
     jobs : processes at the most; each is started when it is needed
     seconds : limit of whatever a task ``Started``; its worker is killed, another one takes its place
     start, arguments : called once in every process
-    script : every process runs the script of this one first, for tasks that name what it defines
     """
 
     def __init__(
@@ -269,10 +267,8 @@ class Workers:
         seconds: float | None,
         start: Callable[..., None],
         arguments: tuple[Any, ...] = (),
-        *,
-        script: bool = True,
     ) -> None:
-        self.jobs, self.seconds, self.script = jobs, seconds, script
+        self.jobs, self.seconds = jobs, seconds
         self._start, self._arguments = start, arguments
         self._workers: list[_Worker] = []
         self._raised: list[Event] = []
@@ -297,12 +293,12 @@ class Workers:
             if not worker.process.is_alive():
                 self._forget(worker)
         idle = [worker for worker in self._workers if worker.task is None]
-        worker = idle[0] if idle else _Worker(self._start, self._arguments, self.script)
+        worker = idle[0] if idle else _Worker(self._start, self._arguments)
         if not idle:
             self._workers.append(worker)
         worker.task = task
         try:
-            worker.connection.send((function, arguments))
+            worker.connection.send_bytes(by_value((function, arguments)))
         except OSError:  # It died just now: its end of the pipe is closed, which ``wait`` will see.
             return
         except Exception as error:  # Something in the arguments cannot be sent to another process.
@@ -334,13 +330,7 @@ class Workers:
                 raise EOFError
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
-            exit_code = self._forget(worker)
-            if exit_code == NO_GUARD:
-                raise InputError(
-                    "workers read the script that defines a component of the run, and it begins the run anew there: "
-                    "put the call below if __name__ == '__main__':, or run without jobs"
-                ) from None
-            return [Died(task, exit_code)]
+            return [Died(task, self._forget(worker))]
         limit = _limit(self.seconds, content)
         worker.deadline = None if limit is None else time.monotonic() + limit
         if kind is Item:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from xai_bench.analysis.found import Asked, Found
 from xai_bench.analysis.page import page, summary
+from xai_bench.analysis.trust_words import words as trust_words
+from xai_bench.analysis.verdict import Verdict
 from xai_bench.analysis.words import words
 from xai_bench.errors import InputError
 
@@ -43,6 +45,11 @@ class Answer:
         return self.found.columns
 
     @property
+    def trust(self) -> Verdict | None:
+        """Which method to trust here; None unless targets were simulated."""
+        return self.found.trust
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What is to be known about the table, in lines."""
         return self.found.notices
@@ -50,7 +57,7 @@ class Answer:
     @property
     def words(self) -> list[str]:
         """The answer in sentences."""
-        return words(self.found)
+        return words(self.found) + (trust_words(self.trust) if self.trust else [])
 
     def __str__(self) -> str:
         return "\n".join([*self.words, *(f"notice: {line}" for line in self.notices)])

@@ -59,13 +59,13 @@ def baseline_scores(
         for name, model in models(rows.kind, score, split.seed).items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                outputs = _outputs(model, X, y, w, data.X_test, data.n_outputs)
+                outputs = fitted_outputs(model, X, y, w, data.X_test, data.n_outputs)
             value = math.nan if outputs is None else score.of(data.y_test, outputs, held_out)
             found.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _outputs(
+def fitted_outputs(
     model: Any, X: NDArray, y: NDArray, weights: NDArray | None, X_test: NDArray, n_outputs: int
 ) -> NDArray | None:
     """(n, n_outputs) probabilities of all classes, or values; None where training rows have one class only."""

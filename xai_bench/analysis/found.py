@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from xai_bench.analysis.verdict import Verdict
+
 SURE = 0.02
 """Adjusted p-value up to which an input is said to carry information. The chance of any wrong one is no larger."""
 
@@ -73,6 +75,7 @@ class Found:
     agreement : network, method, and the mean rank correlation with each other one
     common : inputs that every method has among its first three
     notices : what a user is to know, in lines
+    trust : which method to trust here, where targets were simulated
     """
 
     asked: Asked
@@ -86,6 +89,7 @@ class Found:
     agreement: pd.DataFrame
     common: tuple[str, ...]
     notices: tuple[str, ...]
+    trust: Verdict | None = None
 
     @property
     def informative(self) -> list[str]:

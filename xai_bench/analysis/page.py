@@ -12,12 +12,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from xai_bench.analysis.found import SURE, Found
+from xai_bench.analysis.trust_words import words as trust_words
+from xai_bench.analysis.verdict import Verdict
 from xai_bench.analysis.words import words
-from xai_bench.report.kit.markup import markdown
+from xai_bench.report.kit.markup import markdown, prose
 from xai_bench.report.kit.wording import bounds, number, p_value
 
 MOST_INPUTS = 100
 """Rows of the table of inputs."""
+MOST_METHODS = 12
+"""Rows of the leaderboard on simulated targets."""
 MOST_COLUMNS = 1000
 """Rows of the table of columns: with them a page stays below a megabyte."""
 
@@ -33,11 +37,33 @@ def summary(found: Found) -> str:
     return _environment().get_template("summary.md.j2").render(**_content(found))
 
 
+def trust_page(trust: Verdict) -> str:
+    """HTML for notebooks: which method to trust."""
+    return _environment().get_template("trust.html.j2").render(trust=_of_trust(trust), bounds=bounds)
+
+
+def _of_trust(trust: Verdict | None) -> dict[str, Any] | None:
+    if trust is None:
+        return None
+    board = trust.leaderboard()
+    return {
+        "sentences": trust_words(trust),
+        "recommended": trust.recommended,
+        "leader": trust.leader.name,
+        "board": _rows(board[board["ranked"]].head(MOST_METHODS)),
+        "more": max(len(board) - MOST_METHODS, 0),
+        "kinds": _rows(trust.by_kind()),
+        "difficulty": _rows(trust.difficulty),
+        "score": trust.asked.score,
+    }
+
+
 def _content(found: Found) -> dict[str, Any]:
     inputs = found.inputs.head(MOST_INPUTS)
     pairs = found.methods[["network", "method"]].drop_duplicates()
     return {
         "found": found,
+        "trust": _of_trust(found.trust),
         "sentences": words(found),
         "scores": _rows(found.scores),
         "inputs": _rows(inputs),
@@ -66,8 +92,20 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters |= {"number": number, "p_value": p_value, "percent": _percent, "markdown": markdown}
+    jinja.filters |= {"coded": prose, "ranks": _ranks, "decided": _decided}
     return jinja
 
 
 def _percent(share: float) -> str:
     return "–" if not math.isfinite(share) else f"{100 * share:.1f} %"
+
+
+def _ranks(row: dict[str, Any]) -> str:
+    """``2–5``, or one rank."""
+    low, high = int(row["rank_low"]), int(row["rank_high"])
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def _decided(row: dict[str, Any], leader: str) -> str:
+    """What is decided of the best of a kind against the leader."""
+    return f"{leader} itself" if row["best"] == leader else str(row["outcome"])

@@ -13,9 +13,10 @@ nothing is trained.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import get_args
 
 import numpy as np
@@ -58,7 +59,7 @@ from xai_bench.conformance.scenes import (
     Recipe,
     Scene,
 )
-from xai_bench.explainers.base import Explainer, LocalExplainer, Needs, Problem, Selector
+from xai_bench.explainers.base import Explainer, Explanation, LocalExplainer, Needs, Problem, Selector
 from xai_bench.models.folding import fold_spectral
 from xai_bench.models.spectral import SpectralLinear
 
@@ -117,9 +118,13 @@ def _unsupported(explainer: Explainer, problem: Problem) -> str | None:
 def _explained(explainer: Explainer, problem: Problem, seed: int = 0) -> NDArray[np.float64]:
     """The relevance as the harness gets it; what ``explain`` rejects fails the check."""
     try:
-        return explainer.explain(problem, seed=seed).relevance
+        found = explainer.explain(problem, seed=seed)
     except Exception as error:
         raise CheckFailed(f"expected an explanation of a problem it supports, got {line(error)}") from error
+    if not isinstance(found, Explanation):
+        kind = type(found).__name__
+        raise CheckFailed(f"expected explain() to return an Explanation, got a {kind}: write relevance() instead")
+    return found.relevance
 
 
 def _difference(first: NDArray, second: NDArray) -> str:
@@ -167,6 +172,28 @@ def check_max_inputs(explainer: Explainer) -> None:
     for scene in (BINARY, SPECTRAL):
         if _unsupported(limited, scene.problem()) is None:
             raise CheckFailed("expected unsupported() to give a reason for 12 inputs at max_inputs = 3, got None")
+
+
+HIDDEN = ("X_test", "y_test", "truth")
+"""What a problem does not have, because no explainer may see it."""
+
+
+@a_check
+def check_no_test_rows(explainer: Explainer) -> None:
+    """It asks the problem for no test rows and no truth."""
+    asked: list[str] = []
+
+    class Watched(Problem):
+        def __getattr__(self, name: str) -> object:
+            if name in HIDDEN:
+                asked.append(name)
+            raise AttributeError(f"a problem has no {name!r}")
+
+    problem = _supported(explainer, *ANY_MODEL)
+    with contextlib.suppress(Exception):  # Other checks say what else is wrong.
+        explainer.explain(Watched(**{part.name: getattr(problem, part.name) for part in fields(problem)}))
+    if asked:
+        raise CheckFailed(f"expected no look at test rows and truth, got one at {asked[0]}: use the other rows")
 
 
 @a_check
@@ -410,11 +437,24 @@ def check_completeness(explainer: Explainer) -> None:
     """Where it declares ``completeness``: the sums of its attributions follow the outputs, to 1 % of their spread."""
     if not isinstance(explainer, LocalExplainer) or not explainer.completeness:
         raise CheckSkipped("it does not declare completeness")
-    problem = _supported(explainer, REGRESSION, ALL_SPECTRAL)
+    adds_up(explainer, _supported(explainer, REGRESSION, ALL_SPECTRAL))
+
+
+def adds_up(explainer: LocalExplainer, problem: Problem) -> None:
+    """On one problem: a regression, or all rows of one class.
+
+    Raises
+    ------
+    CheckFailed
+        If sums of attributions do not follow the outputs, to 1 % of their standard deviation.
+    """
     model = fold_spectral(copy.deepcopy(problem.fitted)).requires_grad_(False)
-    values = explainer.attribute(model, problem.X_valid.clone(), None, problem)
+    target = problem.y_valid if problem.kind == "classification" else None
+    values = explainer.attribute(model, problem.X_valid.clone(), target, problem)
     sums = np.asarray(values.detach() if isinstance(values, Tensor) else values, dtype=np.float64).sum(1)
-    outputs = problem.fitted(problem.X_valid)[:, 0].double().numpy()
+    chosen = 0 if target is None else int(target[0])
+    with torch.no_grad():
+        outputs = problem.fitted(problem.X_valid)[:, chosen].double().numpy()
     off = np.ptp(sums - outputs)
     if not off <= 1e-2 * outputs.std():
         raise CheckFailed(
@@ -469,7 +509,7 @@ def check_scale_of_outputs(explainer: Explainer) -> None:
 
 CHECKS: tuple[Check, ...] = (
     *(check_declaration, check_identity, check_pickles, check_unsupported_answers, check_max_inputs),
-    *(check_returns_relevance, check_valid_score),
+    *(check_no_test_rows, check_returns_relevance, check_valid_score),
     *(check_regression, check_binary, check_five_classes, check_two_inputs, check_one_validation_row),
     *(check_batch_norm, check_spectral, check_spectral_batch_norm, check_all_spectral),
     *(check_deterministic, check_keeps_nothing, check_model_unchanged, check_data_unchanged),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,8 @@ from xai_bench.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from xai_bench.tables.prepared import Prepared
 
 
 class Frame:
@@ -41,33 +44,18 @@ class Frame:
         return f"<table of {len(self.frame)} rows and {self.frame.shape[1]} columns>"
 
 
-class CSV(DataSource):
-    """A table: every column but ``target`` and those in ``drop`` is an input.
+class UserTable(DataSource):
+    """A file, or a pandas DataFrame. What became of its columns is in the notices.
 
     The file is CSV with a header line and any common separator, Parquet if its name ends in ``.parquet``, or Excel if
-    it ends in ``.xlsx``; from Python, ``path`` may be a pandas DataFrame. Numbers are read as people write them. A
-    category becomes one input of several columns; missing numbers are filled with the median of the training rows.
-    Constants, identifiers, free text and copies of the target are left out. The notices say what was done. The key of a
-    result holds the table's content, not its place.
+    it ends in ``.xlsx``. The key of a result holds the table's content, not its place.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    name: ClassVar[str] = "csv"
-    traits: ClassVar[tuple[Trait, ...]] = ("real",)
-    version: ClassVar[int] = 2
-    later: ClassVar[tuple[str, ...]] = ("keep", "missing_codes")
-    paired: ClassVar[tuple[str, ...]] = ("path", "target", "kind", "drop", "keep", "missing_codes")
     reads_files: ClassVar[bool] = True
 
     path: str | Frame = Field(description="the path of a file, or a pandas DataFrame")
-    target: str
-    kind: Kind
-    drop: tuple[str, ...] = Field(default=())
-    keep: tuple[str, ...] = ()
-    """Columns that are used although they look like an identifier, or like a copy of the target."""
-    missing_codes: tuple[float, ...] = ()
-    """Numbers that stand for a missing value, such as -999."""
 
     @field_validator("path", mode="before")
     @classmethod
@@ -104,10 +92,17 @@ class CSV(DataSource):
         if file is None or file.is_file():
             return None
         found = "a folder" if file.is_dir() else "nothing"
-        return f"csv: expected a file at {self.path!r}, found {found}: correct the path"
+        return f"{self.name}: expected a file at {self.path!r}, found {found}: correct the path"
 
-    def draw(self, rng: np.random.Generator) -> Table:
-        """Read the table; what became of its columns is in the notices.
+    def read(
+        self,
+        target: str | None,
+        kind: Kind | None,
+        drop: Sequence[str] = (),
+        keep: Sequence[str] = (),
+        missing_codes: Sequence[float] = (),
+    ) -> Prepared:
+        """The table, read and encoded: see ``tables.prepared``.
 
         Raises
         ------
@@ -119,20 +114,55 @@ class CSV(DataSource):
 
         try:
             sheet = sheet_of(self.path.frame) if isinstance(self.path, Frame) else read_sheet(self._file)
-            found = prepared(sheet, self.target, self.kind, self.drop, self.keep, self.missing_codes)
+            return prepared(sheet, target, kind, drop, keep, missing_codes)
         except InputError as error:
-            raise InputError(f"csv: {error}") from None
-        encoded = found.encoded
+            raise InputError(f"{self.name}: {error}") from None
+
+
+class CSV(UserTable):
+    """A table: every column but ``target`` and those in ``drop`` is an input.
+
+    The file is CSV with a header line and any common separator, Parquet if its name ends in ``.parquet``, or Excel if
+    it ends in ``.xlsx``; from Python, ``path`` may be a pandas DataFrame. Numbers are read as people write them. A
+    category becomes one input of several columns; missing numbers are filled with the median of the training rows.
+    Constants, identifiers, free text and copies of the target are left out. The notices say what was done. The key of a
+    result holds the table's content, not its place.
+    """
+
+    name: ClassVar[str] = "csv"
+    traits: ClassVar[tuple[Trait, ...]] = ("real",)
+    version: ClassVar[int] = 2
+    later: ClassVar[tuple[str, ...]] = ("keep", "missing_codes")
+    paired: ClassVar[tuple[str, ...]] = ("path", "target", "kind", "drop", "keep", "missing_codes")
+
+    target: str
+    kind: Kind
+    drop: tuple[str, ...] = Field(default=())
+    keep: tuple[str, ...] = ()
+    """Columns that are used although they look like an identifier, or like a copy of the target."""
+    missing_codes: tuple[float, ...] = ()
+    """Numbers that stand for a missing value, such as -999."""
+
+    def draw(self, rng: np.random.Generator) -> Table:
+        """Read the table; see ``read``.
+
+        Raises
+        ------
+        InputError
+            See ``read``.
+        """
+        found = self.read(self.target, self.kind, self.drop, self.keep, self.missing_codes)
+        encoded, target = found.encoded, found.predicted
         return Table(
             X=encoded.X,
-            y=found.target.values,
+            y=target.values,
             kind=self.kind,
             feature_names=encoded.names,
             feature_units=encoded.units,
             inputs=encoded.inputs,
             input_names=encoded.input_names,
-            class_names=found.target.class_names,
-            target_name=found.target.name,
+            class_names=target.class_names,
+            target_name=target.name,
             notices=tuple(f"csv: {line}" for line in found.notices),
             holes=True,
         )

@@ -208,6 +208,8 @@ class Explainer(Component):
     needs: ClassVar[Needs] = "predict"
     """``data``: no model. ``predict``: outputs. ``gradient``: a differentiable model.
     ``linear_first_layer``: a Linear alone reads the inputs, as they are. ``spectral``: a SpectralLinear does."""
+    reads: ClassVar[tuple[type[nn.Module], ...]] = ()
+    """First layers that the method can read beside those that ``needs`` asks for."""
 
     joins: ClassVar[Join] = "sum"
     """How the relevances of the columns of an input become one: their sum, their Euclidean norm, or the largest."""
@@ -250,10 +252,12 @@ class Explainer(Component):
             return None
         if problem.model is None:
             return "it needs a model"
+        if self.needs == "gradient" and not _has_gradients(problem.model, problem.X_train):
+            return "it needs gradients, and the outputs of the model have none: it only predicts"
         if self.needs in READERS:
             wanted, words = READERS[self.needs]
             layer, reason = first_layer(problem.model, problem.X_train)
-            return reason if isinstance(layer, wanted) else f"it needs {words} first layer"
+            return reason if isinstance(layer, (wanted, *self.reads)) else f"it needs {words} first layer"
         return None
 
     def rows_explained(self, problem: Problem) -> int | None:
@@ -301,6 +305,16 @@ class Explainer(Component):
         )
 
 
+def _has_gradients(model: nn.Module, X: Tensor) -> bool:
+    """Whether outputs can be differentiated by the rows; also where the model fails, which the method will tell."""
+    try:
+        with torch.enable_grad():
+            outputs = model(X[:2].detach().clone().requires_grad_(True))
+    except Exception:
+        return True
+    return not isinstance(outputs, Tensor) or outputs.requires_grad
+
+
 JOINED: dict[Join, Callable[[NDArray], float]] = {
     "sum": lambda values: float(values.sum()),
     "norm": lambda values: float(np.linalg.norm(values)),
@@ -316,9 +330,13 @@ def checked_relevance(name: str, raw: object, d: int) -> NDArray[np.float64]:
     ValueError
         If the method of that name returned something else than (d,) finite numbers >= 0.
     """
+    if isinstance(raw, Tensor) and raw.is_meta:
+        raise ValueError(f"{name}: expected numbers, got a tensor on the device meta, which has none")
     values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
     if values.shape != (d,):
         raise ValueError(f"{name}: expected a relevance of shape ({d},), got {values.shape}")
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected real numbers, got the dtype {values.dtype}")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: expected finite relevances, got {int((~np.isfinite(values)).sum())} that are not")

@@ -4,6 +4,9 @@ captum's DeepLIFT does not add up, or depends on the batch, in four places that 
 on the tensor that it is given: the layer before has read its gradient by then, and whoever else uses the tensor (a
 residual connection) loses its own. Max pooling lets the last of two overlapping windows win. Softmax subtracts a mean
 over the batch.
+
+captum's rules are used for more layers here: the rescale rule of DeepLIFT for any function of one number, the epsilon
+rule of LRP for any linear layer and pooling.
 """
 
 from __future__ import annotations
@@ -13,21 +16,25 @@ from typing import Any, cast
 
 import captum.attr
 import torch
+from captum._utils.common import _register_backward_hook
 from captum._utils.common import _run_forward as run_forward
 from captum._utils.models.linear_model import SkLearnLasso
-from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR, nonlinear
 from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
 from captum.attr._utils.approximation_methods import SUPPORTED_METHODS
-from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, GammaRule
+from captum.attr._utils.custom_modules import Addition_Module
+from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule, PropagationRule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.hooks import RemovableHandle
 
+from xai_bench.explainers.kinds_of_layers import FROM_ZERO, LINEAR, ONE_NUMBER, PASSING, POOLING
+
 __all__ = [
-    "SUPPORTED_LAYERS_WITH_RULES",
+    "LRP_LAYERS",
     "SUPPORTED_METHODS",
     "SUPPORTED_NON_LINEAR",
-    "SUPPORTED_NON_LINEAR_LAYERS",
+    "Addition_Module",
     "Alpha1_Beta0_Rule",
     "GammaRule",
     "method_class",
@@ -39,6 +46,10 @@ POOLS: dict[type[nn.Module], Any] = {
     nn.MaxPool2d: nn.functional.max_pool2d,
     nn.MaxPool3d: nn.functional.max_pool3d,
 }
+LRP_WITH_RULES = (*SUPPORTED_LAYERS_WITH_RULES, *LINEAR, *POOLING)
+LRP_THROUGH = (*SUPPORTED_NON_LINEAR_LAYERS, *FROM_ZERO)
+LRP_LAYERS = (*LRP_WITH_RULES, *LRP_THROUGH, *PASSING)
+"""Layers that LRP knows."""
 LASSO = 0.01
 """Strength of the lasso in LIME: captum's, in standard deviations of the outputs of a row's copies."""
 CLOSE = 1e-8
@@ -116,7 +127,14 @@ def gradient_hooks(module: nn.Module, hook: Callable[[nn.Module, Tensor, Tensor]
 class _Rules(_OwnHooks):
     """What the two classes below add to captum's."""
 
+    def _is_non_linear(self, module: nn.Module) -> bool:
+        return type(module) in SUPPORTED_NON_LINEAR or type(module) in ONE_NUMBER
+
     def _backward_hook(self, module: Any, grad_input: Tensor, grad_output: Tensor) -> Tensor:
+        if type(module) not in SUPPORTED_NON_LINEAR:
+            x, y = module.input, module.output
+            del module.input, module.output
+            return nonlinear(module, x, y, grad_input, grad_output, eps=self.eps)  # type: ignore[attr-defined]
         if type(module) not in POOLS and not isinstance(module, nn.Softmax):
             return super()._backward_hook(module, grad_input, grad_output)  # type: ignore[misc]
         x, x0 = module.input.chunk(2)
@@ -137,6 +155,37 @@ class DeepLift(_Rules, captum.attr.DeepLift):
 
 class DeepLiftShap(_Rules, captum.attr.DeepLiftShap):
     """captum's, with the rules above."""
+
+
+class LRP(captum.attr.LRP):
+    """captum's, with its epsilon rule for all linear layers and poolings; relevance is reshaped as activations are."""
+
+    def _get_layers(self, model: nn.Module) -> None:
+        super()._get_layers(model)
+        # The gradient through them, which carries relevance, is the relevance of what they are given.
+        self.layers = [layer for layer in self.layers if type(layer) not in PASSING]
+
+    def _check_and_attach_rules(self) -> None:
+        for layer in self.layers:
+            if type(layer) in LRP_WITH_RULES and not hasattr(layer, "rule"):
+                layer.rule = EpsilonRule()
+        every = self.layers
+        self.layers = [layer for layer in every if type(layer) not in LRP_THROUGH]
+        super()._check_and_attach_rules()
+        for layer in every:
+            if type(layer) in LRP_THROUGH:
+                layer.rule = None
+        self.layers = every
+
+    def _register_forward_hooks(self) -> None:
+        every = self.layers
+        self.layers = [layer for layer in every if layer.rule is not None]
+        super()._register_forward_hooks()
+        self.layers = every
+        for layer in every:
+            if layer.rule is None:
+                hook = PropagationRule.backward_hook_activation
+                self.backward_handles.extend(_register_backward_hook(layer, hook, self))
 
 
 class _OwnReLUHooks:
@@ -180,5 +229,5 @@ class Lime(captum.attr.Lime):
 
 def method_class(name: str) -> Any:
     """The class of that name in this module, else in ``captum.attr``."""
-    own = (DeepLift, DeepLiftShap, GuidedBackprop, Deconvolution, Lime)
+    own = (DeepLift, DeepLiftShap, LRP, GuidedBackprop, Deconvolution, Lime)
     return next((one for one in own if one.__name__ == name), None) or getattr(captum.attr, name)

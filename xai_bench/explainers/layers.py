@@ -6,8 +6,9 @@ functions, or with a layer used twice, passes them unseen and gives wrong number
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,49 @@ from torch.overrides import TorchFunctionMode
 
 from xai_bench.models.folding import fold_batch_norm
 
-RESHAPES = frozenset({"flatten", "reshape", "view", "squeeze", "unsqueeze", "contiguous", "to", "float", "clone"})
-SUMS = frozenset({"add", "sub", "rsub", "neg", "sum", "mean", "cat", "concat", "stack", "getitem", "index_select"})
+RESHAPES = frozenset(
+    {
+        *("flatten", "unflatten", "reshape", "view", "squeeze", "unsqueeze", "contiguous", "to", "float", "clone"),
+        *("transpose", "permute", "movedim", "swapaxes", "swapdims", "expand", "get"),
+    }
+)
+"""``get`` is ``x.T``."""
+PLACES = frozenset(
+    {"cat", "concat", "stack", "getitem", "index_select", "select", "narrow", "split", "chunk", "unbind"}
+)
+"""Functions whose outputs are their inputs at other places, or some of them."""
+SUMS = PLACES | {"add", "sub", "rsub", "neg", "sum", "mean"}
 PRODUCTS = frozenset({"mul", "rmul", "matmul", "rmatmul", "linear", "mm", "bmm", "addmm", "div", "truediv"})
+
+ONCE = "give each use a module of its own, which may hold the same weights"
+"""What to do about a layer that is used twice."""
+MODULES = {
+    "relu": "nn.ReLU",
+    "leaky_relu": "nn.LeakyReLU",
+    "elu": "nn.ELU",
+    "gelu": "nn.GELU",
+    "silu": "nn.SiLU",
+    "mish": "nn.Mish",
+    "hardswish": "nn.Hardswish",
+    "softplus": "nn.Softplus",
+    "tanh": "nn.Tanh",
+    "sigmoid": "nn.Sigmoid",
+    "softmax": "nn.Softmax",
+    "dropout": "nn.Dropout",
+    "max_pool1d": "nn.MaxPool1d",
+    "max_pool2d": "nn.MaxPool2d",
+    "avg_pool1d": "nn.AvgPool1d",
+    "avg_pool2d": "nn.AvgPool2d",
+    "adaptive_avg_pool2d": "nn.AdaptiveAvgPool2d",
+    "add": "Addition_Module of captum.attr._utils.custom_modules",
+}
+"""Functions that exist as modules."""
+
+
+def as_layers(functions: Sequence[str]) -> str:
+    """What to do about functions that a model calls outside of its layers, "" if nothing can be done."""
+    found = [MODULES[name] for name in functions if name in MODULES]
+    return f": use {', '.join(found)}" if len(found) == len(functions) else ""
 
 
 @dataclass(frozen=True)
@@ -99,16 +140,11 @@ def never_negative(model: nn.Module, X: Tensor) -> list[nn.Module]:
 
 
 def fold_every_batch_norm(model: nn.Module) -> nn.Module:
-    """``fold_batch_norm`` on every nn.Sequential inside ``model`` (itself included), in place.
-
-    Raises
-    ------
-    ValueError
-        If one cannot be folded.
-    """
+    """``fold_batch_norm`` on every nn.Sequential inside ``model`` (itself included) that allows it, in place."""
     for module in list(model.modules()):
         if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
-            fold_batch_norm(module)
+            with contextlib.suppress(ValueError):  # it stays a layer of its own
+                fold_batch_norm(module)
     return model
 
 

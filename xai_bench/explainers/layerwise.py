@@ -18,7 +18,11 @@ from torch import Tensor, nn
 from xai_bench.explainers.base import Problem
 from xai_bench.explainers.captum import Captum
 from xai_bench.explainers.completeness import miss
+from xai_bench.explainers.kinds_of_layers import LINEAR, ONE_NUMBER, PASSING
 from xai_bench.explainers.layers import (
+    ONCE,
+    PLACES,
+    as_layers,
     fold_every_batch_norm,
     layer_use,
     never_negative,
@@ -27,12 +31,9 @@ from xai_bench.explainers.layers import (
 )
 from xai_bench.models.folding import fold_spectral
 
-LINEAR_LAYERS = (
-    *(nn.Linear, nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Conv1d, nn.Conv2d, nn.Conv3d),
-    *(nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d),
-)
+LINEAR_LAYERS = (*LINEAR, *PASSING, nn.Dropout)
 """Linear (affine) in eval mode: DeepLIFT's multipliers are their gradients."""
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 TRIED = 16
 """Validation rows on which sums are checked before a method is used."""
 
@@ -165,31 +166,39 @@ class LRP(Layerwise):
         return super().built(model, problem)
 
     def _ruled(self, model: nn.Module, problem: Problem) -> list[nn.Module]:
-        return never_negative(model, problem.X_train)
+        # The sign of the weight of a batch norm is not that of a contribution.
+        return [layer for layer in never_negative(model, problem.X_train) if not isinstance(layer, BATCH_NORM)]
 
 
 def _layerwise_reason(method: str, model: nn.Module, X: Tensor) -> str | None:
     """Why a method that propagates layer by layer cannot explain ``model``, or None."""
     use = layer_use(model, X)
     if use.reused:
-        return f"captum's {method} needs every layer to be used once: {', '.join(use.reused)} is used again"
+        again = ", ".join(use.reused)
+        return f"captum's {method} needs every layer to be used once: {again} is used again: {ONCE}"
     if use.by_keyword:
         names = ", ".join(use.by_keyword)
         return f"captum's {method} sees what layers are given by position: {names} is called by keyword"
-    outside = use.other_outside + (use.linear_outside if method == "LRP" else ())
+    mixing = next((m for m in model.modules() if isinstance(m, BATCH_NORM) and m.running_mean is None), None)
+    if method == "LRP" and mixing is not None:
+        return f"captum's {method}: {type(mixing).__name__} without running statistics mixes rows"
+    sums = tuple(name for name in use.linear_outside if name not in PLACES) if method == "LRP" else ()
+    outside = use.other_outside + sums
     if outside:
-        return f"captum's {method} sees layers only: the model calls {', '.join(outside)} outside of them"
+        calls, remedy = ", ".join(outside), as_layers(outside)
+        return f"captum's {method} sees layers only: the model calls {calls} outside of them{remedy}"
     if method == "LRP":
-        from xai_bench.explainers.captum_inside import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
+        from xai_bench.explainers.captum_inside import LRP_LAYERS
 
         # captum looks at all layers, called or not.
         leaves = dict.fromkeys(type(m) for m in model.modules() if next(m.children(), None) is None)
-        strange = [t for t in leaves if t not in SUPPORTED_LAYERS_WITH_RULES and t not in SUPPORTED_NON_LINEAR_LAYERS]
+        strange = [t for t in leaves if t not in LRP_LAYERS]
     elif method in ("DeepLift", "DeepLiftShap"):
-        from xai_bench.explainers.captum_inside import SUPPORTED_NON_LINEAR
+        from xai_bench.explainers.captum_inside import SUPPORTED_NON_LINEAR, Addition_Module
 
         called = dict.fromkeys(use.leaves)
-        strange = [t for t in called if t not in SUPPORTED_NON_LINEAR and t not in LINEAR_LAYERS]
+        known = (*SUPPORTED_NON_LINEAR, *ONE_NUMBER, *LINEAR_LAYERS, Addition_Module)
+        strange = [t for t in called if t not in known]
     else:
         strange = []
     return f"captum's {method} has no rule for {', '.join(t.__name__ for t in strange)}" if strange else None

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Clock, LocalExplainer, Needs, Problem, rows_at_once
 from xai_bench.explainers.completeness import miss
-from xai_bench.explainers.layers import layer_use, out_of_place
+from xai_bench.explainers.layers import ONCE, as_layers, layer_use, out_of_place
 from xai_bench.explainers.shap_maskers import Coalitions, masker_of
 from xai_bench.models.folding import fold_spectral
 
@@ -56,6 +56,8 @@ OFFERED = {
     "PartitionExplainer": ("fixed_context", "batch_size"),
 }
 """Arguments of the call that ``parameters`` may set."""
+DEVICE_BATCH = 2**17
+"""Rows of a pass on a CUDA device at the most."""
 GRADIENT_BYTES = 64
 """What shap's GradientExplainer takes for each number of its points: twice the point, its pass and its gradient."""
 
@@ -112,10 +114,12 @@ class Shap(LocalExplainer):
 
         use = layer_use(fold_spectral(copy.deepcopy(problem.fitted)), problem.X_train[:2])
         if use.reused:
-            return f"shap's DeepExplainer needs every layer to be used once: {', '.join(use.reused)} is used again"
+            again = ", ".join(use.reused)
+            return f"shap's DeepExplainer needs every layer to be used once: {again} is used again: {ONCE}"
         if use.other_outside:
             calls = ", ".join(use.other_outside)
-            return f"shap's DeepExplainer sees layers only: the model calls {calls} outside of them"
+            remedy = as_layers(use.other_outside)
+            return f"shap's DeepExplainer sees layers only: the model calls {calls} outside of them{remedy}"
         strange = dict.fromkeys(kind.__name__ for kind in use.leaves if kind.__name__ not in op_handler)
         return f"shap's DeepExplainer does not know {', '.join(strange)}" if strange else _incomplete(problem)
 
@@ -307,12 +311,14 @@ def gradient_values(
     if memory is not None:
         of_a_slot = GRADIENT_BYTES * max(samples, len(background)) * X.shape[1]
         slots = max(min(slots, memory // of_a_slot), 1)
-    slots = min(slots, len(X))
+    slots, n = min(slots, len(X)), len(background)
+    with (clock or Clock()).setting_up():
+        order = [generator.permutation(n) if slots > 1 else np.arange(n) for _ in range(slots)]
+    if X.device.type == "cuda":
+        return gradients_together(model, background, X, classes, samples, generator, order, memory)
     with (clock or Clock()).setting_up():
         wide = SideBySide(model, slots).eval()
         wide.classes = wide.classes.to(X.device)
-        n = len(background)
-        order = [generator.permutation(n) if slots > 1 else np.arange(n) for _ in range(slots)]
         explainer = shap.GradientExplainer(wide, torch.cat([background[o] for o in order], 1), batch_size=samples)
     found = []
     for row, chosen in zip(*in_slots(X, classes, slots), strict=True):
@@ -320,6 +326,54 @@ def gradient_values(
         values = explainer.shap_values(row[None], nsamples=samples, rseed=int(generator.integers(2**31)))
         found.append(np.asarray(values, dtype=np.float64).reshape(slots, -1))
     return np.concatenate(found)[: len(X)]
+
+
+def gradients_together(
+    model: nn.Module,
+    background: Tensor,
+    X: Tensor,
+    classes: Tensor,
+    samples: int,
+    generator: np.random.Generator,
+    order: list[NDArray[np.intp]],
+    memory: int | None = None,
+) -> NDArray[np.float64]:
+    """(n, d): what shap's GradientExplainer says of rows in ``len(order)`` slots, from its draws, many chunks a pass.
+
+    shap makes point after point, each with several calls of the device, and passes one chunk at a time: a CUDA device
+    would mostly wait.
+
+    Parameters
+    ----------
+    order : the background rows of every slot, (n_background,) each
+    """
+    slots, d = len(order), X.shape[1]
+    rows, targets = in_slots(X, classes, slots)
+    rows = rows.view(-1, 1, slots, d)
+    behind = background[torch.from_numpy(np.stack(order)).to(X.device)]
+    draws = [shap_draws(int(generator.integers(2**31)), samples, len(background)) for _ in rows]
+    chosen = torch.from_numpy(np.stack([which for which, _ in draws])).to(X.device)
+    share = torch.from_numpy(np.stack([share for _, share in draws]))[:, :, None, None]
+    at_once = max(rows_at_once(DEVICE_BATCH, d, memory) // (samples * slots), 1)
+    found = []
+    for start in range(0, len(rows), at_once):
+        part = slice(start, start + at_once)
+        near = share[part].to(X.device, X.dtype)
+        rest = (1 - share[part]).to(X.device, X.dtype)
+        references = behind[:, chosen[part]].permute(1, 2, 0, 3)
+        points = (near * rows[part] + rest * references).reshape(-1, d).requires_grad_(True)
+        of_points = targets[part, None].expand(-1, samples, -1).reshape(-1, 1)
+        (gradient,) = torch.autograd.grad(model(points).gather(1, of_points).sum(), points)
+        moved = (rows[part] - references).double()
+        found.append((gradient.reshape(moved.shape).double() * moved).mean(1).reshape(-1, d))
+    return torch.cat(found)[: len(X)].cpu().numpy()
+
+
+def shap_draws(seed: int, samples: int, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(samples,) background rows of ``n`` and (samples,) shares of the way, as GradientExplainer draws them."""
+    state = np.random.RandomState(seed)
+    drawn = [(state.choice(n), state.uniform()) for _ in range(samples)]
+    return np.array([which for which, _ in drawn]), np.array([share for _, share in drawn])
 
 
 class ShapDeep(Shap):

@@ -11,12 +11,21 @@ from typing import Any
 import numpy as np
 import shap
 from numpy.typing import NDArray
-from shap.explainers._deep.deep_pytorch import op_handler
+from shap.explainers._deep.deep_pytorch import linear_1d, nonlinear_1d, op_handler, passthrough
+
+from xai_bench.explainers.kinds_of_layers import LINEAR, ONE_NUMBER, PASSING
 
 __all__ = ["OUTPUT_SCALE", "Independent", "Kernel", "Partition", "Sampling", "op_handler"]
 
 OUTPUT_SCALE = 2.0**100
 """Outputs are multiplied by it, and values divided: exact, and shap's 1e-10 become 1e-40."""
+
+
+# shap looks layers up by the name of their class; those that it knows keep their rule.
+for kinds, rule in ((PASSING, passthrough), (LINEAR, linear_1d), (ONE_NUMBER, nonlinear_1d)):
+    for kind in kinds:
+        op_handler.setdefault(kind.__name__, rule)
+op_handler.setdefault("Addition_Module", linear_1d)  # captum's sum of two
 
 
 class _ExactInvariants:

@@ -42,6 +42,13 @@ def keep_masks(keys: Tensor, step: int, width: int, rows: int, rate: float) -> T
     return fields.view(len(keys), width, 4 * words)[:, :, :rows] < threshold(rate)
 
 
+def keep_masks_of_steps(keys: Tensor, first: int, steps: int, width: int, rows: int, rate: float) -> Tensor:
+    """(steps, m, width, rows) bool: ``keep_masks`` of the steps ``first``, ``first`` + 1 and so on, drawn at once."""
+    later = torch.tensor([_wrapped(step * GOLDEN) for step in range(steps)], device=keys.device)
+    drawn = keep_masks((later[:, None] + keys).view(-1), first, width, rows, rate)
+    return drawn.view(steps, len(keys), width, rows)
+
+
 def _mixed(z: Tensor) -> Tensor:
     z = (z ^ _shifted(z, 30)) * MIX_1
     z = (z ^ _shifted(z, 27)) * MIX_2

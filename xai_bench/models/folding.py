@@ -5,22 +5,22 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from xai_bench.models.spectral import SpectralLinear
+from xai_bench.models.spectral import SpectralLayer
 
 
 def fold_spectral(model: nn.Module) -> nn.Module:
-    """Replace every SpectralLinear inside ``model`` by the Linear with the same outputs; returns ``model``.
+    """Replace every spectral layer inside ``model`` by the ordinary one with the same outputs; returns ``model``.
 
-    A model that is itself one SpectralLinear cannot be changed in place and comes back as a Linear.
+    A model that is itself one spectral layer cannot be changed in place and comes back as what it folds to.
     """
-    if isinstance(model, SpectralLinear):
-        linear = model.fold()
-        linear._forward_hooks.update(model._forward_hooks)  # evaluations are counted by a hook on the model
-        return linear
-    folded: dict[nn.Module, nn.Linear] = {}  # a layer that is used twice stays one layer
+    if isinstance(model, SpectralLayer):
+        plain = model.fold()
+        plain._forward_hooks.update(model._forward_hooks)  # evaluations are counted by a hook on the model
+        return plain
+    folded: dict[nn.Module, nn.Module] = {}  # a layer that is used twice stays one layer
     for module in list(model.modules()):
         for name, child in list(module._modules.items()):
-            if isinstance(child, SpectralLinear):
+            if isinstance(child, SpectralLayer):
                 if child not in folded:
                     folded[child] = child.fold()
                 setattr(module, name, folded[child])

@@ -121,7 +121,7 @@ class Given(Component):
     def unsupported(self, data: Dataset) -> str | None:
         """Why the network does not fit a dataset, or None."""
         try:
-            with_outputs("the given network", self._loaded(), data.d, data.n_outputs, data.kind)
+            self._checked(self._loaded(), data.d, data.n_outputs, data.kind)
         except InputError as error:
             return str(error)
         return None
@@ -140,7 +140,7 @@ class Given(Component):
             module = self._built()
             if isinstance(self.module, Network):
                 _renew(module)
-        return with_outputs("the given network", module, math.prod(shape), n_outputs, kind)
+        return self._checked(module, math.prod(shape), n_outputs, kind)
 
     def fit(
         self, data: Dataset, seed: int = 0, columns: Sequence[int] | None = None, *, device: str | torch.device = "cpu"
@@ -154,16 +154,12 @@ class Given(Component):
         """
         if columns is not None and len(columns) < data.d:
             raise InputError(f"a given network needs all its inputs: expected {data.d} columns, got {len(columns)}")
-        module = with_outputs("the given network", self._loaded(), data.d, data.n_outputs, data.kind)
-        module.to(device).eval()
-        tensors = Tensors(data, torch.float32, torch.device(device))
-        with torch.no_grad():
-            outputs = {
-                part: torch.cat([module(rows) for rows in getattr(tensors, f"X_{part}").split(ROWS)])
-                for part in ("train", "valid", "test")
-            }
-            valid_loss = float(loss(outputs["valid"][None], tensors.y_valid[None], tensors.kind)[0])
-        return fitted_model(module, tensors, outputs, valid_loss, None, None)
+        module = self._checked(self._loaded(), data.d, data.n_outputs, data.kind)
+        return fitted_to(data, module, device)
+
+    def _checked(self, module: nn.Module, d: int, n_outputs: int, kind: Kind) -> nn.Module:
+        """The module, if it takes rows (n, d) to what is asked for; see ``with_outputs``."""
+        return with_outputs("the given network", module, d, n_outputs, kind)
 
     def _built(self) -> nn.Module:
         """The module as it is built, or a copy of it, in single precision."""
@@ -200,6 +196,19 @@ class Given(Component):
             told = " ".join(str(error).split())
             raise InputError(f"given: the weights are not those of the module: {told[:200]}") from None
         return module.eval()
+
+
+def fitted_to(data: Dataset, module: nn.Module, device: str | torch.device = "cpu") -> FittedModel:
+    """The module, in eval mode on ``device``, with its scores on a dataset; nothing is trained, so it has no times."""
+    module.to(device).eval()
+    tensors = Tensors(data, torch.float32, torch.device(device))
+    with torch.no_grad():
+        outputs = {
+            part: torch.cat([module(rows) for rows in getattr(tensors, f"X_{part}").split(ROWS)])
+            for part in ("train", "valid", "test")
+        }
+        valid_loss = float(loss(outputs["valid"][None], tensors.y_valid[None], tensors.kind)[0])
+    return fitted_model(module, tensors, outputs, valid_loss, None, None)
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -5,17 +5,59 @@ operator is A = Phi Lambda Phi^-1, with Phi = I + (one trainable block phi, N_ou
 so Phi^-1 = 2I - Phi, and Lambda diagonal. The lower left block of A is the weight of a dense layer:
 
     w_ij = (lambda_in_j - lambda_out_i) * phi_ij          i: output node, j: input node
+
+Any affine layer of the inputs has this form, whichever of the phi_ij are 0 or shared: ``models.spectral_conv`` has it
+for convolutions, ``models.tokens`` for the embedding of single inputs.
+
+The same authors' graphs of three and more layers (SPARCS, arXiv 2504.00885) have no such layer here: there
+Phi^-1 = I - phi_1 - phi_2 + phi_2 phi_1, and inputs also reach the third layer directly, by -w_2 phi_1, in which
+lambda_in does not occur. An input whose eigenvalue is 0 is still read, so |lambda_j| ||phi_:j|| is no relevance of it.
 """
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 
-class SpectralLinear(nn.Module):
+class SpectralLayer(nn.Module):
+    """A layer with one eigenvalue for each input node, or one that nodes share: w_ij = lambda_in_j * phi_ij.
+
+    Attributes
+    ----------
+    lambda_in : the eigenvalues of the input nodes
+    phi : the eigenvectors, each number once however many nodes share it
+    """
+
+    lambda_in: Tensor
+    phi: Tensor
+
+    @abstractmethod
+    def relevance(self) -> Tensor:
+        """One number >= 0 an eigenvalue, without gradient: |lambda_j| times the length of its eigenvector block."""
+
+    @abstractmethod
+    def fold(self) -> nn.Module:
+        """Ordinary layers with the same outputs."""
+
+    def _add(self, name: str, value: Tensor, trained: bool) -> None:
+        if trained:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value)
+
+
+def eigenvalue_penalty(layer: SpectralLayer, l1_lambda: float, l2_lambda: float, l2_phi: float) -> Tensor:
+    """l1_lambda |lambda|_1 + l2_lambda |lambda|^2 + l2_phi |phi|^2 of a layer."""
+    eigenvalues, vectors = layer.lambda_in, layer.phi
+    squares = l2_lambda * eigenvalues.square().sum() + l2_phi * vectors.square().sum()
+    return squares + l1_lambda * eigenvalues.abs().sum()
+
+
+class SpectralLinear(SpectralLayer):
     """A dense layer whose weight is (lambda_in_j - lambda_out_i) * phi_ij.
 
     Parameters
@@ -36,9 +78,7 @@ class SpectralLinear(nn.Module):
     bias : (out_features,), or None
     """
 
-    lambda_in: Tensor
     lambda_out: Tensor
-    phi: Tensor
     bias: Tensor | None
 
     def __init__(
@@ -61,12 +101,6 @@ class SpectralLinear(nn.Module):
             self._add("bias", torch.zeros(out_features), True)
         else:
             self.register_parameter("bias", None)
-
-    def _add(self, name: str, value: Tensor, trained: bool) -> None:
-        if trained:
-            self.register_parameter(name, nn.Parameter(value))
-        else:
-            self.register_buffer(name, value)
 
     @property
     def weight(self) -> Tensor:

@@ -144,9 +144,7 @@ class Stack:
 
     def _normalise(self, state: LayerState, x: Tensor) -> Tensor:
         rows = x.shape[1]
-        mean = x.mean(1)
-        centred = x - mean[:, None, :]
-        var = centred.square().mean(1)
+        mean, var, centred = self._moments(x)
         assert state.running_mean is not None
         assert state.running_var is not None
         state.running_mean.lerp_(mean, BATCH_NORM_MOMENTUM)
@@ -154,6 +152,18 @@ class Stack:
         state.inverse_std = (var + BATCH_NORM_EPS).rsqrt_()
         state.normalised = centred.mul_(state.inverse_std[:, None, :])
         return torch.addcmul(state.value["beta"][:, None, :], state.normalised, state.value["gamma"][:, None, :])
+
+    @staticmethod
+    def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and variance (m, n_out) over the rows of x (m, b, n_out), and x less its mean."""
+        mean = x.mean(1)
+        centred = x - mean[:, None, :]
+        return mean, centred.square().mean(1), centred
+
+    @staticmethod
+    def _column_norms(matrix: Tensor) -> Tensor:
+        """(m, 1, n_in) for (m, n_out, n_in)."""
+        return matrix.square().sum(1, keepdim=True).sqrt_()
 
     def backward(self, gradient: Tensor) -> None:
         """Fill the gradient buffer from d loss / d outputs (m, b, n_outputs), penalties included."""
@@ -209,7 +219,7 @@ class Stack:
             if architecture.l1_phi:
                 grad.add_(matrix.sign(), alpha=architecture.l1_phi)
         elif isinstance(architecture, MLP) and architecture.group_lasso:
-            norms = matrix.square().sum(1, keepdim=True).sqrt_()
+            norms = self._column_norms(matrix)
             tiny = torch.finfo(matrix.dtype).tiny  # a column of zeros stays where it is
             grad.addcmul_(matrix, architecture.group_lasso / norms.clamp_min_(tiny))
 
@@ -244,15 +254,14 @@ class Stack:
         return Snapshot(self.flat.detach().clone(), running)
 
     def keep(self, snapshot: Snapshot, better: Tensor) -> None:
-        """Copy the networks where ``better`` (m,) is True into the snapshot."""
-        for state in self.states:
-            for view in state.value.values():
-                kept = _same_view(snapshot.flat, view)
-                kept[better] = view[better]
-        for (mean, var), state in zip(snapshot.running, self._norms, strict=True):
+        """Copy the networks where ``better`` (m,) is True into the snapshot; the host does not wait for ``better``."""
+        pairs = [(_same_view(snapshot.flat, view), view) for state in self.states for view in state.value.values()]
+        for kept, state in zip(snapshot.running, self._norms, strict=True):
             assert state.running_mean is not None
             assert state.running_var is not None
-            mean[better], var[better] = state.running_mean[better], state.running_var[better]
+            pairs += zip(kept, (state.running_mean, state.running_var), strict=True)
+        for kept, now in pairs:
+            kept.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, kept))
 
 
 class Adam:
@@ -262,16 +271,18 @@ class Adam:
         self.stack = stack
         self.means, self.squares = torch.zeros_like(stack.flat), torch.zeros_like(stack.flat)
         self.steps = torch.zeros((), device=stack.flat.device)
+        self._parts = [[t] for t in (stack.flat, stack.flat_grad, self.means, self.squares)]
+        self._counts = [self.steps]
 
-    def step(self, learning_rate: float) -> None:
-        """Change the parameters by the gradients; inside ``torch.no_grad``."""
+    def step(self, learning_rate: float | Tensor) -> None:
+        """Change the parameters by the gradients; inside ``torch.no_grad``.
+
+        ``learning_rate``: a number, or a float32 tensor () on the device, which a captured step reads anew.
+        """
         adam(
-            [self.stack.flat],
-            [self.stack.flat_grad],
-            [self.means],
-            [self.squares],
+            *self._parts,
             [],
-            [self.steps],
+            self._counts,
             fused=True,
             amsgrad=False,
             beta1=ADAM_BETAS[0],

@@ -1,11 +1,11 @@
-"""Training of a group of networks of the MLP family, side by side: by the engine, or by torch on another device."""
+"""Training of a group of networks of the MLP family, side by side: by the engine for the device and the precision."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from xai_bench.devices import synchronise
 from xai_bench.models.base import Architecture
 from xai_bench.models.engine import REGISTER, Engine
+from xai_bench.models.graph_engine import GraphEngine
 from xai_bench.models.losses import Tensors
 from xai_bench.models.mlp import MLP, MLPFamily, SpectralMLP, scale_inputs
 from xai_bench.models.moments.rounds import starting_scales
@@ -23,7 +24,10 @@ from xai_bench.models.streams import Streams, Task, checkpoint_steps, learning_r
 from xai_bench.models.torch_engine import TorchEngine
 
 CHUNK = 16
-"""Networks side by side at the most."""
+"""Networks side by side at the most, on a CPU."""
+DEVICE_CHUNK = 256
+"""Networks side by side at the most on a CUDA device, where they fit into ``DEVICE_SHARE`` of its memory."""
+DEVICE_SHARE = 0.25
 PAIR = 2
 """Networks side by side at the least in torch's stack, filled up with a copy: a product alone may round otherwise."""
 GATHERED_VALUES = 2**26
@@ -75,24 +79,53 @@ def has_compiled_engine(data: Tensors) -> bool:
     return data.device.type == "cpu" and data.dtype == torch.float32
 
 
+def engine_for(data: Tensors) -> Callable[..., Training]:
+    """The class that trains on this device in this precision; float64 is torch's, one operation after the other."""
+    if has_compiled_engine(data):
+        return Engine
+    return GraphEngine if data.device.type == "cuda" and data.dtype == torch.float32 else TorchEngine
+
+
+def values_of_a_network(architecture: MLPFamily, data: Tensors, width: int, rows: int, cut: bool) -> int:
+    """Numbers that a network holds in torch's stack in training, roughly; ``cut``: it sees some columns only."""
+    layers = architecture.layers(width, data.n_outputs)
+    parameters = sum(layer.n_out * (layer.n_in + 4) for layer in layers)
+    outputs = sum(layer.n_out for layer in layers)
+    dropped = sum(layer.n_out for layer in layers if layer.dropout)
+    n_train, n_valid = len(data.X_train), len(data.X_valid)
+    gathered = (n_train + n_valid) * width if cut else 0
+    # Values, gradient, two moments, the best; activations and their gradients; masks of 16 steps; validation rows.
+    return 8 * parameters + rows * (8 * outputs + 16 * dropped + 2 * width) + 3 * n_valid * outputs + gathered
+
+
+def most_at_once(architecture: MLPFamily, data: Tensors, chunk: int | None, width: int, rows: int, cut: bool) -> int:
+    """Networks side by side: ``chunk``, or as many as the device is for; ``cut``: they see some columns only."""
+    if data.device.type == "cuda":
+        memory = DEVICE_SHARE * torch.cuda.get_device_properties(data.device).total_memory
+        size = data.X_train.element_size() * values_of_a_network(architecture, data, width, rows, cut)
+        return max(1, min(chunk or DEVICE_CHUNK, int(memory) // size))
+    most = chunk or CHUNK
+    return max(1, min(most, GATHERED_VALUES // (len(data.X_train) * padded(width, REGISTER)))) if cut else most
+
+
 def fit_stacked(
-    architecture: MLPFamily, data: Tensors, tasks: Sequence[Task], chunk: int, width: int | None, rows: int
+    architecture: MLPFamily, data: Tensors, tasks: Sequence[Task], chunk: int | None, width: int | None, rows: int
 ) -> Iterator[tuple[Task, Trained]]:
     """Train every distinct network once, ``chunk`` side by side at the most; yields each group when it is there.
 
     Parameters
     ----------
+    chunk : None for what the device is for, see ``most_at_once``
     width : columns that the inputs of each are padded to; None for the next power of two
     rows : of a batch
     """
-    n, d = data.X_train.shape
+    d = data.X_train.shape[1]
     groups: dict[int, list[Task]] = defaultdict(list)
     for task in dict.fromkeys(tasks):
         groups[width or bucket(len(task.columns), d)].append(task)
     for columns, group in groups.items():
-        size = chunk
-        if any(len(task.columns) < d for task in group):
-            size = max(1, min(chunk, GATHERED_VALUES // (n * padded(columns, REGISTER))))
+        cut = any(len(task.columns) < d for task in group)
+        size = most_at_once(architecture, data, chunk, columns, rows, cut)
         for start in range(0, len(group), size):
             part = group[start : start + size]
             slots = len(part) if has_compiled_engine(data) else max(len(part), min(size, PAIR))
@@ -120,8 +153,7 @@ def fit_group(
     modules = initial_networks(architecture, data, columns, streams)
     looks = checkpoint_steps(architecture, n)
     with one_thread(data.device), torch.inference_mode():
-        kind = Engine if has_compiled_engine(data) else TorchEngine
-        training: Training = kind(architecture, data, columns, streams, width, rows)
+        training = engine_for(data)(architecture, data, columns, streams, width, rows)
         for slot, module in enumerate(modules):
             training.load(slot, module)
         for _ in advance(training, architecture, streams, looks, architecture.steps(n), data.device):
@@ -161,10 +193,15 @@ def advance(
     for step in range(steps):
         at = step % STEPS_AT_ONCE
         if at == 0:
-            order = torch.stack([s.batches(min(STEPS_AT_ONCE, steps - step)) for s in streams], 1).to(device)
+            order = on(device, torch.stack([s.batches(min(STEPS_AT_ONCE, steps - step)) for s in streams], 1))
         training.step(order[at], step, learning_rate(architecture, step, steps))
         if step + 1 in stops:
             yield step + 1
+
+
+def on(device: torch.device, order: Tensor) -> Tensor:
+    """Row numbers on a device; the host does not wait for what a CUDA device still has to do."""
+    return order.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else order.to(device)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,13 @@
-"""Training of networks of the MLP family by torch alone, on any device, in any precision: ``models.stack`` in use."""
+"""Training of networks of the MLP family by torch alone, on any device, in any precision: ``models.stack`` in use.
+
+``models.graph_engine`` does the same on a CUDA device with fewer launches.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +22,9 @@ from xai_bench.models.streams import Streams
 class TorchEngine:
     """m networks of one architecture in training, and the best weights that each had so far."""
 
+    stack_class: ClassVar[type[Stack]] = Stack
+    adam_class: ClassVar[type[Adam]] = Adam
+
     def __init__(
         self,
         architecture: MLPFamily,
@@ -30,8 +37,8 @@ class TorchEngine:
         """``columns``, ``streams``: of every network; ``width``: columns that all have, padding included."""
         m, device, n = len(columns), data.device, len(data.X_train)
         self.data, self.columns, self.rows, self.width = data, columns, rows, width
-        self.stack = Stack(architecture, m, width, data.n_outputs, data.dtype, device)
-        self.adam = Adam(self.stack)
+        self.stack = self.stack_class(architecture, m, width, data.n_outputs, data.dtype, device)
+        self.adam = self.adam_class(self.stack)
         self.best = self.stack.snapshot()
         self.best_loss = torch.full((m,), math.inf, dtype=data.dtype, device=device)
         X = gathered(data.X_train, columns, width)
@@ -53,13 +60,21 @@ class TorchEngine:
 
     def step(self, index: Tensor, step: int, rate: float) -> None:
         """Step number ``step``, from 0, on the rows ``index`` (m, rows), with a learning rate."""
-        data, stack = self.data, self.stack
-        chosen = (index + self._first_rows).view(-1)
-        x = self._rows_of_all.index_select(0, chosen).view(len(index), self.rows, self.width)
-        outputs = stack.forward(x, self._masks(step))
-        w = None if data.w_train is None else data.w_train[index]
-        stack.backward(loss_gradient(outputs, data.y_train[index], data.kind, w))
+        self._advance(index, self._masks(step), rate)
+
+    def _advance(self, index: Tensor, masks: Sequence[Tensor | None], rate: float | Tensor) -> None:
+        """One step: forward, backward, penalties, Adam. Nothing of it asks the device for a number."""
+        chosen = index if len(self._first_rows) == 1 else index + self._first_rows
+        x = self._rows_of_all.index_select(0, chosen.view(-1)).view(len(index), self.rows, self.width)
+        outputs = self.stack.forward(x, masks)
+        self.stack.backward(self._loss_gradient(outputs, index))
         self.adam.step(rate)
+
+    def _loss_gradient(self, outputs: Tensor, index: Tensor) -> Tensor:
+        """(m, rows, n_outputs): the gradient of the loss of outputs for the rows ``index`` (m, rows)."""
+        data = self.data
+        w = None if data.w_train is None else data.w_train[index]
+        return loss_gradient(outputs, data.y_train[index], data.kind, w)
 
     def _masks(self, step: int) -> list[Tensor | None]:
         """For every layer (m, rows, n_out), 0 or 1 / (1 - rate), or None."""

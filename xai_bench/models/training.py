@@ -30,7 +30,7 @@ from xai_bench.models.losses import row_losses as row_losses
 from xai_bench.models.mlp import MLPFamily, scale_inputs
 from xai_bench.models.moments.rounds import starting_scales
 from xai_bench.models.stack import ADAM_BETAS, ADAM_EPS
-from xai_bench.models.stacked import CHUNK, fit_stacked, is_served
+from xai_bench.models.stacked import fit_stacked, is_served
 from xai_bench.models.streams import Streams, Task, batch_rows, checkpoint_steps, learning_rate
 
 
@@ -42,7 +42,7 @@ def fit_many(
     *,
     row_weights: RowWeights | None = None,
     rows: int | None = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     width: int | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
@@ -58,10 +58,12 @@ def fit_many(
         twice is trained once.
     row_weights : what each training and validation row counts in the mean losses; None for 1. Scores count all alike.
     rows : training rows of a batch; None for the architecture's ``batch_size``, in whole vector registers
-    chunk : networks side by side at the most. No bit of a result depends on it, nor on the companions (in float64 and
-        on CUDA the last bits may depend on whether it is 1).
+    chunk : networks side by side at the most; None for 16 on a CPU, on a CUDA device for as many as fill it. No bit of
+        a result depends on it, nor on the companions (in float64 the last bits may depend on whether it is 1, on CUDA
+        on how many there are).
     width : columns that every mask is padded to; None for the next power of two
-    device : where the networks are trained, and stay; initial weights are drawn on the CPU, the same for all
+    device : where the networks are trained, and stay. Initial weights, batches and masks are the same on all: what
+        is trained on CUDA is what the CPU trains, but for rounding
 
     Returns
     -------

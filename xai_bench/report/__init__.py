@@ -18,8 +18,7 @@ __all__ = ["in_short", "write_report"]
 def write_report(results: Results, folder: Path | str, jobs: int = 1) -> Path:
     """Write index.html, summary.md, datasets/NAME.html and the script that these share; returns the path of the first.
 
-    ``jobs``: processes that draw, at the most; a script of yours that asks for several needs the usual
-    ``if __name__ == "__main__":``. The bytes are the same for any number. What is in focus is highlighted:
+    ``jobs``: processes that draw, at the most. The bytes are the same for any number. What is in focus is highlighted:
     ``results.focused(NAME)``.
 
     Every page works offline. Equal results give equal bytes. No file names a host, a user or a path. All numbers:

@@ -79,7 +79,8 @@ def _of_datasets(frames: Frames, jobs: int, title: str) -> list[str]:
     if processes > 1:
         from xai_bench.workers import Item, Workers
 
-        with Workers(processes, None, _begin, (frames, registry.plugins(), title)) as workers:
+        arguments = frames, registry.plugins(), registry.of_scripts("sections"), title
+        with Workers(processes, None, _begin, arguments) as workers:
             while waiting or busy:
                 while waiting and workers.room():
                     number = waiting.popleft()
@@ -97,9 +98,10 @@ _given: list[Any] = []
 """What a process draws from: the frames, and the title of the report."""
 
 
-def _begin(frames: Frames, plugins: Sequence[registry.Plugin], title: str) -> None:
+def _begin(frames: Frames, plugins: Sequence[registry.Plugin], sections: bytes, title: str) -> None:
     for plugin in plugins:
         registry.activate(plugin)
+    registry.take(sections)
     _given[:] = [frames, title]
 
 

@@ -20,6 +20,8 @@ Tier = Literal["compared", "control"]
 RECOVERY, RETENTION, FALSE_SELECTIONS = "recovery", "retention", "false_selections"
 STORED = {RECOVERY: "auroc", RETENTION: "retention_retrained_gain"}
 """Score of a leaderboard to the name that it is stored under, where that is another one."""
+MASKED = "retention_masked_gain"
+"""What ``retention`` is where no judge is trained anew: the explained network is the judge."""
 NO_SIGNAL = "no_signal"
 AXES = ["dataset", "family", "draw", "explainer", "model"]
 
@@ -64,8 +66,9 @@ def values(results: Results, metric: str) -> pd.DataFrame:
     """The scores of all entrants on all draws where the metric is defined; controls left out.
 
     A recovery score is (value - chance) / (best - chance), never clipped: 2 AUROC - 1, for recovery. Retention is the
-    gain over random inputs where the judge is trained anew. Cells that failed or timed out count as chance, 0; of
-    ``false_selections`` (see ``selections``) they have none, and data without a signal enter these only.
+    gain over random inputs where the judge is trained anew, or, in a suite without a judge, on the explained network.
+    Cells that failed or timed out count as chance, 0; of ``false_selections`` (see ``selections``) they have none, and
+    data without a signal enter these only.
 
     Parameters
     ----------
@@ -96,6 +99,8 @@ def scored(results: Results, metric: str) -> pd.DataFrame:
         See ``values``.
     """
     name = STORED.get(metric, metric)
+    if metric == RETENTION and not judges(results):
+        name = MASKED
     cells = results.cells[~results.cells["explainer"].isin(CONTROLS)]
     measured = _measured(results, metric, name)
     rows = cells.rename(columns={"reason": "status_reason"}).merge(measured, on="cell", how="left")
@@ -112,6 +117,11 @@ def scored(results: Results, metric: str) -> pd.DataFrame:
     family = rows["family"].where(rows["family"] != "", rows["dataset"])
     value = rows["value"] if metric == FALSE_SELECTIONS else rows["value"].where(~lost, 0.0)
     return rows.assign(value=value, family=family, lost=lost)
+
+
+def judges(results: Results) -> tuple[str, ...]:
+    """Who is trained anew on the kept inputs, to judge retention; () for nobody."""
+    return tuple((results.suite.get("retention") or {}).get("judges", ("network",)))
 
 
 def variance_by_dataset(results: Results, metric: str) -> pd.DataFrame:

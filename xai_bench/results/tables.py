@@ -98,7 +98,7 @@ def retention(results: Results) -> pd.DataFrame:
 
 def networks(results: Results) -> pd.DataFrame:
     """What networks reached: dataset, model, mean, low, high (test score), chance, ceiling, learned (share), train_cpu
-    (median), draws."""
+    (median on the machine that trained the most), draws."""
     cells = results.cells
     rows = cells[(cells["model"] != "") & cells.get("test_score", pd.Series(np.nan, index=cells.index)).notna()]
     rows = rows.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold"])
@@ -108,10 +108,10 @@ def networks(results: Results) -> pd.DataFrame:
     if found.empty:
         return found
     facts = rows.assign(learned=rows["learned"].astype(float)).groupby(by, sort=False)
+    here = rows[rows["machine"] == rows["machine"].mode().iloc[0]].groupby(by, sort=False)["train_cpu"]
     more = pd.DataFrame({
         "chance": facts["chance"].mean(), "ceiling": facts["ceiling"].mean(), "learned": facts["learned"].mean(),
-        "train_cpu": facts["train_cpu"].median(),
-    })  # fmt: skip
+    }).join(here.median())  # fmt: skip
     return found.drop(columns=["explainer", "entrant", "metric"]).merge(more.reset_index(), on=by)
 
 

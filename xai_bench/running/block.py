@@ -69,7 +69,8 @@ def run_block(
         If this process cannot go on; the cells without a result are to be computed in another one.
     """
     try:
-        warm_up_training(block.device)
+        if block.model is None or block.model.component.trains:
+            warm_up_training(block.device)
         data = load_checked(block.draw, content_hash)
         record = None
         if block.draw.permutation is None:

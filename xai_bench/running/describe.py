@@ -138,6 +138,8 @@ def views(data: Dataset) -> Views:
         rows = data.canonical(data.X_train[first])
         if several:
             rows = np.stack([rows[:, list(columns)].mean(1) for columns in data.canonical_inputs], axis=1)
+        if rows.min() < 0 or rows.max() > 1:  # not shares of black and white, as after a normalisation
+            rows = (rows - rows.min()) / max(float(rows.max() - rows.min()), 1e-30)
         pixels = np.rint(255 * rows).astype(int)
         names = [data.class_names[data.y_train[i]] if data.class_names else str(data.y_train[i]) for i in first]
         return Views(pictures=tuple(Picture(n, tuple(p.tolist())) for n, p in zip(names, pixels, strict=True)))

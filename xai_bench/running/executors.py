@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +10,7 @@ from xai_bench.errors import InputError, reason_of
 from xai_bench.running.process import set_up_worker
 from xai_bench.running.state import standard
 from xai_bench.suites.suite import Suite
-from xai_bench.workers import Executor, ThisProcess, Workers
+from xai_bench.workers import Executor, ThisProcess, Workers, by_value
 
 
 @contextmanager
@@ -19,30 +18,21 @@ def executor(jobs: int | None, suite: Suite) -> Iterator[Executor]:
     """``jobs`` worker processes, or this process (None), with the suite's time limit for every cell."""
     seconds = suite.limits.seconds
     if jobs is not None:
-        arguments, script = (registry.plugins(), registry.codes()), needs_script(suite)
-        with Workers(jobs, seconds, set_up_worker, arguments, script=script) as workers:
+        arguments = registry.plugins(), registry.codes(), registry.of_scripts("metrics")
+        with Workers(jobs, seconds, set_up_worker, arguments) as workers:
             yield workers
         return
     with standard():
         yield ThisProcess(seconds)
 
 
-def needs_script(suite: Suite) -> bool:
-    """Whether workers have to run the script that began the run: it defines a component.
-
-    Raises
-    ------
-    InputError
-        If a component cannot be sent to another process.
-    """
-    found = registry.from_script()
+def check_sent(suite: Suite) -> None:
+    """Raise InputError if a component of the suite cannot be sent to another process."""
     for entry in (*suite.datasets, *suite.models, *suite.explainers):
         try:
-            content = pickle.dumps(entry.component)
+            by_value(entry.component)
         except Exception as error:
             raise InputError(
-                f"{entry.label!r} cannot be sent to worker processes ({reason_of(error)}): write its class as a class "
-                "statement at the top level of its file, or run without jobs"
+                f"{entry.label!r} cannot be sent to worker processes ({reason_of(error)}): let it use no open files, "
+                "locks or the like, or run without jobs"
             ) from None
-        found = found or b"__main__" in content
-    return found

@@ -26,8 +26,11 @@ WARM_UP = 60.0
 _warm: set[tuple[str, str]] = set()
 
 
-def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Named, str | None]) -> None:
-    """The state in which everything is computed; the plugins' components, and the hashes that the parent made."""
+def set_up_worker(
+    plugins: Sequence[registry.Plugin], codes: Mapping[registry.Named, str | None], metrics: bytes
+) -> None:
+    """The state in which everything is computed; the plugins' components, the hashes that the parent made, and the
+    metrics of its script."""
     standardise()
     registry.take_codes(codes)
     for plugin in plugins:
@@ -35,6 +38,8 @@ def set_up_worker(plugins: Sequence[registry.Plugin], codes: Mapping[registry.Na
             registry.activate(plugin)
             path = list(sys.path)
         sys.path[:] = path  # It may import from there later.
+    with guarded():
+        registry.take(metrics)
 
 
 def warm_up_training(device: str) -> None:
@@ -44,7 +49,7 @@ def warm_up_training(device: str) -> None:
     _warm.add(("", device))
     X, y = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32), np.arange(64) % 2
     tiny = Dataset(X, X, X, y, y, y, "classification", 2, ("a", "b", "c", "d"), np.arange(4))
-    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=2, checkpoints=1), tiny, [0], chunk=1, device=device)
+    fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=6, checkpoints=1), tiny, [0], chunk=1, device=device)
 
 
 def warm_up(explainer: Explainer, device: str = "cpu") -> None:

@@ -43,7 +43,8 @@ class Request:
         precision: what is scored or retained later of its cells is so by these
     focus : the explainer, network or entrant (``lrp on mlp``) that the report compares with all others, instead of the
         suite's
-    on_progress : called after every block and every follow-up of a run
+    on_progress : called after every block and every follow-up of a run; None shows a bar in a notebook, and nothing
+        elsewhere
     """
 
     suite: Suite | str | Path | dict[str, Any]
@@ -89,8 +90,8 @@ class Asked:
         Raises
         ------
         InputError
-            For a bad suite, an unknown label, labels that do not occur together, missing data, a number below 1, or a
-            device that is not there.
+            For a bad suite, an unknown label, labels that do not occur together, missing data, a number below 1, an
+            ``out`` inside the results of a run, or a device that is not there.
         """
         from xai_bench import devices
 
@@ -104,6 +105,7 @@ class Asked:
             number = getattr(request, name)
             if number is not None and number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
+        check_out(Path(request.out))
         wanted: dict[str, set[Any]] = {
             axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")
         }
@@ -141,6 +143,17 @@ class Asked:
                     fold=block.draw.fold.number if block.draw.fold else -1,
                     permutation=-1 if block.draw.permutation is None else block.draw.permutation,
                 )
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError if ``out`` holds the results of a run: another would begin anew one level below."""
+    if (out / FILE).is_file():
+        parent = out.resolve().parent
+        above = parent.parent if parent.name == "runs" else parent
+        raise InputError(
+            f"--out: expected the folder above runs/, got {str(out)!r}, which holds the results of a run: "
+            f"to go on with it, give {str(above)!r}"
+        )
 
 
 def folder_of(request: Request, suite: Suite) -> Path:

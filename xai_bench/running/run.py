@@ -22,9 +22,9 @@ from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
 from xai_bench.results.truth import truth_of
 from xai_bench.running.ledger import Forecast, Measured, recorded
+from xai_bench.running.notebook import progress_bar
 from xai_bench.running.request import Asked, Request, is_stored
 from xai_bench.suites import plan
-from xai_bench.workers import end_if_starting
 
 if TYPE_CHECKING:
     from xai_bench.running.loop import Loop
@@ -44,14 +44,13 @@ def compute(request: Request) -> Results:
         device that is not there or not that of the stored results, or a component that cannot be sent to the workers
         that are asked for. Nothing is lost.
     """
-    from xai_bench.running.executors import needs_script
+    from xai_bench.running.executors import check_sent
     from xai_bench.scoring import recovery
 
-    end_if_starting()
     asked = Asked.of(request)
     folder, jobs = asked.folder, request.jobs
     if jobs is not None:
-        needs_script(asked.suite)
+        check_sent(asked.suite)
     _check_known(asked, request.known, folder if request.fresh else None)
     earlier = _measured_before(asked) if request.fresh else None
     if request.fresh and not asked.is_part and folder.exists():
@@ -66,7 +65,8 @@ def compute(request: Request) -> Results:
         facts, begun = {**provenance(jobs, asked.device), "left_out": list(asked.notices)}, time.monotonic()
         number = store.begin(asked.suite.config(), asked.rows(), facts, recovery.declared())
         try:
-            loop.run(jobs, number, request.on_progress)
+            with progress_bar(request.on_progress) as on_progress:
+                loop.run(jobs, number, on_progress)
             facts |= {"finished": _now(), "cells": loop.progress.finished}
         finally:
             spent = {"wall": time.monotonic() - begun, "spent": dict(loop.ledger.spent)}

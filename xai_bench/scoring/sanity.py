@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,11 +29,12 @@ from xai_bench.statistics import rank_correlations
 VERSION = 2
 """Raise it when the same networks and explainers give other numbers."""
 DIRECTIONS = ("top", "bottom")
+Stages = Literal["each", "all"]
 
 
-def key() -> str:
+def key(stages: Stages = "each") -> str:
     """The key under which it is stored that a cell's relevance was followed through the layers."""
-    return sha256(canonical_json(["sanity", VERSION]))
+    return sha256(canonical_json(["sanity", VERSION, *([] if stages == "each" else [stages])]))
 
 
 def layers(module: nn.Module, X: Tensor) -> list[list[str]]:
@@ -88,10 +89,15 @@ def reinitialised(module: nn.Module, fresh: nn.Module, chosen: Sequence[Sequence
     return result.eval()
 
 
-def stages(module: nn.Module, fresh: nn.Module, X: Tensor) -> Iterator[tuple[tuple[str, ...], int, nn.Module]]:
-    """(directions, number of layers, network) from one to all layers; all at once is the same from both sides."""
+def stages(
+    module: nn.Module, fresh: nn.Module, X: Tensor, which: Stages = "each"
+) -> Iterator[tuple[tuple[str, ...], int, nn.Module]]:
+    """(directions, number of layers, network) from one to all layers; all at once is the same from both sides.
+
+    ``which``: each number of layers, or ``all`` of them at once only.
+    """
     parts = layers(module, X)
-    for direction in DIRECTIONS:
+    for direction in DIRECTIONS if which == "each" else ():
         order = parts[::-1] if direction == "top" else parts
         for k in range(1, len(parts)):
             yield (direction,), k, reinitialised(module, fresh, order[:k])
@@ -99,7 +105,13 @@ def stages(module: nn.Module, fresh: nn.Module, X: Tensor) -> Iterator[tuple[tup
 
 
 def curves(
-    explainer: Explainer, source: ModelSource, problem: Problem, original: NDArray, model_key: str, seed: int
+    explainer: Explainer,
+    source: ModelSource,
+    problem: Problem,
+    original: NDArray,
+    model_key: str,
+    seed: int,
+    which: Stages = "each",
 ) -> tuple[Measurement, ...]:
     """``sanity_top`` and ``sanity_bottom`` at k: Spearman's correlation with ``original`` after k layers are new.
 
@@ -109,6 +121,7 @@ def curves(
     original : (n_inputs,) relevance of that network, in the order of ``problem.partition``
     model_key : the new weights are a function of it: the same for all methods on a network
     seed : that of the original explanation, so that the same rows are explained
+    which : see ``stages``
 
     Raises
     ------
@@ -120,7 +133,7 @@ def curves(
     fixed = problem.constant
     varying = np.array([not fixed[list(columns)].all() for columns in problem.partition])
     found = []
-    for directions, k, network in stages(problem.fitted, fresh, problem.X_train):
+    for directions, k, network in stages(problem.fitted, fresh, problem.X_train, which):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             relevance = explainer.explain(replace(problem, model=network), seed=seed).over_inputs

@@ -104,6 +104,31 @@ def _top(relevance: np.ndarray, p: int, cell: str) -> np.ndarray:
     return result
 
 
+def over_rows(cells: pd.DataFrame, relevance: Mapping[str, Floats]) -> pd.DataFrame:
+    """One row a method, dataset and network that was not trained here, and is the same in at least two draws.
+
+    ``cells`` and ``relevance`` are as for ``stability``, with ``train_cpu``, missing where nothing was trained.
+
+    Returns
+    -------
+    spearman : mean rank correlation over pairs of draws, that is of the rows that were explained
+    lowest : that of the pair that agrees least
+    draws : their number
+    """
+    given = cells[(cells["model_key"] != "") & cells["train_cpu"].isna()] if "train_cpu" in cells else cells.iloc[:0]
+    rows = []
+    for key, group in given.groupby(PAIR, sort=False):
+        vectors = [relevance[cell] for cell in group["cell"]]
+        if len(vectors) < 2:
+            continue
+        matrix = rank_correlations(vectors)
+        values = matrix[np.triu_indices(len(vectors), 1)]
+        known = values[np.isfinite(values)]
+        mean, lowest = (float(known.mean()), float(known.min())) if len(known) else (math.nan, math.nan)
+        rows.append({**dict(zip(PAIR, key, strict=True)), "spearman": mean, "lowest": lowest, "draws": len(vectors)})
+    return pd.DataFrame(rows, columns=[*PAIR, "spearman", "lowest", "draws"])
+
+
 class Agreement(NamedTuple):
     """Rank correlations between methods on the same network.
 

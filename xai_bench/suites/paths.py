@@ -9,6 +9,9 @@ from xai_bench import registry
 from xai_bench.errors import InputError
 from xai_bench.validation import shown
 
+TABLES = ("csv", "simulated")
+"""Datasets whose ``path`` is a file of the user."""
+
 
 def load_plugins(names: Any, folder: Path | None) -> None:
     """Make the components of a suite's plugin files known.
@@ -27,7 +30,7 @@ def load_plugins(names: Any, folder: Path | None) -> None:
 def located(
     name: str, fields: dict[str, Any], folder: Path | None, *, optional: bool = False
 ) -> tuple[str, dict[str, Any]]:
-    """Name and fields of a component, with the places of its files: of a ``csv``, and of a ``given`` network.
+    """Name and fields of a component, with the places of its files: of a table, and of a ``given`` network.
 
     Raises
     ------
@@ -38,10 +41,10 @@ def located(
         return name, {**fields, **_files_of_given(fields, folder)}
     short, colon, path = name.partition(":")
     value = path if colon else fields.get("path")
-    if folder is None or short != "csv" or not isinstance(value, str) or not value:
+    if folder is None or short not in TABLES or not isinstance(value, str) or not value:
         return name, fields
-    place = str(_found(value, folder, "csv", not optional))
-    return (f"csv:{place}", fields) if colon else (name, {**fields, "path": place})
+    place = str(_found(value, folder, short, not optional))
+    return (f"{short}:{place}", fields) if colon else (name, {**fields, "path": place})
 
 
 def _files_of_given(fields: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from xai_bench.component import canonical_json, sha256
 
@@ -123,8 +123,9 @@ class Retention(Draws):
     """Seeds of the judge; scores are averaged over them."""
     judge: dict[str, Any] = {}
     """Fields of the judge that differ from the default judge."""
-    judges: Annotated[tuple[Literal["network", "trees"], ...], Field(min_length=1)] = ("network",)
-    """Who is retrained on the kept inputs: the network, and as a second judge extremely randomised trees."""
+    judges: tuple[Literal["network", "trees"], ...] = ("network",)
+    """Who is retrained on the kept inputs: the network, and as a second judge extremely randomised trees; () for none:
+    the explained network is the only judge."""
 
     def of_a_draw(self) -> dict[str, Any]:
         """JSON-ready: what the numbers of one draw depend on."""
@@ -155,6 +156,15 @@ class Calibration(Part):
 
 class Sanity(Draws, Part):
     """Relevance after the network is initialised anew, layer by layer (Adebayo et al. 2018, NeurIPS)."""
+
+    stages: Literal["each", "all"] = "each"
+    """After how many layers relevance is compared: after each, from both sides, or once, with all of them new."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the field that came later, at its default: suites that do not know it stay equal."""
+        fields: dict[str, Any] = handler(self)
+        return {key: value for key, value in fields.items() if key != "stages" or value != "each"}
 
 
 class Entrants(BaseModel):

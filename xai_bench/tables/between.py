@@ -23,10 +23,11 @@ MOST_APART = 100
 """Columns of whole numbers or categories, each of which may be what tells repeated rows apart."""
 
 
-def related(reads: Sequence[Read], target: Target, keep: Sequence[str] = ()) -> list[Read]:
+def related(reads: Sequence[Read], target: Target | None, keep: Sequence[str] = ()) -> list[Read]:
     """The columns, with copies of the target left out (unless they are in ``keep``) and identical ones noted."""
     result = list(reads)
-    of_target = signature(target.values, levels=target.kind == "classification")
+    name = "" if target is None else target.name
+    of_target = set() if target is None else signature(target.values, levels=target.kind == "classification")
     first: dict[bytes, str] = {}
     for i, read in enumerate(reads):
         column = read.column
@@ -34,10 +35,10 @@ def related(reads: Sequence[Read], target: Target, keep: Sequence[str] = ()) -> 
             continue
         marks = signatures(read)
         if of_target & marks and column.name not in keep:
-            result[i] = replace(read, column=column.left_out(f"it equals the target {target.name!r}"))
+            result[i] = replace(read, column=column.left_out(f"it equals the target {name!r}"))
             continue
         if of_target & marks:
-            result[i] = replace(read, column=column.noted(f"it equals the target {target.name!r}; kept, as was said"))
+            result[i] = replace(read, column=column.noted(f"it equals the target {name!r}; kept, as was said"))
             continue
         twin = next((first[mark] for mark in sorted(marks) if mark in first), None)
         if twin is not None:

@@ -23,14 +23,14 @@ class Prepared:
     ----------
     columns : every column but the target and those that were set aside, in the order of the table
     encoded : those that are used, as numbers
-    target : what is predicted
+    target : what is predicted, None if the table has no target
     notices : what a user is to know, in lines: of the file, of columns, of the target, of rows
     repeats : rows that have a twin, if there are many
     """
 
     columns: tuple[Column, ...]
     encoded: Encoded
-    target: Target
+    target: Target | None
     notices: tuple[str, ...]
     repeats: Repeats | None = None
 
@@ -40,10 +40,16 @@ class Prepared:
         rows = [(c.name, c.kind, c.used, c.done, c.why) for c in self.columns]
         return pd.DataFrame(rows, columns=["column", "kind", "used", "done", "why"])
 
+    @property
+    def predicted(self) -> Target:
+        """The target of a table that was read with one."""
+        assert self.target is not None
+        return self.target
+
 
 def prepared(
     sheet: Sheet,
-    target: str,
+    target: str | None,
     kind: Kind | None = None,
     drop: Sequence[str] = (),
     keep: Sequence[str] = (),
@@ -54,6 +60,7 @@ def prepared(
 
     Parameters
     ----------
+    target : the column that is predicted; None where only the inputs are wanted
     drop : columns that are no inputs
     keep : columns that are used although they look like an identifier or a copy of the target
     missing_codes : numbers that stand for a missing value
@@ -65,19 +72,23 @@ def prepared(
         If a column does not exist, or the target cannot be used.
     """
     frame = sheet.frame
-    for column in (target, *drop, *keep, *apart):
+    for column in (*([] if target is None else [target]), *drop, *keep, *apart):
         if column.strip() not in frame:
             raise unknown("column", column, frame.columns)
-    target, drop, keep = target.strip(), [name.strip() for name in drop], [name.strip() for name in keep]
-    if target in drop:
-        raise InputError(f"expected a target that is kept, got {target!r} in drop too: take it out there")
-    found = target_of(frame[target], kind, sheet.decimal)
+    drop, keep = [name.strip() for name in drop], [name.strip() for name in keep]
+    found = None
+    if target is not None:
+        target = target.strip()
+        if target in drop:
+            raise InputError(f"expected a target that is kept, got {target!r} in drop too: take it out there")
+        found = target_of(frame[target], kind, sheet.decimal)
     left = [name for name in frame if name != target and name not in {*drop, *(part.strip() for part in apart)}]
     units = tuple(unit for name, unit in zip(frame, sheet.units, strict=True) if name in left) if sheet.units else ()
     reads = read_columns(replace(sheet, frame=frame[left], units=units), missing_codes)
     reads = related([_kept(read, frame[read.column.name], keep) for read in reads], found, keep)
     twins = repeats(reads)
-    notices = [*sheet.notices, *found.notices, *(read.column.line for read in reads if read.column.why)]
+    of_target = found.notices if found else ()
+    notices = [*sheet.notices, *of_target, *(read.column.line for read in reads if read.column.why)]
     if twins:
         notices.append(twins.line)
     return Prepared(tuple(read.column for read in reads), encode(reads, len(frame)), found, tuple(notices), twins)

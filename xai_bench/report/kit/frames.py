@@ -243,9 +243,9 @@ class Frames:
     @cached_property
     def trained(self) -> pd.DataFrame:
         """What the networks reached: dataset, model, mean, low, high (test score), train, valid, chance, ceiling,
-        learned, of, p_value (the largest), train_cpu, train_wall (medians), parameters, settled (NA where it is not
-        known whether the relevance has); mae, mae_low, mae_high: mean absolute error on the test rows in units of the
-        target, NaN in classification."""
+        learned, of, p_value (the largest), train_cpu, train_wall (medians of those trained on ``machine``), parameters,
+        settled (NA where it is not known whether the relevance has); mae, mae_low, mae_high: mean absolute error on
+        the test rows in units of the target, NaN in classification."""
         networks = self.cells[(self.cells["model"] != NO_MODEL) & self.cells["test_score"].notna()]
         networks = networks.drop_duplicates(["dataset", "model", "data_seed", "model_seed", "fold"])
         columns = ["dataset", "model", "mean", "low", "high", "n"]
@@ -254,14 +254,14 @@ class Frames:
                                          "train_cpu", "train_wall", "parameters", "settled", *MAE])  # fmt: skip
         by = ["dataset", "model"]
         groups = networks.groupby(by, sort=False)
+        here = networks[networks["machine"] == self.machine].groupby(by, sort=False)[["train_cpu", "train_wall"]]
         facts = pd.DataFrame({
             "train": groups["train_score"].mean(), "valid": groups["valid_score"].mean(),
             "chance": groups["chance"].mean(), "ceiling": groups["ceiling"].mean(),
             "learned": groups["learned"].apply(lambda v: int(v.astype(bool).sum())), "of": groups.size(),
-            "p_value": groups["p_value"].max(), "train_cpu": groups["train_cpu"].median(),
-            "train_wall": groups["train_wall"].median(), "parameters": groups["parameters"].median(),
+            "p_value": groups["p_value"].max(), "parameters": groups["parameters"].median(),
             "settled": groups["settled"].first(),
-        })  # fmt: skip
+        }).join(here.median())  # fmt: skip
         networks = networks.assign(test_mae=networks["test_mae"].astype(float))
         errors = self._over_draws(networks, "test_mae", by).drop(columns="n")
         errors = errors.rename(columns={"mean": "mae", "low": "mae_low", "high": "mae_high"})
@@ -345,6 +345,11 @@ class Frames:
     def stability(self) -> pd.DataFrame:
         """Of networks trained anew: see ``scoring.stability``."""
         return stability.stability(self.timed, self.results.relevance, self.results.draws)
+
+    @cached_property
+    def stability_over_rows(self) -> pd.DataFrame:
+        """Of networks that were not trained here: see ``scoring.stability.over_rows``."""
+        return stability.over_rows(self.with_relevance, self.results.relevance)
 
     @cached_property
     def settling(self) -> pd.DataFrame:

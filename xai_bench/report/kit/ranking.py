@@ -46,6 +46,8 @@ def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
     found["retention_of"] = part.where(gains["families"] < gains["of_families"], "")
     stable = frames.stability
     stable = stable.assign(value=stable["top_p"].fillna(stable["spearman"]))
+    if stable.empty:
+        stable = frames.stability_over_rows.rename(columns={"spearman": "value"})
     return found | {"stable": stable.groupby([*keys, "dataset"])["value"].mean().groupby(keys).mean()}
 
 

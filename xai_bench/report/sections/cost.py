@@ -35,7 +35,7 @@ class Cost(Section):
         return self.frames.cost(["model", "explainer"])
 
     def words(self) -> str:
-        groups = self.frames.trained.groupby("model", sort=False)["train_cpu"]
+        groups = self.frames.trained.dropna(subset="train_cpu").groupby("model", sort=False)["train_cpu"]
         trains = [f"{seconds(float(values.median()))} for `{model}`" for model, values in groups]
         text = "Medians over draws and datasets; given a model: set-up and explanation, end to end: training as well."
         return f"{text} Training takes {listed(trains)}." if trains else text

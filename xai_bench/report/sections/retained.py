@@ -13,6 +13,7 @@ from xai_bench.report.kit.drawing import GREY, INK
 from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, Frames
 from xai_bench.report.kit.section import Figure, Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, share, text
+from xai_bench.results.entrants import judges
 
 FORMS = ("retention_retrained", "retention_trees", "retention_masked")
 ROUND = tuple(step * 10**power for power in range(6) for step in (1, 2, 5))
@@ -88,6 +89,12 @@ class Retention(Section):
         return rows.groupby(["dataset", "explainer", "k"], sort=False)["mean"].mean().reset_index()
 
     def words(self) -> str:
+        if not judges(self.frames.results):
+            return (
+                "Test score of the explained network when it sees the top k inputs only and the others stand at their "
+                "mean (in pictures at 0), averaged over draws. Nothing is trained anew: such rows may lie far from "
+                "those that the network knows."
+            )
         return (
             "Test score of a model that is trained anew on the top k inputs only, averaged over networks and draws. It "
             "can be gamed by inputs that predict without being needed, so read it beside recovery."

@@ -41,6 +41,11 @@ class Sanity(Section):
         return by_data_seed(rows[rows["value"].notna()], "value", [*PAIR, "metric", "k"])
 
     def words(self) -> str:
+        if self.frames.results.suite["sanity"].get("stages") == "all":
+            return (
+                "All layers of the network are initialised anew, and it is explained again: how much of the ranking "
+                "stays?"
+            )
         return (
             "Layers of a trained network are initialised anew, one after the other, from the output or from the "
             "inputs, and the network is explained again. The curves show how much of the ranking stays."

@@ -34,6 +34,7 @@ class SanityTask:
     weights: bytes
     relevances: Mapping[str, NDArray]
     content_hash: str | None = None
+    stages: sanity.Stages = "each"
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -54,7 +55,9 @@ class SanityTask:
             problem = computed.problem_of(data, model, block.device, block.memory)
             try:
                 with guarded():
-                    curves = sanity.curves(cell.explainer, source, problem, original, block.model_key, seed)
+                    curves = sanity.curves(
+                        *(cell.explainer, source, problem, original, block.model_key, seed), self.stages
+                    )
             except Spent as lost:
                 yield {cell.key: str(lost)}
                 raise
@@ -97,7 +100,7 @@ class SanityFollowUp(FollowUp[SanityTask, Rows]):
             for cell in one.cells
             if cell.explainer is not None and self.part.covers("explainers", cell.label)
         }
-        waiting = cells.keys() - stored.followed(self.name, sanity.key(), cells)
+        waiting = cells.keys() - stored.followed(self.name, sanity.key(self.part.stages), cells)
         weights = stored.weights(block.model_key)
         relevances = stored.relevances(key for key in cells if key in waiting)
         if not relevances or weights is None:
@@ -105,7 +108,8 @@ class SanityFollowUp(FollowUp[SanityTask, Rows]):
         assert block.model is not None
         model = as_trained(block.model, block.model_key, stored)
         block = replace(block, model=model, cells=tuple(cells[key] for key in relevances))
-        return SanityTask(sanity.key(), block, weights, relevances, stored.content_hash(block.draw.key))
+        key, content_hash = sanity.key(self.part.stages), stored.content_hash(block.draw.key)
+        return SanityTask(key, block, weights, relevances, content_hash, self.part.stages)
 
     def rows(self, task: SanityTask, result: Rows) -> Rows:
         return result

@@ -1,0 +1,182 @@
+"""A table as a user hands it over: its inputs, its target, and the columns with another role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from xai_bench.analysis.rows import Rows
+from xai_bench.datasets.table import Table, checked
+from xai_bench.errors import InputError
+from xai_bench.tables.prepared import Prepared, prepared
+from xai_bench.tables.reading import Sheet, read_sheet, sheet_of
+from xai_bench.tables.target import Kind
+
+Column = str | ArrayLike | None
+TARGET = "target"
+MOST_ROWS = 10_000
+"""Rows that networks, baselines and tests see at the most."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A table with a role for each of its columns; ``of_rows``: how many it had before some were drawn."""
+
+    found: Prepared
+    table: Table
+    rows: Rows
+    name: str
+    of_rows: int
+    sampled: tuple[tuple[str, int, int, str], ...] = ()
+
+    def taken(self, chosen: NDArray) -> Given:
+        """Some of the rows."""
+        table = replace(self.table, X=self.table.X[chosen], y=self.table.y[chosen])
+        return replace(self, table=table, rows=self.rows.take(chosen))
+
+
+def check_counts(**counts: tuple[int, int]) -> None:
+    """Raise InputError unless every value is a whole number that is not below the least one."""
+    for name, (value, least) in counts.items():
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name}: expected a whole number >= {least}, got {value!r}")
+
+
+def given_table(
+    X: Any,
+    y: Column,
+    kind: Kind | None,
+    roles: Mapping[str, Column],
+    drop: Sequence[str],
+    keep: Sequence[str],
+    missing_codes: Sequence[float],
+) -> Given:
+    """The table, checked, with a column for the target and one for every other role."""
+    _check_kind(kind)
+    if roles["groups"] is not None and roles["time"] is not None:
+        raise InputError("expected groups or time, got both: hold rows out by one of them")
+    sheet, apart = _with_roles(_sheet(X), roles)
+    sheet, target = _with_column(sheet, y, TARGET)
+    found = prepared(sheet, target, kind, drop, keep, missing_codes, tuple(apart.values()))
+    encoded = found.encoded
+    table = checked(
+        sheet.name,
+        Table(
+            X=encoded.X,
+            y=found.predicted.values,
+            kind=found.predicted.kind,
+            feature_names=encoded.names,
+            feature_units=encoded.units,
+            inputs=encoded.inputs,
+            input_names=encoded.input_names,
+            class_names=found.predicted.class_names,
+            target_name=found.predicted.name,
+            holes=True,
+        ),
+    )
+    rows = Rows(table.y, table.kind, *(_role(sheet.frame, role, apart.get(role)) for role in roles))
+    return _sampled(Given(found, table, rows, sheet.name, len(rows)))
+
+
+def given_inputs(
+    X: Any,
+    kind: Kind | None,
+    roles: Mapping[str, Column],
+    drop: Sequence[str],
+    keep: Sequence[str],
+    missing_codes: Sequence[float],
+) -> Prepared:
+    """The inputs of a table without a target."""
+    _check_kind(kind)
+    sheet, apart = _with_roles(_sheet(X), roles)
+    return prepared(sheet, None, None, drop, keep, missing_codes, tuple(apart.values()))
+
+
+def _check_kind(kind: Kind | None) -> None:
+    if kind not in (None, "classification", "regression"):
+        raise InputError(f"kind: expected 'classification' or 'regression', got {kind!r}")
+
+
+def _with_roles(sheet: Sheet, roles: Mapping[str, Column]) -> tuple[Sheet, dict[str, str]]:
+    """The sheet with a column for every role that is given, and the names of these."""
+    apart: dict[str, str] = {}
+    for role, values in roles.items():
+        if values is not None:
+            sheet, apart[role] = _with_column(sheet, values, role)
+    return sheet, apart
+
+
+def _sheet(X: Any) -> Sheet:
+    if isinstance(X, str | Path):
+        path = Path(X).expanduser()
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "nothing"
+            raise InputError(f"expected a file at {str(X)!r}, found {found}: correct the path")
+        return read_sheet(path)
+    if isinstance(X, pd.DataFrame):
+        return sheet_of(X)
+    values = np.asarray(X)
+    if values.ndim != 2:
+        raise InputError(
+            f"X: expected a DataFrame, an array (n, columns) or the path of a file, got {type(X).__name__}"
+        )
+    return sheet_of(pd.DataFrame(values, columns=[f"x{j + 1}" for j in range(values.shape[1])]))
+
+
+def _with_column(sheet: Sheet, values: Column, role: str) -> tuple[Sheet, str]:
+    """The sheet with the values as a column, and its name; a text is the name of a column that is there."""
+    if isinstance(values, str):
+        return sheet, values
+    column = pd.Series(np.asarray(values)) if not isinstance(values, pd.Series) else values.reset_index(drop=True)
+    if len(column) != len(sheet.frame):
+        raise InputError(f"{role}: expected {len(sheet.frame)} values, one a row of X, got {len(column)}")
+    name = str(getattr(values, "name", None) or role)
+    if name in sheet.frame:
+        name = f"({role})"
+    units = (*sheet.units, "") if sheet.units else ()
+    return replace(sheet, frame=sheet.frame.assign(**{name: column}), units=units), name
+
+
+def _role(frame: pd.DataFrame, role: str, name: str | None) -> NDArray | None:
+    """(n,) numbers of groups, places in time, or weights."""
+    if name is None:
+        return None
+    column = frame[name.strip()]
+    if column.isna().any():
+        raise InputError(f"{role}: expected a value in every row, got {int(column.isna().sum())} missing values")
+    if role == "groups":
+        return pd.factorize(column)[0]
+    if role == "time":
+        return _places(column)
+    weights = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise InputError("weights: expected numbers >= 0, and some above 0, got others")
+    return weights
+
+
+def _places(column: pd.Series) -> NDArray:
+    """Ranks of numbers or dates."""
+    from xai_bench.tables.columns import read_column
+
+    read = read_column(column.rename("time"))
+    if np.isnan(read.values).any() or read.column.levels:
+        raise InputError("time: expected numbers or dates, got texts of another kind")
+    return np.argsort(np.argsort(read.values, kind="stable"), kind="stable")
+
+
+def _sampled(given: Given) -> Given:
+    """At most ``MOST_ROWS`` rows, drawn at random."""
+    n = len(given.rows)
+    if n <= MOST_ROWS:
+        return given
+    chosen = np.sort(np.random.default_rng(0).permutation(n)[:MOST_ROWS])
+    return replace(
+        given.taken(chosen),
+        sampled=(("rows", MOST_ROWS, n, "drawn at random, so that the answer takes minutes"),),
+    )

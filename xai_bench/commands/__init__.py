@@ -1,0 +1,1 @@
+"""The commands of ``xai-bench``, one file a group. ``cli`` lists them."""

@@ -1,0 +1,69 @@
+"""What a run shows while it is under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xai_bench.running.under_way import Progress
+
+FIRST_PART = 0.05
+"""Share of the cells that is done before a run says how long the rest takes: the first ones are the smallest."""
+
+
+class Display:
+    """A progress bar on a terminal, nothing else elsewhere; forecast and notices once."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        self.console = Console(stderr=True)
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("cells"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}"),
+        )
+        self._bar = Bar(*columns, console=self.console, transient=True)
+        self._task = self._bar.add_task("starting the workers", total=None, left="")
+        self._said: set[str] = set()
+        self._foreseen = False
+        self.last: Progress | None = None
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, progress: Progress) -> None:
+        from xai_bench.running.ledger import duration
+
+        self.last = progress
+        if progress.forecast is not None:
+            self._say(f"forecast: {progress.forecast.text()}")
+        for notice in progress.notices:
+            self._say(f"notice: {notice}")
+        known = not progress.unknown
+        if known and not self._foreseen and progress.finished >= FIRST_PART * progress.total:
+            self._foreseen = True
+            if progress.forecast is not None and progress.forecast.unknown:
+                self._say(f"forecast: about {duration(progress.remaining)} more, by what was measured so far")
+        # A follow-up weighs as much as a cell: the bar moves until the end.
+        self._bar.update(
+            self._task,
+            total=progress.total + progress.followups,
+            completed=progress.finished + progress.followed,
+            description=progress.last,
+            left=f"{'' if known else 'at least '}{duration(progress.remaining)} left" if progress.remaining else "",
+        )

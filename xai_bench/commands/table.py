@@ -1,0 +1,84 @@
+"""``xai-bench explain``: a table of the user."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xai_bench.commands.options import Jobs, cores, names, whole
+from xai_bench.errors import InputError
+
+
+def explain(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table: CSV, Parquet or Excel.")],
+    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column that is predicted.")],
+    kind: Annotated[
+        str | None, typer.Option(metavar="classification|regression", help="Default: what the target looks like.")
+    ] = None,
+    groups: Annotated[str | None, typer.Option(metavar="COLUMN", help="Rows with one value stay together.")] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="Later rows are held out.")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="COLUMN", help="What each row counts.")] = None,
+    drop: Annotated[str | None, typer.Option(metavar="A,B", help="Columns that are no inputs.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Columns that are used although they look like identifiers.")
+    ] = None,
+    missing_codes: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="Numbers that stand for a missing value.")
+    ] = None,
+    folds: Annotated[int, typer.Option(metavar="N", parser=whole, help="Parts, held out in turn.")] = 5,
+    seeds: Annotated[int, typer.Option(metavar="N", parser=whole, help="How often that is repeated.")] = 3,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Simulate targets on the table: which method to trust here?")
+    ] = False,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Time for the simulated targets.")] = 600,
+    jobs: Jobs = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write a page, a summary and a CSV table there.")
+    ] = None,
+) -> None:
+    """Say which columns of a table tell something about one of them, and how sure that is."""
+    from rich.console import Console
+
+    from xai_bench.analysis.explain import explain
+
+    with Console(stderr=True).status("reading") as status:
+        answer = explain(
+            file,
+            target,
+            kind=kind,  # type: ignore[arg-type]
+            groups=groups,
+            time=time,
+            weights=weights,
+            drop=names(drop),
+            keep=names(keep),
+            missing_codes=[_number(text) for text in names(missing_codes)],
+            folds=folds,
+            seeds=seeds,
+            simulate=simulate,
+            seconds=seconds,
+            jobs=cores() if jobs is None else jobs,
+            on_step=status.update,
+        )
+    page = answer.write(out) if out else None
+    columns = answer.columns
+    widths = [max(map(len, columns[name]), default=0) for name in ("column", "kind")]
+    for row in columns.to_dict("records"):
+        why = f" ({row['why']})" if row["why"] else ""
+        typer.echo(f"{row['column']:<{widths[0]}}  {row['kind']:<{widths[1]}}  {row['done']}{why}")
+    for line in answer.notices:
+        if not line.startswith("column "):
+            typer.echo(f"notice: {line}")
+    for sentence in answer.words:
+        typer.echo(textwrap.fill(sentence, 100, subsequent_indent="  ", break_on_hyphens=False))
+    if page:
+        typer.echo(f"page: {page}")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"missing_codes: expected numbers, got {text!r}") from None

@@ -1,0 +1,95 @@
+"""``xai-bench compare``: a network of the user."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xai_bench.commands.display import Display
+from xai_bench.commands.options import Out, Plugins, load, names, whole
+from xai_bench.commands.run import summary, writable
+from xai_bench.errors import InputError
+
+
+def compare(
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="FILE.py:FUNCTION",
+            help="What builds the network; without --weights, a function from rows to scores.",
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option("--data", metavar="FILE", help="Arrays X and y (.npz, .safetensors, .pt), or a table of numbers."),
+    ],
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE.pt|safetensors", help="A state_dict.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="COLUMN", help="Of a table: the column that is predicted.")
+    ] = None,
+    explainers: Annotated[str | None, typer.Option(metavar="A,B", help="Compare these methods only.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="classification|regression", help="Default: what the outputs look like.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Labels, in the order of the network's outputs.")
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option(metavar="1,2", help="Axes of X whose places are the inputs; others are joined.")
+    ] = None,
+    parts: Annotated[int, typer.Option(metavar="N", parser=whole, help="Disjoint parts of the rows.")] = 2,
+    seconds: Annotated[float, typer.Option(metavar="S", help="That one method may take on one part.")] = 60.0,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda|auto", help="Where it is explained.")] = "cpu",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Results are kept in runs/NAME.")] = "compare",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what is stored.")] = False,
+    out: Out = Path(),
+    plugin: Plugins = None,
+) -> None:
+    """Compare methods on a network that was trained elsewhere, and write the report.
+
+    Exit code 0: all done, unsupported, or over the limit of time. 1: some methods failed. 2: bad input.
+    """
+    from xai_bench.report import write_report
+    from xai_bench.results.frames import report_place
+    from xai_bench.trained.compare import compare
+    from xai_bench.trained.files import data_from, model_from
+
+    load(plugin)
+    rows, network = data_from(data, target), model_from(model, weights)
+    writable(out)
+    with Display() as display:
+        results = compare(
+            network,
+            rows.X,
+            rows.y,
+            names(explainers) or None,
+            kind=kind,  # type: ignore[arg-type]
+            classes=names(classes),
+            inputs=[_axis(text) for text in names(inputs)] or None,
+            parts=parts,
+            seconds=seconds,
+            device=device,
+            name=name,
+            fresh=fresh,
+            out=out,
+            on_progress=display.update,
+        )
+    page = write_report(results, report_place(out, name, out / "runs" / name))
+    code = summary(results, display.last)
+    for line in results.in_words():
+        typer.echo(textwrap.fill(line.replace("`", ""), 100, subsequent_indent="  ", break_on_hyphens=False))
+    typer.echo(f"report: {page}")
+    raise typer.Exit(code)
+
+
+def _axis(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"inputs: expected axes of X, such as 1 or 1,2, got {text!r}") from None

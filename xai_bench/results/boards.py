@@ -1,0 +1,139 @@
+"""The scores behind a leaderboard of methods, without the run that they are from: what is shipped of a comparison."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from xai_bench.errors import InputError, unknown
+from xai_bench.results.comparison import Comparison
+from xai_bench.suites.suite import CONTROLS
+
+if TYPE_CHECKING:
+    from xai_bench.results.frames import Results
+
+METRIC = "recovery"
+SHIPPED = "shipped"
+SUFFIX = ".json.gz"
+COLUMNS = [
+    "name", "dataset", "family", "draw", "value", "value_learned", "learned", "reason", "confirmatory", "networks",
+    "data",
+]  # fmt: skip
+"""As ``comparison.units`` says; ``data``: the hash of the rows of the draw."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Recovery of every method on every draw, averaged over networks.
+
+    Attributes
+    ----------
+    suite : its name
+    versions : of xai_bench that measured
+    machines : in words
+    costs : median CPU seconds: label of a method to those of an explanation, of a network to those of a training
+    columns : name of a column to its values, one a method and draw; see ``COLUMNS``
+    """
+
+    suite: str
+    versions: tuple[str, ...]
+    machines: tuple[str, ...]
+    costs: Mapping[str, float]
+    columns: Mapping[str, list[Any]]
+
+    @classmethod
+    def of(cls, results: Results) -> Board:
+        """From a run or a pack.
+
+        Raises
+        ------
+        InputError
+            If it has no recovery to compare.
+        """
+        values = results.compare("methods", METRIC).values
+        draws = results.cells.drop_duplicates(["dataset", "data_seed"])
+        hashes = {
+            (row["dataset"], row["data_seed"]): results.draws[row["draw"]].content_hash[:12]
+            for row in draws.to_dict("records")
+            if row["draw"] in results.draws
+        }
+        data = [hashes.get(key, "") for key in zip(values["dataset"], values["draw"], strict=True)]
+        frame = values.assign(data=data)[COLUMNS].astype({"draw": int, "networks": int, "confirmatory": bool})
+        recorded = (str(record.get("versions", {}).get("xai-bench", "unknown")) for record in results.provenance)
+        return cls(
+            str(results.suite["name"]),
+            tuple(dict.fromkeys(recorded)),
+            tuple(dict.fromkeys(results.machines)),
+            _costs(results.cells),
+            {name: _plain(frame[name]) for name in COLUMNS},
+        )
+
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """As ``comparison.units`` gives them, with the column ``data``."""
+        frame = pd.DataFrame(self.columns).astype({"value": float, "value_learned": float, "learned": float})
+        return frame.assign(explainer=frame["name"], model="")
+
+    @property
+    def comparison(self) -> Comparison:
+        """What is decided of its methods."""
+        return Comparison("methods", METRIC, self.values)
+
+    def write(self, path: Path) -> None:
+        """As one file; equal boards give equal bytes."""
+        text = json.dumps(asdict(self), separators=(",", ":"), allow_nan=False)
+        path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+    @classmethod
+    def read(cls, content: bytes) -> Board:
+        """From the bytes that ``write`` wrote."""
+        fields = json.loads(gzip.decompress(content))
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
+
+def _costs(cells: pd.DataFrame) -> dict[str, float]:
+    """Median CPU seconds of a method's explanations, set-up included, and of a network's trainings."""
+    done = cells[cells["status"] == "done"].assign(spent=lambda frame: frame["setup_cpu"] + frame["explain_cpu"])
+    found = done[~done["explainer"].isin(CONTROLS)].groupby("explainer", sort=False)["spent"].median()
+    networks = done[done["model"] != ""].drop_duplicates("model_key")
+    trained = networks.groupby("model", sort=False)["train_cpu"].median().dropna() if "train_cpu" in networks else []
+    return {**dict(found), **dict(trained)}
+
+
+def _plain(values: pd.Series) -> list[Any]:
+    """JSON-ready: missing numbers are None."""
+    return [None if pd.isna(value) else value for value in values.tolist()]
+
+
+def shipped_suites() -> list[str]:
+    """The suites whose board comes with the package."""
+    return sorted(_files())
+
+
+def shipped(suite: str) -> Board:
+    """The board of a suite that comes with the package.
+
+    Raises
+    ------
+    InputError
+        If none does.
+    """
+    found = _files()
+    if suite not in found:
+        raise InputError(
+            f"{unknown('shipped comparison', suite, found)}; or name a folder of results or a pack instead of {SHIPPED}"
+        )
+    return Board.read(found[suite].read_bytes())
+
+
+def _files() -> dict[str, Any]:
+    folder = files("xai_bench.results") / SHIPPED
+    return {path.name.removesuffix(SUFFIX): path for path in folder.iterdir() if path.name.endswith(SUFFIX)}

@@ -36,7 +36,8 @@ class FTTransformerFamily(Architecture):
     """Tokens of ``d_token`` components, ``blocks`` blocks, and the prediction from [CLS].
 
     Smaller than published (three blocks, 192 components, 8 heads), and no more than ``max_inputs`` inputs: the cost of
-    attention grows with the square of their number.
+    attention grows with the square of their number. The learning rate, and that the penalty is the one of ``mlp``, were
+    chosen on validation loss (``benchmarks/choose_networks.py``).
     """
 
     blocks: Annotated[int, Field(ge=1)] = 2

@@ -185,7 +185,8 @@ def _interval(difference: float, low: float, high: float) -> str:
 
 
 def _scope(row: dict[str, object]) -> str:
-    return f"{row['families']} families, {row['draws']} draws"
+    families = row["families"]
+    return f"{families} {'family' if families == 1 else 'families'}, {row['draws']} draws"
 
 
 def own_names(wanted: Sequence[str], board: Board) -> tuple[str, ...]:

@@ -46,7 +46,8 @@ def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
     part = gains["families"].astype(str) + " of " + gains["of_families"].astype(str) + " families"
     found["retention_of"] = part.where(gains["families"] < gains["of_families"], "")
     stable = frames.stability
-    stable = stable.assign(value=stable["top_p"].fillna(stable["spearman"]))
+    of_sets = stable["top_p"].where(stable["known"].astype(bool))
+    stable = stable.assign(value=of_sets.fillna(stable["spearman"]))
     if stable.empty:
         stable = frames.stability_over_rows.rename(columns={"spearman": "value"})
     return found | {"stable": stable.groupby([*keys, "dataset"])["value"].mean().groupby(keys).mean()}

@@ -136,7 +136,7 @@ class TestIndependence:
             assert other is None
             return
         assert (one.roles, one.groups, one.blocks) == (other.roles, other.groups, other.blocks)
-        if case in ("gaussian_independent", "scaled", "duplicated"):
+        if case in ("gaussian_independent", "scaled", "duplicated", "teacher"):
             assert not np.array_equal(one.relevance, other.relevance)
         else:
             np.testing.assert_array_equal(one.relevance, other.relevance)

@@ -28,7 +28,11 @@ KERNEL = 3
 
 class CNNFamily(Architecture):
     """Convolutions of 3 x 3, each followed by ReLU and, as long as both sides have 2 pixels, a max pooling of 2 x 2;
-    then one hidden dense layer with ReLU, and the prediction. It reads pictures only."""
+    then one hidden dense layer with ReLU, and the prediction. It reads pictures only.
+
+    The learning rate, and the penalties of the spectral one, were chosen on validation loss
+    (``benchmarks/choose_networks.py``).
+    """
 
     needs_picture: ClassVar[bool] = True
 
@@ -36,7 +40,7 @@ class CNNFamily(Architecture):
     """Of each convolution."""
     hidden: Annotated[int, Field(ge=1)] = 50
     """Nodes of the hidden dense layer."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
 
     def unsupported(self, data: Dataset) -> str | None:
         return None if len(data.shape) > 1 else "it reads pictures, and the rows of this dataset have no shape"
@@ -93,11 +97,11 @@ class SpectralCNN(CNNFamily):
 
     eigenvalues: Literal["pixel", "channel"] = "pixel"
     """One for each pixel of each channel, or one a channel, which tells channels apart but no pixels."""
-    l1_lambda: Strength = 1e-3
+    l1_lambda: Strength = 1e-4
     """Of sum |lambda| of the first layer, added to the mean loss."""
     l2_lambda: Strength = 0.0
     """Of sum lambda^2: all pixels share phi, so that it sets none of them to 0."""
-    l2_phi: Strength = 1e-2
+    l2_phi: Strength = 1e-3
     """Of sum phi^2."""
 
     def first_layer(self, n_in: int, n_out: int, shape: tuple[int, int], generator: torch.Generator) -> SpectralConv2d:

@@ -31,7 +31,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class ResNetFamily(Architecture):
     """The first layer, ``blocks`` residual blocks of ``width`` nodes, and the prediction.
 
-    Smaller than published (two blocks of 192 nodes): about as many weights as ``mlp``.
+    Smaller than published (two blocks of 192 nodes): about as many weights as ``mlp``. The learning rate and the
+    penalty are those of ``mlp``, which of those tried had the lowest validation loss
+    (``benchmarks/choose_networks.py``).
     """
 
     blocks: Annotated[int, Field(ge=1)] = 2

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -11,12 +10,14 @@ import pandas as pd
 from xai_bench.report.kit.frames import Frames, records
 from xai_bench.report.kit.ranking import decided, joined, notes, percent, ranks, table
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, plain
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, counted, kind_of, valued
 from xai_bench.report.kit.wording import number
 
 BOTH = {"recovery": "Recovery", "retention": "Retention, points"}
 OTHERS = {"precision_at_p": "Precision at p", "somers_d": "Somers’ D"}
 """Scores of recovery that have a leaderboard of their own."""
+COUNTS = {"better_than": "Better than", "worse_than": "Worse than", "equal": "Equal", "undecided": "Undecided"}
+"""Of pairs."""
 
 
 class Standings(Section):
@@ -77,10 +78,7 @@ def _by_network(frames: Frames) -> Table | None:
     columns = [Column(model, title) for title, own in scores.items() if own for model in frames.models]
 
     def box(title: str, name: str, model: str) -> Box:
-        value = scores[title].get((name, model), math.nan)
-        return (
-            Box(number(value, 1), value=value) if title == BOTH["retention"] and math.isfinite(value) else plain(value)
-        )
+        return valued(scores[title].get((name, model)), partial(number, digits=1 if title == BOTH["retention"] else 3))
 
     rows = [
         Row(name, [box(column.group, name, column.name) for column in columns], kind_of(frames, name)) for name in names
@@ -90,35 +88,19 @@ def _by_network(frames: Frames) -> Table | None:
 
 def _where_learned(row: dict[str, Any]) -> Box:
     """The score over networks that learned, and in how many families where not in all."""
-    if pd.isna(row["score_learned"]):
-        return EMPTY
     part = f"{row['families_learned']} of {row['of_families']} families"
-    return Box(
-        number(row["score_learned"]), part if row["families_learned"] < row["families"] else "", row["score_learned"]
-    )
+    return valued(row["score_learned"], small=part if row["families_learned"] < row["families"] else "")
 
 
 def _small(board: pd.DataFrame, caption: str, first: str, title: str = "Recovery", *, fold: bool = False) -> Table:
     """Scores, ranks and counts of decided pairs."""
     ahead = decided(board)
-    columns = [
-        title,
-        "Where it learned",
-        "Rank",
-        "Better than",
-        "Worse than",
-        "Equal",
-        "Undecided",
-        "Networks learned",
-        "Families",
-    ]
+    columns = [title, "Where it learned", "Rank", *COUNTS.values(), "Networks learned", "Families"]
 
     def boxes(row: dict[str, Any]) -> list[Box]:
-        counts = [Box(f"{row[n]:.0f}", value=row[n]) if row["ranked"] else EMPTY
-                  for n in ("better_than", "worse_than", "equal", "undecided")]  # fmt: skip
-        learned = EMPTY if pd.isna(row["learned"]) else Box(percent(row["learned"]), value=row["learned"])
-        families = Box(f"{row['families']} of {row['of_families']}", value=row["families"])
-        scores = [plain(row["score"]), _where_learned(row)]
+        counts = [counted(int(row[name])) if row["ranked"] else EMPTY for name in COUNTS]
+        scores = valued(row["score"]), _where_learned(row)
+        learned, families = valued(row["learned"], percent), counted(row["families"], row["of_families"])
         return [*scores, ranks(row, ahead), *counts, learned, families]
 
     rows = [

@@ -160,6 +160,8 @@ class DeepLiftShap(_Rules, captum.attr.DeepLiftShap):
 class LRP(captum.attr.LRP):
     """captum's, with its epsilon rule for all linear layers and poolings; relevance is reshaped as activations are."""
 
+    layers: list[nn.Module]
+
     def _get_layers(self, model: nn.Module) -> None:
         super()._get_layers(model)
         # The gradient through them, which carries relevance, is the relevance of what they are given.

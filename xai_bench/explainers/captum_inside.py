@@ -176,7 +176,7 @@ class LRP(captum.attr.LRP):
         super()._check_and_attach_rules()
         for layer in every:
             if type(layer) in LRP_THROUGH:
-                layer.rule = None
+                layer.rule = None  # type: ignore[assignment]
         self.layers = every
 
     def _register_forward_hooks(self) -> None:

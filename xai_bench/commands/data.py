@@ -25,7 +25,7 @@ def list_(plugin: Plugins = None) -> None:
 def _state(name: str) -> str:
     component: Callable[[], Any] = registry.get("datasets", name)
     if ("datasets", name) in registry.SHORT_FORMS:
-        return f"a table of your own: {name}:PATH with target and kind"
+        return f"a table of your own: {registry.SHORT_FORMS['datasets', name][2]}"
     return component().missing() or "available"
 
 

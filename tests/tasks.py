@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from xai_bench.workers import Spent, Started
@@ -21,3 +28,36 @@ def spent(first: bool) -> Iterator[Any]:
     yield "kept"
     if first:
         raise Spent("something stays changed")
+
+
+def hangs(place: str) -> Iterator[Any]:
+    """Starts another process, tells the numbers of both in the file ``place``, and never ends."""
+    other = subprocess.Popen(["sleep", "600"])
+    Path(place).write_text(f"{os.getpid()} {other.pid}")
+    yield Started("a")
+    threading.Event().wait()
+
+
+def says_nothing() -> Iterator[Any]:
+    """Never ends, and yields nothing."""
+    threading.Event().wait()
+    yield
+
+
+def doubled() -> Iterator[Any]:
+    """Forks where Python does not see it."""
+    ctypes.CDLL(None).fork()
+    yield "one"
+
+
+def ends() -> Iterator[Any]:
+    """Calls sys.exit."""
+    yield "one"
+    sys.exit(3)
+
+
+def dies_with_child() -> Iterator[Any]:
+    """Ends its process, while a child that it forked goes on and holds all that was open."""
+    multiprocessing.get_context("fork").Process(target=threading.Event().wait).start()
+    os._exit(5)
+    yield

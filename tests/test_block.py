@@ -81,7 +81,8 @@ def test_what_the_blocks_of_a_draw_share_is_made_once_for_the_same_metrics(tiny,
     def shared():
         found = [list(computed.run_block(replace(block, cells=block.cells[:1]))) for block in blocks]
         assert {block.cells[0].label for block in blocks} == {"random"}
-        return [(one[0].draw, one[-1].measurements) for one in found]
+        prepared = [next(item for item in one if isinstance(item, computed.Prepared)) for one in found]
+        return [(shared.draw, one[-1].measurements) for shared, one in zip(prepared, found, strict=True)]
 
     for cache in (described.recorded, computed._of_random):
         cache.cache_clear()

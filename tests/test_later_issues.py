@@ -167,7 +167,6 @@ def second_run(suite, out, answer):
         answer.put(str(error))
 
 
-@later("I", "the second run forgets what the first has stored")
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 def test_a_second_run_in_one_folder_is_refused(tmp_path):
     suite = {
@@ -191,7 +190,6 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path):
     assert len(line.splitlines()) == 1
 
 
-@later("I", "cells are lost, and the exit code is 0")
 @pytest.mark.slow
 def test_an_explainer_that_forks_is_a_failure(tmp_path):
     suite = tmp_path / "forking.toml"

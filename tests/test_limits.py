@@ -90,7 +90,7 @@ def test_in_workers_each_cell_ends_alone(small, without, tmp_path):
     cells = results.cells
     dead = cells[cells["dataset"] == "deadly"]
     assert set(dead["status"]) == {"failed"}
-    assert set(dead["reason"]) == {"the worker died, exit code 3, loading or training"}
+    assert set(dead["reason"]) == {"the worker died, exit code 3, loading"}
     ended = cells[cells["dataset"] != "deadly"].set_index("explainer").loc[["sleeps", "dies"]]
     assert list(ended["status"]) == ["timed_out", "failed"]
     assert list(ended["reason"]) == ["over the limit of 5 s", "the worker died, exit code 9"]

@@ -92,7 +92,8 @@ def test_a_network_is_compared(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (code,) = [block for block in blocks("python") if "xai_bench.compare(" in block]
     exec(code, {})
-    assert all(name in capsys.readouterr().out for name in ("saliency", "deeplift", "lrp"))
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("saliency", "deeplift", "lrp"))
     assert (tmp_path / "reports" / "mine" / "index.html").is_file()
 
 

@@ -116,6 +116,18 @@ def test_gains_of_a_perfect_a_random_and_a_reversed_ranking(draw):
     assert again.judgements == {}
 
 
+def test_without_a_judge_the_masked_form_is_the_same(draw):
+    data, model = toy(n=300), nn.Sequential(nn.Linear(12, 2)).eval().requires_grad_(False)
+    ranked = [retention.Ranked("c", np.arange(12.0), "m"), retention.Ranked("d", np.arange(12.0), "")]
+    found = retention.judge(data, draw, Retention(judges=()), ranked, {"m": model}, {})
+    judged = retention.judge(data, draw, JUDGE, ranked, {"m": model}, {})
+    assert found.judgements == {}
+    masked = {m for m in judged.measurements["c"] if m.metric.startswith("retention_masked")}
+    assert {m.metric for m in masked} == {"retention_masked", "retention_masked_gain", "retention_masked_gap"}
+    assert {m for m in found.measurements["c"] if m.metric != "retention_bayes"} == masked
+    assert {m.metric for m in found.measurements["d"]} == {"retention_bayes"}
+
+
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_gain_and_gap_equal_literal_ones(draw, kind):
     data, settings = toy(n=300, kind=kind), JUDGE.model_copy(update={"judges": ("network", "trees"), "seeds": (3, 4)})

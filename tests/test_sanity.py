@@ -13,6 +13,7 @@ from xai_bench import run
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.running import loop
 from xai_bench.scoring import sanity
+from xai_bench.suites.suite import Sanity
 
 FIELDS = {"hidden": (5, 4), "batch_norm": (True, False), "dropout": (0.1, 0.0)}
 
@@ -170,3 +171,14 @@ def test_equal_relevances_have_no_rank_correlation():
     found = sanity.curves(Constant(), MLP(**FIELDS), problem, np.arange(6.0), "m", 0)
     assert {m.value for m in found} == {None}
     assert {m.reason for m in found} == {"all relevances are equal"}
+
+
+def test_all_layers_at_once_is_the_last_stage():
+    module, fresh, X = network(MLP(**FIELDS), 0), network(MLP(**FIELDS), 5), torch.randn(3, 6)
+    ((directions, k, found),) = sanity.stages(module, fresh, X, "all")
+    *_, (last_directions, last_k, last) = sanity.stages(module, fresh, X)
+    assert (directions, k) == (last_directions, last_k)
+    assert found(X).equal(last(X))
+    assert Sanity().model_dump(mode="json") == {"datasets": [], "data_seeds": [], "models": [], "explainers": []}
+    assert Sanity(stages="all").model_dump()["stages"] == "all"
+    assert sanity.key("each") == sanity.key() != sanity.key("all")

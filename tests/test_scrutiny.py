@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from tests.reports import build, entry, parsed, rows, section
 from xai_bench.report import write_report
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import known, show
+from xai_bench.report.sections.calibration import Calibration
+from xai_bench.report.sections.stability import Stability
 from xai_bench.results.frames import Results
 from xai_bench.results.records import (
     CellResult,
@@ -142,6 +145,40 @@ def test_stability_of_sets_and_rankings(frames):
         else:
             assert np.isnan(frame.loc[method, "support"])
     assert (frame["networks"] == 3).all()
+
+
+@pytest.fixture(scope="module")
+def unknown(results):
+    """The same relevances where no truth is known."""
+    return Frames(replace(results, draws={key: replace(facts, roles=None) for key, facts in results.draws.items()}))
+
+
+def test_stability_has_an_answer_without_a_truth(unknown, frames):
+    frame = unknown.stability.set_index("explainer")
+    for method in METHODS:
+        vectors = {seed: [relevance(method, seed, m) for m in MODEL_SEEDS] for seed in SEEDS}
+        if method != "sparse":  # its zeros are ties
+            sets = {seed: [[bool(v >= sorted(one)[-3]) for v in one] for one in vectors[seed]] for seed in SEEDS}
+            expected = np.mean([literal.nogueira(sets[seed])[0] for seed in SEEDS])
+            assert frame.loc[method, "top_p"] == pytest.approx(expected)
+            every = np.all([one for seed in SEEDS for one in sets[seed]], axis=0)
+            assert frame.loc[method, "always"] == tuple(f"x{j + 1}" for j in np.flatnonzero(every))
+    assert not frame["known"].any()
+    assert frames.stability["known"].all()
+    text = " ".join(Stability(unknown).findings())
+    assert "toy: inputs that are among the first of every network, by saliency on net: " in text
+    assert not any("of every network, by" in line for line in Stability(frames).findings())
+
+
+def test_calibration_has_an_answer_without_a_truth(unknown, frames):
+    row = unknown.calibration.set_index("explainer").loc["saliency"]
+    own = [relevance("saliency", seed, m) for seed in SEEDS for m in MODEL_SEEDS]
+    above = np.array([one / one.sum() > row["threshold"] for one in own])
+    assert row["inputs_above"] == pytest.approx(above.sum(1).mean())
+    assert set(row["names"]) == {f"x{j + 1}" for j in np.flatnonzero(above.mean(0) >= 0.5)}
+    assert frames.calibration.set_index("explainer").loc["saliency", "names"] == ()
+    assert any("toy: inputs above the threshold in most runs" in line for line in Calibration(unknown).findings())
+    assert not any("in most runs" in line for line in Calibration(frames).findings())
 
 
 def test_ties_do_not_look_stable():

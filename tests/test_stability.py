@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from tests.reference import stability as literal
 from xai_bench import statistics
+from xai_bench.scoring.stability import over_rows
 
 
 def test_a_null_threshold_is_exceeded_as_seldom_as_it_says():
@@ -103,3 +106,20 @@ def test_combined_estimates():
     half = norm.ppf(0.975) * math.sqrt(0.04) / 2
     np.testing.assert_allclose(found, (0.3, 0.3 - half, 0.3 + half, 2), rtol=1e-9)
     assert math.isnan(statistics.combined([]).mean)
+
+
+def test_stability_over_rows_is_that_of_networks_that_were_not_trained_here():
+    rng = np.random.default_rng(3)
+    relevance = {f"{name}{part}": rng.random(6) for name in "abc" for part in range(3)}
+    rows = [
+        {"cell": f"{name}{part}", "dataset": "rows", "model": "net", "explainer": name, "model_key": f"k{part}",
+         "train_cpu": math.nan if name != "c" else 1.0}
+        for name in "abc" for part in range(3) if (name, part) != ("b", 2)
+    ]  # fmt: skip
+    found = over_rows(pd.DataFrame(rows), relevance).set_index("explainer")
+    assert found["draws"].to_dict() == {"a": 3, "b": 2}
+    pairs = [spearmanr(relevance[f"a{i}"], relevance[f"a{j}"])[0] for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert found.loc["a", "spearman"] == pytest.approx(np.mean(pairs))
+    assert found.loc["a", "lowest"] == pytest.approx(min(pairs))
+    assert found.loc["b", "spearman"] == found.loc["b", "lowest"]
+    assert over_rows(pd.DataFrame(rows[:1]), relevance).empty

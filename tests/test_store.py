@@ -19,9 +19,10 @@ from tests import stores
 from xai_bench import forget, read
 from xai_bench.errors import InputError
 from xai_bench.results import opening, schema
+from xai_bench.results.records import CellResult
 from xai_bench.results.store import Store
 
-EARLIER = (1, 2, 3)
+EARLIER = (1, 2, 3, 4)
 """Schemas before today's; ``data/schema_N.sqlite.gz`` was written by the code of its time, then given small pages."""
 
 
@@ -507,3 +508,85 @@ def test_settled_looks_at_the_keys_that_are_asked_for(stored):
         some = [*sorted(keys)[:3], "absent"]
         assert store.settled(among=some) == keys & set(some)
         assert store.settled(5.0, among=[]) == set()
+
+
+# Checksums, and damage
+
+
+def turned(path, table, column):
+    """One bit of the first blob of a column is turned, as a disk would."""
+    db = sqlite3.connect(path)
+    with db:
+        key, blob = db.execute(f"SELECT key, {column} FROM {table} WHERE length({column}) > 0 LIMIT 1").fetchone()
+        db.execute(f"UPDATE {table} SET {column} = ? WHERE key = ?", (bytes([blob[0] ^ 1]) + blob[1:], key))
+    db.close()
+    return key
+
+
+def test_a_bit_that_turned_in_a_relevance_is_damage(stored):
+    key = turned(stored, "cells", "relevance")
+    with pytest.raises(InputError, match=f"damaged .the relevances of {key[:12]} are not those") as raised:
+        read(stored)
+    assert "\n" not in str(raised.value)
+    with Store(stored) as store, pytest.raises(InputError, match="damaged"):
+        store.relevances([key])
+
+
+def test_a_bit_that_turned_in_weights_is_damage_when_they_are_used(stored):
+    key = turned(stored, "models", "weights")
+    read(stored)
+    with Store(stored) as store, pytest.raises(InputError, match=f"damaged .the weights of {key[:12]}"):
+        store.weights(key)
+
+
+@pytest.mark.parametrize("number", EARLIER)
+def test_an_earlier_store_gets_checksums(tmp_path, number):
+    path = earlier(number, tmp_path)
+    with Store(path) as store:
+        keys = {row[0] for row in store._db.execute("SELECT key FROM checksums")}
+        sealed = {row[0] for row in store._db.execute("SELECT key FROM cells WHERE relevance IS NOT NULL")}
+        assert keys == sealed | {row[0] for row in store._db.execute("SELECT key FROM models")}
+
+
+def test_a_result_that_is_stored_again_has_the_checksum_of_the_new_one(stored):
+    (row, *_) = [row for row in stores.rows() if row.explainer == "saliency"]
+    with Store(stored) as store:
+        store.add([stores.cell(row.cell, np.arange(6.0))], 1)
+        assert store.relevances([row.cell])[row.cell].tolist() == [0, 1, 2, 3, 4, 5]
+        store.add([CellResult(row.cell, "unsupported", "no more")], 1)
+        assert not store._db.execute("SELECT * FROM checksums WHERE key = ?", (row.cell,)).fetchall()
+        store.forget(store.named({"explainers": ["saliency", "lrp", "random"]}))
+        left = {row[0] for row in store._db.execute("SELECT key FROM checksums")}
+        assert left == {key for (key,) in store._db.execute("SELECT key FROM cells WHERE relevance IS NOT NULL")}
+
+
+def test_a_page_of_zeros_is_found_when_a_store_is_opened(tmp_path):
+    """Its content would not be read by any of the first queries."""
+    path = stores.build(tmp_path / "results.sqlite")
+    db = sqlite3.connect(path)
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'judgements'").fetchone()
+    db.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    path.write_bytes(bytes(content))
+    for action in (lambda: Store.reading(path), lambda: Store(path)):
+        with pytest.raises(InputError, match="damaged") as raised:
+            action()
+        assert "\n" not in str(raised.value)
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(stored):
+    def fill():
+        with Store(stored) as store:
+            (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+            store._db.execute(f"PRAGMA max_page_count = {pages}")
+            for i in range(2000):
+                store.add([stores.cell(f"further {i}", np.ones(100))], 1)
+
+    before = read(stored)
+    with pytest.raises(InputError, match=r"cannot write results to .*full") as raised:
+        fill()
+    assert "\n" not in str(raised.value)
+    after = read(stored)
+    pd.testing.assert_frame_equal(before.cells, after.cells)
+    assert before.relevance.keys() <= after.relevance.keys()

@@ -97,7 +97,10 @@ class TestRecommendation:
         assert "asked for" not in clear.words[-1]
 
     def test_how_hard_targets_are_is_said(self, clear):
+        assert clear.words[2].startswith("A random forest predicts the simulated targets about as well as 'weight': R2")
         assert "R2 0.390 to 0.420 against 0.410" in clear.words[2]
+        easy = dataclasses.replace(clear, difficulty=clear.difficulty.assign(real=0.9))
+        assert "does not predict all simulated targets as well" in trust_words._difficulty(easy)
         hopeless = dataclasses.replace(clear, asked=dataclasses.replace(ASKED, real=-0.1))
         assert "no better than a constant guess" in trust_words._difficulty(hopeless)
 
@@ -136,7 +139,7 @@ class TestDifficulty:
         signal, level = reached(0.49)
         assert signal == pytest.approx(0.7)
         assert level == pytest.approx(0.49)
-        assert reached(0.37)[0] == pytest.approx(0.6)
+        assert reached((0.4**2 + 0.7**2) / 2)[0] == pytest.approx(0.55)
 
     def test_what_cannot_be_reached_is_approached(self, reached):
         assert reached(2.0)[0] == max(difficulty.SIGNALS)
@@ -246,7 +249,7 @@ class TestRun:
 
 
 def test_methods_have_the_settings_of_standard():
-    (forest, shap) = simulations._rows("explainers", ["random_forest", "shap_permutation"])
+    (forest, shap) = simulations.suite_rows("explainers", ["random_forest", "shap_permutation"])
     assert forest["trees"] == 100
     assert shap == {"name": "shap_permutation"}
 

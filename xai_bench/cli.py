@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
@@ -13,6 +18,9 @@ from xai_bench.errors import InputError
 
 INPUT_ERROR = 2
 INTERRUPTED = 130
+TERMINATED = 143
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+"""What a disk says that is full, or that cannot be written."""
 
 app = typer.Typer(
     name="xai-bench",
@@ -44,13 +52,47 @@ DATA_COMMANDS = (data.list_, data.fetch)
 
 
 def main() -> NoReturn:
-    """Entry point: bad input is one line and exit code 2, Ctrl-C exit code 130."""
+    """Entry point: bad input is one line and exit code 2, Ctrl-C exit code 130, SIGTERM 143."""
+    ended = [INTERRUPTED]
+    with _ends_as_ctrl_c(ended):
+        code = _called()
+    if code == INTERRUPTED:  # typer hands Ctrl-C on as this code
+        typer.echo("stopped: what was finished is stored; run the same command again to continue", err=True)
+        code = ended[-1]
+    sys.exit(code or 0)
+
+
+@contextmanager
+def _ends_as_ctrl_c(ended: list[int]) -> Iterator[None]:
+    """SIGTERM stops what runs inside as Ctrl-C does; ``ended`` gets the exit code."""
+
+    def stop(*_: object) -> None:
+        ended.append(TERMINATED)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        code = app(standalone_mode=False)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _called() -> int | None:
+    """Run what is asked for; returns the exit code."""
+    try:
+        return app(standalone_mode=False)
     except InputError as error:
         _stop(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        place = f"{error.filename!r}" if error.filename else "the results"
+        _stop(f"cannot write {place}: {error.strerror}: make room, or choose another --out; what was stored is there")
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("click", "typer"):
             raise
@@ -58,9 +100,6 @@ def main() -> NoReturn:
         if message:
             _stop(message)
         sys.exit(INPUT_ERROR)
-    if code == INTERRUPTED:  # typer hands Ctrl-C on as this code
-        typer.echo("stopped: what was finished is stored; run the same command again to continue", err=True)
-    sys.exit(code or 0)
 
 
 def _stop(message: str) -> NoReturn:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -66,6 +67,9 @@ class Component(BaseModel):
     def _plainly(cls, fields: Any) -> Any:
         return plain_fields(cls, fields) if isinstance(fields, dict) else fields
 
+    def check_size(self) -> None:
+        """Raise InputError if its fields ask for more memory than this computer has: asked when a suite is read."""
+
     def fields(self) -> dict[str, Any]:
         """Field name to value, JSON-ready."""
         return self.model_dump(mode="json")
@@ -88,6 +92,19 @@ class Component(BaseModel):
 
     def __hash__(self) -> int:
         return hash((self.name, canonical_json(self.fields())))
+
+
+def check_memory(name: str, what: str, needed: float) -> None:
+    """Raise InputError if so many bytes are more than this computer has (64 GiB where it does not say)."""
+    try:
+        there = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        there = 64.0 * 2**30
+    if needed > there:
+        raise InputError(
+            f"{name}: expected what fits into the memory of this computer, {there / 2**30:.3g} GiB, got {what} of "
+            f"about {needed / 2**30:.3g} GiB: make it smaller"
+        )
 
 
 def stream_seed(stream: str, *parts: Any) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 LISTED = 30
 """Names in one error at the most."""
+LONGEST_NAME = 200
+"""Letters of a name in an error at the most."""
 LONGEST = 2000
 """Letters of one text at the most."""
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -27,6 +29,7 @@ class InputError(ValueError):
 def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
     """An error for a name that does not exist, with the nearest existing ones."""
     names = sorted(known)
+    got = got if len(got) <= LONGEST_NAME else f"{got[:LONGEST_NAME]} ..."
     near = difflib.get_close_matches(got, names, n=3, cutoff=0.6)
     known_names = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {known_names or 'none'}"
@@ -63,6 +66,12 @@ def reason_of(error: BaseException) -> str:
     text = one_line(lines[0]) if lines else ""
     if isinstance(error, InputError):
         return text
-    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError):  # Its own text says where.
+        return f"{type(error).__name__}: {text}"
+    frames = list(traceback.extract_tb(error.__traceback__))
+    if isinstance(error, SystemExit) and len(frames) > 1 and "_sitebuiltins" in frames[-1].filename:
+        frames = frames[:-1]  # exit() and quit(): the place that calls them
     place = f" ({one_line(Path(frames[-1].filename).name)}:{frames[-1].lineno})" if frames else ""
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({text}){place}"
     return f"{one_line(type(error).__name__)}: {text}{place}"

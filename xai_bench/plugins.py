@@ -23,6 +23,7 @@ from xai_bench.errors import InputError
 from xai_bench.sources.imports import RECORDED, Find, Source, below, distributions, on_path, reach
 from xai_bench.sources.scripts import loaded_text
 from xai_bench.sources.syntax import digest_of_text, tree_of
+from xai_bench.validation import shown
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ def read(path: Path) -> Plugin:
     """
     try:
         text = importlib.util.decode_source(path.read_bytes())
-    except (OSError, UnicodeDecodeError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError) as error:  # ValueError: bytes of no text, or no path
         reason = getattr(error, "strerror", None) or "not a UTF-8 text"
-        raise InputError(f"cannot read the plugin {str(path)!r}: {reason}; give the path of a .py file") from None
+        raise InputError(f"cannot read the plugin {shown(str(path))}: {reason}; give the path of a .py file") from None
     folder = path.resolve().parent
     plugin = _reaching(Plugin(path.name, text, str(folder)), below(folder))
     texts = [plugin.path, text, *([source.name, source.text] for source in plugin.modules)]

@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 
 from xai_bench import plugins as files
 from xai_bench.component import canonical_json, sha256
-from xai_bench.errors import InputError, reason_of, unknown
+from xai_bench.errors import FAILURES, InputError, reason_of, unknown
 from xai_bench.plugins import Plugin
+from xai_bench.sending import by_value
 from xai_bench.sources import scripts
 from xai_bench.sources.imports import reach
 from xai_bench.sources.scripts import Place
 from xai_bench.sources.syntax import tree_of
-from xai_bench.workers import by_value
 
 FAMILIES = ("datasets", "models", "explainers", "metrics")
 """What a suite is made of."""
@@ -145,7 +145,7 @@ def _loaded(point: EntryPoint) -> Any:
     """
     try:
         return point.load()
-    except Exception as error:
+    except FAILURES as error:
         package = f" of the package {point.dist.name}" if point.dist else ""
         raise InputError(
             f"{point.name!r}{package} cannot be loaded ({reason_of(error)}): mend or uninstall it"
@@ -281,13 +281,12 @@ def activate(plugin: Plugin) -> None:
     _plugins[plugin.module] = plugin
     without = _state()
     outer, _loading = _loading, plugin
-    cause: Exception | None = None
+    cause: BaseException | None = None
     try:
         files.execute(plugin)
         trouble = "registers nothing: put @register on its classes" if _state() == without else ""
-    except Exception as error:
-        line = str(error).splitlines()[0] if str(error) else ""
-        cause, trouble = error, f"failed: {type(error).__name__}: {line}"
+    except FAILURES as error:
+        cause, trouble = error, f"failed: {reason_of(error)}"
     finally:
         _loading = outer
     if trouble:

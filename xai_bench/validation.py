@@ -18,6 +18,11 @@ from xai_bench.errors import InputError, unknown
 
 SHOWN = 80
 """Characters of a value in an error at the most."""
+LARGEST_COUNT, LARGEST = 10**9, 1e12
+"""Of whole numbers that are no seeds, and of others: no run ends with more."""
+CODES = ("missing_codes",)
+"""Fields whose numbers count nothing."""
+LONGEST_LIST, LONGEST_TEXT = 100_000, 4096
 NAMES = {
     bool: ("true or false", "true or false values"),
     int: ("a whole number", "whole numbers"),
@@ -48,19 +53,32 @@ def plain_fields(kind: type[BaseModel], fields: Mapping[str, Any]) -> dict[str, 
     Raises
     ------
     InputError
-        For a whole number of more than 64 bits: nothing stores it.
+        For a whole number of more than 64 bits, which nothing stores; for numbers, lists and texts that are beyond
+        everything that a run can end with.
     """
     found = {name: _plain(value, kind.model_fields.get(name)) for name, value in fields.items()}
     for name, value in found.items():
-        if _is_too_large(value):
-            raise InputError(f"{name}: expected whole numbers below 2^63, got {shown(value)}")
+        _check_bounds(str(name), value)
     return found
 
 
-def _is_too_large(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return any(map(_is_too_large, value))
-    return isinstance(value, int) and not -(2**63) <= value < 2**63
+def _check_bounds(name: str, value: Any) -> None:
+    if isinstance(value, tuple | list):
+        if len(value) > LONGEST_LIST:
+            raise InputError(f"{name}: expected at most {LONGEST_LIST} values, got {len(value)}")
+        for item in value:
+            _check_bounds(name, item)
+    elif isinstance(value, dict):
+        for inner, item in value.items():
+            _check_bounds(f"{name}.{inner}"[:SHOWN], item)
+    elif isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise InputError(f"{name}: expected a text of at most {LONGEST_TEXT} letters, got {len(value)}")
+    elif isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
+        raise InputError(f"{name}: expected whole numbers below 2^63, got {shown(value)}")
+    elif isinstance(value, int) and abs(value) > LARGEST_COUNT and "seed" not in name:
+        raise InputError(f"{name}: expected whole numbers up to {LARGEST_COUNT}, got {shown(value)}")
+    elif isinstance(value, float) and math.isfinite(value) and abs(value) > LARGEST and name not in CODES:
+        raise InputError(f"{name}: expected numbers up to {LARGEST:g}, got {shown(value)}")
 
 
 def _plain(value: Any, field: FieldInfo | None) -> Any:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -19,34 +18,33 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from xai_bench.errors import InputError, reason_of
+from xai_bench.errors import FAILURES, InputError, reason_of
+from xai_bench.orphans import Watch, end_with_parent, kill_group
+from xai_bench.sending import by_value
+from xai_bench.spawning import NAME, one_thread, without_script
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 Function = Callable[..., Iterable[Any]]
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What the libraries of linear algebra read when they are loaded."""
-HASHES = "PYTHONHASHSEED"
-"""On it depends the order of sets of texts."""
-NAME = "xai_bench worker"
-"""Of the processes."""
 GRACE = 10.0
 """Seconds that a worker has to end by itself once nothing is left for it."""
+LOOK = 1.0
+"""Seconds between two looks whether workers live that say nothing."""
 
 
 @dataclass(frozen=True)
 class Started:
     """Yielded by a task: ``name`` begins. The limit of time counts from here to whatever is yielded next.
 
-    ``allowance`` is added to the limit, seconds.
+    ``allowance`` is added to the limit, seconds. ``other``: the limit of other work holds, not that of ``seconds``.
     """
 
     name: str
     allowance: float = 0.0
+    other: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,20 +89,9 @@ class Died(Event):
 
 @dataclass(frozen=True)
 class OverTime(Event):
-    """It was stopped, because what it had started took longer than the limit."""
+    """It was stopped, because what it had started took longer than the limit, ``seconds``."""
 
-
-def by_value(content: Any) -> bytes:
-    """Pickled; what a script or notebook defines goes along with its code, so that no other process has to run that.
-
-    Raises
-    ------
-    Exception
-        If something in it cannot be sent to another process: an open file, a lock.
-    """
-    import cloudpickle
-
-    return bytes(cloudpickle.dumps(content))
+    seconds: float
 
 
 class Spent(Exception):
@@ -127,13 +114,14 @@ class Executor(Protocol):
 class ThisProcess:
     """Computes in ``wait``.
 
-    The limit of ``seconds`` is soft: an alarm interrupts Python code, but not a call into a library written in
+    ``seconds``: limit of whatever a task ``Started``; ``others``: of everything else that it does between two things
+    that it yields. Both are soft: an alarm interrupts Python code, but not a call into a library written in
     another language before it returns; and there are alarms in the main thread of POSIX systems only (``can_stop``).
     A task that ends its process ends this one.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float | None = None, others: float | None = None) -> None:
+        self.seconds, self.others = seconds, others
         self._waiting: deque[tuple[int, Function, tuple[Any, ...]]] = deque()
 
     @staticmethod
@@ -148,28 +136,41 @@ class ThisProcess:
 
     def wait(self) -> list[Event]:
         task, function, arguments = self._waiting.popleft()
-        seconds = self.seconds if self.can_stop() else None
+        bounded = self.can_stop() and (self.seconds or self.others)
         events: list[Event] = []
+        limit, process = self.others, os.getpid()
         try:
-            with _alarm() if seconds else _no_alarm() as set_alarm:
+            with _alarm() if bounded else _no_alarm() as set_alarm:
+                set_alarm(limit or 0.0)
                 for content in function(*arguments):
-                    set_alarm(_limit(seconds, content) or 0.0)
+                    _end_if_forked(process)
+                    limit = _limit(self.seconds, self.others, content)
+                    set_alarm(limit or 0.0)
                     events.append(Item(task, content))
             events.append(Done(task))
         except _Alarm:
-            events.append(OverTime(task))
+            events.append(OverTime(task, limit or 0.0))
         except Spent as error:
             raise InputError(
                 f"{error}; this process cannot go on: use jobs, which gives every worker its own"
             ) from None
-        except Exception as error:
+        except FAILURES as error:
+            _end_if_forked(process)
             events.append(Raised(task, reason_of(error)))
         return events
 
 
-def _limit(seconds: float | None, content: Any) -> float | None:
-    """Seconds that whatever a task announces may take; None for any."""
-    return seconds + content.allowance if seconds and isinstance(content, Started) else None
+def _limit(seconds: float | None, others: float | None, content: Any) -> float | None:
+    """Seconds until a task that has yielded ``content`` is to yield something else; None for any."""
+    if isinstance(content, Started) and not content.other:
+        return seconds + content.allowance if seconds else None
+    return others
+
+
+def _end_if_forked(process: int) -> None:
+    """End the child of a fork that goes on with a task of ``process``: its parent goes on, too."""
+    if os.getpid() != process:
+        os._exit(0)
 
 
 class _Alarm(BaseException):
@@ -197,57 +198,48 @@ def _no_alarm() -> Iterator[Callable[[float], None]]:
     yield lambda _: None
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A process that starts inside does linear algebra on one thread, whatever library it loads later.
-
-    Sets have the same order in all of them.
-    """
-    before = {name: os.environ.get(name) for name in (*THREADS, HASHES)}
-    os.environ.update({**dict.fromkeys(THREADS, "1"), HASHES: "0"})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _without_script() -> Iterator[None]:
-    """A process that starts inside does not run the script of this one."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
-
-
 class _Worker:
     """A process, the parent's end of its pipe, and what it is doing."""
 
-    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...], watch: Watch) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, start, arguments), name=NAME)
-        with _one_thread(), _without_script():
+        by_thread = threading.current_thread() is threading.main_thread()
+        parts = (theirs, start, arguments, by_thread)
+        self.process: SpawnProcess = context.Process(target=_work, args=parts, name=NAME)
+        with one_thread(), without_script():
             self.process.start()
         theirs.close()
+        assert self.process.pid is not None
+        self.group, self._watch = self.process.pid, watch
+        watch.begin(self.group)
         self.task: int | None = None
+        self.limit: float | None = None
         self.deadline: float | None = None
 
+    def let(self, seconds: float | None) -> None:
+        """From now on it has so many seconds to say something; None for any."""
+        self.limit = seconds
+        self.deadline = None if seconds is None else time.monotonic() + seconds
+
+    def kill(self) -> None:
+        """Kill it with all that it started."""
+        kill_group(self.group)
+        self.process.kill()  # It may not lead its group yet.
+
     def end(self, *, at_once: bool) -> int | None:
-        """Let it end, or kill it; returns its exit code."""
+        """Let it end, or kill it, and kill what it started; returns its exit code."""
         if at_once:
-            self.process.kill()
+            self.kill()
         self.connection.close()
-        self.process.join(GRACE)
+        deadline = time.monotonic() + GRACE
+        while self.process.is_alive() and time.monotonic() < deadline:
+            self.process.join(LOOK)  # Not longer: a child of it may hold what says that it ended.
         if self.process.is_alive():
-            self.process.kill()
+            self.kill()
             self.process.join()
+        kill_group(self.group)
+        self._watch.end(self.group)
         return self.process.exitcode
 
 
@@ -258,6 +250,7 @@ class Workers:
     ----------
     jobs : processes at the most; each is started when it is needed
     seconds : limit of whatever a task ``Started``; its worker is killed, another one takes its place
+    others : limit of everything else that a task does between two things that it yields
     start, arguments : called once in every process
     """
 
@@ -267,8 +260,11 @@ class Workers:
         seconds: float | None,
         start: Callable[..., None],
         arguments: tuple[Any, ...] = (),
+        *,
+        others: float | None = None,
     ) -> None:
-        self.jobs, self.seconds = jobs, seconds
+        self.jobs, self.seconds, self.others = jobs, seconds, others
+        self._watch = Watch()
         self._start, self._arguments = start, arguments
         self._workers: list[_Worker] = []
         self._raised: list[Event] = []
@@ -279,11 +275,12 @@ class Workers:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for worker in self._workers:
             if kind is not None or worker.task is not None:
-                worker.process.kill()
+                worker.kill()
             worker.connection.close()
         for worker in self._workers:
             worker.end(at_once=False)
         self._workers.clear()
+        self._watch.close()
 
     def room(self) -> bool:
         return sum(worker.task is not None for worker in self._workers) < self.jobs
@@ -293,10 +290,11 @@ class Workers:
             if not worker.process.is_alive():
                 self._forget(worker)
         idle = [worker for worker in self._workers if worker.task is None]
-        worker = idle[0] if idle else _Worker(self._start, self._arguments)
+        worker = idle[0] if idle else _Worker(self._start, self._arguments, self._watch)
         if not idle:
             self._workers.append(worker)
         worker.task = task
+        worker.let(self.others)
         try:
             worker.connection.send_bytes(by_value((function, arguments)))
         except OSError:  # It died just now: its end of the pipe is closed, which ``wait`` will see.
@@ -316,9 +314,10 @@ class Workers:
             busy = [worker for worker in self._workers if worker.task is not None]
             deadlines = [worker.deadline for worker in busy if worker.deadline is not None]
             watched = [part for worker in busy for part in (worker.connection, worker.process.sentinel)]
-            ready = wait(watched, min(deadlines) - now if deadlines else None)
+            ready = wait(watched, min([LOOK, *(deadline - now for deadline in deadlines)]))
             for worker in busy:
-                if worker.connection in ready or worker.process.sentinel in ready:
+                # A child of a worker that died may hold both open.
+                if worker.connection in ready or worker.process.sentinel in ready or not worker.process.is_alive():
                     events += self._received(worker)
         return events
 
@@ -331,11 +330,11 @@ class Workers:
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
             return [Died(task, self._forget(worker))]
-        limit = _limit(self.seconds, content)
-        worker.deadline = None if limit is None else time.monotonic() + limit
         if kind is Item:
+            worker.let(_limit(self.seconds, self.others, content))
             return [Item(task, content)]
         worker.task = None
+        worker.let(None)
         if kind is Spent:
             self._forget(worker)
             return [Replaced(task, content)]
@@ -346,18 +345,23 @@ class Workers:
         assert worker.task is not None
         if worker.connection.poll():
             return self._received(worker)
-        task = worker.task
+        task, seconds = worker.task, worker.limit or 0.0
         self._forget(worker, at_once=True)
-        return [OverTime(task)]
+        return [OverTime(task, seconds)]
 
     def _forget(self, worker: _Worker, *, at_once: bool = False) -> int | None:
         self._workers.remove(worker)
         return worker.end(at_once=at_once)
 
 
-def _work(connection: Connection, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """The life of a worker: tasks come through the pipe; when the parent closes it, the worker ends."""
+def _work(connection: Connection, start: Callable[..., None], arguments: tuple[Any, ...], by_thread: bool) -> None:
+    """The life of a worker: tasks come through the pipe; when the parent closes it, the worker ends.
+
+    ``by_thread``: see ``orphans.end_with_parent``.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(by_thread=by_thread)
+    process = os.getpid()
     start(*arguments)
     while True:
         try:
@@ -366,12 +370,16 @@ def _work(connection: Connection, start: Callable[..., None], arguments: tuple[A
             return
         try:
             for content in function(*parts):
+                _end_if_forked(process)
                 connection.send((Item, content))
+            _end_if_forked(process)
             connection.send((Done, None))
         except Spent as error:
+            _end_if_forked(process)
             connection.send((Spent, str(error)))
             return
-        except Exception as error:
+        except FAILURES as error:
+            _end_if_forked(process)
             try:
                 connection.send((Raised, reason_of(error)))
             except OSError:  # There is no parent any more.

@@ -13,6 +13,7 @@ from xai_bench.analysis.trust_words import words as trust_words
 from xai_bench.analysis.verdict import Verdict
 from xai_bench.analysis.words import words
 from xai_bench.errors import InputError
+from xai_bench.results import formats
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Answer:
         files = {
             "index.html": page(self.found),
             "summary.md": summary(self.found),
-            "inputs.csv": self.found.methods.to_csv(index=False),
+            "inputs.csv": formats.csv(self.found.methods),
         }
         try:
             target.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai_bench.analysis.rows import Rows
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError
+from xai_bench.places import expanded
 from xai_bench.tables.prepared import Prepared, prepared
 from xai_bench.tables.reading import Sheet, read_sheet, sheet_of
 from xai_bench.tables.target import Kind
@@ -114,7 +115,7 @@ def _with_roles(sheet: Sheet, roles: Mapping[str, Column]) -> tuple[Sheet, dict[
 
 def _sheet(X: Any) -> Sheet:
     if isinstance(X, str | Path):
-        path = Path(X).expanduser()
+        path = expanded(X)
         if not path.is_file():
             found = "a folder" if path.is_dir() else "nothing"
             raise InputError(f"expected a file at {str(X)!r}, found {found}: correct the path")

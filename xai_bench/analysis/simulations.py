@@ -135,14 +135,14 @@ def suite_of(
             "title": "Targets simulated on a table",
             "data_seeds": [0],
             "datasets": datasets,
-            "models": _rows("models", models),
-            "explainers": _rows("explainers", methods),
+            "models": suite_rows("models", models),
+            "explainers": suite_rows("explainers", methods),
             "settling": {"draws": 0},
         }
     )
 
 
-def _rows(axis: str, labels: Sequence[str]) -> list[dict[str, Any]]:
+def suite_rows(axis: str, labels: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of the suite ``standard`` with these labels; for others components with their default fields."""
     known = {row.get("label", row["name"]): row for row in tomllib.loads(text_of(STANDARD)[0])[axis]}
     return [known.get(name, {"name": name}) for name in labels]

@@ -11,6 +11,9 @@ from xai_bench.paired import LEAST_DRAWS
 from xai_bench.report.kit.wording import bounds, listed, number
 from xai_bench.wording import plural
 
+CLOSE = 0.05
+"""Difference of scores up to which two targets are said to be predicted about as well."""
+
 
 def words(trust: Verdict) -> list[str]:
     """The recommendation; that of every kind of target; how hard the targets are; what was not done."""
@@ -72,10 +75,15 @@ def _difficulty(trust: Verdict) -> str:
         )
     low, high = float(rows["reached"].min()), float(rows["reached"].max())
     reached = number(low) if math.isclose(low, high, abs_tol=5e-4) else f"{number(low)} to {number(high)}"
-    text = (
-        f"The noise is such that a {REFERENCE} predicts the simulated targets about as well as {asked.target!r}: "
-        f"{asked.score} {reached} against {number(asked.real)}."
-    )
+    numbers = f"{asked.score} {reached} against {number(asked.real)}"
+    apart = float((rows["reached"] - rows["real"]).abs().max())
+    if apart <= CLOSE:
+        text = f"A {REFERENCE} predicts the simulated targets about as well as {asked.target!r}: {numbers}."
+    else:
+        text = (
+            f"A {REFERENCE} does not predict all simulated targets as well as {asked.target!r}, whatever their noise: "
+            f"{numbers}."
+        )
     if asked.real <= asked.chance:
         text += " That is no better than a constant guess: where nothing can be predicted, no method finds much."
     return text

@@ -19,6 +19,7 @@ def whole(text: str) -> int:
         raise typer.BadParameter(f"expected a whole number, got {text!r}") from None
 
 
+QUOTES = ("'", '"')
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that receives runs/ and reports/.")]
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Python file with components of your own.")
@@ -54,8 +55,23 @@ def load(plugins: list[Path] | None) -> None:
 
 
 def names(text: str | None) -> list[str]:
-    """``A,B`` as a list."""
-    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+    """Names between commas; those within brackets or quotes belong to a name, such as ``xor (d=16, n=100)``."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text or "":
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in QUOTES and not parts[-1].strip():
+            quote = letter
+        else:
+            depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not quote and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if quote or depth:  # A bracket that is never closed is a letter.
+        parts = str(text).split(",")
+    found = [part.strip() for part in parts]
+    return [name[1:-1] if len(name) > 1 and name[0] == name[-1] in QUOTES else name for name in found if name]
 
 
 def cores() -> int:

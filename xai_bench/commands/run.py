@@ -96,7 +96,8 @@ def run(
         results = compute(replace(request, on_progress=display.update))
     name = results.suite["name"]
     page = write_report(results, report_place(out, name, out / "runs" / name), request.jobs or 1)
-    code = summary(results, display.last)
+    is_whole = not (request.data_seeds or request.datasets or request.models or request.explainers)
+    code = summary(results, display.last, is_whole)
     for question, answer in in_short(results):
         typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))
     if other:
@@ -119,8 +120,8 @@ def writable(folder: Path) -> None:
             raise InputError(f"cannot write to {str(part)!r}: permission denied; choose another --out")
 
 
-def summary(results: Results, progress: Progress | None) -> int:
-    """Print the counts and the failures; returns the exit code."""
+def summary(results: Results, progress: Progress | None, is_whole: bool = True) -> int:
+    """Print the counts and the failures; returns the exit code. ``is_whole``: all cells were to have a result."""
     counts = Counter(results.cells["status"])
     words = {
         "done": "done",
@@ -136,6 +137,9 @@ def summary(results: Results, progress: Progress | None) -> int:
         for r in results.failed.query("status == 'failed'").to_dict("records")
     ]
     failures += progress.followup_failures if progress else []
+    lost = counts["missing"] if is_whole else progress.total - progress.finished if progress else 0
+    if lost:
+        failures.append(f"{lost} cells that were to be computed have no result: run the same command again")
     for line in failures[:20]:
         typer.echo(f"failed: {line}", err=True)
     if len(failures) > 20:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.component import Component, sha256, stream_seed
+from xai_bench.component import Component, check_memory, sha256, stream_seed
 from xai_bench.datasets.arrays import Bools, Floats, Ints
 from xai_bench.datasets.inputs import Inputs, each_column, moved, names_of, several_columns, shape_of
 from xai_bench.datasets.seeding import seeded_globals
@@ -241,6 +241,12 @@ class DataSource(Component):
     def label(self) -> str:
         """What a suite calls it if it does not say otherwise."""
         return self.name
+
+    def check_size(self) -> None:
+        counts = {name: value for name, value in self if type(value) is int and value > 0 and not name.endswith("seed")}
+        rows = counts.pop("n", None) or counts.pop("rows", 0)
+        columns = max(sum(counts.values()), 2)  # as d counts, or the kinds of inputs
+        check_memory(self.name, f"a table of {rows} rows and about {columns} columns", 8.0 * rows * columns)
 
     def identity(self) -> dict[str, Any]:
         return {**super().identity(), "loading": LOADING}

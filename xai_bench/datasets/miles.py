@@ -16,6 +16,7 @@ from pydantic import Field
 from xai_bench.component import sha256
 from xai_bench.datasets.base import DataSource, Table, Trait
 from xai_bench.errors import InputError
+from xai_bench.places import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ class MILES(DataSource):
 def find() -> Path | None:
     """The first folder that has both files."""
     own = os.environ.get("XAI_BENCH_DATA") or "data"
-    for root in (Path(own).expanduser(), Path("data")):
+    for root in (expanded(own), Path("data")):
         for folder in (root / "miles", root):
             if (folder / SPECTRA).is_file() and (folder / PARAMETERS).is_file():
                 return folder

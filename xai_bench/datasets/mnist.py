@@ -17,6 +17,8 @@ from pydantic import Field
 
 from xai_bench.datasets.base import DataSource, Table, Trait
 from xai_bench.errors import InputError
+from xai_bench.places import expanded
+from xai_bench.validation import shown
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 MD5 = {
@@ -27,6 +29,8 @@ MD5 = {
 }
 N_IMAGES = 70_000
 UNSIGNED_BYTE = 0x08
+LARGEST_IDX = 2**28
+"""Bytes that a file may have, unpacked: five times the largest one."""
 
 
 class MNIST(DataSource):
@@ -105,7 +109,7 @@ class MNIST01(MNIST):
 def find() -> Path | None:
     """The first folder that has all four files, packed (.gz) or not."""
     own = os.environ.get("XAI_BENCH_DATA") or "data"
-    for root in (Path(own).expanduser(), Path("data")):
+    for root in (expanded(own), Path("data")):
         for folder in (root / "mnist", root):
             if all(_existing(folder, name).is_file() for name in MD5):
                 return folder
@@ -128,11 +132,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """
     again = "remove it and run xai-bench data fetch mnist"
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            content = file.read(LARGEST_IDX + 1)
     except EOFError:
         raise InputError(
-            f"mnist: {path.name}: expected a whole gzip file, got {len(content)} bytes without its end: {again}"
+            f"mnist: {path.name}: expected a whole gzip file, got {path.stat().st_size} bytes without its end: {again}"
         ) from None
     except (OSError, zlib.error) as error:
         raise InputError(f"mnist: {path.name}: expected a readable file, got {_reason(error)}: {again}") from None
@@ -141,10 +145,14 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             f"mnist: {path.name} is no IDX file of bytes: expected it to begin with 00 00 08, got "
             f"{content[:3].hex(' ') or 'nothing'}: {again}"
         )
+    if len(content) > LARGEST_IDX:
+        raise InputError(f"mnist: {path.name}: expected at most {LARGEST_IDX} bytes unpacked, got more: {again}")
     data_from = 4 + 4 * content[3]
     if len(content) < data_from:
         raise InputError(f"mnist: {path.name}: expected a header of {data_from} bytes, got {len(content)}: {again}")
     shape = tuple(int(size) for size in np.frombuffer(content[4:data_from], dtype=">u4"))
+    if not 1 <= len(shape) <= 3 or 0 in shape:
+        raise InputError(f"mnist: {path.name}: expected one to three sizes of at least 1, got {shown(shape)}: {again}")
     expected = data_from + math.prod(shape)
     if len(content) != expected:
         raise InputError(

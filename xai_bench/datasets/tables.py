@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_serializer, field_validator
 from xai_bench.component import canonical_json, sha256
 from xai_bench.datasets.base import DataSource, Kind, Table, Trait
 from xai_bench.errors import InputError
+from xai_bench.places import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,13 +71,13 @@ class UserTable(DataSource):
 
     @property
     def label(self) -> str:
-        return "table" if isinstance(self.path, Frame) else Path(self.path).expanduser().stem
+        return "table" if isinstance(self.path, Frame) else Path(self.path).stem
 
     def fingerprint(self) -> dict[str, Any]:
         """SHA-256 of the file, or of the DataFrame; empty if the file is missing."""
         if isinstance(self.path, Frame):
             return {"sha256": self.path.sha256}
-        return {} if self.missing() else {"sha256": sha256(Path(self.path).expanduser().read_bytes())}
+        return {} if self.missing() else {"sha256": sha256(self._file.read_bytes())}
 
     def identity(self) -> dict[str, Any]:
         identity = super().identity()
@@ -85,7 +86,7 @@ class UserTable(DataSource):
 
     @property
     def _file(self) -> Path:
-        return Path(str(self.path)).expanduser()
+        return expanded(str(self.path))
 
     def missing(self) -> str | None:
         file = None if isinstance(self.path, Frame) else self._file

@@ -22,6 +22,7 @@ from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.models.base import FittedModel, Kind, with_outputs
 from xai_bench.models.learning import fitted_model
 from xai_bench.models.losses import Tensors, loss
+from xai_bench.places import expanded
 from xai_bench.sources.scripts import Place, digest_of_script
 
 ROWS = 4096
@@ -99,8 +100,8 @@ class Given(Component):
             raise InputError(f"given: module: expected FILE.py:FUNCTION, got {self.module!r}")
         if not self.path:
             raise InputError("given: the field 'path' is required: the file of the weights")
-        self._weights = _packed(_read(Path(self.path).expanduser()))
-        self._code = plugins.read(Path(file).expanduser())
+        self._weights = _packed(_read(expanded(self.path)))
+        self._code = plugins.read(expanded(file))
         self._loaded()
 
     @property

@@ -143,7 +143,8 @@ class GraphEngine(TorchEngine):
                 continue
             size = layer.n_out, self.rows, layer.dropout
             keep = keep_masks_of_steps(self._keys[id(layer)], first, self._mask_steps, *size)
-            masks.append(keep.transpose(2, 3).to(self.data.dtype) / (1 - layer.dropout))
+            by_row = keep.transpose(2, 3).to(self.data.dtype, memory_format=torch.contiguous_format)
+            masks.append(by_row / (1 - layer.dropout))
         return masks
 
     def _approach_capture(self) -> None:

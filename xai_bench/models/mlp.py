@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -10,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from xai_bench.component import check_memory
 from xai_bench.models.base import Architecture
 from xai_bench.models.spectral import SpectralLinear, glorot_uniform
 
@@ -39,10 +41,15 @@ class MLPFamily(Architecture):
 
     version: ClassVar[int] = 3
 
-    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (100, 100, 50)
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=1000)] = (100, 100, 50)
     activations: Annotated[tuple[Activation, ...], Field(min_length=1)] = ("tanh", "relu")
     batch_norm: Annotated[tuple[bool, ...], Field(min_length=1)] = (True, False)
     dropout: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1)] = (0.2, 0.0)
+
+    def check_size(self) -> None:
+        weights = sum(map(math.prod, itertools.pairwise((100, *self.hidden))))  # as of a hundred inputs
+        # Beside the weights their gradients, and two moments of each.
+        check_memory(self.name, f"a network of {weights} weights", 16.0 * weights)
 
     def spectral_layers(self) -> tuple[bool, ...]:
         """For every dense layer, the last one included: is it spectral?"""

@@ -256,10 +256,10 @@ class Stack:
     def keep(self, snapshot: Snapshot, better: Tensor) -> None:
         """Copy the networks where ``better`` (m,) is True into the snapshot; the host does not wait for ``better``."""
         pairs = [(_same_view(snapshot.flat, view), view) for state in self.states for view in state.value.values()]
-        for kept, state in zip(snapshot.running, self._norms, strict=True):
+        for statistics, state in zip(snapshot.running, self._norms, strict=True):
             assert state.running_mean is not None
             assert state.running_var is not None
-            pairs += zip(kept, (state.running_mean, state.running_var), strict=True)
+            pairs += zip(statistics, (state.running_mean, state.running_var), strict=True)
         for kept, now in pairs:
             kept.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, kept))
 
@@ -279,8 +279,12 @@ class Adam:
 
         ``learning_rate``: a number, or a float32 tensor () on the device, which a captured step reads anew.
         """
+        values, gradients, means, squares = self._parts
         adam(
-            *self._parts,
+            values,
+            gradients,
+            means,
+            squares,
             [],
             self._counts,
             fused=True,

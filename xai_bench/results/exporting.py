@@ -50,14 +50,14 @@ def export(
         return _given(formats.latex(found) if format == "latex" else formats.markdown(found), out)
     frame = tables.table(results, name, of, metric)
     if format == "csv":
-        return _given(frame.to_csv(index=False), out)
+        return _given(formats.csv(frame), out)
     _write_parquet(frame, out)
     return None
 
 
 def text_of(frame: pd.DataFrame, format: str) -> str:
     """Any frame as ``csv`` or ``markdown``."""
-    return frame.to_csv(index=False) if format == "csv" else formats.markdown(plain(frame))
+    return formats.csv(frame) if format == "csv" else formats.markdown(plain(frame))
 
 
 def _given(text: str, out: str | Path | None) -> str | None:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from xai_bench.errors import one_line
 
 IN_LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -13,6 +19,8 @@ IN_LATEX = {
     "≤": r"$\leq$", "±": r"$\pm$", "×": r"$\times$", "²": r"\textsuperscript{2}", "µ": r"$\mu$",
 }  # fmt: skip
 """What LaTeX would take for a command, or its usual fonts do not have."""
+FORMULAS = ("=", "+", "-", "@")
+"""What a formula begins with in a spreadsheet."""
 LEFT_OPEN = re.compile(r"([\\`*_\[\]<>|#~])")
 """What Markdown would take for marks."""
 
@@ -50,6 +58,19 @@ def markdown(table: Shown) -> str:
         lines.append(_of_markdown(cells))
     notes = "".join(f"\n{_in_markdown(note)}\n" for note in table.notes)
     return "\n".join(lines) + "\n" + notes
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """A table in full as CSV. A text that a spreadsheet would take for a formula has an apostrophe before it."""
+    texts = {str(name): column.map(_harmless) for name, column in frame.items() if not is_numeric_dtype(column)}
+    return frame.assign(**texts).rename(columns=_harmless).to_csv(index=False)
+
+
+def _harmless(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = one_line(value, len(value) + 1)
+    return f"'{text}" if text.lstrip().startswith(FORMULAS) else text
 
 
 def _of_markdown(cells: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from xai_bench.component import canonical_json
 from xai_bench.errors import InputError
-from xai_bench.results import comparing, opening, packing, whole
+from xai_bench.results import checksums, comparing, opening, packing, whole
 from xai_bench.results.comparing import Content, Unequal
 from xai_bench.results.records import SETTLED, PlanRow
 from xai_bench.results.schema import transaction
@@ -81,6 +81,8 @@ def merge(out: str | Path, *places: str | Path, prefer: Prefer | None = None) ->
     target = _target(Path(out))
     with ExitStack() as stack:
         parts = [_Part(str(place), stack.enter_context(Store.reading(place))) for place in places]
+        for part in parts:
+            part.store.check()
         _check(parts)
         suite = whole.suite([(part.name, part.suite) for part in parts], prefer)
         rows, left_out = whole.plan([(part.name, part.plan()) for part in parts], suite)
@@ -189,6 +191,7 @@ class _Union:
                 self._cells(part, {row.cell for row in rows}, runs[number])
                 self._judgements(part)
             self._record_set_aside()
+            checksums.seal(self.here)
             self.cells = self.here.execute("SELECT count(*) FROM cells").fetchone()[0]
 
     def _record_set_aside(self) -> None:

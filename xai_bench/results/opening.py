@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -18,6 +19,8 @@ PATIENCE = 60.0
 """Seconds that one process waits for another one's transaction."""
 PAUSE = 0.01
 """Seconds between two tries where SQLite itself does not wait."""
+DISTRUST = "PRAGMA trusted_schema = OFF"
+"""What a file from elsewhere defines (views, triggers) calls no function that could do harm."""
 WAL = b"\x02\x02"
 """What the header of a file says at byte 18 if changes go to a file beside it first."""
 
@@ -59,6 +62,28 @@ class Damaged(InputError):
         super().__init__(f"{str(path)!r} is damaged ({one_line(error, 200)}): move it away, or run with --fresh")
 
 
+def remove(path: Path) -> None:
+    """Remove a store, whatever its schema and its state, and what SQLite has left beside it; nothing else.
+
+    Where ``path`` is a symbolic link, it stays, and the store that it leads to is removed.
+
+    Raises
+    ------
+    InputError
+        If it is not a store of results, or cannot be removed.
+    """
+    try:
+        path = path.resolve()
+        if path.exists():
+            with contextlib.suppress(Empty, Damaged, schema.Newer):
+                for_reading(path).close()
+        for end in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to one another
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise InputError(f"cannot remove {str(path)!r}: {reason}; choose another --out") from None
+
+
 def is_empty(path: Path) -> bool:
     """Whether nothing was ever stored in a file.
 
@@ -72,6 +97,19 @@ def is_empty(path: Path) -> bool:
     except Empty:
         return True
     return False
+
+
+LARGEST_CHECKED = 2**28
+"""Bytes of a file that is read as a whole when it is opened, for damage: a quarter of a second."""
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    """Raise Damaged if the structure of a store is."""
+    (pages,), (size,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+    if pages * size <= LARGEST_CHECKED:
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise Damaged(path, ValueError(found))
 
 
 def in_words(error: sqlite3.Error, path: Path) -> InputError | None:
@@ -109,7 +147,9 @@ def for_writing(path: Path) -> sqlite3.Connection:
     db: sqlite3.Connection | None = None
     try:
         db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        db.execute(DISTRUST)
         _make(db, path)
+        _check(db, path)
     except BaseException as error:
         if db is not None:
             db.close()
@@ -188,6 +228,7 @@ def for_reading(path: Path) -> sqlite3.Connection:
             found = schema.version(db, str(path))
             if found is None:
                 raise Empty(path)
+            _check(db, path)
             if found != schema.VERSION:
                 db = _copied(db)
                 schema.bring_up_to_date(db, str(path))
@@ -220,6 +261,7 @@ def _unchanged(path: Path) -> sqlite3.Connection:
     try:
         uri = f"{path.resolve().as_uri()}?mode=ro" + ("&immutable=1" if immutable else "")
         db = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
+        db.execute(DISTRUST)
         schema.tables(db)
     except sqlite3.OperationalError:
         if db is not None:
@@ -242,5 +284,6 @@ def _copied(db: sqlite3.Connection) -> sqlite3.Connection:
     """A copy in memory; ``db`` is closed."""
     with closing(db):
         copy = sqlite3.connect(":memory:", isolation_level=None)
+        copy.execute(DISTRUST)
         db.backup(copy)
     return copy

@@ -51,6 +51,8 @@ RELEVANCES = f"SELECT key, relevance FROM cells WHERE key IN ({PLANNED}) AND rel
 RECORDS = ("metrics", "provenance", "draws", "models", "settling")
 AS_JSON = {("meta", "value"), ("cells", "costs"), ("scored", "metrics"), *((table, "content") for table in RECORDS)}
 """(table, column) of texts that are JSON, which is written in one canonical form."""
+LARGEST = 2**32
+"""Bytes of a pack, unpacked, at the most."""
 SMALLEST = 0x0080_0000
 """The bits of the smallest positive number of single precision that processors never take for 0."""
 
@@ -213,7 +215,13 @@ def unpacked(path: Path) -> sqlite3.Connection:
 
 
 def _members(compressed: bytes) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(lzma.decompress(compressed, lzma.FORMAT_XZ))) as archive:
+    unpacking = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    plain = unpacking.decompress(compressed, LARGEST)
+    if not unpacking.eof:
+        raise ValueError("it ends early" if unpacking.needs_input else f"more than {LARGEST} bytes unpacked")
+    if unpacking.unused_data:
+        raise ValueError("something follows its end")
+    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
         found = {}
         for member in archive:
             file = archive.extractfile(member)

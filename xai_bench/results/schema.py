@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from xai_bench.errors import InputError
-from xai_bench.results import gate
+from xai_bench.results import checksums, gate
 
-VERSION = 4
+VERSION = 5
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE provenance (id INTEGER PRIMARY KEY, content TEXT NOT NULL);
@@ -33,13 +33,24 @@ CREATE TABLE followed (
   cell TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, judge TEXT NOT NULL,
   PRIMARY KEY (cell, name)) WITHOUT ROWID;
 CREATE TABLE settling (model TEXT PRIMARY KEY, key TEXT NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE checksums (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE judgements (
   judge TEXT NOT NULL, mask TEXT NOT NULL, value REAL NOT NULL, error REAL NOT NULL,
   PRIMARY KEY (judge, mask)) WITHOUT ROWID
 """
 """``models.weights`` is empty where a network came without its weights, as from a pack. A column that comes later has a
-default: packs of earlier schemas do not have it. ``cells.columns`` is NULL where ``relevance`` is of columns."""
+default: packs of earlier schemas do not have it. ``cells.columns`` is NULL where ``relevance`` is of columns.
+``checksums`` are of the relevances of a cell, or of the weights of a network, by its key."""
 STATEMENTS = tuple(statement.strip() for statement in TABLES.split(";"))
+
+
+class Newer(InputError):
+    """A store of a newer version."""
+
+    def __init__(self, place: str, found: int) -> None:
+        super().__init__(
+            f"{place!r} was written by a newer xai-bench (schema {found}, this one knows {VERSION}): upgrade xai-bench"
+        )
 
 
 @contextmanager
@@ -77,9 +88,7 @@ def version(db: sqlite3.Connection, place: str) -> int | None:
         raise InputError(f"{place!r} is not a store of results: move it away, or choose another --out")
     found = int(row[0])
     if found > VERSION:
-        raise InputError(
-            f"{place!r} was written by a newer xai-bench (schema {found}, this one knows {VERSION}): upgrade xai-bench"
-        )
+        raise Newer(place, found)
     return found
 
 
@@ -148,12 +157,18 @@ def _from_3(db: sqlite3.Connection) -> None:
     db.execute(_made("settling"))
 
 
+def _from_4(db: sqlite3.Connection) -> None:
+    """Checksums came."""
+    db.execute(_made("checksums"))
+    checksums.seal(db)
+
+
 def _made(table: str) -> str:
     """The statement that makes a table."""
     return next(statement for statement in STATEMENTS if statement.startswith(f"CREATE TABLE {table} "))
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_from_1, _from_2, _from_3)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_from_1, _from_2, _from_3, _from_4)
 """From schema 1, from schema 2 ...; each by one."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from xai_bench.component import canonical_json
 from xai_bench.errors import InputError
-from xai_bench.results import gate, opening, packing, taking
+from xai_bench.results import checksums, gate, lock, opening, packing, taking
 from xai_bench.results.frames import Results
 from xai_bench.results.records import (
     SETTLED,
@@ -37,6 +38,7 @@ from xai_bench.results.records import (
 )
 from xai_bench.results.schema import transaction
 from xai_bench.results.taking import Forgotten
+from xai_bench.suites.suite import LONGEST_NAME, NAME
 
 MODEL = (
     "INSERT INTO models VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
@@ -147,6 +149,7 @@ class Store:
                 self._db.execute("INSERT OR REPLACE INTO draws VALUES (?, ?)", row)
             if model is not None:
                 self._db.execute(MODEL, (model.key, _json(gate.facts(model.facts)), model.weights))
+                checksums.seal(self._db, (), [model.key])
             for cell in passed:
                 vectors = [
                     None if v is None else np.asarray(v, "<f8").tobytes() for v in (cell.relevance, cell.columns)
@@ -162,9 +165,11 @@ class Store:
                 )
                 self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)", row_)
                 self._db.execute("DELETE FROM measurements WHERE cell = ?", (cell.key,))
+                self._db.execute("DELETE FROM checksums WHERE key = ?", (cell.key,))
                 self._measure(cell.key, cell.measurements)
                 if draw is not None and cell.status in SETTLED:
                     self._mark(cell.key, draw.facts.metrics)
+            checksums.seal(self._db, [cell.key for cell in passed], ())
         return passed
 
     def add_followup(
@@ -261,8 +266,18 @@ class Store:
         return row[0] if row else None
 
     def suite(self) -> dict[str, Any]:
-        """The suite of the plan, as its ``config``; {} if no run has begun."""
-        return json.loads(self.meta("suite") or "{}")
+        """The suite of the plan, as its ``config``; {} if no run has begun.
+
+        Raises
+        ------
+        InputError
+            If its name could be that of another folder than its own.
+        """
+        found = json.loads(self.meta("suite") or "{}")
+        name = found.get("name", "none") if isinstance(found, dict) else None
+        if not isinstance(name, str) or len(name) > LONGEST_NAME or not re.fullmatch(NAME, name):
+            raise opening.Damaged(self.path, ValueError("no suite has such a name"))
+        return found
 
     def settled(self, seconds: float | None = None, among: Collection[str] | None = None) -> set[str]:
         """Keys of the cells that need not be computed again under a limit of so many seconds (None: no limit).
@@ -305,11 +320,26 @@ class Store:
     def relevances(self, keys: Iterable[str]) -> dict[str, NDArray[np.float64]]:
         """Relevance (n_inputs,), canonical order, of the cells that have one."""
         found = {}
+        query = "SELECT relevance, columns FROM cells WHERE key = ? AND status = 'done'"
         for key in keys:
-            row = self._db.execute("SELECT relevance FROM cells WHERE key = ? AND status = 'done'", (key,)).fetchone()
+            row = self._db.execute(query, (key,)).fetchone()
             if row and row[0] is not None:
+                self._check(key, "relevances", *row)
                 found[key] = np.frombuffer(row[0], "<f8").copy()
         return found
+
+    def check(self) -> None:
+        """Raise InputError if a relevance is not what was stored. Weights are checked when they are used."""
+        try:
+            checksums.check_cells(self._db)
+        except checksums.Wrong as wrong:
+            raise opening.Damaged(self.path, wrong) from None
+
+    def _check(self, key: str, what: str, *parts: bytes | None) -> None:
+        try:
+            checksums.check(self._db, key, what, *parts)
+        except checksums.Wrong as wrong:
+            raise opening.Damaged(self.path, wrong) from None
 
     def draw_facts(self, key: str) -> DrawFacts | None:
         """What is known of a draw."""
@@ -324,7 +354,10 @@ class Store:
     def weights(self, key: str) -> bytes | None:
         """A trained network's weights; None if they are not there."""
         row = self._db.execute("SELECT weights FROM models WHERE key = ?", (key,)).fetchone()
-        return (row[0] or None) if row else None
+        if not row or not row[0]:
+            return None
+        self._check(key, "weights", row[0])
+        return row[0]
 
     def model_choice(self, key: str) -> dict[str, Any] | None:
         """The setting that validation chose for a trained network, or None if there was no choice."""
@@ -354,7 +387,14 @@ class Store:
         return {cell for cell in among if self._db.execute(query, (cell, name, key)).fetchone()}
 
     def results(self) -> Results:
-        """All that is stored for the current plan."""
+        """All that is stored for the current plan.
+
+        Raises
+        ------
+        InputError
+            If a relevance is not what was stored.
+        """
+        self.check()
         relevance, columns = (
             {
                 key: np.frombuffer(blob, "<f8").copy()
@@ -426,7 +466,7 @@ def forget(
     Raises
     ------
     InputError
-        If no axis is given, a label is unknown, there are no results, or they lie in a pack.
+        If no axis is given, a label is unknown, there are no results, they lie in a pack, or a run writes to them.
     """
     part = {"datasets": list(datasets), "models": list(models), "explainers": list(explainers)}
     if not any(part.values()):
@@ -436,7 +476,7 @@ def forget(
         raise InputError(f"{str(place)!r} is a pack, which is never changed: name the folder of a run")
     with Store.reading(path) as store:
         taking.check_labels(store._db, part)
-    with Store(path) as store:
+    with lock.held(path.parent), Store(path) as store:
         return store.forget(store.named(part))
 
 

@@ -72,9 +72,12 @@ def take(here: sqlite3.Connection, there: sqlite3.Connection, wanted: Collection
         delete(here, "measurements", "cell", cells)
         for table in ("measurements", "scored", "followed"):
             insert(here, table, rows_of(there, table, "cell", cells))
+        insert(here, "checksums", rows_of(there, "checksums", "key", cells))
         insert(here, "draws", rows_of(there, "draws", "key", {row.draw for row in wanted}), replace=False)
         networks = {row.model_key for row in wanted}
         _insert_networks(here, rows_of(there, "models", "key", networks))
+        checksums = rows_of(there, "checksums", "key", networks)
+        insert(here, "checksums", checksums, replace=False)  # A network that is here keeps its own.
         here.executemany(SETTLING, rows_of(there, "settling", "model", networks))
         insert(here, "metrics", there.execute("SELECT * FROM metrics"), replace=False)
         insert(here, "judgements", there.execute("SELECT * FROM judgements"), replace=False)
@@ -133,6 +136,7 @@ def remove(db: sqlite3.Connection, cells: Collection[str]) -> Forgotten:
         used = db.execute("SELECT draw, model_key FROM plan JOIN cells ON plan.cell = cells.key").fetchall()
         unused = {row[2] for row in planned} - {model for _, model in used}
         networks = delete(db, "models", "key", unused)
+        delete(db, "checksums", "key", stored | unused)
         delete(db, "settling", "model", unused)
         draws = delete(db, "draws", "key", {row[1] for row in planned} - {draw for draw, _ in used})
     return Forgotten(removed, scores, networks, draws, tuple(sorted({row[3:6] for row in planned})))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,11 +35,17 @@ from xai_bench.running.process import (
     reset_peak_memory,
     warm_up,
     warm_up_training,
+    warmed_as,
 )
 from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery
 from xai_bench.suites.plan import Block, Cell, Draw
 from xai_bench.workers import Spent, Started
+
+LOADING = Started("", allowance=60.0)
+"""Loading the data of a draw begins: it has the limit of a cell, and a minute."""
+TRAINING = Started("", other=True)
+"""Training begins."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,13 @@ class Prepared:
 
 
 def run_block(
-    block: Block, weights: bytes | None = None, content_hash: str | None = None
+    block: Block, weights: bytes | None = None, content_hash: str | None = None, cold: Collection[str] = ()
 ) -> Iterator[Prepared | Started | CellResult]:
     """Load, fit (unless ``weights`` are given: then the block's model is the one that was chosen), explain and score.
 
-    Yields what the cells share once it is there, ``Started`` when an explainer begins, and every cell's result when
-    it is finished. A failure is a result. ``content_hash``: what the data must be, if that is known.
+    Yields what the cells share once it is there, ``Started`` when loading, training or an explainer begins, and every
+    cell's result when it is finished. A failure is a result. ``content_hash``: what the data must be, if that is known.
+    ``cold``: classes of explainers that are not warmed up (see ``process.warmed_as``).
 
     Raises
     ------
@@ -71,10 +78,12 @@ def run_block(
     try:
         if block.model is None or block.model.component.trains:
             warm_up_training(block.device)
+        yield LOADING
         data = load_checked(block.draw, content_hash)
         record = None
         if block.draw.permutation is None:
             record = recorded(block.draw, tuple(recovery.identities().items()))
+        yield TRAINING
         with guarded():
             data = for_model(block, data)
             reason = None if block.model is None else block.model.component.unsupported(data)
@@ -95,8 +104,9 @@ def run_block(
             if cell.explainer is None:
                 yield gate.cell(_control(cell, block, data))
                 continue
-            yield Started(cell.key, WARM_UP)
-            warm_up(cell.explainer, block.device)
+            if warmed_as(cell.explainer) not in cold:
+                yield Started(cell.key, WARM_UP)
+                warm_up(cell.explainer, block.device)
             yield Started(cell.key)
             with guarded():
                 result = _explain(cell, block, data, model)
@@ -104,6 +114,8 @@ def run_block(
         except Spent as lost:
             yield CellResult(cell.key, "failed", str(lost))
             raise
+        except FAILURES as error:
+            yield CellResult(cell.key, "failed", reason_of(error))
 
 
 def problem_of(data: Dataset, model: torch.nn.Module | None, device: str = "cpu", memory: int | None = None) -> Problem:

@@ -9,21 +9,22 @@ from xai_bench import registry
 from xai_bench.errors import InputError, reason_of
 from xai_bench.running.process import set_up_worker
 from xai_bench.running.state import standard
+from xai_bench.sending import by_value
 from xai_bench.suites.suite import Suite
-from xai_bench.workers import Executor, ThisProcess, Workers, by_value
+from xai_bench.workers import Executor, ThisProcess, Workers
 
 
 @contextmanager
 def executor(jobs: int | None, suite: Suite) -> Iterator[Executor]:
-    """``jobs`` worker processes, or this process (None), with the suite's time limit for every cell."""
-    seconds = suite.limits.seconds
+    """``jobs`` worker processes, or this process (None), with the suite's limits of time."""
+    limits = suite.limits.kept(jobs)
     if jobs is not None:
         arguments = registry.plugins(), registry.codes(), registry.of_scripts("metrics")
-        with Workers(jobs, seconds, set_up_worker, arguments) as workers:
+        with Workers(jobs, limits.seconds, set_up_worker, arguments, others=limits.training) as workers:
             yield workers
         return
     with standard():
-        yield ThisProcess(seconds)
+        yield ThisProcess(limits.seconds, limits.training)
 
 
 def check_sent(suite: Suite) -> None:

@@ -7,19 +7,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from xai_bench.results.records import CellResult, Costs, Status
+from xai_bench.results.records import CellResult, Costs
 from xai_bench.results.store import Store
 from xai_bench.running.agenda import Agenda, Due
 from xai_bench.running.block import run_block
 from xai_bench.running.executors import executor
 from xai_bench.running.followups.base import as_trained
 from xai_bench.running.ledger import REST, TRAINING, FollowUpCount, Forecast, Ledger, Measured, Work, work_of
-from xai_bench.running.process import limits_memory
+from xai_bench.running.process import limits_memory, warmed_as
 from xai_bench.running.seen import SeenData
 from xai_bench.running.under_way import OpenBlock, OpenFollowUp, Progress
 from xai_bench.suites import plan
 from xai_bench.suites.plan import Block
-from xai_bench.suites.suite import Suite
+from xai_bench.suites.suite import Limits, Suite
 from xai_bench.workers import Died, Done, Event, Executor, Item, OverTime, Raised, Replaced, ThisProcess
 
 LOOK_EVERY = 0.5
@@ -30,7 +30,9 @@ class Loop:
     """Hands out the blocks ``todo`` of the ``planned`` ones, and every follow-up as soon as it is due.
 
     A worker that takes too long with a cell is killed, and one may die: that cell is over (``timed_out`` or
-    ``failed``), what was finished before is stored, and the rest of the block is handed out again.
+    ``failed``), what was finished before is stored, and the rest of the block is handed out again. ``limits``: those
+    that are kept. What hangs while it warms up, or while its data are loaded, hangs once: later its cells go without
+    warming up, and other blocks of that draw fail at once.
     """
 
     def __init__(
@@ -41,10 +43,11 @@ class Loop:
         todo: list[Block],
         measured: Measured,
         notices: list[str],
+        limits: Limits,
     ) -> None:
-        self.suite, self.store, self.planned = suite, store, planned
+        self.suite, self.store, self.planned, self.limits = suite, store, planned, limits
         self.agenda = Agenda(suite, planned, todo, store)
-        self.ledger = Ledger(measured, work_of(todo, store.trained()), suite.limits.seconds)
+        self.ledger = Ledger(measured, work_of(todo, store.trained()), limits.seconds)
         at_once, later = self.agenda.at_once(), self.agenda.later()
         self.ledger.left.update(due.followup.work(due.blocks) for due in at_once)
         self.ledger.left.update(followup.work(blocks) for followup, blocks in later)
@@ -58,12 +61,15 @@ class Loop:
         self._seen = SeenData(planned, store)
         self._submitted = 0
         self._looked = 0.0
+        self._cold: set[str] = set()
+        self._hanging: dict[str, str] = {}
+        """Key of a draw whose data could not be loaded in time, to the reason."""
 
     def forecast(self, jobs: int | None) -> Forecast:
         """What is to be done, and how long that takes."""
-        limit, workers = self.suite.limits.seconds, jobs or 1
+        workers = jobs or 1
         seconds, unknown = self.ledger.remaining(workers)
-        settled = self.store.settled(limit)
+        settled = self.store.settled(self.limits.seconds)
         return Forecast(
             cells=self.progress.total,
             settled=sum(cell.key in settled for block in self.planned for cell in block.cells),
@@ -73,7 +79,7 @@ class Loop:
             jobs=workers,
             seconds=seconds,
             unknown=unknown,
-            bound=self.ledger.bound(workers),
+            bound=self.ledger.bound(workers) if self.suite.limits.seconds else None,
         )
 
     def run(self, jobs: int | None, number: int, on_progress: Callable[[Progress], None] | None) -> None:
@@ -88,6 +94,9 @@ class Loop:
             while self.waiting or self.running:
                 while self.waiting and workers.room():
                     self._submit(workers, self.waiting.popleft())
+                if not self.running:  # What was left failed without being tried.
+                    self._tell(jobs)
+                    continue
                 for event in workers.wait():
                     if self._handle(event):
                         self._tell(jobs)
@@ -101,12 +110,17 @@ class Loop:
 
     def _notice_limits(self, jobs: int | None) -> None:
         limits = self.suite.limits
-        if limits.seconds and jobs is None and not ThisProcess.can_stop():
+        if (limits.seconds or limits.training) and jobs is None and not ThisProcess.can_stop():
             self.progress.notices.append("the limit of time is not kept without worker processes here: use jobs")
         if limits.memory and any(block.device != "cpu" for block in self.planned):
             self.progress.notices.append("the limit of memory is not kept on a CUDA device: use the device cpu")
         elif limits.memory and not limits_memory():
             self.progress.notices.append("the limit of memory is not kept on this system: it needs Linux")
+        elif limits.memory:
+            self.progress.notices.append(
+                "the limit of memory does not see memory shared between processes, files mapped into memory, and what "
+                "processes that an explainer starts take"
+            )
 
     def _submit(self, workers: Executor, work: Block | Due) -> None:
         self._submitted += 1
@@ -115,11 +129,15 @@ class Loop:
             self.running[self._submitted] = OpenFollowUp(work, time.monotonic())
             workers.submit(self._submitted, work.task.run)
             return
+        if work.draw.key in self._hanging:
+            self._fail(OpenBlock(work, time.monotonic()), self._hanging[work.draw.key])
+            return
         self.running[self._submitted] = OpenBlock(work, time.monotonic())
         weights = self.store.weights(work.model_key)
         if weights is not None and work.model is not None:
             work = replace(work, model=as_trained(work.model, work.model_key, self.store))
-        workers.submit(self._submitted, run_block, work, weights, self._seen.hash_of(work.draw))
+        cold = frozenset(self._cold)
+        workers.submit(self._submitted, run_block, work, weights, self._seen.hash_of(work.draw), cold)
 
     def _handle(self, event: Event) -> bool:
         """Act on an event; says whether something was stored."""
@@ -133,6 +151,8 @@ class Loop:
         elif isinstance(event, Died | OverTime | Raised | Replaced):
             self._cut(work, event)
         else:
+            lost = "the worker came to the end of its work without a result of this cell"
+            work.cells += [CellResult(cell.key, "failed", lost) for cell in work.rest()]
             self._store_block(work)
             self.ledger.enter_rest(work.block, took, work.cells, work.prepared.model if work.prepared else None)
             self._close(work.block)
@@ -140,21 +160,39 @@ class Loop:
 
     def _cut(self, work: OpenBlock, event: Event) -> None:
         """Store what a block came to before its end, and hand out its rest again."""
-        status: Status = "failed"
-        reason, costs = self._reason(event), Costs()
-        if isinstance(event, OverTime):
-            status, costs = "timed_out", Costs(explain_wall=self.suite.limits.seconds or 0.0)
-        guilty: list[str | None] = [work.running]
-        if work.running is None and status == "failed":  # It was not an explainer: nothing of the block can be had.
-            guilty = [] if isinstance(event, Replaced) else [cell.key for cell in work.rest()]
-            reason += "" if work.prepared else ", loading or training"
-        work.cells += [CellResult(key, status, reason, costs) for key in guilty if key is not None]
+        reason = self._reason(event)
+        if isinstance(event, OverTime) and work.running is not None:
+            if work.is_warming:
+                self._go_without_warming(work, reason)
+            else:
+                costs = Costs(explain_wall=self.limits.seconds or 0.0)
+                work.cells.append(CellResult(work.running, "timed_out", reason, costs))
+        elif work.running is not None:
+            work.cells.append(CellResult(work.running, "failed", reason))
+        elif not isinstance(event, Replaced):  # It was not an explainer: nothing of the block can be had.
+            reason += "" if work.prepared else ", loading" if work.is_loading else ", training"
+            if isinstance(event, OverTime) and work.is_loading:
+                self._hanging[work.block.draw.key] = reason
+            work.cells += [CellResult(cell.key, "failed", reason) for cell in work.rest()]
         self._store_block(work)
         rest = work.rest()
         if rest:
             self.waiting.appendleft(replace(work.block, cells=rest))
         else:
             self._close(work.block)
+
+    def _go_without_warming(self, work: OpenBlock, reason: str) -> None:
+        """What hangs while it warms up does so once in a run."""
+        (cell,) = {cell.key: cell for cell in work.block.cells if cell.key == work.running}.values()
+        assert cell.explainer is not None
+        self._cold.add(warmed_as(cell.explainer))
+        self.progress.notices.append(f"{cell.label} was {reason} while it warmed up: it goes on without")
+
+    def _fail(self, work: OpenBlock, reason: str) -> None:
+        """Store a block of which nothing can be had."""
+        work.cells += [CellResult(cell.key, "failed", reason) for cell in work.rest()]
+        self._store_block(work)
+        self._close(work.block)
 
     def _store_block(self, work: OpenBlock) -> None:
         self._seen.check(work)
@@ -195,7 +233,7 @@ class Loop:
     def _reason(self, event: Event) -> str:
         """Why a task ended early, in words; "" if it did not."""
         if isinstance(event, OverTime):
-            return f"over the limit of {self.suite.limits.seconds:g} s"
+            return f"over the limit of {event.seconds:g} s"
         if isinstance(event, Raised | Replaced):
             return event.reason
         return f"the worker died, exit code {event.exit_code}" if isinstance(event, Died) else ""

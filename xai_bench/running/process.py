@@ -52,9 +52,14 @@ def warm_up_training(device: str) -> None:
     fit_many(SpectralMLP(hidden=(4,), epochs=1, min_steps=6, checkpoints=1), tiny, [0], chunk=1, device=device)
 
 
+def warmed_as(explainer: Explainer) -> str:
+    """The class of an explainer: what is warmed up once a process."""
+    return f"{type(explainer).__module__}.{type(explainer).__qualname__}"
+
+
 def warm_up(explainer: Explainer, device: str = "cpu") -> None:
     """Once a process, explain a tiny network, untimed: imports and compilations are not the method's cost."""
-    identity = f"{type(explainer).__module__}.{type(explainer).__qualname__}", device
+    identity = warmed_as(explainer), device
     if identity in _warm:
         return
     _warm.add(identity)
@@ -123,7 +128,8 @@ def limits_memory() -> bool:
 def memory_limit(memory: int | None) -> Iterator[None]:
     """Inside, this process gets at most ``memory`` bytes above what it holds (Linux; elsewhere nothing is refused).
 
-    Whoever asks for more gets a MemoryError, or what a library makes of it.
+    Whoever asks for more gets a MemoryError, or what a library makes of it. Not seen: memory that is shared with other
+    processes, files that are mapped into memory, and what processes of its own take.
     """
     held = _memory("VmData")
     if memory is None or held is None or not limits_memory():

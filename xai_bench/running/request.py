@@ -12,10 +12,14 @@ from xai_bench.results.opening import FILE, is_empty
 from xai_bench.results.records import PlanRow
 from xai_bench.results.store import Store
 from xai_bench.suites import plan, reading
-from xai_bench.suites.suite import Suite
+from xai_bench.suites.suite import Limits, Suite
+from xai_bench.validation import shown
 
 if TYPE_CHECKING:
     from xai_bench.running.under_way import Progress
+
+
+MOST = {"data_seeds": 100_000, "jobs": 4096}
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ class Asked:
             number = getattr(request, name)
             if number is not None and number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
+            if number is not None and number > MOST[name]:
+                raise InputError(f"{name}: expected at most {MOST[name]}, got {shown(number)}")
         check_out(Path(request.out))
         wanted: dict[str, set[Any]] = {
             axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")
@@ -112,6 +118,7 @@ class Asked:
         wanted["data_seeds"] = set(range(request.data_seeds or 0))
         if request.data_seeds is not None:
             suite = _with_data_seeds(suite, request)
+            reading.check_size(suite)
         suite, notices = _available(suite)
         planned = plan.blocks(suite, device)
         chosen = _chosen(suite, planned, wanted)
@@ -121,6 +128,11 @@ class Asked:
     def folder(self) -> Path:
         """Where the results are kept."""
         return folder_of(self.request, self.suite)
+
+    @property
+    def limits(self) -> Limits:
+        """What work may take in this run."""
+        return self.suite.limits.kept(self.request.jobs)
 
     @property
     def is_part(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from xai_bench import registry
 from xai_bench.errors import InputError
+from xai_bench.results import lock, opening, schema
 from xai_bench.results.frames import Results
 from xai_bench.results.opening import FILE, Damaged, locate
 from xai_bench.results.records import DrawRecord, Measurement
@@ -40,22 +40,29 @@ def compute(request: Request) -> Results:
     Raises
     ------
     InputError
-        For a bad suite, an unknown label, missing data, an unwritable folder, a folder in ``known`` without results, a
-        device that is not there or not that of the stored results, or a component that cannot be sent to the workers
-        that are asked for. Nothing is lost.
+        For a bad suite, an unknown label, missing data, an unwritable folder, one that another process writes to, a
+        folder in ``known`` without results, a device that is not there or not that of the stored results, or a
+        component that cannot be sent to the workers that are asked for. Nothing is lost.
     """
     from xai_bench.running.executors import check_sent
-    from xai_bench.scoring import recovery
 
     asked = Asked.of(request)
-    folder, jobs = asked.folder, request.jobs
-    if jobs is not None:
+    if request.jobs is not None:
         check_sent(asked.suite)
-    _check_known(asked, request.known, folder if request.fresh else None)
-    earlier = _measured_before(asked) if request.fresh else None
-    if request.fresh and not asked.is_part and folder.exists():
-        shutil.rmtree(folder)
-    with Store(folder / FILE) as store:
+    with lock.held(asked.folder):
+        _check_known(asked, request.known, asked.folder if request.fresh else None)
+        earlier = _measured_before(asked) if request.fresh else None
+        if request.fresh and not asked.is_part:
+            opening.remove(asked.folder / FILE)
+        return _completed(asked, earlier)
+
+
+def _completed(asked: Asked, earlier: Measured | None) -> Results:
+    """Compute what the store lacks; ``earlier``: what was measured in results that are forgotten now."""
+    from xai_bench.scoring import recovery
+
+    request, jobs = asked.request, asked.request.jobs
+    with Store(asked.folder / FILE) as store:
         _check_device(store, asked.device)
         if request.fresh and asked.is_part:
             store.forget(_named(store, asked))
@@ -84,7 +91,7 @@ def foresee(request: Request) -> Forecast:
     """
     asked = Asked.of(request)
     folder, known = asked.folder, request.known
-    own = [folder] if is_stored(folder) and (asked.is_part or not request.fresh) else []
+    own = [folder] if (asked.is_part or not request.fresh) and is_stored(folder) else []
     _check_known(asked, known, folder if request.fresh else None)
     _check_known(asked, own, None)
     if own and not known and not request.fresh:
@@ -153,15 +160,15 @@ def _check_known(asked: Asked, known: Sequence[str | Path], forgotten: Path | No
 def _take(store: Store, asked: Asked, known: Sequence[str | Path]) -> None:
     for folder in known:
         with Store.reading(folder) as other:
-            store.take(other, asked.rows(), asked.suite.limits.seconds)
+            store.take(other, asked.rows(), asked.limits.seconds)
 
 
 def _loop(asked: Asked, store: Store, measured: Measured | None = None) -> Loop:
     from xai_bench.running.loop import Loop
 
-    todo = plan.missing(asked.chosen, store.settled(asked.suite.limits.seconds))
+    todo = plan.missing(asked.chosen, store.settled(asked.limits.seconds))
     measured = measured or recorded(store, asked.planned)
-    return Loop(asked.suite, store, asked.planned, todo, measured, list(asked.notices))
+    return Loop(asked.suite, store, asked.planned, todo, measured, list(asked.notices), asked.limits)
 
 
 def _measured_before(asked: Asked) -> Measured:
@@ -170,7 +177,7 @@ def _measured_before(asked: Asked) -> Measured:
         if is_stored(asked.folder):
             with Store.reading(asked.folder) as store:
                 return recorded(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
-    except Damaged:  # It is about to be removed.
+    except (Damaged, schema.Newer):  # It is about to be removed.
         pass
     return Measured()
 

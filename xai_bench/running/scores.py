@@ -14,6 +14,7 @@ from xai_bench.metrics.base import Metric
 from xai_bench.results.records import Measurement
 from xai_bench.running.state import guarded
 from xai_bench.scoring import recovery
+from xai_bench.workers import Spent
 
 
 def _guard(metric: Metric) -> contextlib.AbstractContextManager[None]:
@@ -36,11 +37,14 @@ def _of_each(metrics: Iterable[Metric], score: Callable[[Metric], tuple[Measurem
     """What every metric says; of one that fails the reason."""
     found: list[Measurement] = []
     for metric in metrics:
-        with _guard(metric):
-            try:
-                found += score(metric)
-            except FAILURES as error:
-                found.append(Measurement(metric.name, None, reason=reason_of(error)))
+        try:
+            with _guard(metric):
+                scored = score(metric)
+        except Spent:
+            raise
+        except FAILURES as error:
+            scored = (Measurement(metric.name, None, reason=reason_of(error)),)
+        found += scored
     return tuple(found)
 
 
@@ -48,10 +52,12 @@ def chances(truth: GroundTruth, metrics: Iterable[Metric]) -> dict[str, float | 
     """Metric to the expected score of a random ranking; None where it is not defined, or its function fails."""
     found: dict[str, float | None] = {}
     for metric in metrics:
-        with _guard(metric):
-            try:
+        try:
+            with _guard(metric):
                 value = metric.chance_of(truth)
                 found[metric.name] = None if value is None else float(value)
-            except FAILURES:
-                found[metric.name] = None
+        except Spent:
+            raise
+        except FAILURES:
+            found[metric.name] = None
     return found

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch.nn.modules import module as modules
 
+from xai_bench.running.forks import refused
 from xai_bench.workers import Spent
 
 HOOKS = tuple(name for name in sorted(vars(modules)) if name.startswith("_global_") and "hook" in name)
@@ -247,10 +248,12 @@ def guarded() -> Iterator[None]:
     ------
     NotRestored
         If it cannot be set back.
+    Forked
+        If a component forked.
     """
     before = _read()
     try:
-        with _generators():
+        with _generators(), refused():
             yield
     finally:
         _restore(before)

@@ -7,7 +7,7 @@ from typing import Any
 
 from xai_bench.results.records import CellResult
 from xai_bench.running.agenda import Due
-from xai_bench.running.block import Prepared
+from xai_bench.running.block import LOADING, Prepared
 from xai_bench.running.ledger import Forecast
 from xai_bench.suites.plan import Block, Cell
 from xai_bench.workers import Started
@@ -54,13 +54,18 @@ class OpenBlock:
     cells: list[CellResult] = field(default_factory=list)
     running: str | None = None
     """Key of the cell that is being explained."""
+    is_loading: bool = False
+    is_warming: bool = False
+    """Whether its explainer is being warmed up."""
 
     def take(self, content: Prepared | Started | CellResult) -> None:
         """Keep what the worker has sent."""
+        self.is_loading = content == LOADING
         if isinstance(content, Prepared):
             self.prepared = content
         elif isinstance(content, Started):
-            self.running = content.name
+            self.running = content.name or None
+            self.is_warming = bool(content.name and content.allowance)
         else:
             self.cells.append(content)
             self.running = None

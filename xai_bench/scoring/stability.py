@@ -29,6 +29,9 @@ Floats = NDArray[np.float64]
 PAIR = ["dataset", "model", "explainer"]
 NETWORK = ["dataset", "model", "data_seed", "model_seed", "fold"]
 MEASURES = ("top_p", "support", "spearman")
+FACTS = ("networks", "known", "always")
+FEW = 3
+"""Highest inputs that are compared where no truth is known, or a tenth of all if these are more."""
 SAME = 1 - 1e-9
 """Rank correlation from which two rankings are one."""
 
@@ -43,13 +46,16 @@ def stability(cells: pd.DataFrame, relevance: Mapping[str, Floats], draws: Mappi
 
     Returns
     -------
-    top_p : Nogueira's index of the sets of the p highest ranked, p the number of relevant inputs; ties are broken at
-        random, anew for each network, so that equal relevances do not look stable
+    top_p : Nogueira's index of the sets of the p highest ranked, p the number of relevant inputs, or, where no truth is
+        known, a tenth of all and three at the least; ties are broken at random, anew for each network, so that equal
+        relevances do not look stable
     support : Nogueira's index of the inputs of relevance above 0, where all relevances have exact zeros
     spearman : mean rank correlation over pairs of networks
         Each is the mean over draws (data seeds and folds), with ``_low``, ``_high`` and ``_n`` (draws): of the indices
         by their published variance; of the correlation by Student's t over draws, or of one draw by the jackknife.
     networks : in one draw, the least
+    known : whether there is a truth
+    always : without a truth, the names of the inputs that are among the p highest of every network
     """
     rows = []
     for key, group in cells[cells["model_key"] != ""].groupby(PAIR, sort=False):
@@ -57,13 +63,15 @@ def stability(cells: pd.DataFrame, relevance: Mapping[str, Floats], draws: Mappi
         if not repeated:
             continue
         row: dict[str, Any] = {**dict(zip(PAIR, key, strict=True)), "networks": min(map(len, repeated))}
+        row["known"] = truth_of(draws[repeated[0]["draw"].iloc[0]]) is not None
+        row["always"] = () if row["known"] else _always(repeated, relevance, draws)
         estimates = [_of_draw(part, relevance, draws) for part in repeated]
         for measure in MEASURES:
             values = [one[measure] for one in estimates if math.isfinite(one[measure].value)]
             summary = _over_draws(values) if measure == "spearman" else combined(values)
             row |= dict(zip(_names(measure), summary, strict=True))
         rows.append(row)
-    return pd.DataFrame(rows, columns=[*PAIR, "networks", *(name for m in MEASURES for name in _names(m))])
+    return pd.DataFrame(rows, columns=[*PAIR, *FACTS, *(name for m in MEASURES for name in _names(m))])
 
 
 def _names(measure: str) -> tuple[str, str, str, str]:
@@ -87,13 +95,28 @@ def _of_draw(
     if all(recovery.has_support(vector, facts.constant) for vector in vectors):
         measures["support"] = selection_stability(vectors > 0)
     truth = truth_of(facts)
+    ranked, p = list(vectors), _first(vectors.shape[1])
     if truth is not None:
         items = [reduced(vector, truth) for vector in vectors]
-        p, a = int(items[0].relevant.sum()), len(items[0].roles)
-        if 0 < p < a:
-            sets = [_top(one.relevance, p, cell) for one, cell in zip(items, part["cell"], strict=True)]
-            measures["top_p"] = selection_stability(np.array(sets))
+        ranked, p = [one.relevance for one in items], int(items[0].relevant.sum())
+    if 0 < p < len(ranked[0]):
+        sets = [_top(one, p, cell) for one, cell in zip(ranked, part["cell"], strict=True)]
+        measures["top_p"] = selection_stability(np.array(sets))
     return measures
+
+
+def _first(d: int) -> int:
+    """How many of d inputs are compared where no truth is known."""
+    return max(FEW, math.ceil(d / 10))
+
+
+def _always(
+    parts: Sequence[pd.DataFrame], relevance: Mapping[str, Floats], draws: Mapping[str, DrawFacts]
+) -> tuple[str, ...]:
+    """Names of the inputs that are among the first of every network of every draw."""
+    names = draws[parts[0]["draw"].iloc[0]].feature_names
+    sets = [_top(relevance[cell], _first(len(names)), cell) for part in parts for cell in part["cell"]]
+    return tuple(names[j] for j in np.flatnonzero(np.all(sets, axis=0)))
 
 
 def _top(relevance: np.ndarray, p: int, cell: str) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 from xai_bench import registry
 from xai_bench.errors import InputError
+from xai_bench.places import expanded
 from xai_bench.validation import shown
 
 TABLES = ("csv", "simulated")
@@ -59,7 +60,7 @@ def _files_of_given(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _found(name: str, folder: Path | None, what: str, wanted: bool = True) -> Path:
-    path = Path(name).expanduser()
+    path = expanded(name)
     if folder is None or path.is_absolute():
         return path
     for candidate in (folder / path, path):

@@ -6,6 +6,7 @@ Only what stands under ``grid`` is expanded; a list elsewhere is one value (``hi
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
 import tomllib
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.errors import InputError, unknown
+from xai_bench.errors import one_line as as_one_line
 from xai_bench.suites import paths
 from xai_bench.suites.shipped import shipped, text_of
 from xai_bench.suites.suite import (
@@ -38,6 +40,12 @@ from xai_bench.suites.suite import (
 from xai_bench.validation import one_line, plain, plain_fields, shown
 
 Model = TypeVar("Model", bound=BaseModel)
+MOST_ENTRIES, MOST_CELLS = 10_000, 10_000_000
+"""Points of a grid, or settings to choose from, and cells of a suite, at the most."""
+MOST_MEMORY = 2**60
+"""Bytes."""
+LONGEST_LABEL = 500
+"""Letters."""
 KEYS = {*Suite.model_fields, "plugins", "extends"}
 AXES = ("datasets", "models", "explainers")
 ENTRY_KEYS = ("name", "label", "grid", "optional", "standardise", "datasets", "tune")
@@ -54,8 +62,10 @@ def load(name_or_path: str | Path) -> Suite:
     text, where = text_of(str(name_or_path))
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{where}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"{where}: not valid TOML: too many brackets in one another") from None
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
+        raise InputError(f"{where}: not valid TOML: {as_one_line(str(error).splitlines()[0], 200)}") from None
     content.setdefault("name", Path(where).name.removesuffix(".toml"))
     return from_dict(content, Path(where).parent if str(name_or_path) == where else None)
 
@@ -68,6 +78,13 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
     InputError
         See ``load``.
     """
+    try:
+        return _read(content, folder)
+    except RecursionError:
+        raise InputError("suite: expected lists and tables, got too many in one another") from None
+
+
+def _read(content: dict[str, Any], folder: Path | None) -> Suite:
     fields = _extended(_table(content, "the suite"))
     unexpected = set(fields) - KEYS
     if unexpected:
@@ -104,7 +121,20 @@ def from_dict(content: dict[str, Any], folder: Path | None = None) -> Suite:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
     _check_models(suite)
     _check_entrants(suite)
+    check_size(suite)
     return suite
+
+
+def check_size(suite: Suite) -> None:
+    """Raise InputError if a suite has more cells than a run can plan."""
+    networks = len(suite.models) * len(suite.model_seeds) + 1
+    draws = len(suite.datasets) * len(suite.data_seeds) * max(suite.folds, 1)
+    nulls = len(suite.datasets) * 2 * suite.calibration.runs if suite.calibration else 0
+    cells = (draws + nulls) * networks * (len(suite.explainers) + len(CONTROLS))
+    if cells > MOST_CELLS:
+        raise InputError(
+            f"suite: expected at most {MOST_CELLS:,} cells, got about {cells:.2g}: fewer seeds, folds or grid points"
+        )
 
 
 def _extended(content: dict[str, Any]) -> dict[str, Any]:
@@ -156,8 +186,11 @@ def _limits(table: Any) -> Limits:
     limits = _validated(Limits, _table(table, "[limits]"), "[limits]")
     if limits.memory is not None and not re.fullmatch(rf"\d+(\.\d+)? ?({'|'.join(UNITS)})", limits.memory):
         raise InputError(
-            f'[limits]: memory: expected a number and one of {", ".join(UNITS)}, such as "2GiB", got {limits.memory!r}'
+            f'[limits]: memory: expected a number and one of {", ".join(UNITS)}, such as "2GiB", got '
+            f"{shown(limits.memory)}"
         )
+    if limits.memory is not None and float(limits.memory[:-3]) * UNITS[limits.memory[-3:]] > MOST_MEMORY:
+        raise InputError(f"[limits]: memory: expected at most 1048576 TiB, got {shown(limits.memory)}")
     return limits
 
 
@@ -264,6 +297,9 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
     both = set(fields) & set(grid)
     if both:
         raise InputError(f"suite: {row['name']}: {min(both)!r} stands both as a field and under grid")
+    if label is not None:
+        _check_label(label)
+    _check_points("grid", row["name"], grid)
     entries = []
     for chosen in itertools.product(*grid.values()):
         point = dict(zip(grid, chosen, strict=True))
@@ -271,11 +307,15 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
         if axis in ("datasets", "models"):
             name, values = paths.located(name, values, folder, optional=row.get("optional", False))
         component = registry.create(axis, name, values)
+        component.check_size()
         suffix = ", ".join(f"{key}={_in_a_label(value)}" for key, value in point.items())
         base = label or getattr(component, "label", row["name"])
+        named = f"{base} ({suffix})" if suffix else base
+        if named:
+            _check_label(named)
         entries.append(
             Entry(
-                label=f"{base} ({suffix})" if suffix else base,
+                label=named,
                 component=component,
                 optional=row.get("optional", False),
                 standardise=row.get("standardise"),
@@ -283,6 +323,20 @@ def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
             )
         )
     return entries
+
+
+def _check_label(label: str) -> None:
+    if not label.strip() or len(label) > LONGEST_LABEL or as_one_line(label) != label:
+        raise InputError(
+            f"suite: expected labels of one line and 1 to {LONGEST_LABEL} letters, got {shown(as_one_line(label, 100))}"
+        )
+
+
+def _check_points(what: str, name: str, table: Mapping[str, list[Any]]) -> None:
+    """Whether a table of lists has a number of points that can be listed."""
+    points = math.prod(map(len, table.values()))
+    if points > MOST_ENTRIES:
+        raise InputError(f"suite: {what} of {shown(name)}: expected at most {MOST_ENTRIES} points, got {points:.3g}")
 
 
 def _of_lists(table: Any) -> Any:
@@ -325,6 +379,7 @@ def _tuned(axis: str, entry: Entry, row: dict[str, Any], tuning: Tuning | None) 
             f"suite: {name!r} cannot be tuned: it has no validation score to choose by; explainers that fit what "
             "predicts have one, and so have [[models]]: remove tune"
         )
+    _check_points("tune", name, table)
     points = [dict(zip(table, values, strict=True)) for values in itertools.product(*table.values())]
     if len(points) > tuning.tries:
         rng = random.Random(stream_seed("tuning", entry.component.identity(), table, tuning.tries))

@@ -32,6 +32,6 @@ def text_of(name: str) -> tuple[str, str]:
         raise InputError(f"{unknown('suite', name, shipped())}; or give the path of a .toml file")
     try:
         return Path(name).read_text(encoding="utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text"
         raise InputError(f"cannot read the suite {name!r}: {reason}") from None

@@ -12,8 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from xai_bench.component import canonical_json, sha256
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
-NAME_WORDS = "a name of letters, digits, '.', '_' and '-' that begins with a letter or a digit"
+NAME, LONGEST_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", 100
+"""Of a suite: it is the name of a folder."""
+NAME_WORDS = "a name of letters, digits, '.', '_' and '-', at most 100, that begins with a letter or a digit"
 CONTROLS = ("random", "oracle")
+CELL_SECONDS, TRAINING_SECONDS = 600.0, 21600.0
+"""Limits with worker processes where a suite sets none."""
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -57,19 +61,31 @@ class Entry(BaseModel):
 
 
 class Limits(BaseModel):
-    """What one explanation may take. No key depends on it.
+    """What work may take. No key depends on it.
 
     An explanation over its time ends as ``timed_out``. It is tried again only by a run whose limit is higher, or that
-    has none. One over its memory is a failure.
+    has none. One over its memory is a failure, and so is other work over its time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     seconds: Annotated[float, Field(gt=0)] | None = None
-    """Wall seconds of a cell; training, loading and retention are not counted."""
+    """Wall seconds of a cell. With worker processes 600 if nothing is said; without, none. Warming up a method, and
+    loading the data of a draw, have a minute more."""
+    training: Annotated[float, Field(gt=0)] | None = None
+    """Wall seconds of training one network, of one follow-up (such as the retention of a draw), and of everything else.
+    With worker processes 21600 (6 hours) if nothing is said; without, none."""
     memory: str | None = None
     """A number and KiB, MiB, GiB or TiB, above what the process holds when the explanation begins. Below 2 GiB batches
-    are smaller: methods that draw anew for every batch then draw others."""
+    are smaller: methods that draw anew for every batch then draw others. Memory that is shared with other processes,
+    files that are mapped into memory, and what processes of its own take are not seen."""
+
+    def kept(self, jobs: int | None) -> Limits:
+        """What holds with that many worker processes (None: without)."""
+        if jobs is None:
+            return self
+        seconds, training = self.seconds or CELL_SECONDS, self.training or TRAINING_SECONDS
+        return self.model_copy(update={"seconds": seconds, "training": training})
 
     @property
     def bytes(self) -> int | None:
@@ -106,7 +122,7 @@ class Draws(BaseModel):
 class Retention(Draws):
     """How retention is judged. The judge is a plain ``mlp`` that is retrained on the kept inputs only."""
 
-    orders: Annotated[int, Field(ge=10)] = 10
+    orders: Annotated[int, Field(ge=10, le=1_000_000)] = 10
     """Random orders that the curve of chance is the mean of."""
     ks: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Numbers of inputs that are kept (those below d, and d); () for 1, 2, 3, 5, 8, 12, 18 ... up to the largest of
@@ -150,7 +166,7 @@ class Part(BaseModel):
 class Calibration(Part):
     """Null runs: what a method finds where the targets are permuted, on the suite's first data seed."""
 
-    runs: Annotated[int, Field(ge=20)] = 20
+    runs: Annotated[int, Field(ge=20, le=100_000)] = 20
     """Permutations that set the thresholds; as many again judge them."""
 
 
@@ -197,7 +213,7 @@ class Suite(BaseModel):
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description=NAME_WORDS)]
+    name: Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME, description=NAME_WORDS)]
     title: str = ""
     data_seeds: Seeds = (0, 1, 2)
     model_seeds: Seeds = (0,)
@@ -205,7 +221,7 @@ class Suite(BaseModel):
     crossed: bool = True
     """Every model seed on every data seed; false: model seeds after the first on the first data seed only."""
     standardise: bool = True
-    rankings: Annotated[int, Field(ge=2)] = 200
+    rankings: Annotated[int, Field(ge=2, le=1_000_000)] = 200
     """Random rankings of the control ``random``."""
     datasets: Annotated[tuple[Entry, ...], Field(min_length=1)]
     models: tuple[Entry, ...] = ()

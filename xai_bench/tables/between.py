@@ -97,14 +97,18 @@ def repeats(reads: Sequence[Read]) -> Repeats | None:
     if not columns:
         return None
     n = len(columns[0].values)
-    codes = [np.unique(read.values, return_inverse=True, equal_nan=True)[1] for read in columns]
     rng = np.random.default_rng(0)
-    marks = [rng.integers(2**63, size=int(code.max()) + 1, dtype=np.uint64)[code] for code in codes]
-    alike = [float(((np.bincount(code) / n) ** 2).sum()) for code in codes]
-    total, chance = np.stack(marks).sum(axis=0, dtype=np.uint64), float(np.prod(alike))
-    grouping = [j for j, code in enumerate(codes) if code.max() + 1 <= n / 2 and _whole(columns[j].values)]
-    for j in (None, *grouping[:MOST_APART]):
-        rest: NDArray[np.uint64] = total if j is None else total - marks[j]
+    total, alike, grouping = np.zeros(n, dtype=np.uint64), list[float](), dict[int, NDArray[np.uint64]]()
+    for j, read in enumerate(columns):  # one by one: a large table is not held again
+        code = np.unique(read.values, return_inverse=True, equal_nan=True)[1]
+        marks = rng.integers(2**63, size=int(code.max()) + 1, dtype=np.uint64)[code]
+        alike.append(float(((np.bincount(code) / n) ** 2).sum()))
+        total += marks
+        if len(grouping) < MOST_APART and code.max() + 1 <= n / 2 and _whole(read.values):
+            grouping[j] = marks
+    chance = float(np.prod(alike))
+    for j in (None, *grouping):
+        rest: NDArray[np.uint64] = total if j is None else total - grouping[j]
         expected = -math.expm1(-n * (chance if j is None else chance / alike[j]))
         share = (twins := _twins(rest)) / n
         if share > REPEATED_SHARE and expected < BY_CHANCE * share:

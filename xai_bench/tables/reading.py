@@ -74,7 +74,7 @@ def read_sheet(path: Path) -> Sheet:
         raise
     except pd.errors.EmptyDataError:
         raise InputError(f"{path.name!r} is empty: expected a header line and rows") from None
-    except (OSError, ValueError, EOFError, lzma.LZMAError, zipfile.BadZipFile, pd.errors.ParserWarning) as error:
+    except Exception as error:  # The libraries that read files raise whatever they like.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"cannot read {path.name!r} as a table ({reason}): expected text with one separator and a header line, "
@@ -241,8 +241,11 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The bytes of a file, unpacked."""
     kind = path.suffix.lower()
     if kind == ".zip":
-        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
-            yield file
+        with zipfile.ZipFile(path) as archive:
+            if not archive.namelist():
+                raise ValueError("an archive without a file")
+            with archive.open(archive.namelist()[0]) as file:
+                yield file
         return
     with PACKED.get(kind, open)(path, "rb") as file:
         yield cast(IO[bytes], file)

@@ -14,6 +14,7 @@ import pandas as pd
 from xai_bench import plugins
 from xai_bench.errors import FAILURES, InputError, reason_of, unknown
 from xai_bench.models.given import Given
+from xai_bench.places import expanded
 
 ARRAYS = (".npz", ".pt", ".pth", ".safetensors")
 
@@ -38,7 +39,7 @@ def model_from(where: str, weights: str | Path | None) -> Any:
     file, colon, function = where.rpartition(":")
     if not (colon and file.endswith(".py") and function.isidentifier()):
         raise InputError(f"--model: expected FILE.py:FUNCTION, got {where!r}")
-    plugin = plugins.read(Path(file).expanduser())
+    plugin = plugins.read(expanded(file))
     try:
         if plugin.module not in sys.modules:
             plugins.execute(plugin)
@@ -61,7 +62,7 @@ def data_from(path: str | Path, target: str | None) -> Data:
     InputError
         If the file cannot be read, or the target is missing.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not file.is_file():
         found = "a folder" if file.is_dir() else "nothing"
         raise InputError(f"--data: expected a file at {str(path)!r}, found {found}: correct the path")

@@ -110,7 +110,8 @@ class Frames:
     @cached_property
     def addresses(self) -> dict[str, str]:
         """Dataset to the address of its page from that of the report: by its label alone, unless two would be alike."""
-        slugs = {label: re.sub(r"[^a-z0-9_]+", "-", label.lower()).strip("-") or "dataset" for label in self.datasets}
+        plain = {label: re.sub(r"[^a-z0-9_]+", "-", label.lower()).strip("-") for label in self.datasets}
+        slugs = {label: slug[:100] or "dataset" for label, slug in plain.items()}
         alike = Counter(slugs.values())
         return {
             label: f"datasets/{slug}{'-' + sha256(label.encode()).hexdigest()[:8] if alike[slug] > 1 else ''}.html"

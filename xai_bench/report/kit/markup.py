@@ -45,8 +45,9 @@ def prose(text: str) -> Markup:
 
 
 def markdown(text: str) -> str:
-    """Safe in Markdown: no HTML, no breaks of lines or columns."""
-    return str(escape(text)).replace("&#39;", "'").replace("&#34;", '"').replace("|", "\\|").replace("\n", " ")
+    """Safe in Markdown: no HTML, no links, no breaks of lines or columns."""
+    safe = str(escape(text)).replace("&#39;", "'").replace("&#34;", '"').replace("|", "\\|").replace("\n", " ")
+    return safe.replace("](", "]\\(")
 
 
 def _soft(label: str) -> Markup:

@@ -10,13 +10,14 @@ import pandas as pd
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.prose import named, names_of
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, plain
+from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, counted, plain
 from xai_bench.report.kit.wording import listed, plural
 from xai_bench.scoring.calibration import SCORES
 
 COLUMNS = [
     *BY_DATASET, Column("With a false selection", "Null runs"), Column("Threshold", "Null runs"),
-    *[Column(name, "Real runs, above the threshold") for name in ("Precision", "Recall", "Share of noise inputs")],
+    *[Column(name, "Real runs, above the threshold")
+      for name in ("Inputs", "Precision", "Recall", "Share of noise inputs")],
 ]  # fmt: skip
 
 
@@ -59,10 +60,27 @@ class Calibration(Section):
                 f"method and network on {plural(judged['dataset'].nunique(), 'dataset')}."
                 + (f" More: {listed(more)}." if more else "")
             )
+        paragraphs += self._named()
         unset = self.frame[self.frame["threshold"].isna()]
         for reason, group in unset.groupby("reason", sort=False):
             paragraphs.append(f"Without a threshold, {reason}: {names_of(group)}.")
         return paragraphs
+
+    def _named(self) -> list[str]:
+        """Of datasets without a truth: which inputs are above the threshold."""
+        paragraphs = []
+        rows = self.frame[self.frame["threshold"].notna()]
+        for dataset, group in rows.groupby("dataset", sort=False):
+            if not self._truth(str(dataset)):
+                said = [f"{r['explainer']} on {r['model']}: {listed(r['names'])}" for r in records(group)]
+                paragraphs.append(f"{dataset}: inputs above the threshold in most runs, by {'; by '.join(said)}.")
+        return paragraphs
+
+    def _truth(self, dataset: str) -> bool:
+        """Whether the truth of a dataset is known."""
+        cells, draws = self.frames.results.cells, self.frames.results.draws
+        keys = cells.loc[cells["dataset"] == dataset, "draw"]
+        return any(draws[key].roles is not None for key in keys if key in draws)
 
     def tables(self) -> list[Table]:
         rows = by_dataset(self.frames, self.frame[self.frame["threshold"].notna()], _boxes)
@@ -71,5 +89,10 @@ class Calibration(Section):
 
 
 def _boxes(row: dict[str, Any]) -> list[Box]:
-    false = Box(f"{int(row['false_runs'])} of {row['judges']}", value=row["false_runs"])
-    return [false, plain(row["threshold"]), *[plain(row[s], row[f"{s}_low"], row[f"{s}_high"]) for s in SCORES]]
+    false = counted(int(row["false_runs"]), row["judges"])
+    return [
+        false,
+        plain(row["threshold"]),
+        plain(row["inputs_above"]),
+        *[plain(row[s], row[f"{s}_low"], row[f"{s}_high"]) for s in SCORES],
+    ]

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.prose import names_of
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, plain
-from xai_bench.report.kit.wording import plural
+from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, counted, plain
+from xai_bench.report.kit.wording import listed, plural
 from xai_bench.scoring.stability import MEASURES
 
 POOR, EXCELLENT = 0.4, 0.75
@@ -39,9 +40,9 @@ class Stability(Section):
     def words(self) -> str:
         return (
             "Networks that differ in their initial weights and the order of batches only: does a method select the "
-            "same inputs? Nogueira’s index of the p highest ranked (p the number of relevant inputs), and of a "
-            "method’s own support where it gives exact zeros, is 1 where all selections are equal and 0 where they "
-            "agree as random ones do."
+            "same inputs? Nogueira’s index of the p highest ranked (p the number of relevant inputs; where they are "
+            "not known a tenth of all, three at the least), and of a method’s own support where it gives exact zeros, "
+            "is 1 where all selections are equal and 0 where they agree as random ones do."
         )
 
     def findings(self) -> list[str]:
@@ -57,6 +58,15 @@ class Stability(Section):
                 f"with the whole interval in {len(high)} (called excellent), below {POOR} in {len(low)} (called poor)"
                 + (f": {names_of(low)}." if len(low) else ".")
             )
+        return [*paragraphs, *self._always()]
+
+    def _always(self) -> list[str]:
+        """Of datasets without a truth: which inputs are always among the first."""
+        open_ = self.frame[~self.frame["known"].astype(bool)]
+        paragraphs = []
+        for dataset, group in open_.groupby("dataset", sort=False):
+            said = [f"{r['explainer']} on {r['model']}: {listed(r['always'])}" for r in records(group)]
+            paragraphs.append(f"{dataset}: inputs that are among the first of every network, by {'; by '.join(said)}.")
         return paragraphs
 
     def tables(self) -> list[Table]:
@@ -66,4 +76,4 @@ class Stability(Section):
 
 def _boxes(row: dict[str, Any]) -> list[Box]:
     measures = [plain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in MEASURES]
-    return [*measures, Box(str(row["networks"]), value=row["networks"])]
+    return [*measures, counted(row["networks"])]

@@ -113,8 +113,11 @@ class RetentionFollowUp(FollowUp[RetentionTask, retention.Judged]):
         super().store(store, task, results, reason, judge or task.judge)
 
     def _plain_networks(self, blocks: Sequence[Block]) -> dict[int, str]:
-        """Model seed to the key of the suite's plain network of that seed."""
-        entry = self.suite.plain_model(blocks[0].draw.dataset.label)
+        """Model seed to the key of the suite's plain network of that seed; without a judge any network will do."""
+        dataset = blocks[0].draw.dataset.label
+        entry = self.suite.plain_model(dataset)
+        if entry is None and not self.settings.judges:
+            entry = next(iter(self.suite.models_on(dataset)), None)
         return {b.model_seed: b.model_key for b in blocks if b.model and entry and b.model.label == entry.label}
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from numpy.typing import NDArray
 
 from xai_bench.component import stream_seed
-from xai_bench.errors import reason_of
+from xai_bench.errors import FAILURES, reason_of
 from xai_bench.models.source import ModelSource
 from xai_bench.running import block as computed
 from xai_bench.running.describe import load_checked
@@ -61,7 +61,7 @@ class SanityTask:
             except Spent as lost:
                 yield {cell.key: str(lost)}
                 raise
-            except Exception as error:
+            except FAILURES as error:
                 yield {cell.key: reason_of(error)}
             else:
                 yield {cell.key: curves}

@@ -18,6 +18,7 @@ from xai_bench import cli, explain
 from xai_bench.analysis import baselines, evidence, kept, trainings
 from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
+from xai_bench.analysis.explain import _in_part
 from xai_bench.analysis.given import given_table
 from xai_bench.analysis.rows import Rows, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
@@ -238,6 +239,17 @@ class TestAnswer:
         again = explain(planted(), "value", **FAST)
         pd.testing.assert_frame_equal(again.found.trainings, answer.found.trainings)
         pd.testing.assert_frame_equal(again.scores, answer.scores)
+
+
+def test_what_a_large_table_is_spared():
+    """A forest that sees all 500 columns at every split takes minutes a split."""
+    forest = baselines.models("regression", score_for(np.arange(9.0), "regression"), 0, large=True)["random forest"]
+    assert forest.max_features == pytest.approx(1 / 3)
+    assert baselines.models("regression", None, 0)["random forest"].max_features == 1.0
+    found = {what: (taken, of) for what, taken, of, _ in _in_part("regression", 500, 5, 15, 39)}
+    assert found["columns that a split of the forest sees"] == (166, 500)
+    assert found["splits of the baselines"] == (5, 15)
+    assert list(_in_part("classification", 500, 5, 5, 19)) == []
 
 
 def test_none_is_an_answer(small):

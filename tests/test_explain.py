@@ -22,6 +22,7 @@ from xai_bench.analysis.explain import _in_part
 from xai_bench.analysis.given import given_table
 from xai_bench.analysis.rows import Rows, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
+from xai_bench.analysis.words import words
 from xai_bench.errors import InputError
 from xai_bench.models.mlp import MLP, SpectralMLP
 
@@ -252,12 +253,17 @@ def test_what_a_large_table_is_spared():
     assert list(_in_part("classification", 500, 5, 5, 19)) == []
 
 
-def test_none_is_an_answer(small):
+def test_none_is_an_answer(small, monkeypatch):
     rng = np.random.default_rng(1)
-    answer = explain(rng.normal(size=(60, 3)), rng.integers(0, 2, 60), **FAST)
+    asked = []
+    monkeypatch.setattr("xai_bench.analysis.explain.of_given", lambda given, how: asked.append((given, how)) or "trust")
+    answer = explain(rng.normal(size=(60, 3)), rng.integers(0, 2, 60), **FAST, simulate=True, seconds=30, jobs=2)
+    ((given, how),) = asked
+    assert answer.trust == "trust"
+    assert (len(given.rows), how.seconds, how.jobs) == (60, 30.0, 2)
     assert answer.found.informative == []
-    assert "clearly better than a constant guess" in answer.words[0]
-    assert "None of the 3 inputs was shown to carry information" in answer.words[1]
+    assert "clearly better than a constant guess" in words(answer.found)[0]
+    assert "None of the 3 inputs was shown to carry information" in words(answer.found)[1]
 
 
 def network_scores(X, y, folds=3, **roles):

@@ -65,8 +65,6 @@ def make(suite: str, reports: Path = REPORTS, out: Path = ROOT, jobs: int = 1) -
     packed = read(pack(out / "runs" / name, folder / f"{name}{SUFFIX}"))
     page = write_report(packed, folder, jobs)
     draw(packed, folder / PICTURE)
-    if reports == REPORTS:
-        ship(packed)
     unmark(name, reports)
     return page
 
@@ -182,14 +180,17 @@ def measured_by(results: Results) -> list[str]:
 
 
 def finish(reports: Path = REPORTS) -> None:
-    """Show the marks, and write the list."""
+    """Show the marks, write the list, and what the package holds of the packs."""
     known = marks(reports)
     for folder in folders(reports):
         show_mark(folder, known.get(folder.name, ""))
     (reports / LIST).write_text(listed(reports), encoding="utf-8")
     (reports / PAGE).write_text(page_of(reports), encoding="utf-8")
-    if reports == REPORTS and readme_numbers.PACK.is_file():
-        readme_numbers.write()
+    if reports == REPORTS:
+        for path in filter(None, map(pack_of, folders(reports))):
+            ship(read(path))
+        if readme_numbers.PACK.is_file():
+            readme_numbers.write()
 
 
 def stale(path: Path) -> list[str]:

@@ -54,8 +54,8 @@ CASES = {
         METHOD, "return np.random.default_rng().random(problem.d)", "deterministic", "equal bits for the same seed",
     ),
     "keeps state": (
-        METHOD + "SEEN = []", f"SEEN.append(problem.d)\n        {GOOD} * sum(set(SEEN))", "keeps_nothing",
-        "after other problems",
+        METHOD + "SEEN = [1]", f"SEEN.append(1 + repr(problem.model).count('Spectral'))\n        {GOOD} * SEEN[-2]",
+        "keeps_nothing", "after other problems",
     ),
     "imports what is not there": (
         METHOD, f"import not_there\n        {GOOD}", "returns_relevance", "ModuleNotFoundError: No module named",
@@ -69,10 +69,10 @@ CASES = {
     ),
     "data: texts": (DATA, f"X = np.full((self.n, 4), 'a')\n        {TABLE}", "shapes", "of <U1"),
     "network: on another device": (
-        NETWORK, "return torch.nn.Linear(shape[0], n_outputs, device='meta')", "builds_a_module", "meta",
+        NETWORK, "return torch.nn.Linear(shape[0], n_outputs, device='meta')", "builds_a_module", "device meta",
     ),
     "network: double precision": (
-        NETWORK, "return torch.nn.Linear(shape[0], n_outputs).double()", "trains", "got .*Double|got .*dtype",
+        NETWORK, "return torch.nn.Linear(shape[0], n_outputs).double()", "builds_a_module", "Float and Double",
     ),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +140,7 @@ def test_a_rank_is_withheld_where_references_drift(made, there, options, reason)
     assert pd.isna(mine["rank_low"])
     assert not mine["ranked"]
     assert not mine["first_group"]
-    assert pytest.importorskip("re").search(reason, mine["reason"]), mine["reason"]
+    assert re.search(reason, mine["reason"]), mine["reason"]
     lines = "\n".join(found.words())
     assert "rank withheld: " in lines
     others = found.leaderboard.set_index("name").drop("mine")
@@ -161,11 +162,21 @@ def test_other_data_withhold_a_rank(made, there):
     assert found.withheld.startswith("the data of ")
 
 
+def test_draws_that_are_not_run_have_no_other_data(made, there):
+    found = placed(made, there)
+    assert len(found.drift)
+    found.results.draws.pop("toy3")
+    assert found.withheld == ""
+
+
 def test_words_are_the_numbers(made, there):
-    lines = list(placed(made, there).words())
+    found = placed(made, there)
+    lines = list(found.words())
     assert lines[0] == "against hand, measured by xai-bench 0.3.0 on One, 2 cores, Linux x86_64"
-    assert "  saliency: 0.398 - 0.398 = +0.000 [+0.000, +0.000], 2 families, 8 draws" in lines
-    assert any(line.split()[:3] == ["3", "0.500", "*"] for line in lines), lines
+    score = found.drift.set_index("name").loc["saliency", "there"]
+    assert f"  saliency: {score:.3f} - {score:.3f} = +0.000 [+0.000, +0.000], 2 families, 8 draws" in lines
+    mine = found.leaderboard.set_index("name").loc["mine", "score"]
+    assert f"{3:>7}  {mine:>6.3f}  * mine" in lines
 
 
 # What is run for it.
@@ -223,9 +234,9 @@ def test_the_command_runs_the_references_and_ones_own_and_places_it(files, monke
         cli.main()
     out = capsys.readouterr().out
     assert ended.value.code == 0
-    assert "small_mine: 25 cells: 25 done" in out  # xor alone: two controls, two references on a network, and mine
+    assert "small_mine: 35 cells: 35 done" in out  # of xor alone: controls, two references on the network, and mine
     assert "  saliency: " in out
-    assert "= +0.000 [+0.000, +0.000], 1 families, 5 draws" in out
+    assert "= +0.000 [+0.000, +0.000], 1 family, 5 draws" in out
     assert "  mine minus spectral: " in out
     assert "* mine" in out
     assert Path("reports/small_mine/index.html").is_file()
@@ -245,7 +256,7 @@ class Other(Explainer):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({}, "expected a method of your own, got none"),
+        ({}, "expected methods of your own in explainers, got none"),
         ({"explainers": ["f_test"]}, "'f_test' is in that comparison already"),
         ({"explainers": ["othr"]}, "unknown explainer 'othr': did you mean other"),
         ({"explainers": ["other"], "models": ["spectral_mlp"]}, "do without --known and --models"),
@@ -260,8 +271,8 @@ def test_what_cannot_be_compared_is_told_in_one_line(options, line, made, tmp_pa
     hand_made.build(tmp_path / "there.sqlite", {**of, "name": "small"}, scored())
     (tmp_path / "small.toml").write_text(TINY)
     monkeypatch.chdir(tmp_path)
-    against = options.pop("against", "there.sqlite")
-    request = Request(**{"suite": "small.toml", **options})
+    against = options.get("against", "there.sqlite")
+    request = Request(**{"suite": "small.toml", **{k: v for k, v in options.items() if k != "against"}})
     with pytest.raises(InputError, match=line) as raised:
         asked_against(request, against)
     assert "\n" not in str(raised.value)

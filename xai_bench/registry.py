@@ -18,11 +18,11 @@ from xai_bench import plugins as files
 from xai_bench.component import canonical_json, sha256
 from xai_bench.errors import FAILURES, InputError, reason_of, unknown
 from xai_bench.plugins import Plugin
+from xai_bench.sending import by_value
 from xai_bench.sources import scripts
 from xai_bench.sources.imports import reach
 from xai_bench.sources.scripts import Place
 from xai_bench.sources.syntax import tree_of
-from xai_bench.workers import by_value
 
 FAMILIES = ("datasets", "models", "explainers", "metrics")
 """What a suite is made of."""

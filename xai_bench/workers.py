@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.orphans import Watch, end_with_parent, kill_group
+from xai_bench.sending import by_value
 from xai_bench.spawning import NAME, one_thread, without_script
 
 if TYPE_CHECKING:
@@ -91,19 +92,6 @@ class OverTime(Event):
     """It was stopped, because what it had started took longer than the limit, ``seconds``."""
 
     seconds: float
-
-
-def by_value(content: Any) -> bytes:
-    """Pickled; what a script or notebook defines goes along with its code, so that no other process has to run that.
-
-    Raises
-    ------
-    Exception
-        If something in it cannot be sent to another process: an open file, a lock.
-    """
-    import cloudpickle
-
-    return bytes(cloudpickle.dumps(content))
 
 
 class Spent(Exception):

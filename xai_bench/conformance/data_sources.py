@@ -379,8 +379,8 @@ def check_error_floor(source: DataSource) -> None:
 
 CHECKS: tuple[Check, ...] = (
     *(check_declaration, check_identity, check_pickles, check_missing_answers),
-    *(check_shapes, check_loads, check_targets, check_names, check_folds),
-    *(check_deterministic, check_own_generator, check_seeds_differ, check_keeps_nothing),
+    *(check_shapes, check_loads, check_targets, check_names),
+    *(check_deterministic, check_own_generator, check_folds, check_seeds_differ, check_keeps_nothing),
     *(check_global_state_unchanged, check_silent),
     *(check_truth_fits, check_truth_agrees, check_truth_is_fixed, check_relevant_inputs_vary),
     check_nested_rows,

@@ -512,7 +512,7 @@ CHECKS: tuple[Check, ...] = (
     *(check_no_test_rows, check_returns_relevance, check_valid_score),
     *(check_regression, check_binary, check_five_classes, check_two_inputs, check_one_validation_row),
     *(check_batch_norm, check_spectral, check_spectral_batch_norm, check_all_spectral),
-    *(check_deterministic, check_keeps_nothing, check_model_unchanged, check_data_unchanged),
+    *(check_data_unchanged, check_model_unchanged, check_deterministic, check_keeps_nothing),
     *(check_global_state_unchanged, check_silent, check_constant_input, check_permuted_inputs, check_relevant_input),
     *(check_completeness, check_rows_apart, check_scale_of_outputs, check_several_columns),
 )

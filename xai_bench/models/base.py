@@ -92,6 +92,8 @@ class Architecture(Component):
                 raise InputError(
                     f"{where}: expected a torch.nn.Module, got {type(module).__name__}: return the network"
                 )
+            if any(parameter.is_meta for parameter in module.parameters()):
+                raise InputError(f"{where}: expected weights with numbers, got some on the device meta: name no device")
             fitting = with_outputs(where, module, d, n_outputs, kind)
             if not any(parameter.requires_grad for parameter in module.parameters()):
                 raise InputError(f"{where}: expected weights that can be trained, got none: register them")

@@ -106,8 +106,8 @@ class Placed:
         count = 0
         for dataset, seed, key in zip(cells["dataset"], cells["data_seed"], cells["draw"], strict=True):
             known = there.get((dataset, seed), "")
-            here = self.results.draws[key].content_hash[: len(known)] if key in self.results.draws else ""
-            count += bool(known) and here != known
+            if known and key in self.results.draws:  # What is not run has no data yet.
+                count += not self.results.draws[key].content_hash.startswith(known)
         return count
 
     @cached_property
@@ -185,7 +185,8 @@ def _interval(difference: float, low: float, high: float) -> str:
 
 
 def _scope(row: dict[str, object]) -> str:
-    return f"{row['families']} families, {row['draws']} draws"
+    families = row["families"]
+    return f"{families} {'family' if families == 1 else 'families'}, {row['draws']} draws"
 
 
 def own_names(wanted: Sequence[str], board: Board) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from xai_bench import registry
 from xai_bench.errors import InputError, reason_of
 from xai_bench.running.process import set_up_worker
 from xai_bench.running.state import standard
+from xai_bench.sending import by_value
 from xai_bench.suites.suite import Suite
-from xai_bench.workers import Executor, ThisProcess, Workers, by_value
+from xai_bench.workers import Executor, ThisProcess, Workers
 
 
 @contextmanager

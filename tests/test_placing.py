@@ -162,6 +162,13 @@ def test_other_data_withhold_a_rank(made, there):
     assert found.withheld.startswith("the data of ")
 
 
+def test_draws_that_are_not_run_have_no_other_data(made, there):
+    found = placed(made, there)
+    assert len(found.drift)
+    found.results.draws.pop("toy3")
+    assert found.withheld == ""
+
+
 def test_words_are_the_numbers(made, there):
     found = placed(made, there)
     lines = list(found.words())

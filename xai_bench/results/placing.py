@@ -106,8 +106,8 @@ class Placed:
         count = 0
         for dataset, seed, key in zip(cells["dataset"], cells["data_seed"], cells["draw"], strict=True):
             known = there.get((dataset, seed), "")
-            here = self.results.draws[key].content_hash[: len(known)] if key in self.results.draws else ""
-            count += bool(known) and here != known
+            if known and key in self.results.draws:  # What is not run has no data yet.
+                count += not self.results.draws[key].content_hash.startswith(known)
         return count
 
     @cached_property

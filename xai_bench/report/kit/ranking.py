@@ -21,10 +21,11 @@ KEYS = {"methods": ["explainer"], "entrants": ["explainer", "model"], "networks"
 def joined(frames: Frames, of: Unit) -> pd.DataFrame:
     """The leaderboard, and beside it: retention (mean gain), given_cpu, end_cpu (median seconds), stable, false.
 
-    Where nothing can be ranked, a row a method all the same.
+    Where nothing can be ranked, a row a method all the same, in the order of retention.
     """
     keys, board = KEYS[of], frames.board(of)
-    if board.empty:
+    unranked = board.empty
+    if unranked:
         known = frames.timed[keys].drop_duplicates()
         names = [" on ".join(label for label in key if label != NO_MODEL) for key in known.itertuples(index=False)]
         board = pd.DataFrame({**known, "name": names}).reindex(columns=board.columns)
@@ -32,7 +33,10 @@ def joined(frames: Frames, of: Unit) -> pd.DataFrame:
     beside = frames.cost(keys)[[*keys, "given_cpu", "end_cpu"]]
     for name, values in measured(frames, of).items():
         beside = beside.merge(values.rename(name).reset_index(), on=keys, how="left")
-    return board.merge(beside, on=keys, how="left")
+    found = board.merge(beside, on=keys, how="left")
+    if unranked and "retention" in found:
+        return found.sort_values("retention", ascending=False, kind="stable", ignore_index=True)
+    return found
 
 
 def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:

@@ -46,6 +46,10 @@ def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
     boards = {name: frames.board(of, name) for name in ("retention", "false_selections")}
     boards = {name: board.fillna({"model": NO_MODEL}).set_index(keys) for name, board in boards.items()}
     found = {name: board["score"] for name, board in boards.items()}
+    known = frames.calibration.dropna(subset="threshold")
+    silent = known.groupby(keys)["threshold"].min() >= 1  # Nothing is above such a share: it cannot be wrong.
+    never = found["false_selections"].index.isin(silent.index[silent])
+    found["false_selections"] = found["false_selections"].mask(never)
     gains = boards["retention"]
     part = gains["families"].astype(str) + " of " + gains["of_families"].astype(str) + " families"
     found["retention_of"] = part.where(gains["families"] < gains["of_families"], "")
@@ -81,7 +85,7 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
         (Column("Explained", "Networks"), networks),
         (Column("Learned", "Networks"), lambda row: valued(row["learned"], percent)),
         (Column("Stability"), lambda row: valued(row["stable"], partial(number, digits=2), share(row["stable"], 0, 1))),
-        (Column("False selections"), lambda row: valued(row["false_selections"], percent)),
+        (Column("False selections"), lambda row: valued(row["false_selections"], partial(percent, digits=2))),
         (Column("Families"), families),
     ]  # fmt: skip
     drawn = [(column, [draw(row) for row in rows]) for column, draw in columns]
@@ -123,9 +127,9 @@ def _kind(frames: Frames, row: dict[str, Any], ahead: bool) -> str:
     return "first" if ahead and row["ranked"] and row["first_group"] else "method"
 
 
-def percent(value: float | None) -> str:
+def percent(value: float | None, digits: int = 0) -> str:
     """``98 %``."""
-    return wording.DASH if value is None or not math.isfinite(value) else f"{100 * value:.0f} %"
+    return wording.DASH if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"
 
 
 def notes(frames: Frames, frame: pd.DataFrame) -> list[str]:

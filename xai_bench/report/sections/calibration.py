@@ -54,6 +54,8 @@ class Calibration(Section):
             "are relevant, few can be above the threshold, and recall is low for that reason alone."
         ]
         if len(judged):
+            false, all_ = int(judged["false_runs"].sum()), int(judged["judges"].sum())
+            paragraphs.append(f"In all {false:,} of {plural(all_, 'null run')} have a false selection.{self._silent()}")
             more = [f"{named(r)} ({int(r['false_runs'])} of {r['judges']})" for r in records(judged.drop(few.index))]
             paragraphs.append(
                 f"False selections in at most one null run of five: {len(few)} of {plural(len(judged), 'pair')} of "
@@ -65,6 +67,12 @@ class Calibration(Section):
         for reason, group in unset.groupby("reason", sort=False):
             paragraphs.append(f"Without a threshold, {reason}: {names_of(group)}.")
         return paragraphs
+
+    def _silent(self) -> str:
+        """A share is never above 1: who has such a threshold selects nothing, and nothing false."""
+        gone = self.frame[self.frame["threshold"] >= 1]
+        names = [f"`{name}`" for name in gone["explainer"].unique()]
+        return f" A threshold of 1 selects nothing: {listed(names, 12)} have it on some data." if names else ""
 
     def _named(self) -> list[str]:
         """Of datasets without a truth: which inputs are above the threshold."""

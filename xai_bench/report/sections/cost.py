@@ -35,7 +35,11 @@ class Cost(Section):
         return self.frames.cost(["model", "explainer"])
 
     def words(self) -> str:
-        groups = self.frames.trained.dropna(subset="train_cpu").groupby("model", sort=False)["train_cpu"]
+        timed = self.frames.timed
+        trained = timed[(timed["machine"] == self.frames.machine) & (timed["model"] != NO_MODEL)]
+        groups = (
+            trained.drop_duplicates("model_key").dropna(subset="train_cpu").groupby("model", sort=False)["train_cpu"]
+        )
         trains = [f"{seconds(float(values.median()))} for `{model}`" for model, values in groups]
         text = "Medians over draws and datasets; given a model: set-up and explanation, end to end: training as well."
         return f"{text} Training takes {listed(trains)}." if trains else text

@@ -64,6 +64,8 @@ SPENT = {
 
 def _took(record: dict[str, Any]) -> str:
     """How long a run took before its report, and where the time of its workers went, largest first."""
+    if not record.get("finished"):
+        return "not known, since it did not finish: the times of the other runs are not all that was spent"
     if not record.get("spent"):
         return ""
     seconds = sorted(record["spent"].items(), key=lambda pair: -pair[1])

@@ -12,6 +12,7 @@ from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, counted, plain, text
 from xai_bench.report.kit.wording import listed, plural
+from xai_bench.results.entrants import NO_SIGNAL
 
 KINDS = {"first_layer": "First layer", "saliency": "Saliency"}
 COLUMNS = [
@@ -46,7 +47,9 @@ class Settling(Section):
         )
 
     def findings(self) -> list[str]:
-        known = self.frame[self.frame["settled"].notna()]
+        traits = self.frames.cells.drop_duplicates("dataset").set_index("dataset")["traits"]
+        signal = ~self.frame["dataset"].map(traits).fillna("").str.contains(NO_SIGNAL)
+        known = self.frame[self.frame["settled"].notna() & signal]
         paragraphs = []
         for kind, name in KINDS.items():
             rows = known[known["relevance"] == kind]
@@ -54,7 +57,7 @@ class Settling(Section):
             if len(rows) and len(poor):
                 names = [f"`{row.model}` on `{row.dataset}`" for row in poor.itertuples()]
                 paragraphs.append(
-                    f"{name}: of {plural(len(rows), 'network')} by dataset, {len(poor)} are not shown to have settled: "
+                    f"{name}: of {plural(len(rows), 'network')} by dataset with a signal, {len(poor)} are not shown to have settled: "
                     f"{listed(names, 12)}."
                 )
             elif len(rows):

@@ -36,9 +36,15 @@ class Variance(Section):
         means = self.frame[SHARES].mean().dropna().sort_values(ascending=False)
         shown = [f"{percent(value)} {str(name).replace('_', ' ')}" for name, value in means.items()]
         return (
-            f"Shares of the variance of recovery, means over {plural(len(self.frame), 'dataset')}: {listed(shown, 8)}. "
-            "What the factors do together, and what is not told apart, is the rest."
+            f"Shares of the variance of recovery of methods that explain a network, means over "
+            f"{plural(len(self.frame), 'dataset')}: {listed(shown, 8)}. The rest is what the factors do together (their "
+            f"interactions){self._unseparated()}."
         )
+
+    def _unseparated(self) -> str:
+        """Initial weights cannot be told from the draw with one training a draw."""
+        gone = bool(self.frame["initial_weights"].isna().all())
+        return ", and initial weights, of which one model seed says nothing" if gone else ""
 
     def tables(self) -> list[Table]:
         columns = [Column(name.replace("_", " ").capitalize()) for name in SHARES if self.frame[name].notna().any()]

@@ -275,7 +275,7 @@ def shown(tmp_path):
 
 def test_the_section_names_the_networks_that_are_not_shown_to_have_settled(shown):
     found = show(Settling, shown)
-    assert "First layer: of 2 networks by dataset, 1 are not shown to have settled: `plain` on `toy`." in found.summary
+    assert "First layer: of 2 networks by dataset with a signal, 1 are not shown to have settled: `plain` on `toy`." in found.summary
     assert "0.490" in found.html
     assert show(Networks, shown, "toy").html.count("not shown") == 1
     scores = text_of(show(Scores, shown, "toy").html)
@@ -335,3 +335,8 @@ def test_it_is_packed_taken_and_forgotten_with_its_network(tmp_path):
         assert here.settling("toy0net") == "newer", "what is known here stays"
     forget(path, datasets=["toy"], models=["net"])
     assert read(path).trained_again.keys() == {"other0net"}
+
+
+def test_data_without_a_signal_are_not_counted(shown, monkeypatch):
+    monkeypatch.setitem(shown.__dict__, "cells", shown.cells.assign(traits="no_signal"))
+    assert "by dataset" not in show(Settling, shown).summary

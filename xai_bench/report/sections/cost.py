@@ -37,9 +37,8 @@ class Cost(Section):
     def words(self) -> str:
         timed = self.frames.timed
         trained = timed[(timed["machine"] == self.frames.machine) & (timed["model"] != NO_MODEL)]
-        groups = (
-            trained.drop_duplicates("model_key").dropna(subset="train_cpu").groupby("model", sort=False)["train_cpu"]
-        )
+        trained = trained.drop_duplicates("model_key").dropna(subset="train_cpu")
+        groups = trained.groupby("model", sort=False)["train_cpu"]
         trains = [f"{seconds(float(values.median()))} for `{model}`" for model, values in groups]
         text = "Medians over draws and datasets; given a model: set-up and explanation, end to end: training as well."
         return f"{text} Training takes {listed(trains)}." if trains else text

@@ -57,8 +57,8 @@ class Settling(Section):
             if len(rows) and len(poor):
                 names = [f"`{row.model}` on `{row.dataset}`" for row in poor.itertuples()]
                 paragraphs.append(
-                    f"{name}: of {plural(len(rows), 'network')} by dataset with a signal, {len(poor)} are not shown to have settled: "
-                    f"{listed(names, 12)}."
+                    f"{name}: of {plural(len(rows), 'network')} by dataset with a signal, {len(poor)} are not shown to "
+                    f"have settled: {listed(names, 12)}."
                 )
             elif len(rows):
                 paragraphs.append(f"{name}: the relevance of every network has settled.")

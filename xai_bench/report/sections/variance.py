@@ -37,8 +37,8 @@ class Variance(Section):
         shown = [f"{percent(value)} {str(name).replace('_', ' ')}" for name, value in means.items()]
         return (
             f"Shares of the variance of recovery of methods that explain a network, means over "
-            f"{plural(len(self.frame), 'dataset')}: {listed(shown, 8)}. The rest is what the factors do together (their "
-            f"interactions){self._unseparated()}."
+            f"{plural(len(self.frame), 'dataset')}: {listed(shown, 8)}. The rest is what the factors do together ("
+            f"their interactions){self._unseparated()}."
         )
 
     def _unseparated(self) -> str:

@@ -24,8 +24,8 @@ def list_(plugin: Plugins = None) -> None:
 
 def _state(name: str) -> str:
     component: Callable[[], Any] = registry.get("datasets", name)
-    if name == "csv":
-        return "a table of your own: csv:PATH with target and kind"
+    if ("datasets", name) in registry.SHORT_FORMS:
+        return f"a table of your own: {registry.SHORT_FORMS['datasets', name][2]}"
     return component().missing() or "available"
 
 

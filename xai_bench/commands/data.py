@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +22,11 @@ def list_(plugin: Plugins = None) -> None:
 
 
 def _state(name: str) -> str:
-    component: Callable[[], Any] = registry.get("datasets", name)
+    component: Any = registry.get("datasets", name)
     if name == "csv":
         return "a table of your own: csv:PATH with target and kind"
-    return component().missing() or "available"
+    required = [field for field, facts in component.model_fields.items() if facts.is_required()]
+    return f"needs {', '.join(required)}" if required else component().missing() or "available"
 
 
 def fetch(

@@ -23,8 +23,9 @@ OURS = ("moments", "spectral_moments")
 OTHERS = ("random_forest", "spectral, start at 1", "plain, start from moments")
 LEAST_RULES = 5
 """Below, no difference is stated."""
-MOST_NOISE, MOST_SECONDS = 0.05, 10.0
-"""The aims: share of noise tables with a false selection; CPU seconds of the evidence at d = 2048."""
+MOST_NOISE, MOST_SECONDS, LEAST_RING = 0.05, 10.0, 0.98
+"""The aims: share of noise tables with a false selection; CPU seconds of the evidence at d = 2048; mean precision of it
+on the ring family."""
 
 
 def text(runs: pd.DataFrame) -> str:
@@ -122,10 +123,10 @@ def score_table(fresh: pd.DataFrame) -> Table:
 
 
 def ring_table(runs: pd.DataFrame) -> Table:
-    """Precision of one draw, and seconds, by set and number of inputs."""
+    """Mean precision and seconds, by set and number of inputs."""
     ring = runs[runs["part"] == "ring"]
     rows = []
-    for (name, d), some in ring.groupby(["rule", "d"], sort=False):
+    for (name, d), some in ring.sort_values(["rule", "d"], kind="stable").groupby(["rule", "d"], sort=False):
         cells = []
         for method in OURS:
             one = some[some["method"] == method]
@@ -137,14 +138,19 @@ def ring_table(runs: pd.DataFrame) -> Table:
 
 
 def _ring_words(runs: pd.DataFrame) -> list[str]:
-    ring = runs[(runs["part"] == "ring") & (runs["d"] == 2048) & (runs["method"] == "moments")]
-    if ring.empty:
+    ring = runs[(runs["part"] == "ring") & (runs["method"] == "moments")]
+    trained = runs[(runs["part"] == "ring") & (runs["method"] == "spectral_moments")]
+    largest = ring[ring["d"] == 2048]
+    if largest.empty:
         return ["The evidence at d = 2048 has not been measured yet."]
-    most = ring["cpu"].max()
+    most, perfect = largest["cpu"].max(), int((ring["precision"] == 1).sum())
+    mean, met = ring["precision"].mean(), {True: "met", False: "missed"}
     return [
-        f"One of six folds of one draw a set and size. The evidence at d = 2048 took at most {most:.1f} CPU seconds of "
-        f"one core, on a machine with other load. The aim of {MOST_SECONDS:g}: "
-        f"{'met' if most <= MOST_SECONDS else 'missed'}."
+        f"The evidence: {ring['seed'].nunique()} draws, {ring['fold'].nunique()} folds of each, {len(ring)} cells; the "
+        f"networks: {trained['seed'].nunique()} draws, one fold. {perfect} of {len(ring)} cells of the evidence have "
+        f"precision 1; the mean is {mean:.3f}, the lowest cell {ring['precision'].min():.3f}. The aim of "
+        f"{LEAST_RING:g}: {met[mean >= LEAST_RING]}. The evidence at d = 2048 took at most {most:.1f} CPU seconds of "
+        f"one core, on a machine with other load. The aim of {MOST_SECONDS:g}: {met[most <= MOST_SECONDS]}."
     ]
 
 
@@ -168,4 +174,6 @@ def read(path: Path) -> pd.DataFrame:
     runs = pd.read_csv(path)
     order = {rule: place for place, rule in enumerate(FRESH)}
     runs["place"] = runs["rule"].map(order).fillna(len(order))
-    return runs.sort_values(["part", "place", "rule", "rows", "d", "seed", "method"], kind="stable", ignore_index=True)
+    return runs.sort_values(
+        ["part", "place", "rule", "rows", "d", "seed", "method", "fold"], kind="stable", ignore_index=True
+    )

@@ -38,6 +38,12 @@ def hangs(place: str) -> Iterator[Any]:
     threading.Event().wait()
 
 
+def says_nothing() -> Iterator[Any]:
+    """Never ends, and yields nothing."""
+    threading.Event().wait()
+    yield
+
+
 def doubled() -> Iterator[Any]:
     """Forks where Python does not see it."""
     ctypes.CDLL(None).fork()

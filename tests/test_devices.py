@@ -243,27 +243,35 @@ def test_training_on_cuda_is_the_same_but_for_rounding(train, kind):
     assert there.valid_loss == pytest.approx(here.valid_loss, rel=1e-3)
 
 
+NET = {"hidden": [16, 8], "epochs": 1, "min_steps": 100, "checkpoints": 4}
+ON_CUDA = {
+    "name": "cuda",
+    "data_seeds": [0],
+    "datasets": [{"name": "gaussian_correlated", "n": 600}, {"name": "digits"}, {"name": "friedman1", "n": 400}],
+    "models": [{"name": "spectral_mlp", **NET}, {"name": "mlp", **NET}],
+    "retention": {"judge": {"epochs": 0.5, "min_steps": 60, "checkpoints": 2}},
+    "sanity": {"explainers": ["spectral", "saliency"]},
+}
+
+
 @gpu
 @needs_cuda
 def test_every_explainer_on_cuda(tmp_path):
-    net = {"hidden": [16, 8], "epochs": 1, "min_steps": 100, "checkpoints": 4}
-    content = {
-        "name": "cuda",
-        "data_seeds": [0],
-        "datasets": [{"name": "gaussian_correlated", "n": 600}, {"name": "digits"}, {"name": "friedman1", "n": 400}],
-        "models": [{"name": "spectral_mlp", **net}, {"name": "mlp", **net}],
-        "explainers": [{"name": e, **FIELDS.get(e, {})} for e in registry.names("explainers")],
-        "retention": {"judge": {"epochs": 0.5, "min_steps": 60, "checkpoints": 2}},
-        "sanity": {"explainers": ["spectral", "saliency"]},
-    }
-    # The others draw on the device, whose generator is another one.
-    same = ["spectral", "column_norm", "saliency", "input_x_gradient", "integrated_gradients", "deeplift", "lrp"]
-    compared = {**content, "explainers": [e for e in content["explainers"] if e["name"] in same]}
-    here = run(compared, out=tmp_path / "cpu", device="cpu")
-    there = run(content, out=tmp_path / "cuda", device="cuda")
+    content = {**ON_CUDA, "datasets": [{"name": "tetromino_multiplicative", "n": 250}]}
+    content["explainers"] = [{"name": e, **FIELDS.get(e, {})} for e in registry.names("explainers")]
+    there = run(content, out=tmp_path, device="cuda")
     wrong = there.cells[~there.cells["status"].isin(["done", "unsupported"])]
     assert wrong.empty, wrong[["dataset", "model", "explainer", "reason"]].to_string()
     assert there.provenance[0]["device"] == f"cuda ({torch.cuda.get_device_name()})"
+
+
+@gpu
+@needs_cuda
+def test_explainers_say_the_same_on_cuda(tmp_path):
+    # The others draw on the device, whose generator is another one.
+    same = ["spectral", "column_norm", "saliency", "input_x_gradient", "integrated_gradients", "deeplift", "lrp"]
+    content = {**ON_CUDA, "explainers": [{"name": e, **FIELDS.get(e, {})} for e in same]}
+    here, there = (run(content, out=tmp_path / device, device=device) for device in ("cpu", "cuda"))
     both = here.cells.merge(there.cells, on="cell")
     assert list(both["status_x"]) == list(both["status_y"])
     trained = both[both["model_x"] != ""]
@@ -277,5 +285,5 @@ def test_every_explainer_on_cuda(tmp_path):
     scores = scores[scores["explainer"].isin(same) & scores["metric"].isin(["auroc", "average_precision"])]
     assert len(scores) > 0
     np.testing.assert_allclose(scores["value_x"], scores["value_y"], atol=0.05)
-    again = run(compared, out=tmp_path / "workers", device="cuda", jobs=2)
+    again = run(content, out=tmp_path / "workers", device="cuda", jobs=2)
     assert list(again.cells["status"]) == list(here.cells["status"])

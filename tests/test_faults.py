@@ -150,14 +150,10 @@ def test_what_was_not_run_ends_with_exit_code_1(tmp_path, monkeypatch, capsys):
 # Limits of time.
 
 
-def test_everything_that_a_worker_does_has_a_limit(tmp_path):
+def test_everything_that_a_worker_does_has_a_limit():
     with Workers(1, None, tasks.nothing, others=0.2) as workers:
-        workers.submit(1, tasks.hangs, str(tmp_path / "pids"))
-        events = []
-        while not events or isinstance(events[-1], Item):
-            workers.others = 600.0 if not events else workers.others
-            events += workers.wait()
-    assert events[-1] == OverTime(1, 0.2)
+        workers.submit(1, tasks.says_nothing)
+        assert workers.wait() == [OverTime(1, 0.2)]
 
 
 OVER = """
@@ -233,11 +229,16 @@ def test_workers_have_limits_that_no_suite_has_to_set():
 
 @POSIX
 def test_sigterm_stops_as_ctrl_c_does(monkeypatch, capsys):
-    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        monkeypatch.setattr(cli, "app", lambda number=number, **_: signal.raise_signal(number))
-        found, _, err = call("run", "quick", capsys=capsys)
-        assert found == code
-        assert err == "stopped: what was finished is stored; run the same command again to continue\n"
+    monkeypatch.setattr(cli, "app", lambda **_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # In the background it would be ignored.
+    try:
+        assert call("run", "quick", capsys=capsys)[0] == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    monkeypatch.setattr(cli, "app", lambda **_: signal.raise_signal(signal.SIGTERM))
+    code, _, err = call("run", "quick", capsys=capsys)
+    assert code == 143
+    assert err == "stopped: what was finished is stored; run the same command again to continue\n"
 
 
 PARENT = """
@@ -267,10 +268,10 @@ def lives(number: int) -> bool:
 def test_a_hanging_worker_and_its_children_end_with_the_run(sign, tmp_path):
     pids, script = tmp_path / "pids", tmp_path / "parent.py"
     script.write_text(PARENT)
-    ended = subprocess.run([sys.executable, script, pids, sign], timeout=60, check=False)
+    ended = subprocess.run([sys.executable, script, pids, sign], timeout=300, check=False)
     assert ended.returncode == -getattr(signal, sign)
     numbers = [int(text) for text in pids.read_text().split()]
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while any(map(lives, numbers)) and time.monotonic() < until:
         time.sleep(0.02)
     assert not [number for number in numbers if lives(number)]
@@ -282,7 +283,7 @@ def test_children_of_a_killed_worker_end(tmp_path):
         workers.submit(1, tasks.hangs, str(tmp_path / "pids"))
         while not any(isinstance(event, OverTime) for event in workers.wait()):
             pass
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     numbers = [int(text) for text in (tmp_path / "pids").read_text().split()]
     while any(map(lives, numbers)) and time.monotonic() < until:
         time.sleep(0.02)

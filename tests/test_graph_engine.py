@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_flatten
 
 from tests.test_devices import gpu, needs_cuda
 from tests.test_engine import ARCHITECTURES, KINDS, data_of, every_architecture
+from xai_bench.component import stream_seed
 from xai_bench.models import graph_engine, stacked
 from xai_bench.models.dropout import dropout_key, keep_masks, keep_masks_of_steps
 from xai_bench.models.graph_engine import STEPS_BEFORE, AdamInParts, DeviceStack, GraphEngine
@@ -38,6 +39,15 @@ def trained(architecture, kind, seed, engine, monkeypatch, device="cpu", weighte
 def assert_same_training(found, expected, rel=3e-6):
     for one, other in zip(found, expected, strict=True):
         assert one.valid_loss == pytest.approx(other.valid_loss, rel=rel)
+
+
+def test_batches_go_through_one_order_after_the_other():
+    task, n, rows = Task(3, (0, 2)), 100, 32
+    generator = torch.Generator().manual_seed(stream_seed("batches", 3, (0, 2)))
+    expected = torch.cat([torch.randperm(n, generator=generator)[:96].view(3, 32) for _ in range(3)])[:7]
+    assert torch.equal(Streams(task, n, rows).batches(7), expected)
+    streams = Streams(task, n, rows)
+    assert torch.equal(torch.cat([streams.batches(steps) for steps in (1, 3, 2, 1)]), expected)
 
 
 @pytest.mark.parametrize("first", [0, 5, 2**31 - 2])

@@ -219,6 +219,13 @@ class TestScores:
         assert p_of(ordered, targets("classification", y, y)) < 0.01
         assert p_of(ordered[torch.from_numpy(rng.permutation(100))], targets("classification", y, y)) > 0.05
 
+    @pytest.mark.parametrize(("every", "by_order"), [(2, False), (3, False), (4, True)])
+    def test_three_times_the_rows_is_unequal(self, every, by_order):
+        """No row is called positive, though the positive ones stand first: by hits that is chance."""
+        y = (np.arange(120) % every == 0).astype(int)
+        ordered = torch.from_numpy(np.column_stack([np.zeros(120), y - 3.0]))
+        assert (p_of(ordered, targets("classification", y, y)) < 0.01) is by_order
+
     def test_balanced_accuracy_is_that_of_scikit_learn(self):
         from sklearn.metrics import balanced_accuracy_score
 

@@ -14,7 +14,7 @@ from tests.networks import attributions, draw
 from tests.reference import networks as literal
 from tests.reference.attributions import spectral_matrix
 from tests.toy import toy
-from xai_bench import registry
+from xai_bench import registry, run
 from xai_bench.datasets.inputs import each_column
 from xai_bench.errors import InputError
 from xai_bench.explainers.base import Problem
@@ -22,6 +22,7 @@ from xai_bench.explainers.captum import IntegratedGradients, Saliency
 from xai_bench.explainers.layerwise import LRP, DeepLift
 from xai_bench.explainers.shap import ShapGradient
 from xai_bench.explainers.spectral import ColumnNorm, Spectral
+from xai_bench.models import ft_transformer
 from xai_bench.models.cnn import CNN, SpectralCNN
 from xai_bench.models.folding import fold_spectral
 from xai_bench.models.ft_transformer import FTTransformer, SpectralFTTransformer
@@ -91,6 +92,23 @@ def test_dropout_stands_where_the_formula_has_it():
     of_transformer = FTTransformer(ffn_dropout=0.1, residual_dropout=0.3).build((5,), 2, generator())[1]
     found = (of_transformer.ffn.dropout.p, of_transformer.attention_dropout.p, of_transformer.ffn_dropout.p)
     assert found == (0.1, 0.3, 0.3)
+
+
+def test_rows_in_turn_give_what_all_together_give(monkeypatch):
+    module, X = network(FTTransformer(d_token=8, heads=2)), rows(11, 6).requires_grad_(True)
+    whole = module(X)
+    (gradient,) = torch.autograd.grad(whole.square().sum(), X)
+    seen = []
+    module[0].register_forward_hook(lambda _module, given, _output: seen.append(len(given[0])))
+    monkeypatch.setattr(ft_transformer, "TOKENS", 4 * 7 + 3)
+    torch.testing.assert_close(module(X), whole, rtol=0, atol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(module(X).square().sum(), X)[0], gradient, rtol=0, atol=1e-12)
+    with torch.no_grad():
+        torch.testing.assert_close(module(X), whole, rtol=0, atol=1e-12)
+    assert set(seen) == {4, 3}
+    seen.clear()
+    module.train()(X)
+    assert seen == [11]
 
 
 def test_heads_must_share_the_token():
@@ -271,6 +289,32 @@ def test_every_weight_belongs_to_a_layer_that_sanity_can_initialise_anew(archite
     anew = sanity.reinitialised(p.model, fresh, parts)
     for name, tensor in anew.state_dict().items():
         assert torch.equal(tensor, fresh.state_dict()[name]), name
+
+
+def test_every_network_goes_through_a_run(tmp_path):
+    fields = {a.name: {k: v for k, v in a.model_dump().items() if k in a.model_fields_set} for a in EVERY}
+    methods = {"spectral": {}, "column_norm": {}, "saliency": {"rows": 4}, "lrp": {"rows": 4}, "deeplift": {"rows": 4}}
+    suite = {
+        "name": "networks",
+        "data_seeds": [0],
+        "datasets": [{"name": "tetromino_linear", "n": 60}, {"name": "two_moons_noise", "n": 60, "d": 5}],
+        "models": [{"name": name, **values} for name, values in fields.items()],
+        "explainers": [{"name": name, **values} for name, values in methods.items()],
+        "sanity": {"explainers": ["saliency"], "datasets": ["tetromino_linear"]},
+    }
+    results = run(suite, out=tmp_path)
+    cells = results.cells[results.cells["explainer"].isin(methods)]
+    assert set(cells["status"]) == {"done", "unsupported"}
+    assert (cells.loc[cells["status"] == "unsupported", "reason"] != "").all()
+    done = cells[cells["status"] == "done"].groupby(["dataset", "explainer"])["model"].agg(set)
+    tables, pictures = ({architecture.name for architecture in group} for group in (TABLES, PICTURES))
+    assert done["two_moons_noise", "saliency"] == tables
+    assert done["tetromino_linear", "saliency"] == tables | pictures
+    assert done["two_moons_noise", "spectral"] == {"spectral_resnet", "spectral_ft_transformer"}
+    assert done["two_moons_noise", "column_norm"] == {"resnet", "ft_transformer"}
+    assert "spectral_cnn" in done["tetromino_linear", "spectral"]
+    followed = results.measurements[results.measurements["metric"] == "sanity_top"]
+    assert set(followed["model"]) == tables | pictures
 
 
 def test_skips_pass_the_eigenvalues_of_the_inputs_by():

@@ -17,8 +17,9 @@ from xai_bench.errors import InputError
 from xai_bench.report import page as drawn_page
 from xai_bench.report import sections, write_report
 from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.markup import environment
 from xai_bench.report.kit.section import Figure, Section, known, show
-from xai_bench.report.kit.tables import Box, Column, Row, Table
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table
 from xai_bench.report.sections.cost import Cost
 from xai_bench.report.sections.networks import Networks
 
@@ -44,6 +45,19 @@ def small(tmp_path_factory):
 
 def written(results, folder: Path, jobs: int = 1) -> str:
     return write_report(results, folder, jobs).read_text(encoding="utf-8")
+
+
+def test_a_column_that_is_sorted_by_values_says_so_in_every_row():
+    """DataTables looks at the first row only."""
+    boxes = [[first, Box("x", text=True)] for first in (EMPTY, Box("2 s", value=2.0), Box("–", value=float("nan")))]
+    table = Table("A", "Name", [Column("Time"), Column("Words", text=True)], [Row("a", own) for own in boxes])
+    html = environment().get_template("parts.html.j2").module.table(table)
+    words = ' class="text"'
+    assert re.findall(r"<td([^>]*)>", html) == [
+        *(' data-order=""', words),
+        *(' data-order="2"', words),
+        *(' data-order=""', words),
+    ]
 
 
 @pytest.mark.parametrize("kind", [Cost, Networks], ids=["section", "of a dataset"])

@@ -171,3 +171,28 @@ def test_the_matching_penalty_is_the_minimum_over_gauges():
     with torch.no_grad():
         module[0].weight.copy_(weight)
     assert float(plain.penalty(module).detach()) == pytest.approx(float(spectral), rel=1e-6)
+
+
+def test_networks_share_the_seconds_of_their_stack():
+    """The seconds of all of them are no more than passed meanwhile."""
+    import time
+
+    cpu, wall = time.process_time(), time.perf_counter()
+    fitted = fit_many(MLP(epochs=1, min_steps=1), toy(n=60), [0, 1, 2])
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    assert len({one.train_cpu for one in fitted}) == 1
+    assert 0 < sum(one.train_cpu for one in fitted) <= cpu
+    assert 0 < sum(one.train_wall for one in fitted) <= wall
+
+
+def test_weights_from_a_global_generator_differ_between_networks():
+    """``build`` need not use the generator that it is given: torch's own is seeded from it, with 2^62 seeds."""
+
+    class Plain(Architecture):
+        name = "plain"
+
+        def build(self, shape, n_outputs, generator):
+            return nn.Linear(shape[0], n_outputs)
+
+    weights = {Plain().network((1,), 2, torch.Generator().manual_seed(seed)).weight[0].item() for seed in range(150)}
+    assert len(weights) == 150

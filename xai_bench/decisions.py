@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.component import stream_seed
 from xai_bench.errors import unknown
-from xai_bench.paired import Bools, Design, Floats, Scores
+from xai_bench.paired import Bools, Design, Floats, Scores, Versions
 
 Outcome = Literal["better", "slightly better", "equal", "slightly worse", "worse", "undecided"]
 
@@ -56,14 +57,26 @@ class _Pairs:
     def __init__(
         self, scores: Scores, rows: Sequence[int], prior: float | None, replicates: int, rng: np.random.Generator
     ) -> None:
-        design = Design.of(scores, np.asarray(rows, dtype=np.int_))
+        own = np.asarray(rows, dtype=np.int_)
+        versions = scores.versions or Versions.plain(scores)
+        self._chosen: tuple[NDArray[np.int_], NDArray[np.int_]] | None = None
+        if scores.versions is not None:
+            used, place = np.unique(versions.column[own], return_inverse=True)
+            self._chosen = place.reshape(len(own), scores.m), versions.column[:, own].T
+            own, scores = used, replace(scores, values=versions.values, versions=None)
+        design = Design.of(scores, own)
         filled = [np.where(s > 0, v, 0.0) for v, s in zip(scores.values, design.seen, strict=True)]
-        self.comparable = design.comparable
-        self.difference, variance = design.moments(filled)
+        self.comparable = self._pick(design.comparable) & versions.shared[rows]
+        self.difference, variance = map(self._pick, design.moments(filled))
+        self._degrees = self._pick(design.degrees)
         known = variance[self.comparable]
         self.prior = prior if prior is not None else float(known.mean()) if known.size else 0.0
-        self.error = np.sqrt(_moderated(variance, design.degrees, self.prior))
+        self.error = np.sqrt(_moderated(variance, self._degrees, self.prior))
         self.statistics = self._resampled(design, filled, replicates, rng)
+
+    def _pick(self, of_versions: NDArray[Any]) -> NDArray[Any]:
+        """(..., r, m) of pairs, from (..., versions of the rows, all versions)."""
+        return of_versions if self._chosen is None else of_versions[..., self._chosen[0], self._chosen[1]]
 
     def _resampled(self, design: Design, filled: Sequence[Floats], replicates: int, rng: np.random.Generator) -> Floats:
         """The residuals of each dataset times standard normal matrices: all means equal, covariances as they are."""
@@ -76,8 +89,8 @@ class _Pairs:
             for r, seen in zip(residuals, design.seen, strict=True):
                 g = rng.standard_normal((count, len(r), len(r)))
                 drawn.append(seen * (g @ r) / math.sqrt(max(len(r) - 1, 1)))
-            mean, variance = design.moments(drawn)
-            error = np.sqrt(_moderated(variance, design.degrees, self.prior))
+            mean, variance = map(self._pick, design.moments(drawn))
+            error = np.sqrt(_moderated(variance, self._degrees, self.prior))
             parts.append(np.divide(mean, error, out=np.zeros_like(error), where=error > 0))
         statistics = np.concatenate(parts)
         statistics[:, ~self.comparable] = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,35 @@ LEAST_FAMILIES = 15
 
 
 @dataclass(frozen=True)
+class Versions:
+    """By which scores two entrants are compared, where it depends on the other one: methods on the networks of both.
+
+    Attributes
+    ----------
+    values : for every dataset (draws, v), the scores of v versions of the entrants, NaN where there is none
+    column : (m, m), the version by which the row's entrant is compared with the column's
+    shared : (m, m), whether the two can be compared at all; symmetric
+    """
+
+    values: tuple[Floats, ...]
+    column: NDArray[np.int_]
+    shared: Bools
+
+    @classmethod
+    def plain(cls, scores: Scores) -> Versions:
+        """Everybody by the same scores, whoever the other one is."""
+        column = np.repeat(np.arange(scores.m)[:, None], scores.m, axis=1)
+        return cls(scores.values, column, np.ones((scores.m, scores.m), dtype=np.bool_))
+
+    def only(self, chosen: Sequence[int]) -> Versions:
+        """Of these entrants, in this order."""
+        kept = np.ix_(chosen, chosen)
+        used, column = np.unique(self.column[kept], return_inverse=True)
+        values = tuple(values[:, used] for values in self.values)
+        return Versions(values, column.reshape(len(chosen), len(chosen)), self.shared[kept])
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of m entrants on several datasets, paired by draw.
 
@@ -34,12 +63,14 @@ class Scores:
     datasets : names
     values : for every dataset (draws, m), NaN where an entrant has no score
     families : that of every dataset; () where each is a family of its own
+    versions : what pairs are compared by; None for ``values``
     """
 
     entrants: tuple[str, ...]
     datasets: tuple[str, ...]
     values: tuple[Floats, ...]
     families: tuple[str, ...] = ()
+    versions: Versions | None = None
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Scores:
@@ -72,14 +103,43 @@ class Scores:
     @cached_property
     def means(self) -> Floats:
         """(families, m): mean over the datasets of a family of the mean over their draws; NaN without a score."""
-        of_datasets = np.array([_mean(values) for values in self.values]).reshape(len(self.values), self.m)
+        return self._of_families(self.values)
+
+    def _of_families(self, values: Sequence[Floats]) -> Floats:
+        """``means`` of any columns."""
+        of_datasets = np.array([_mean(one) for one in values])
         named = np.array(self.families or self.datasets)
         return np.array([_mean(of_datasets[named == family]) for family in dict.fromkeys(named)])
+
+    def shared(self, first: str, second: str) -> tuple[int, int]:
+        """(families, draws) that two entrants share; the latter on the dataset that has the fewest."""
+        named = self.families or self.datasets
+        seen = [int(np.isfinite(values).sum()) for values in self._differences(first, second)]
+        both = [(family, n) for family, n in zip(named, seen, strict=True) if n]
+        return len({family for family, _ in both}), min((n for _, n in both), default=0)
+
+    def wins(self, first: str, second: str) -> float:
+        """The share of the draws in which the first is the better one; equal scores count half, families alike."""
+        higher = [
+            np.where(np.isfinite(values), (np.sign(values) + 1) / 2, np.nan)
+            for values in self._differences(first, second)
+        ]
+        return float(_mean(self._of_families(higher)))
+
+    def _differences(self, first: str, second: str) -> list[Floats]:
+        """For every dataset (draws,), the first less the second; NaN where they cannot be compared."""
+        i, j = self.entrants.index(first), self.entrants.index(second)
+        versions = self.versions or Versions.plain(self)
+        gone = 0.0 if versions.shared[i, j] else np.nan
+        a, b = versions.column[i, j], versions.column[j, i]
+        return [values[:, a] - values[:, b] + gone for values in versions.values]
 
     def only(self, names: Sequence[str]) -> Scores:
         """The scores of these entrants, in this order."""
         chosen = [self.entrants.index(name) for name in names]
-        return Scores(tuple(names), self.datasets, tuple(values[:, chosen] for values in self.values), self.families)
+        versions = None if self.versions is None else self.versions.only(chosen)
+        values = tuple(values[:, chosen] for values in self.values)
+        return Scores(tuple(names), self.datasets, values, self.families, versions)
 
     def of_families(self) -> Scores:
         """Family means as the only draws: what they say of further problems of this kind.
@@ -94,7 +154,8 @@ class Scores:
                 f"problems of this kind: expected at least {LEAST_FAMILIES} families, got {len(self.means)}: "
                 "what is said holds on these problems"
             )
-        return Scores(self.entrants, ("families",), (self.means,))
+        versions = self.versions and replace(self.versions, values=(self._of_families(self.versions.values),))
+        return Scores(self.entrants, ("families",), (self.means,), versions=versions)
 
 
 def _mean(values: Floats) -> Floats:

@@ -154,7 +154,7 @@ def by_data_seed(frame: pd.DataFrame, value: str, by: Sequence[str] = (), level:
     keys = list(by)
     cell = [*keys, *(column for column in SEED_COLUMNS if column in frame.columns)]
     repeated = frame.duplicated(cell)
-    if repeated.any() and set(SEED_COLUMNS) <= set(frame.columns):
+    if repeated.any() and all(column in frame.columns for column in SEED_COLUMNS):
         raise InputError(
             f"expected one row for each of {', '.join(cell)}, got {int(repeated.sum())} more: "
             "group by the columns that tell them apart"

@@ -23,6 +23,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.base import Architecture
@@ -30,6 +31,9 @@ from xai_bench.models.mlp import Strength
 from xai_bench.models.resnet import Share, dense
 from xai_bench.models.spectral import eigenvalue_penalty
 from xai_bench.models.tokens import FeatureTokenizer, SpectralTokenizer
+
+TOKENS = 2**15
+"""Of all rows that are explained or scored at once."""
 
 
 class FTTransformerFamily(Architecture):
@@ -69,7 +73,7 @@ class FTTransformerFamily(Architecture):
         tokens = self.tokens(math.prod(shape), generator)
         blocks = [self._block(number, generator) for number in range(self.blocks)]
         prediction = nn.LayerNorm(self.d_token), nn.ReLU(), dense(self.d_token, n_outputs, generator)
-        return nn.Sequential(tokens, *blocks, *prediction)
+        return RowsInTurn(tokens, *blocks, *prediction)
 
     def _block(self, number: int, generator: torch.Generator) -> TransformerBlock:
         hidden = max(1, int(self.ffn_factor * self.d_token))
@@ -84,6 +88,22 @@ class FTTransformerFamily(Architecture):
     @abstractmethod
     def tokens(self, d: int, generator: torch.Generator) -> nn.Module:
         """The layer that reads the inputs, (n, d) to (n, 1 + d, d_token)."""
+
+
+class RowsInTurn(nn.Sequential):
+    """A chain that in eval mode takes no more than ``TOKENS`` tokens at once; the outputs are those of all together.
+
+    A token takes thousands of bytes, where methods that explain count on some hundred an input. Under autograd a part
+    of the rows is computed again when its gradient is asked for, instead of being kept.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        chain, rows = super().forward, max(1, TOKENS // (1 + x.shape[1]))
+        if self.training or len(x) <= rows:
+            return chain(x)
+        if torch.is_grad_enabled():
+            return torch.cat([checkpoint(chain, part, use_reentrant=False) for part in x.split(rows)])
+        return torch.cat([chain(part) for part in x.split(rows)])
 
 
 class Attention(nn.Module):

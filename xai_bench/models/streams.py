@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -37,16 +36,20 @@ class Streams:
     def __init__(self, task: Task, n: int, rows: int) -> None:
         self._task = task
         self.init, self._order = initial(task), _generator("batches", task)
-        self._batches = self._draw_batches(n, rows)
-
-    def _draw_batches(self, n: int, rows: int) -> Iterator[Tensor]:
-        while True:
-            order = torch.randperm(n, generator=self._order)
-            yield from order[: n - n % rows].view(-1, rows)
+        self._n, self._rows = n, rows
+        self._left = torch.empty(0, rows, dtype=torch.int64)
 
     def batches(self, steps: int) -> Tensor:
         """(steps, rows): the row numbers of the next batches; an incomplete last batch of an epoch is left out."""
-        return torch.stack([next(self._batches) for _ in range(steps)])
+        parts, n, rows = [], self._n, self._rows
+        while steps:
+            if not len(self._left):
+                order = torch.randperm(n, generator=self._order)
+                self._left = order[: n - n % rows].view(-1, rows)
+            part, self._left = self._left[:steps], self._left[steps:]
+            parts.append(part)
+            steps -= len(part)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def dropout_key(self, which: int) -> int:
         """The key of the masks of the network's dropout layer number ``which``, from 0."""

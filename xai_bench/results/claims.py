@@ -11,6 +11,7 @@ import pandas as pd
 from xai_bench.errors import InputError
 from xai_bench.paired import LEAST_DRAWS
 from xai_bench.results.entrants import RECOVERY, RETENTION
+from xai_bench.wording import plural
 
 if TYPE_CHECKING:
     from xai_bench.results.comparison import Comparison, Unit
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 SCORES = (RECOVERY, RETENTION)
 """The scores that sentences name, the most important one first."""
 TITLES = {RECOVERY: "recovery", RETENTION: "retention"}
-NAMED = 6
-"""Names in one sentence at the most."""
+SCALES = {RECOVERY: "2 AUROC - 1", RETENTION: "points over random"}
+NAMED = 3
+"""Names in one list at the most."""
+HARDLY = 0.1
+"""A family is hardly learned where no method sees more of its networks learn than this share."""
 
 
 def claims(results: Results, of: Unit = "methods", file: str = "") -> list[str]:
-    """Who leads in the first group; how many pairs are decided, and what could not be; where two scores disagree.
+    """Who leads, or is not shown to be worse; how many pairs are decided as what; what another score says.
 
     Parameters
     ----------
@@ -53,20 +57,49 @@ def claims(results: Results, of: Unit = "methods", file: str = "") -> list[str]:
 
 
 def _leaders(comparison: Comparison, focus: str) -> str:
-    """Who leads, and who is not shown to be worse."""
+    """Who leads, or who is not shown to be worse."""
     board = _ranked(comparison)
-    best, draws = board.iloc[0], int(board["draws"].min())
-    what = f"By {TITLES[comparison.metric]} ({_scope(comparison, board)})"
-    lead = f"{what} {_name(best['name'])} has the highest mean, {_number(comparison, best['score'])}"
-    if draws < LEAST_DRAWS:
-        others = [_name(name) for name in board["name"].iloc[1:]]
-        return f"{lead}, before {_listed(others)}; below {LEAST_DRAWS} draws nothing is decided."
-    group = [_name(name) for name in board.loc[board["first_group"], "name"] if name != best["name"]]
-    if group:
-        rest = f"not shown to be worse than the best of {len(board)}: {_listed(group)}"
-    else:
-        rest = f"all {len(board) - 1} others are shown to be worse than the best"
-    return f"{lead}; {rest}{_of_focus(comparison, focus)}."
+    families = int(board["of_families"].iloc[0])
+    where = f"On {'this family' if families == 1 else f'these {families} families'}"
+    draws = plural(int(board["draws"].min()), "draw")
+    by = f"by {TITLES[comparison.metric]} ({SCALES[comparison.metric]}, {draws})"
+    if board["draws"].min() < LEAST_DRAWS:
+        return f"{where} {by}: {_values(comparison, board)}; below {LEAST_DRAWS} draws nothing is decided."
+    group, unlearned = _first_group(comparison, board, by), _unlearned(comparison, board)
+    return f"{where} {group}{unlearned}{_of_focus(comparison, focus)}."
+
+
+def _first_group(comparison: Comparison, board: pd.DataFrame, by: str) -> str:
+    """A leader is named where all others are shown to be worse; else those who are not."""
+    first = board[board["first_group"]]
+    if len(first) == 1:
+        row = first.iloc[0]
+        leader = f"{_marked(comparison, row)} leads {by}, {_number(comparison, row['score'])}"
+        return f"{leader}: all {len(board) - 1} others ranked are shown to be worse"
+    if len(first) == len(board):
+        return f"none of {len(board)} is shown to be worse than the best {by}"
+    named = _listed([_marked(comparison, row) for _, row in first.iterrows()])
+    return f"{len(first)} of {len(board)} are not shown to be worse than the best {by}: {named}"
+
+
+def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
+    """How much of the lead of a method without a network comes from families that networks did not learn."""
+    leader, explaining = board.iloc[0], board[board["learned"].notna()]
+    values = comparison.values
+    learned = values.groupby(["name", "family"])["learned"].mean().groupby("family").max()
+    hard = sorted(str(family) for family in learned.index[learned <= HARDLY])
+    if comparison.of != "methods" or board["first_group"].sum() != 1 or explaining.empty or not hard:
+        return ""
+    if not np.isnan(leader["learned"]):
+        return ""
+    second = explaining.iloc[0]["name"]
+    means = values.groupby(["name", "family", "dataset"])["value"].mean().groupby(["name", "family"]).mean()
+    lead = comparison.sign * (means[leader["name"]] - means[second])
+    share = lead[hard].sum() / lead.sum()
+    return (
+        f"; {100 * share:.0f} % of its lead over {_name(second)} comes from "
+        f"{_listed([_name(name) for name in hard])}, hardly learned by networks"
+    )
 
 
 def _of_focus(comparison: Comparison, focus: str) -> str:
@@ -79,39 +112,53 @@ def _of_focus(comparison: Comparison, focus: str) -> str:
 
 
 def _decided(comparison: Comparison) -> str:
-    """Shares of the pairs, and what could have been shown."""
-    shares, m = comparison.shares(), len(comparison.together)
-    pairs = m * (m - 1) // 2
+    """Numbers of the pairs, by what is decided."""
+    found = comparison.counts()
     if np.isnan(comparison.smallest_detectable):
-        return f"None of the {pairs} pairs of {comparison.of} is decided, and no detectable difference is known."
-    counts = {word: round(share * pairs) for word, share in shares.items()}
+        return f"None of the {found['pairs']} pairs of {comparison.of} is decided."
     margin = _number(comparison, comparison.margin * comparison.scale)
+    unknown = found["better"] - found["beyond"] - found["slightly"]
     return (
-        f"Of {pairs} pairs of {comparison.of} {counts['better']} are decided as better, {counts['slightly better']} as "
-        f"better by less than {margin}, {counts['equal']} as practically equal, and {counts['undecided']} stay "
-        f"undecided: the median pair would have to differ by {_number(comparison, comparison.smallest_detectable)}."
+        f"Of {found['pairs']} pairs of {comparison.of} {found['better']} are decided as better ({found['beyond']} by "
+        f"over {margin}, {found['slightly']} by less, {unknown} by either), {found['equal']} as practically equal, "
+        f"{found['undecided']} undecided."
     )
 
 
 def _second(first: Comparison, second: Comparison) -> str:
     """Whether another score has the same leaders; both are named where they differ."""
     one, other = _ranked(first), _ranked(second)
-    best, title = other.iloc[0], TITLES[second.metric]
-    number = _number(second, best["score"])
-    where = f"By {title} ({_scope(second, other)})"
-    if best["name"] == one["name"].iloc[0]:
-        return f"{where} {_name(best['name'])} leads too, {number}."
-    lead = one["name"].iloc[0]
-    known = other.set_index("name")
-    if lead not in known.index:
-        how = f"{_name(lead)} is not ranked there"
-    elif int(other["draws"].min()) < LEAST_DRAWS:
-        how = f"{_name(lead)} has {_number(second, known.loc[lead, 'score'])}"
-    elif known.loc[lead, "first_group"]:
-        how = f"{_name(lead)}, with {_number(second, known.loc[lead, 'score'])}, is not shown to be worse"
+    by = f"by {TITLES[second.metric]} ({SCALES[second.metric]}, {_families(other)})"
+    if other["draws"].min() < LEAST_DRAWS:
+        said = f"{by}: {_values(second, other)}"
     else:
-        how = f"{_name(lead)}, with {_number(second, known.loc[lead, 'score'])}, is shown to be worse"
-    return f"{where} another one has the highest mean, {_name(best['name'])}, {number}; {how}."
+        said = f"{_first_group(second, other, by)}{_place(one, other)}{_both(first, second)}"
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def _place(one: pd.DataFrame, other: pd.DataFrame) -> str:
+    """What becomes of who leads by the first score alone."""
+    if one["first_group"].sum() != 1:
+        return ""
+    lead, known = one["name"].iloc[0], other.set_index("name")
+    if lead not in known.index:
+        return f"; {_name(lead)} is not ranked there"
+    return "" if known.loc[lead, "first_group"] else f"; {_name(lead)} is worse"
+
+
+def _both(first: Comparison, second: Comparison) -> str:
+    """What the first score says on the families that both scores have, where it has others."""
+    families = set(first.values["family"])
+    both = families & set(second.values["family"])
+    if both == families or not both:
+        return ""
+    shared = first.on(both)
+    board = _ranked(shared)
+    if len(board) < 2 or board["draws"].min() < LEAST_DRAWS:
+        return ""
+    group = board[board["first_group"]]
+    who = f"{_name(group['name'].iloc[0])} alone" if len(group) == 1 else str(len(group))
+    return f"; on the {len(both)} shared families {TITLES[first.metric]} leaves {who}"
 
 
 def _ranked(comparison: Comparison) -> pd.DataFrame:
@@ -119,11 +166,21 @@ def _ranked(comparison: Comparison) -> pd.DataFrame:
     return board[board["ranked"] & board["confirmatory"]]
 
 
-def _scope(comparison: Comparison, board: pd.DataFrame) -> str:
-    """What a leaderboard rests on."""
-    families, draws = int(board["of_families"].iloc[0]), int(board["draws"].min())
-    score = "2 AUROC - 1" if comparison.metric == RECOVERY else "points over random inputs"
-    return f"{score}, {families} famil{'y' if families == 1 else 'ies'}, {draws} draw{'' if draws == 1 else 's'}"
+def _families(board: pd.DataFrame) -> str:
+    families = int(board["of_families"].iloc[0])
+    return f"{families} famil{'y' if families == 1 else 'ies'}"
+
+
+def _values(comparison: Comparison, board: pd.DataFrame) -> str:
+    """Means, of which nothing is decided."""
+    return _listed([f"{_name(row['name'])} {_number(comparison, row['score'])}" for _, row in board.iterrows()])
+
+
+def _marked(comparison: Comparison, row: pd.Series) -> str:
+    """A name; of a method that does not explain every network also on how many."""
+    most = int(comparison.facts["networks"].max())
+    few = comparison.of == "methods" and 0 < row["networks"] < most
+    return f"{_name(row['name'])} (on {row['networks']} of {most} networks)" if few else _name(row["name"])
 
 
 def _number(comparison: Comparison, value: float) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xai_bench.decisions import BETTER, MARGIN, WORSE, Decisions, OneAgainstAll, Scores, shares
 from xai_bench.errors import InputError, unknown
 from xai_bench.rank_tests import MOST, RankTests, rank_tests
 from xai_bench.results import entrants
+from xai_bench.results.same_networks import SameNetworks
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
@@ -24,7 +28,9 @@ BOARD = [
     "equal", "undecided", "families", "of_families", "draws", "ranked", "reason", "learned", "score_learned",
     "confirmatory", "networks",
 ]  # fmt: skip
-PAIRS = ["first", "second", "difference", "low", "high", "outcome", "families", "draws", "wins"]
+PAIRS = ["first", "second", "difference", "low", "high", "outcome", "networks", "families", "draws", "wins"]
+APART = "different networks"
+"""What is said of two methods that explain no network in common: nothing of them is compared."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Comparison:
     whole_kind : family means are the unit, for further problems of this kind; else families are fixed
     scale : what the scores are multiplied by where they are shown: 100 for points
     sign : 1 where a higher score is better, else -1
+    same : of methods, their scores by network: a pair is decided on the networks that both explain; None to compare
+        what they reach on their own networks
     """
 
     of: Unit
@@ -52,6 +60,7 @@ class Comparison:
     scale: float = 1.0
     sign: int = 1
     margin: float = MARGIN
+    same: SameNetworks | None = None
 
     @property
     def scores(self) -> Scores:
@@ -62,7 +71,10 @@ class Comparison:
     def _every_draw(self) -> Scores:
         rows = self.values[self.values["value"].notna()]
         frame = rows[["dataset", "family", "draw"]].assign(entrant=rows["name"], value=self.sign * rows["value"])
-        return Scores.of(frame)
+        if self.same is None:
+            return Scores.of(frame)
+        draws = {str(dataset): pd.Index(sorted(own.unique())) for dataset, own in rows.groupby("dataset")["draw"]}
+        return self.same.versions(Scores.of(frame), draws, self.sign)
 
     @cached_property
     def facts(self) -> pd.DataFrame:
@@ -159,42 +171,59 @@ class Comparison:
         return pd.DataFrame([self._pair(*row) for row in rows], columns=PAIRS)
 
     def _pair(self, first: str, second: str, difference: float, half: float, outcome: str) -> tuple[object, ...]:
+        networks = self.same.count(first, second) if self.same else None
+        if networks == 0:
+            difference, outcome = np.nan, APART
         ends = sorted((self.sign * (difference - half), self.sign * (difference + half)))
         numbers = [self.scale * number + 0.0 for number in (self.sign * difference, *ends)]
-        return first, second, *numbers, outcome, *self._shared[first, second], self._wins(first, second)
+        scores, count = self._every_draw, pd.NA if networks is None else networks
+        return first, second, *numbers, outcome, count, *scores.shared(first, second), scores.wins(first, second)
 
-    def _wins(self, first: str, second: str) -> float:
-        """The share of the draws in which the first is the better one; equal scores count half, families alike."""
-        i, j = (self._every_draw.entrants.index(name) for name in (first, second))
-        higher = [np.where(np.isfinite(v[:, i] - v[:, j]), (np.sign(v[:, i] - v[:, j]) + 1) / 2, np.nan)
-                  for v in self._every_draw.values]  # fmt: skip
-        one = Scores((first,), self._every_draw.datasets, tuple(w[:, None] for w in higher), self._every_draw.families)
-        return float(np.nanmean(one.means))
+    @property
+    def apart(self) -> list[tuple[str, str]]:
+        """Pairs of those that are decided of together that explain no network in common."""
+        pairs = itertools.combinations(self.together, 2)
+        return [pair for pair in pairs if self.same is not None and self.same.count(*pair) == 0]
 
-    @cached_property
-    def _shared(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """(families, least draws on a dataset) of every ordered pair of names with a score."""
-        rows = self.values[self.values["value"].notna()]
-        seen = {
-            str(name): {key: frozenset(group["draw"]) for key, group in own.groupby(["family", "dataset"], sort=False)}
-            for name, own in rows.groupby("name", sort=False)
-        }
-        found = {}
-        for first, one in seen.items():
-            for second, other in seen.items():
-                both = {key: len(one[key] & other[key]) for key in one.keys() & other.keys()}
-                both = {key: n for key, n in both.items() if n}
-                found[first, second] = (len({family for family, _ in both}), min(both.values(), default=0))
-        return found
+    @property
+    def outcomes(self) -> NDArray[np.str_]:
+        """(k,): what is decided of the pairs of those that are decided of together; pairs ``apart`` are left out."""
+        if self.decisions is None:
+            return np.array([], dtype="<U15")
+        versions = self.decisions.scores.versions
+        upper = np.triu(np.ones_like(self.decisions.comparable) if versions is None else versions.shared, 1)
+        return self.decisions.outcomes[upper]
+
+    def counts(self) -> dict[str, int]:
+        """Numbers of ``outcomes``: pairs; better, of these ``beyond`` and ``slightly`` (by surely more and surely less
+        than the margin); equal, undecided."""
+        words = self.outcomes
+        better, slight = (np.isin(words, kind) for kind in (BETTER + WORSE, (BETTER[1], WORSE[1])))
+        return {
+            "pairs": len(words), "better": int(better.sum()), "beyond": self._beyond, "slightly": int(slight.sum()),
+            "equal": int((words == "equal").sum()), "undecided": int((words == "undecided").sum()),
+        }  # fmt: skip
+
+    @property
+    def _beyond(self) -> int:
+        """Pairs whose whole interval is beyond the margin."""
+        if self.decisions is None:
+            return 0
+        least = np.triu(np.abs(self.decisions.difference), 1) - self.decisions.half_width
+        return int((least > self.margin).sum())
 
     def shares(self) -> dict[str, float]:
-        """Outcome to its share of the pairs that are decided of together."""
-        return self.decisions.shares() if self.decisions else shares(np.array([], dtype="<U15"))
+        """Outcome to its share of ``outcomes``."""
+        return shares(self.outcomes)
 
     @property
     def smallest_detectable(self) -> float:
         """The difference that half of the pairs could show, in units of the score; NaN where nothing can be said."""
         return self.scale * self.decisions.smallest_detectable if self.decisions else np.nan
+
+    def on(self, families: Collection[str]) -> Comparison:
+        """The same on some families only."""
+        return replace(self, values=self.values[self.values["family"].isin(families)])
 
     def against(self, name: str) -> pd.DataFrame:
         """One of them compared with all others, step-down: fewer questions than all pairs, so more decisions.
@@ -220,6 +249,9 @@ class Comparison:
             "second": found.others, "difference": self.scale * self.sign * found.difference,
             "outcome": found.step_down,
         })  # fmt: skip
+        if self.same is not None:
+            gone = [self.same.count(name, second) == 0 for second in found.others]
+            rows.loc[gone, ["difference", "outcome"]] = np.nan, APART
         place = {name: i for i, name in enumerate(self.leaderboard()["name"])}
         return rows.sort_values("second", key=lambda column: column.map(place), ignore_index=True)
 
@@ -257,11 +289,12 @@ def compare(
     if of not in UNITS:
         raise unknown("kind of leaderboard", str(of), UNITS)
     cells = entrants.values(results, metric)
-    found = units(cells[~cells.groupby(["explainer", "model"])["unsupported"].transform("all")], of)
+    cells = cells[~cells.groupby(["explainer", "model"])["unsupported"].transform("all")]
+    found = units(cells, of)
     if found["name"].nunique() < 2:
         raise InputError(f"leaderboard of {of}: expected at least two with {metric}, got {found['name'].nunique()}")
     scale, sign = entrants.shown(metric)
-    return Comparison(of, metric, found, whole_kind, scale, sign, margin)
+    return Comparison(of, metric, found, whole_kind, scale, sign, margin, same_networks(cells, of))
 
 
 def ranked_by_families(results: Results, metric: str) -> RankTests | str:
@@ -305,6 +338,11 @@ def units(cells: pd.DataFrame, of: Unit) -> pd.DataFrame:
     return _averaged(_on_all_networks(cells), "model", "explainer")
 
 
+def same_networks(cells: pd.DataFrame, of: Unit) -> SameNetworks | None:
+    """What ``units`` averages over networks; None where it does not."""
+    return SameNetworks.of(_counted(cells, "explainer", "model")) if of == "methods" else None
+
+
 def _on_all_networks(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells of the confirmatory methods that, on a dataset, every confirmatory network supports.
 
@@ -319,11 +357,16 @@ def _on_all_networks(cells: pd.DataFrame) -> pd.DataFrame:
     return own[kept].assign(unsupported=False)
 
 
-def _averaged(cells: pd.DataFrame, name: str, over: str) -> pd.DataFrame:
-    """Means over one axis, within a draw; over what is confirmatory of it, where there is some."""
+def _counted(cells: pd.DataFrame, name: str, over: str) -> pd.DataFrame:
+    """The cells that are averaged over one axis: over what is confirmatory of it, where there is some."""
     confirmed = cells[f"{'network' if over == 'model' else 'method'}_confirmed"] | (cells[over] == "")
     only = cells[confirmed].groupby(name)[over].nunique()
-    cells = cells[confirmed | ~cells[name].isin(only.index)]
+    return cells[confirmed | ~cells[name].isin(only.index)]
+
+
+def _averaged(cells: pd.DataFrame, name: str, over: str) -> pd.DataFrame:
+    """Means over one axis, within a draw."""
+    cells = _counted(cells, name, over)
     supported = cells[~cells["unsupported"]]
     by = ["dataset", "family", "draw", name]
     # A mean over fewer networks in one draw than in another would compare networks: it is left undefined.

@@ -126,8 +126,9 @@ class _Side:
         frame = pd.DataFrame(rows, columns=["model_key", "dataset", "model", "data_seed"])
         found = rule.settling(frame, self.trained_again)
         known = found[found["settled"].notna()]
-        return {(row.model, row.dataset, row.relevance): "settled" if row.settled else "not shown to have settled"
-                for row in known.itertuples()}  # fmt: skip
+        words = {True: "settled", False: "not shown to have settled"}
+        places = known[["model", "dataset", "relevance"]].astype(str).itertuples(index=False, name=None)
+        return dict(zip(places, (words[bool(one)] for one in known["settled"]), strict=True))
 
     @cached_property
     def code(self) -> dict[str, str]:
@@ -262,7 +263,7 @@ class _Comparison:
         for model, dataset, kind in verdicts[0].keys() & verdicts[1].keys():
             both = [known[model, dataset, kind] for known in verdicts]
             if both[0] != both[1]:
-                rows.append(_row("settled", "both", f"{model}, {dataset}", kind, *both))
+                rows.append(_row("settled", "both", f"{model}, {dataset}", kind, both[0], both[1]))
         return sorted(rows, key=lambda row: (row["what"], row["name"], row["metric"])) + _differences(
             "settling", values, SIGNS
         )

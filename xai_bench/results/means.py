@@ -97,12 +97,10 @@ def timed(cells: pd.DataFrame) -> pd.DataFrame:
     rows = cells[(cells["status"] == "done") & ~cells["explainer"].isin(CONTROLS)]
     for clock in ("cpu", "wall"):
         train = rows[f"train_{clock}"].astype(float) if f"train_{clock}" in rows else 0.0
-        own = {
-            f"train_{clock}": np.where(rows["model_key"] == "", 0.0, train),
-            f"given_{clock}": rows[f"setup_{clock}"] + rows[f"explain_{clock}"],
-        }
-        rows = rows.assign(**own)
-        rows[f"end_{clock}"] = rows[f"given_{clock}"] + rows[f"train_{clock}"]
+        rows = rows.assign(train=np.where(rows["model_key"] == "", 0.0, train))
+        rows = rows.assign(given=rows[f"setup_{clock}"] + rows[f"explain_{clock}"])
+        rows = rows.assign(end=rows["given"] + rows["train"]).drop(columns=f"train_{clock}", errors="ignore")
+        rows = rows.rename(columns={part: f"{part}_{clock}" for part in ("train", "given", "end")})
     return rows
 
 

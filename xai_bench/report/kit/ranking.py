@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, Frames, records
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, share
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, counted, plain, share, valued
 from xai_bench.report.kit.wording import number, seconds, without_paths
 from xai_bench.results.comparison import Unit
 
@@ -20,10 +21,11 @@ KEYS = {"methods": ["explainer"], "entrants": ["explainer", "model"], "networks"
 def joined(frames: Frames, of: Unit) -> pd.DataFrame:
     """The leaderboard, and beside it: retention (mean gain), given_cpu, end_cpu (median seconds), stable, false.
 
-    Where nothing can be ranked, a row a method all the same.
+    Where nothing can be ranked, a row a method all the same, in the order of retention.
     """
     keys, board = KEYS[of], frames.board(of)
-    if board.empty:
+    unranked = board.empty
+    if unranked:
         known = frames.timed[keys].drop_duplicates()
         names = [" on ".join(label for label in key if label != NO_MODEL) for key in known.itertuples(index=False)]
         board = pd.DataFrame({**known, "name": names}).reindex(columns=board.columns)
@@ -31,7 +33,10 @@ def joined(frames: Frames, of: Unit) -> pd.DataFrame:
     beside = frames.cost(keys)[[*keys, "given_cpu", "end_cpu"]]
     for name, values in measured(frames, of).items():
         beside = beside.merge(values.rename(name).reset_index(), on=keys, how="left")
-    return board.merge(beside, on=keys, how="left")
+    found = board.merge(beside, on=keys, how="left")
+    if unranked and "retention" in found:
+        return found.sort_values("retention", ascending=False, kind="stable", ignore_index=True)
+    return found
 
 
 def measured(frames: Frames, of: Unit) -> dict[str, pd.Series]:
@@ -59,19 +64,19 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
 
     def families(row: dict[str, Any]) -> Box:
         known = row["families"] == row["families"]  # it is NaN where nothing can be ranked
-        return Box(f"{row['families']} of {row['of_families']}", value=row["families"]) if known else EMPTY
+        return counted(row["families"], row["of_families"]) if known else EMPTY
 
     columns: list[tuple[Column, Callable[[dict[str, Any]], Box]]] = [
         (Column("Rank"), lambda row: ranks(row, ahead)),
-        (Column("Recovery"), lambda row: _box(row["score"], number(row["score"]), share(row["score"], 0.0, 1.0))),
-        (Column("Retention, points"), lambda row: _box(row["retention"], number(row["retention"], 1),
-                                                       share(row["retention"], 0.0, top["retention"]),
-                                                       row["retention_of"])),
-        (Column("Given a model", "CPU time"), lambda row: _box(row["given_cpu"], seconds(row["given_cpu"]))),
-        (Column("End to end", "CPU time"), lambda row: _box(row["end_cpu"], seconds(row["end_cpu"]))),
-        (Column("Networks learned"), lambda row: _box(row["learned"], percent(row["learned"]))),
-        (Column("Stability"), lambda row: _box(row["stable"], number(row["stable"], 2), share(row["stable"], 0, 1))),
-        (Column("False selections"), lambda row: _box(row["false_selections"], percent(row["false_selections"]))),
+        (Column("Recovery"), lambda row: plain(row["score"], bar=share(row["score"], 0.0, 1.0))),
+        (Column("Retention, points"), lambda row: valued(row["retention"], partial(number, digits=1),
+                                                         share(row["retention"], 0.0, top["retention"]),
+                                                         row["retention_of"])),
+        (Column("Given a model", "CPU time"), lambda row: valued(row["given_cpu"], seconds)),
+        (Column("End to end", "CPU time"), lambda row: valued(row["end_cpu"], seconds)),
+        (Column("Networks learned"), lambda row: valued(row["learned"], percent)),
+        (Column("Stability"), lambda row: valued(row["stable"], partial(number, digits=2), share(row["stable"], 0, 1))),
+        (Column("False selections"), lambda row: valued(row["false_selections"], percent)),
         (Column("Families"), families),
     ]  # fmt: skip
     drawn = [(column, [draw(row) for row in rows]) for column, draw in columns]
@@ -109,10 +114,6 @@ def _kind(frames: Frames, row: dict[str, Any], ahead: bool) -> str:
     if frames.in_focus(row["explainer"]):
         return "focus"
     return "first" if ahead and row["ranked"] and row["first_group"] else "method"
-
-
-def _box(value: float, shown: str, bar: float | None = None, small: str = "") -> Box:
-    return Box(shown, small, value=value, bar=bar) if isinstance(value, float | int) and math.isfinite(value) else EMPTY
 
 
 def percent(value: float | None) -> str:

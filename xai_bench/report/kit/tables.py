@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -46,6 +47,11 @@ class Box:
         """The classes of the element."""
         named = ("text" if self.text else "", "unlearned" if self.unlearned else "", self.look)
         return " ".join(name for name in named if name)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a value to sort by."""
+        return self.value is not None and math.isfinite(self.value)
 
     @property
     def tint(self) -> str:
@@ -117,7 +123,18 @@ def text(words: str) -> Box:
 
 def plain(mean: float, low: float = math.nan, high: float = math.nan, bar: float | None = None) -> Box:
     """A number with its interval; empty where there is none."""
-    return Box(wording.number(mean), wording.bounds(low, high), mean, bar) if math.isfinite(mean) else EMPTY
+    return valued(mean, bar=bar, small=wording.bounds(low, high))
+
+
+def valued(value: Any, form: Callable[[Any], str] = wording.number, bar: float | None = None, small: str = "") -> Box:
+    """A number as ``form`` writes it; empty where there is none."""
+    known = isinstance(value, Real) and math.isfinite(value)
+    return Box(form(value), small, float(value), bar) if known else EMPTY
+
+
+def counted(n: int, of: int | None = None) -> Box:
+    """``3``, or ``3 of 5``."""
+    return Box(str(n) if of is None else f"{n} of {of}", value=n)
 
 
 def score(row: dict[str, Any] | None, scale: tuple[float, float], seeds: int, unlearned: bool = False) -> Box:

@@ -10,7 +10,7 @@ import pandas as pd
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.prose import named, names_of
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, plain
+from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, counted, plain
 from xai_bench.report.kit.wording import listed, plural
 from xai_bench.scoring.calibration import SCORES
 
@@ -89,7 +89,7 @@ class Calibration(Section):
 
 
 def _boxes(row: dict[str, Any]) -> list[Box]:
-    false = Box(f"{int(row['false_runs'])} of {row['judges']}", value=row["false_runs"])
+    false = counted(int(row["false_runs"]), row["judges"])
     return [
         false,
         plain(row["threshold"]),

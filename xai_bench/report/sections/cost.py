@@ -11,7 +11,7 @@ import pandas as pd
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, records
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, text
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, counted, kind_of, text, valued
 from xai_bench.report.kit.wording import listed, plural, seconds
 
 TIMES = {
@@ -76,16 +76,11 @@ class Cost(Section):
 
 
 def _boxes(row: dict[str, Any], scale: tuple[float, float], total: int) -> list[Box]:
-    times = [Box(seconds(row[name]), value=row[name]) for name in TIMES]
-    explained = row["rows_explained"] if math.isfinite(row["rows_explained"]) else None
     return [
-        Box(times[0].main, value=times[0].value, bar=_on_log(row["given_cpu"], scale)),
-        *times[1:],
-        Box(wording.size(row["peak_memory"]), value=row["peak_memory"]),
-        Box(wording.count(explained), value=explained),
-        Box(wording.count(row["forward_rows"]), value=row["forward_rows"]),
-        Box(wording.count(row["backward_rows"]), value=row["backward_rows"]),
-        Box(f"{row['datasets']} of {total}", value=row["datasets"]),
+        *[valued(row[name], seconds, _on_log(row[name], scale) if name == "given_cpu" else None) for name in TIMES],
+        valued(row["peak_memory"], wording.size),
+        *[valued(row[name], wording.count) for name in ("rows_explained", "forward_rows", "backward_rows")],
+        counted(row["datasets"], total),
     ]
 
 

@@ -58,7 +58,7 @@ def histograms(facts: dict[str, Any], key: str) -> str:
                 axis.set_axis_off()
                 continue
             for c, look in enumerate(looks):
-                inside = to_rgba(look["color"], 0.16 if c < 2 else 0.0)
+                inside = to_rgba(str(look["color"]), 0.16 if c < 2 else 0.0)
                 axis.stairs(
                     shares[c, j], edges[j], fill=True, fc=inside, ec=look["color"], ls=look["ls"], lw=look["lw"]
                 )

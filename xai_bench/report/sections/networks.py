@@ -7,7 +7,7 @@ from typing import Any
 
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import Box, Column, Row, Table, beside
+from xai_bench.report.kit.tables import Box, Column, Row, Table, beside, plain, valued
 
 COLUMNS = ("Test", "Chance", "Ceiling", "Train", "Validation", "Learned", "Largest p", "Settled", "Training, CPU",
            "Parameters")  # fmt: skip
@@ -34,8 +34,9 @@ class Networks(Section):
         floor, seeds = draw.get("floor_mae"), len(self.frames.data_seeds)
         rows = []
         for model, facts in networks.items():
-            error = [_error(facts), Box(wording.number(floor), value=floor)] if errors else []
-            mean = Box(wording.number(facts["mean"]), beside(facts, seeds), facts["mean"])
+            mean, error = valued(facts["mean"], small=beside(facts, seeds)), list[Box]()
+            if errors:
+                error = [plain(facts["mae"], facts["mae_low"], facts["mae_high"]), valued(floor)]
             rows.append(Row(model, [mean, *error, *_boxes(facts)]))
         caption = "What the networks reached" + (
             "; test score R², and mean absolute error beside the least that the noise allows." if errors else "."
@@ -43,17 +44,13 @@ class Networks(Section):
         return [Table(caption, "Network", [Column(name) for name in names], rows)]
 
 
-def _error(facts: dict[str, Any]) -> Box:
-    return Box(wording.number(facts["mae"]), wording.bounds(facts["mae_low"], facts["mae_high"]), facts["mae"])
-
-
 def _boxes(facts: dict[str, Any]) -> list[Box]:
     learned = f"{facts['learned']} of {facts['of']}"
     return [
-        *[Box(wording.number(facts[name]), value=facts[name]) for name in ("chance", "ceiling", "train", "valid")],
+        *[valued(facts[name]) for name in ("chance", "ceiling", "train", "valid")],
         Box(learned, value=facts["learned"], unlearned=facts["learned"] < facts["of"]),
-        Box(wording.p_value(facts["p_value"]), value=facts["p_value"]),
+        valued(facts["p_value"], wording.p_value),
         Box(wording.settled(facts["settled"]), text=True),
-        Box(wording.seconds(facts["train_cpu"]), value=facts["train_cpu"]),
-        Box(wording.count(facts["parameters"]), value=facts["parameters"]),
+        valued(facts["train_cpu"], wording.seconds),
+        valued(facts["parameters"], wording.count),
     ]

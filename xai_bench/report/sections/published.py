@@ -15,7 +15,7 @@ import pandas as pd
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, Frames
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, text
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, text, valued
 
 ROWS = 1000
 """Rows of the published datasets."""
@@ -81,7 +81,7 @@ def box(draws: pd.Series, *, counted: bool) -> Box:
     parts = [wording.plural(len(draws), "draw")] if counted else []
     if len(draws) > 1:
         parts.append(f"{wording.number(draws.min())} to {wording.number(draws.max())}")
-    return Box(wording.number(float(draws.mean())), ", ".join(parts), float(draws.mean()))
+    return valued(float(draws.mean()), small=", ".join(parts))
 
 
 def tables_of(frames: Frames) -> list[Table]:
@@ -107,7 +107,7 @@ def _table(frames: Frames, name: str, labels: dict[int, str]) -> Table | None:
             continue
         unequal = len({len(draws) for own in found.values() for draws in own.values()}) > 1
         lines = {m: {d: box(draws, counted=unequal) for d, draws in own.items()} for m, own in found.items()}
-        lines["published"] = {d: Box(wording.number(value), value=value) for d, value in published.items()}
+        lines["published"] = {d: valued(value) for d, value in published.items()}
         common = [d for d in labels if d > relevant and all(d in boxes for boxes in lines.values())]
         rows += [_row(explainer, m, number(found.get(m, {})), boxes, labels, common) for m, boxes in lines.items()]
         notes += [known()["notes"][entry["name"]]] if entry["name"] in known()["notes"] else []
@@ -139,7 +139,7 @@ def _row(
 ) -> Row:
     """``common``: the numbers of inputs above p for which every row of the method has a value."""
     mean = math.fsum(boxes[d].value or 0.0 for d in common) / len(common) if common else None
-    last = EMPTY if mean is None else Box(wording.number(mean), f"{len(common)} of them", mean)
+    last = valued(mean, small=f"{len(common)} of them")
     named = source if source == "published" else "ours" if source == NO_MODEL else f"ours, {source}"
     kind = "control" if source == "published" else "method"
     return Row(explainer, [text(named), Box(draws), *[boxes.get(d, EMPTY) for d in labels], last], kind)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from xai_bench.report.kit import drawing, wording
+from xai_bench.report.kit import drawing
 from xai_bench.report.kit.drawing import GREY, INK
 from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, Frames
 from xai_bench.report.kit.section import Figure, Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, share, text
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, share, text, valued
 from xai_bench.results.entrants import judges
 
 FORMS = ("retention_retrained", "retention_trees", "retention_masked")
@@ -57,7 +57,7 @@ class Retained(Section):
 
         def boxes(model: str, explainer: str) -> list[Box]:
             found = [values.get((model, explainer, form, k)) for form in forms for k in ks]
-            return [EMPTY if v is None else Box(wording.number(v), value=v, bar=share(v, chance, 1.0)) for v in found]
+            return [EMPTY if v is None else valued(v, bar=share(v, chance, 1.0)) for v in found]
 
         first = next(iter(self.frames.models), NO_MODEL)
         lines = [(m, e) for m, e in self.frames.pairs] + [(first, name) for name in CONTROLS]

@@ -31,6 +31,7 @@ from xai_bench.report.kit.tables import (
     scale_of,
     score,
     text,
+    valued,
 )
 
 
@@ -107,7 +108,7 @@ class Scores(Section):
             for m in metrics
         ]
         time = self._times[model, explainer]
-        times = [Box(wording.seconds(time[column]), value=time[column]) for column in ("given_cpu", "end_cpu")]
+        times = [valued(time[column], wording.seconds) for column in ("given_cpu", "end_cpu")]
         return Row(explainer, [EMPTY if model == NO_MODEL else text(model), *boxes, *times], kind_of(frames, explainer))
 
     @cached_property
@@ -120,8 +121,8 @@ class Scores(Section):
         return Row(name, [EMPTY, *scores, *gains, EMPTY, EMPTY], "control")
 
     def _chance(self) -> Row:
-        levels = [self.frames.chance(self.dataset, metric) for metric in self.metrics]
-        return self._of_control("chance, by formula", [Box(wording.number(level), value=level) for level in levels])
+        levels = [valued(self.frames.chance(self.dataset, metric)) for metric in self.metrics]
+        return self._of_control("chance, by formula", levels)
 
     def _control(self, name: str) -> Row:
         frames, seeds = self.frames, len(self.frames.data_seeds)
@@ -137,5 +138,5 @@ class Scores(Section):
         values = [facts["spearman_ceiling"] for facts in draws if facts.get("spearman_ceiling") is not None]
         if not values or "spearman" not in self.metrics:
             return []
-        boxes = [Box(wording.number(mean_of(values))) if m == "spearman" else EMPTY for m in self.metrics]
+        boxes = [valued(mean_of(values)) if m == "spearman" else EMPTY for m in self.metrics]
         return [self._of_control("ceiling of a ranking without ties", boxes)]

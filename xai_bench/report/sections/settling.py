@@ -10,7 +10,7 @@ import pandas as pd
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, plain, text
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, counted, plain, text
 from xai_bench.report.kit.wording import listed, plural
 
 KINDS = {"first_layer": "First layer", "saliency": "Saliency"}
@@ -75,5 +75,5 @@ def _boxes(row: dict[str, Any]) -> list[Box]:
         plain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("share", "correlation", "initial")
     ]
     settled = text(row["reason"] or wording.settled(row["settled"]))
-    draws = Box(str(row["draws"]), value=row["draws"]) if row["draws"] else EMPTY
+    draws = counted(row["draws"]) if row["draws"] else EMPTY
     return [text(KINDS[row["relevance"]]), *numbers, plain(row["top"]), draws, settled]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import Figure, Section
 from xai_bench.report.kit.shares import Floats, explained, shares, shown
 from xai_bench.report.kit.spectra import Mark, look, marks, name_of, wavelengths
-from xai_bench.report.kit.tables import Box, Column, Row, Table, text
+from xai_bench.report.kit.tables import Box, Column, Row, Table, text, valued
 
 POINTS = 1500
 """Points of a curve; longer spectra are joined, the largest relevance standing for its neighbours."""
@@ -58,7 +59,7 @@ class Spectrum(Section):
             facts = [text(name_of(mark.kind)), text(mark.element)]
             facts += [Box(f"{mark.wavelength:.1f} Å", value=mark.wavelength), *([text(mark.role)] if mark.role else [])]
             values = [float(values[i]) for values in scores]
-            rows.append(Row(mark.name, [*facts, *[Box(wording.number(v, 2), value=v, bar=v) for v in values]]))
+            rows.append(Row(mark.name, [*facts, *[valued(v, partial(wording.number, digits=2), v) for v in values]]))
         return [
             Table(
                 "Relevance by line: the largest in its window, divided by the largest of all windows",

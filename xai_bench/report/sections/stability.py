@@ -10,7 +10,7 @@ import pandas as pd
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.prose import names_of
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, plain
+from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, counted, plain
 from xai_bench.report.kit.wording import listed, plural
 from xai_bench.scoring.stability import MEASURES
 
@@ -76,4 +76,4 @@ class Stability(Section):
 
 def _boxes(row: dict[str, Any]) -> list[Box]:
     measures = [plain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in MEASURES]
-    return [*measures, Box(str(row["networks"]), value=row["networks"])]
+    return [*measures, counted(row["networks"])]

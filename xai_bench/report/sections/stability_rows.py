@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.prose import named
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import BY_DATASET, EMPTY, Box, Column, Table, by_dataset
+from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, counted, valued
 from xai_bench.report.kit.wording import number
 
 COLUMNS = [
@@ -45,6 +45,5 @@ class StabilityOverRows(Section):
 
 
 def _boxes(row: dict[str, Any]) -> list[Box]:
-    values = (row["spearman"], row["lowest"])
-    shown = [Box(number(value, 2), value=value) if value == value else EMPTY for value in values]
-    return [*shown, Box(str(row["draws"]), value=row["draws"])]
+    shown = [valued(row[name], partial(number, digits=2)) for name in ("spearman", "lowest")]
+    return [*shown, counted(row["draws"])]

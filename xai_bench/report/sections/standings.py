@@ -10,11 +10,12 @@ import pandas as pd
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.ranking import decided, joined, notes, percent, ranks, table
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, plain
-from xai_bench.report.kit.wording import number
+from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, counted, valued
 
 OTHERS = {"precision_at_p": "Precision at p", "somers_d": "Somers’ D"}
 """Scores of recovery that have a leaderboard of their own."""
+COUNTS = {"better_than": "Better than", "worse_than": "Worse than", "equal": "Equal", "undecided": "Undecided"}
+"""Of pairs."""
 
 
 class Standings(Section):
@@ -60,24 +61,12 @@ class Standings(Section):
 def _small(board: pd.DataFrame, caption: str, first: str, title: str = "Recovery", *, fold: bool = False) -> Table:
     """Scores, ranks and counts of decided pairs."""
     ahead = decided(board)
-    columns = [
-        title,
-        "Where it learned",
-        "Rank",
-        "Better than",
-        "Worse than",
-        "Equal",
-        "Undecided",
-        "Networks learned",
-        "Families",
-    ]
+    columns = [title, "Where it learned", "Rank", *COUNTS.values(), "Networks learned", "Families"]
 
     def boxes(row: dict[str, Any]) -> list[Box]:
-        counts = [Box(f"{row[n]:.0f}", value=row[n]) if row["ranked"] else EMPTY
-                  for n in ("better_than", "worse_than", "equal", "undecided")]  # fmt: skip
-        learned = EMPTY if pd.isna(row["learned"]) else Box(percent(row["learned"]), value=row["learned"])
-        families = Box(f"{row['families']} of {row['of_families']}", value=row["families"])
-        scores = [plain(row["score"]), EMPTY if pd.isna(row["score_learned"]) else Box(number(row["score_learned"]))]
+        counts = [counted(int(row[name])) if row["ranked"] else EMPTY for name in COUNTS]
+        scores = valued(row["score"]), valued(row["score_learned"])
+        learned, families = valued(row["learned"], percent), counted(row["families"], row["of_families"])
         return [*scores, ranks(row, ahead), *counts, learned, families]
 
     rows = [

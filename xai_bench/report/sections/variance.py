@@ -10,8 +10,8 @@ from xai_bench.errors import InputError
 from xai_bench.report.kit.frames import records
 from xai_bench.report.kit.ranking import percent
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table
-from xai_bench.report.kit.wording import listed, number, plural, without_paths
+from xai_bench.report.kit.tables import Column, Row, Table, valued
+from xai_bench.report.kit.wording import listed, plural, without_paths
 from xai_bench.variance import SHARES
 
 
@@ -43,12 +43,9 @@ class Variance(Section):
     def tables(self) -> list[Table]:
         columns = [Column(name.replace("_", " ").capitalize()) for name in SHARES if self.frame[name].notna().any()]
         names = [name for name in SHARES if self.frame[name].notna().any()]
-
-        def box(value: float) -> Box:
-            return EMPTY if pd.isna(value) else Box(percent(value), value=value, bar=value)
-
         rows = [
-            Row(row["dataset"], [*map(box, (row[name] for name in names)), Box(number(row["variance"] ** 0.5))],
+            Row(row["dataset"], [*[valued(row[name], percent, row[name]) for name in names],
+                                 valued(row["variance"] ** 0.5)],
                 link=self.frames.addresses.get(row["dataset"], ""))
             for row in records(self.frame)
         ]  # fmt: skip

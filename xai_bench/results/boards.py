@@ -99,8 +99,9 @@ class Board:
     @classmethod
     def read(cls, content: bytes) -> Board:
         """From the bytes that ``write`` wrote."""
-        fields = json.loads(gzip.decompress(content))
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        known: dict[str, Any] = json.loads(gzip.decompress(content))
+        versions, machines = tuple(known["versions"]), tuple(known["machines"])
+        return cls(known["suite"], versions, machines, known["costs"], known["columns"])
 
 
 def _costs(cells: pd.DataFrame) -> dict[str, float]:
@@ -108,8 +109,9 @@ def _costs(cells: pd.DataFrame) -> dict[str, float]:
     done = cells[cells["status"] == "done"].assign(spent=lambda frame: frame["setup_cpu"] + frame["explain_cpu"])
     found = done[~done["explainer"].isin(CONTROLS)].groupby("explainer", sort=False)["spent"].median()
     networks = done[done["model"] != ""].drop_duplicates("model_key")
-    trained = networks.groupby("model", sort=False)["train_cpu"].median().dropna() if "train_cpu" in networks else []
-    return {**dict(found), **dict(trained)}
+    if "train_cpu" in networks:
+        found = pd.concat([found, networks.groupby("model", sort=False)["train_cpu"].median().dropna()])
+    return {str(name): float(seconds) for name, seconds in found.items()}
 
 
 def _plain(values: pd.Series) -> list[Any]:

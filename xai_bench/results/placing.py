@@ -157,7 +157,7 @@ class Placed:
         yield "local minus there, paired by draw, with 95 % intervals:"
         for row in self.drift.to_dict("records"):
             interval = _interval(row["difference"], row["low"], row["high"])
-            yield f"  {row['name']}: {row['local']:.3f} - {row['there']:.3f} = {interval}, {_scope(row)}"
+            yield f"  {row['name']}: {row['local']:.3f} - {row['there']:.3f} = {interval}, {_scope(row['families'], row['draws'])}"
         yield "on the local networks, paired by draw, with simultaneous intervals:"
         for row in self.pairs.to_dict("records"):
             numbers = [row["difference"], row["low"], row["high"]]
@@ -186,9 +186,8 @@ def _interval(difference: float, low: float, high: float) -> str:
     return f"{difference:+.3f} [{low:+.3f}, {high:+.3f}]" if math.isfinite(low) else f"{difference:+.3f}"
 
 
-def _scope(row: dict[str, object]) -> str:
-    families = row["families"]
-    return f"{families} {'family' if families == 1 else 'families'}, {row['draws']} draws"
+def _scope(families: int, draws: int) -> str:
+    return f"{families} {'family' if families == 1 else 'families'}, {plural(draws, 'draw')}"
 
 
 def own_names(wanted: Sequence[str], board: Board) -> tuple[str, ...]:

@@ -157,7 +157,8 @@ class Placed:
         yield "local minus there, paired by draw, with 95 % intervals:"
         for row in self.drift.to_dict("records"):
             interval = _interval(row["difference"], row["low"], row["high"])
-            yield f"  {row['name']}: {row['local']:.3f} - {row['there']:.3f} = {interval}, {_scope(row['families'], row['draws'])}"
+            scope = _scope(row["families"], row["draws"])
+            yield f"  {row['name']}: {row['local']:.3f} - {row['there']:.3f} = {interval}, {scope}"
         yield "on the local networks, paired by draw, with simultaneous intervals:"
         for row in self.pairs.to_dict("records"):
             numbers = [row["difference"], row["low"], row["high"]]

@@ -6,12 +6,14 @@ adds it there row by row, and writes ``networks.md`` beside it. All of it takes 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from xai_bench import registry
+from xai_bench.datasets.base import DataSource
 from xai_bench.suites import plan, reading
 
 FILE = Path(__file__).parent / "scores" / "networks.csv"
@@ -35,7 +37,7 @@ def main() -> None:
     FILE.with_suffix(".md").write_text(markdown(pd.read_csv(FILE)), encoding="utf-8")
 
 
-def trained(name: str, source, network: str) -> dict[str, object]:
+def trained(name: str, source: DataSource, network: str) -> dict[str, object]:
     """The row of one network on one dataset."""
     data = source.load(0).standardised()
     architecture = registry.create("models", network, {})
@@ -50,28 +52,30 @@ def trained(name: str, source, network: str) -> dict[str, object]:
 
 def markdown(table: pd.DataFrame) -> str:
     """The test scores as a table, the seconds as another, and what can be said of them."""
-    scores = table.pivot(index="dataset", columns="network", values="test_score").reindex(DATASETS)[list(NETWORKS)]
-    seconds = table.pivot(index="dataset", columns="network", values="train_cpu").reindex(DATASETS)[list(NETWORKS)]
-    learned = table.pivot(index="dataset", columns="network", values="learned").reindex(DATASETS)[list(NETWORKS)]
+    scores, seconds, learned, reasons = (
+        table.pivot(index="dataset", columns="network", values=what).reindex(index=DATASETS, columns=NETWORKS)
+        for what in ("test_score", "train_cpu", "learned", "reason")
+    )
+    lacking = reasons.notna().replace({True: "-", False: "not trained"})
     parts = [
         "# Which network learns what",
         "`python benchmarks/networks.py`: one draw (data seed 0) of datasets of `standard`, one training each with the "
         "default fields, at least 1000 steps of 128 rows (`ft_transformer`: 64). Accuracy, or R2 (regressions) "
         "on test rows; a star where no better than chance; - where the network does not take the data. "
         "One training on one draw: differences of a few hundredths say nothing.",
-        _table(scores, lambda v, row, column: f"{v:.3f}" + ("" if learned.loc[row, column] else " *")),
+        _table(scores, lacking, lambda v, row, column: f"{v:.3f}" + ("" if learned.loc[row, column] else " *")),
         "CPU seconds of a training, on a busy machine:",
-        _table(seconds, lambda v, row, column: f"{v:.1f}"),
+        _table(seconds, lacking, lambda v, row, column: f"{v:.1f}"),
         _words(scores, seconds),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(values: pd.DataFrame, shown) -> str:
+def _table(values: pd.DataFrame, lacking: pd.DataFrame, shown: Callable[[float, str, str], str]) -> str:
     lines = [f"| | {' | '.join(values.columns)} |", "|---" * (len(values.columns) + 1) + "|"]
     for row in values.index:
         cells = [
-            "-" if pd.isna(values.loc[row, column]) else shown(values.loc[row, column], row, column)
+            lacking.loc[row, column] if pd.isna(value := values.loc[row, column]) else shown(value, row, column)
             for column in values.columns
         ]
         lines.append(f"| {row} | {' | '.join(cells)} |")

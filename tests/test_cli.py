@@ -15,6 +15,7 @@ import pytest
 
 from xai_bench import cli, pack, read, run
 from xai_bench.errors import InputError
+from xai_bench.running import loop
 from xai_bench.running.request import Asked, Request
 
 TINY = """
@@ -47,6 +48,13 @@ def call(*arguments: object, capsys) -> tuple[int, str, str]:
     captured = capsys.readouterr()
     code = stopped.value.code
     return 0 if code is None else int(code), captured.out, captured.err
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Runs compute in this process, whatever ``--jobs`` says: a worker takes five seconds of a processor to start."""
+    chosen = loop.executor
+    monkeypatch.setattr(loop, "executor", lambda jobs, suite: chosen(None, suite))
 
 
 def test_run_report_export(tmp_path, capsys):
@@ -166,7 +174,7 @@ def test_a_bad_table_is_one_line_and_exit_code_2(tmp_path, capsys, content, line
     assert len(err.strip().splitlines()) == 1
 
 
-def test_a_good_table_runs(tmp_path, capsys):
+def test_a_good_table_runs(tmp_path, capsys, in_process):
     suite = csv_suite(tmp_path, "a,b,y\n" + ROWS)
     assert call("run", suite, "--out", tmp_path, "--jobs", 1, capsys=capsys)[0] == 0
     assert str(tmp_path) not in (tmp_path / "reports" / "tiny" / "summary.md").read_text(encoding="utf-8")
@@ -243,7 +251,7 @@ def test_truncated_images(tmp_path, monkeypatch, capsys):
     assert len(err.strip().splitlines()) == 1
 
 
-def test_failed_cells_are_listed_and_exit_code_1(tmp_path, capsys, plugin_registry):
+def test_failed_cells_are_listed_and_exit_code_1(tmp_path, capsys, plugin_registry, in_process):
     plugin = tmp_path / "broken.py"
     plugin.write_text(
         "from xai_bench import Explainer, register\n@register\nclass Broken(Explainer):\n    name = 'broken'\n"

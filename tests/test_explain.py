@@ -18,9 +18,11 @@ from xai_bench import cli, explain
 from xai_bench.analysis import baselines, evidence, kept, trainings
 from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
+from xai_bench.analysis.explain import _in_part
 from xai_bench.analysis.given import given_table
 from xai_bench.analysis.rows import Rows, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
+from xai_bench.analysis.words import words
 from xai_bench.errors import InputError
 from xai_bench.models.mlp import MLP, SpectralMLP
 
@@ -240,12 +242,28 @@ class TestAnswer:
         pd.testing.assert_frame_equal(again.scores, answer.scores)
 
 
-def test_none_is_an_answer(small):
+def test_what_a_large_table_is_spared():
+    """A forest that sees all 500 columns at every split takes minutes a split."""
+    forest = baselines.models("regression", score_for(np.arange(9.0), "regression"), 0, large=True)["random forest"]
+    assert forest.max_features == pytest.approx(1 / 3)
+    assert baselines.models("regression", None, 0)["random forest"].max_features == 1.0
+    found = {what: (taken, of) for what, taken, of, _ in _in_part("regression", 500, 5, 15, 39)}
+    assert found["columns that a split of the forest sees"] == (166, 500)
+    assert found["splits of the baselines"] == (5, 15)
+    assert list(_in_part("classification", 500, 5, 5, 19)) == []
+
+
+def test_none_is_an_answer(small, monkeypatch):
     rng = np.random.default_rng(1)
-    answer = explain(rng.normal(size=(60, 3)), rng.integers(0, 2, 60), **FAST)
+    asked = []
+    monkeypatch.setattr("xai_bench.analysis.explain.of_given", lambda given, how: asked.append((given, how)) or "trust")
+    answer = explain(rng.normal(size=(60, 3)), rng.integers(0, 2, 60), **FAST, simulate=True, seconds=30, jobs=2)
+    ((given, how),) = asked
+    assert answer.trust == "trust"
+    assert (len(given.rows), how.seconds, how.jobs) == (60, 30.0, 2)
     assert answer.found.informative == []
-    assert "clearly better than a constant guess" in answer.words[0]
-    assert "None of the 3 inputs was shown to carry information" in answer.words[1]
+    assert "clearly better than a constant guess" in words(answer.found)[0]
+    assert "None of the 3 inputs was shown to carry information" in words(answer.found)[1]
 
 
 def network_scores(X, y, folds=3, **roles):

@@ -17,6 +17,7 @@ from xai_bench.report.sections.overview import Overview
 from xai_bench.report.sections.pairs import Pairs
 from xai_bench.report.sections.standings import Standings
 from xai_bench.report.sections.traits import Traits
+from xai_bench.results.comparison import APART
 
 TRAITS = {"family": "toys", "traits": ["marginal", "real"]}
 
@@ -90,11 +91,10 @@ def test_the_matrix_of_pairs_is_mirrored(results, frames):
     sign = {(row.name, other): box for row in matrix.rows for other, box in zip(names, row.boxes, strict=True)}
     for pair in results.pairs().to_dict("records"):
         one, other = sign[pair["first"], pair["second"]], sign[pair["second"], pair["first"]]
-        assert (one.main, other.main) == {"better": ("▲", "▼"), "equal": ("=", "="), "undecided": ("·", "·")}[
-            pair["outcome"]
-        ]
-        assert one.value == -other.value == pytest.approx(pair["difference"])
-    assert {"▲", "▼"} <= {box.main for box in sign.values()}
+        signs = {"better": ("▲", "▼"), "equal": ("=", "="), "undecided": ("·", "·"), APART: ("×", "×")}
+        assert (one.main, other.main) == signs[pair["outcome"]]
+        assert [one.value, -other.value] == pytest.approx([pair["difference"]] * 2, nan_ok=True)
+    assert {"▲", "▼", "×"} <= {box.main for box in sign.values()}
 
 
 def test_shares_of_pairs_are_those_of_the_comparison(results, frames):

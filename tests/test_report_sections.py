@@ -171,7 +171,7 @@ def test_a_process_that_draws_loads_the_plugins(small, tmp_path, plugin_registry
     plugin_registry.forget("sections", "lengths")
     monkeypatch.setattr(plugin_registry, "_plugins", {})
     monkeypatch.setattr(drawn_page, "_given", [])
-    drawn_page._begin(Frames(small), plugins, "Title")
+    drawn_page._begin(Frames(small), plugins, plugin_registry.of_scripts("sections"), "Title")
     (page,) = drawn_page._drawn("toy")
     assert "3 letters" in page
 

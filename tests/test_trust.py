@@ -50,6 +50,12 @@ class TestRecommendation:
         board = found.leaderboard()
         assert list(board["name"]) == ["bad on mlp", "forest", "good on mlp"]
 
+    def test_few_draws_decide_nothing(self):
+        found = verdict(alike((0.9, 0.5, 0.7)), draws=3)
+        assert found.choice.outcome == "undecided"
+        assert found.recommended == "forest"
+        assert found.words[0].endswith("below 5 draws nothing is decided.")
+
     def test_the_leader_may_do_best(self):
         found = verdict(alike((0.5, 0.4, 0.7)))
         assert found.recommended == found.choice.best == "forest"

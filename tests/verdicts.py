@@ -8,10 +8,10 @@ import pandas as pd
 from xai_bench.analysis.leader import Leader
 from xai_bench.analysis.simulations import CHOOSING
 from xai_bench.analysis.trusted import Trust
-from xai_bench.analysis.verdict import Simulated
+from xai_bench.analysis.verdict import Simulation
 
 LEADER = Leader("forest", "", "recovery", 0.8, 15, 20, "a pack")
-ASKED = Simulated("mice", "weight", 100, 250, 8, "regression", "R2", 0.41, 0.0, 6, 6, 12.0)
+ASKED = Simulation("mice", "weight", 100, 250, 8, "regression", "R2", 0.41, 0.0, 6, 6, 12.0)
 FAMILIES = ("additive", "pairwise")
 DENSITIES = ("sparse", "dense")
 

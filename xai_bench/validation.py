@@ -58,8 +58,13 @@ def plain_fields(kind: type[BaseModel], fields: Mapping[str, Any]) -> dict[str, 
     """
     found = {name: _plain(value, kind.model_fields.get(name)) for name, value in fields.items()}
     for name, value in found.items():
-        _check_bounds(str(name), value)
+        _check_bounds(_named(name), value)
     return found
+
+
+def _named(name: object) -> str:
+    """The name of a field as it can be written."""
+    return name if isinstance(name, str) and name.isidentifier() and len(name) <= SHOWN else shown(name)
 
 
 def _check_bounds(name: str, value: Any) -> None:
@@ -70,7 +75,7 @@ def _check_bounds(name: str, value: Any) -> None:
             _check_bounds(name, item)
     elif isinstance(value, dict):
         for inner, item in value.items():
-            _check_bounds(f"{name}.{inner}"[:SHOWN], item)
+            _check_bounds(f"{name}.{_named(inner)}"[-2 * SHOWN :], item)
     elif isinstance(value, str) and len(value) > LONGEST_TEXT:
         raise InputError(f"{name}: expected a text of at most {LONGEST_TEXT} letters, got {len(value)}")
     elif isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:

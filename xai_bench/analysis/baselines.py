@@ -16,19 +16,24 @@ from xai_bench.analysis.trainings import Step, split_data
 from xai_bench.datasets.base import Table
 
 TREES = 100
+FEWER_COLUMNS = 1 / 3
+"""Of a large table, in regression, the share of the columns that a split of a tree looks at; of classes it is the root
+of their number anyway."""
 CONSTANT = "constant"
 """The commonest class, or the mean."""
 
 
-def models(kind: str, score: Score, seed: int) -> dict[str, Any]:
-    """Name to an estimator of scikit-learn, not fitted."""
+def models(kind: str, score: Score, seed: int, large: bool = False) -> dict[str, Any]:
+    """Name to an estimator of scikit-learn, not fitted; of a ``large`` table a forest sees a third of the columns."""
     from sklearn import dummy, ensemble, linear_model
 
     if kind == "regression":
         return {
             CONSTANT: dummy.DummyRegressor(),
             "linear": linear_model.RidgeCV(np.logspace(-3, 3, 13)),
-            "random forest": ensemble.RandomForestRegressor(TREES, random_state=seed),
+            "random forest": ensemble.RandomForestRegressor(
+                TREES, max_features=FEWER_COLUMNS if large else 1.0, random_state=seed
+            ),
             "gradient boosting": ensemble.HistGradientBoostingRegressor(random_state=seed, early_stopping=False),
         }
     weight = "balanced" if score.name == "balanced accuracy" else None
@@ -43,7 +48,7 @@ def models(kind: str, score: Score, seed: int) -> dict[str, Any]:
 
 
 def baseline_scores(
-    table: Table, rows: Rows, chosen: Sequence[Split], score: Score, step: Step
+    table: Table, rows: Rows, chosen: Sequence[Split], score: Score, step: Step, large: bool = False
 ) -> dict[str, NDArray[np.float64]]:
     """Name to scores (m,) on the held-out rows of every split; NaN where a model could not be fitted.
 
@@ -56,7 +61,7 @@ def baseline_scores(
         X, y = np.concatenate([data.X_train, data.X_valid]), np.concatenate([data.y_train, data.y_valid])
         w = None if weights is None else np.concatenate([weights.train, weights.valid])
         held_out = None if rows.weights is None else rows.weights[split.parts.test]
-        for name, model in models(rows.kind, score, split.seed).items():
+        for name, model in models(rows.kind, score, split.seed, large).items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 outputs = fitted_outputs(model, X, y, w, data.X_test, data.n_outputs)

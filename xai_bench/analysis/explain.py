@@ -11,7 +11,7 @@ import numpy as np
 from xai_bench import __version__
 from xai_bench.analysis import frames
 from xai_bench.analysis.answer import Answer
-from xai_bench.analysis.baselines import baseline_scores
+from xai_bench.analysis.baselines import FEWER_COLUMNS, baseline_scores
 from xai_bench.analysis.clusters import association, clusters
 from xai_bench.analysis.evidence import bins_of, p_values
 from xai_bench.analysis.found import Asked, Found
@@ -96,12 +96,11 @@ def analysed(given: Given, folds: int, seeds: int, permutations: int, null_train
     large = table.X.size > LARGE
     sampled = list(given.sampled)
     if large:
-        sampled.append(("trainings on permuted targets", FEW_NULL_TRAININGS, null_trainings, "the table is large"))
-        sampled.append(("splits of the baselines", len(first), len(chosen), "the table is large"))
+        sampled += _in_part(rows.kind, table.X.shape[1], len(first), len(chosen), null_trainings)
         null_trainings = FEW_NULL_TRAININGS
     networks = searched(table, rows, chosen, score, step)
     trainings = trained(networks, table, rows, chosen, score, step)
-    baselines = baseline_scores(table, rows, first if large else chosen, score, step)
+    baselines = baseline_scores(table, rows, first if large else chosen, score, step, large)
     limits = thresholds(networks, table, rows, chosen, score, null_trainings, step)
     step("testing each input")
     tested = p_values(bins_of(table.X, table.inputs), rows, permutations)
@@ -125,6 +124,18 @@ def analysed(given: Given, folds: int, seeds: int, permutations: int, null_train
         common=frames.common(by_method),
         notices=(*given.found.notices, *noticed),
     )
+
+
+def _in_part(kind: str, columns: int, first: int, splits: int, null_trainings: int) -> list[tuple[str, int, int, str]]:
+    """What of a large table is not taken whole: what, taken, of, why."""
+    why = "the table is large"
+    found = [
+        ("trainings on permuted targets", FEW_NULL_TRAININGS, null_trainings, why),
+        ("splits of the baselines", first, splits, why),
+    ]
+    if kind == "regression":
+        found.append(("columns that a split of the forest sees", int(columns * FEWER_COLUMNS), columns, why))
+    return [row for row in found if row[1] < row[2]]
 
 
 def _asked(

@@ -21,7 +21,7 @@ from xai_bench.analysis.score import Score, score_for
 from xai_bench.analysis.simulations import METHODS, MODELS, Ground, Kind, kinds, run_within, scores, source, suite_of
 from xai_bench.analysis.trainings import Step
 from xai_bench.analysis.trusted import Trust
-from xai_bench.analysis.verdict import Simulated
+from xai_bench.analysis.verdict import Simulation
 from xai_bench.datasets.rules import Places
 from xai_bench.errors import InputError
 from xai_bench.paired import LEAST_DRAWS
@@ -171,7 +171,7 @@ def _simulated(ground: Ground, name: str, of_rows: int, real: Real | None, how: 
         "kind": [one.name for one in signals], "relevant": [one.relevant for one in signals],
         "signal": list(signals.values()), "reached": reached, "real": real.reached if real else float("nan"),
     })  # fmt: skip
-    asked = Simulated(
+    asked = Simulation(
         name=name,
         target=real.name if real else "",
         rows=len(ground.X),

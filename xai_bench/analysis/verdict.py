@@ -27,7 +27,7 @@ KIND_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Simulated:
+class Simulation:
     """What was simulated, and how.
 
     Attributes
@@ -96,7 +96,7 @@ class Verdict:
     results : of all methods on all simulated targets
     """
 
-    asked: Simulated
+    asked: Simulation
     values: pd.DataFrame
     difficulty: pd.DataFrame
     leader: Leader

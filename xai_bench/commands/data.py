@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,11 +23,10 @@ def list_(plugin: Plugins = None) -> None:
 
 
 def _state(name: str) -> str:
-    component: Any = registry.get("datasets", name)
-    if name == "csv":
-        return "a table of your own: csv:PATH with target and kind"
-    required = [field for field, facts in component.model_fields.items() if facts.is_required()]
-    return f"needs {', '.join(required)}" if required else component().missing() or "available"
+    component: Callable[[], Any] = registry.get("datasets", name)
+    if ("datasets", name) in registry.SHORT_FORMS:
+        return f"a table of your own: {registry.SHORT_FORMS['datasets', name][2]}"
+    return component().missing() or "available"
 
 
 def fetch(

@@ -160,6 +160,8 @@ class DeepLiftShap(_Rules, captum.attr.DeepLiftShap):
 class LRP(captum.attr.LRP):
     """captum's, with its epsilon rule for all linear layers and poolings; relevance is reshaped as activations are."""
 
+    layers: list[nn.Module]
+
     def _get_layers(self, model: nn.Module) -> None:
         super()._get_layers(model)
         # The gradient through them, which carries relevance, is the relevance of what they are given.
@@ -174,7 +176,7 @@ class LRP(captum.attr.LRP):
         super()._check_and_attach_rules()
         for layer in every:
             if type(layer) in LRP_THROUGH:
-                layer.rule = None
+                layer.rule = None  # type: ignore[assignment]
         self.layers = every
 
     def _register_forward_hooks(self) -> None:

@@ -8,9 +8,9 @@ PreNorm,
     T <- T + FFN(Norm(T))           FFN(x) = Linear(ReGLU(Linear(x))), ReGLU(a, b) = a ReLU(b)
     y  = Linear(ReLU(Norm(T_CLS)))
 
-MHSA is softmax(Q K' / sqrt(d_head)) V of each head, and one Linear behind all heads; Norm is layer norm. The last block
-works out [CLS] alone, which is all that the prediction reads. Dropout in attention is left out, which costs more than
-the attention itself.
+MHSA is softmax(Q K' / sqrt(d_head)) V of each head, and one Linear behind all heads; Norm is layer norm. The last
+block works out [CLS] alone, which is all that the prediction reads. Dropout in attention is left out: its masks would
+hold n heads (1 + d)^2 values.
 """
 
 from __future__ import annotations

@@ -107,12 +107,12 @@ def repeats(reads: Sequence[Read]) -> Repeats | None:
         if len(grouping) < MOST_APART and code.max() + 1 <= n / 2 and _whole(read.values):
             grouping[j] = marks
     chance = float(np.prod(alike))
-    for j in (None, *grouping):
-        rest: NDArray[np.uint64] = total if j is None else total - grouping[j]
-        expected = -math.expm1(-n * (chance if j is None else chance / alike[j]))
+    for apart in (None, *grouping):
+        rest: NDArray[np.uint64] = total if apart is None else total - grouping[apart]
+        expected = -math.expm1(-n * (chance if apart is None else chance / alike[apart]))
         share = (twins := _twins(rest)) / n
         if share > REPEATED_SHARE and expected < BY_CHANCE * share:
-            return Repeats(twins, n, "" if j is None else columns[j].column.name)
+            return Repeats(twins, n, "" if apart is None else columns[apart].column.name)
     return None
 
 

@@ -18,7 +18,7 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.devices import seeded
 from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.models.base import FittedModel, Kind
-from xai_bench.models.given import Given, fitted_to
+from xai_bench.models.given import Given, Network, fitted_to
 from xai_bench.trained.rows import Rows
 
 ROWS = 512
@@ -181,7 +181,7 @@ def on_flat_rows(module: nn.Module, shape: tuple[int, ...], head: str) -> nn.Mod
 def source_of(model: nn.Module | Function, rows: Rows, looked: Looked) -> Any:
     """What stands under ``[[models]]`` for the model."""
     if isinstance(model, nn.Module):
-        return GivenModule(module=on_flat_rows(model, rows.shape, looked.head))
+        return GivenModule(module=Network(on_flat_rows(model, rows.shape, looked.head)))
     predictor = Predictor(model, rows.shape, rows.names)
     mixed = np.random.default_rng(0).permuted(rows.X.reshape(len(rows.X), -1), axis=0)
     said = [sha256(np.ascontiguousarray(part).tobytes()) for part in (looked.outputs, predictor(mixed))]

@@ -56,7 +56,7 @@ class Box:
     @property
     def tint(self) -> str:
         """How strong the shade is, in [0, 1]; empty where it could not be seen."""
-        return f"{abs(self.shade):.2g}" if self.shade is not None and abs(self.shade) >= 0.01 else ""
+        return f"{abs(self.shade):.2g}".removeprefix("0") if self.shade is not None and abs(self.shade) >= 0.01 else ""
 
 
 EMPTY = Box(DASH)

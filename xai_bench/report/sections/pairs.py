@@ -15,9 +15,12 @@ from xai_bench.report.kit.ranking import percent
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import Box, Column, Row, Table, kind_of
 from xai_bench.report.kit.wording import listed, number, plural, without_paths
-from xai_bench.results.comparison import PAIRS, UNITS, Unit
+from xai_bench.results.comparison import APART, PAIRS, UNITS, Unit
 
-SIGNS = {"better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼"}
+SIGNS = {
+    "better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼",
+    APART: "×",
+}  # fmt: skip
 THAN = {
     "better": "than",
     "slightly better": "than",
@@ -25,6 +28,7 @@ THAN = {
     "undecided": "against",
     "slightly worse": "than",
     "worse": "than",
+    APART: "from",
 }
 MIRRORED = {
     "better": "worse",
@@ -57,9 +61,10 @@ class Pairs(Section):
         return pairs.assign(first=pairs["first"].map(without_paths), second=pairs["second"].map(without_paths))
 
     def words(self) -> str:
+        apart = ", × no network in common" if (self.frame["outcome"] == APART).any() else ""
         return (
             "The method of the row against that of the column: ▲ better, △ better by less than the margin of "
-            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse. The chance of any false decision in "
+            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse{apart}. The chance of any false decision in "
             "the matrix is 5 %."
         )
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from captum.attr._utils.custom_modules import Addition_Module
 from torch import Tensor, nn
 
 from tests.networks import draw
+from xai_bench.explainers.captum_inside import Addition_Module
 
 CLASSES = 3
 PICTURE, SERIES, TOKENS = (2, 6, 6), (2, 12), (5, 8)

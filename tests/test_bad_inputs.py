@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.bad_inputs import PLAIN, TEXTS
@@ -77,6 +77,7 @@ FIELDS = [*reading.KEYS - {"plugins"}]
 GOOD = {"name": "good", "datasets": [{"name": "xor"}], "models": [{"name": "mlp"}], "explainers": [{"name": "lrp"}]}
 
 
+@example(field="name", value={"\r": 10**12})
 @given(field=st.sampled_from(FIELDS), value=VALUES)
 @SOME
 def test_any_value_of_any_field_of_a_suite(field, value):

@@ -271,8 +271,9 @@ def test_lime_is_the_plain_call_with_a_lasso_relative_to_the_outputs(kind):
     p = of_kind(kind)
     mean = p.X_train.mean(0, keepdim=True)
 
-    from captum._utils.models.linear_model import SkLearnLasso
     from captum.attr import Lime as Plain
+
+    from xai_bench.explainers.captum_inside import SkLearnLasso
 
     class Reference(SkLearnLasso):
         """captum's, of a strength that is .01 standard deviations of its targets."""

@@ -14,12 +14,12 @@ from xai_bench.described import description
 from xai_bench.results import boards
 from xai_bench.suites import shipped
 
-EVERY = [(family, name) for family in registry.FAMILIES for name in registry.names(family)]
+EVERY = [f"{family}/{name}" for family in registry.FAMILIES for name in registry.names(family)]
 
 
-@pytest.mark.parametrize(("family", "name"), EVERY, ids="/".join)
-def test_every_component_is_described_with_all_its_fields(family, name):
-    found = description(f"{family}/{name}")
+@pytest.mark.parametrize("full", EVERY)
+def test_every_component_is_described_with_all_its_fields(full):
+    found, (family, name) = description(full), full.split("/")
     component = registry.get(family, name)
     fields = set() if family == "metrics" else set(component.model_fields)
     assert {line.name for line in found.fields} == fields
@@ -67,6 +67,8 @@ def test_fields_have_bounds_defaults_and_texts(plugin_registry):
     )  # fmt: skip
     assert (second.name, second.default, second.text) == ("way", "'up'", "which way")
     assert (third.name, third.takes, third.default, third.text) == ("inherited", "a number", "0.5", "Of the base.")
+    assert found.fields[3].name == "max_inputs"
+    assert found.fields[3].default == "not set"
     assert found.facts["needs"] == "rows only, no network"
     assert found.facts["cost"] == "not measured in a shipped comparison"
     lines = found.lines()

@@ -157,7 +157,7 @@ def test_an_uncertain_drift_withholds_too(made, there):
 
 
 def test_other_data_withhold_a_rank(made, there):
-    columns = {**there.columns, "data": ["elsewhere" if n else "toy0" for n in there.columns["draw"]]}
+    columns = {**there.columns, "data": ["elsewhere" for _ in there.columns["draw"]]}
     found = placed(made, replace(there, columns=columns))
     assert found.withheld.startswith("the data of ")
 

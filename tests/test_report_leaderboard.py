@@ -20,6 +20,7 @@ from xai_bench.report.sections.overview import Overview
 from xai_bench.report.sections.pairs import Pairs
 from xai_bench.report.sections.standings import Standings
 from xai_bench.report.sections.traits import Traits
+from xai_bench.results.comparison import APART
 
 TRAITS = {"family": "toys", "traits": ["marginal", "real"]}
 
@@ -107,11 +108,13 @@ def test_the_matrix_of_pairs_is_mirrored(results, frames):
     sign = {(row.name, other): box for row in matrix.rows for other, box in zip(names, row.boxes, strict=True)}
     for pair in results.pairs().to_dict("records"):
         one, other = sign[pair["first"], pair["second"]], sign[pair["second"], pair["first"]]
-        signs = {"better": ("▲", "▼"), "equal": ("=", "="), "undecided": ("·", "·"), "different networks": ("×", "×")}
+        signs = {"better": ("▲", "▼"), "equal": ("=", "="), "undecided": ("·", "·"), APART: ("×", "×")}
         assert (one.main, other.main) == signs[pair["outcome"]]
-        if pair["outcome"] != "different networks":
-            assert one.value == -other.value == pytest.approx(pair["difference"])
-    assert {"▲", "▼"} <= {box.main for box in sign.values()}
+        if pair["outcome"] == APART:
+            assert one.value is other.value is None
+        else:
+            assert [one.value, -other.value] == pytest.approx([pair["difference"]] * 2)
+    assert {"▲", "▼", "×"} <= {box.main for box in sign.values()}
 
 
 def test_pairs_on_fewer_networks_are_marked_in_the_matrix(results):

@@ -275,7 +275,8 @@ def shown(tmp_path):
 
 def test_the_section_names_the_networks_that_are_not_shown_to_have_settled(shown):
     found = show(Settling, shown)
-    assert "First layer: of 2 networks by dataset with a signal, 1 are not shown to have settled: `plain` on `toy`." in found.summary
+    said = "First layer: of 2 networks by dataset with a signal, 1 are not shown to have settled: `plain` on `toy`."
+    assert said in found.summary
     assert "0.490" in found.html
     assert show(Networks, shown, "toy").html.count("not shown") == 1
     scores = text_of(show(Scores, shown, "toy").html)

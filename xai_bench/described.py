@@ -116,13 +116,8 @@ def _of(family: str, name: str) -> Description:
 
 def _facts(component: Any) -> dict[str, str]:
     if component.family == "datasets":
-        missing = component().missing() if not any(f.is_required() for f in component.model_fields.values()) else None
         traits = ", ".join(component.traits) or "none beside those that a draw shows"
-        return {
-            "family": component.belongs_to or component.name,
-            "traits": traits,
-            "files": missing or "none, or there",
-        }
+        return {"family": component.belongs_to or component.name, "traits": traits, **_lacking(component)}
     if component.family == "explainers":
         found = {"needs": NEEDS.get(component.needs, component.needs), "joins": component.joins}
         if getattr(component, "completeness", False):
@@ -176,17 +171,13 @@ def _fields(component: type[Component]) -> tuple[Line, ...]:
                 texts[name] = texts.get(name) or text
                 place.setdefault(name, depth)
     facts = sorted(component.model_fields.items(), key=lambda item: place.get(item[0], 0))
-    return tuple(
-        Line(name, _takes(field), _default(field), field.description or texts.get(name, "")) for name, field in facts
-    )
+    return tuple(_field(name, field, texts.get(name, "")) for name, field in facts)
 
 
-def _takes(field: FieldInfo) -> str:
-    return expected(field.annotation, field.metadata)
-
-
-def _default(field: FieldInfo) -> str | None:
-    return None if field.is_required() else shown(field.get_default(call_default_factory=True))
+def _field(name: str, field: FieldInfo, text: str) -> Line:
+    takes, default = expected(field.annotation, field.metadata), field.get_default(call_default_factory=True)
+    written = "not set" if default is None else shown(default)
+    return Line(name, takes, None if field.is_required() else written, field.description or text)
 
 
 def _texts(kind: type) -> dict[str, str]:

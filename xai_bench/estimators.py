@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from xai_bench.datasets.base import Bools, Floats
@@ -28,6 +28,7 @@ from xai_bench.models.path import Rows, SparseSettings
 from xai_bench.models.sparse import Constant, choose_support, support_at
 from xai_bench.models.spectral import SpectralLinear
 from xai_bench.models.training import fit_many
+from xai_bench.sklearn_inside import check_sample_weight
 
 FULL_BATCH = 200
 """Rows of a batch at the most, as in scikit-learn's own network; smaller tables are one batch."""
@@ -193,7 +194,7 @@ class SpectralEstimator(BaseEstimator):
         """What the user gave, checked and as the network sees it; rows of weight 0 are gone."""
         numeric = self.kind_ == "regression"
         X, y = validate_data(self, X, y, dtype=DTYPES, multi_output=numeric, y_numeric=numeric)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise InputError("sample_weight: expected rows with a weight above 0, got none: raise some")
         target = self._encode(y, weight)

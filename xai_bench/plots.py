@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xai_bench.errors import InputError, unknown
 from xai_bench.results import means, tables
-from xai_bench.results.comparison import Unit
+from xai_bench.results.comparison import APART, Unit
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".pdf", ".png")
 SIGNS = {
     "better": ">", "slightly better": "≥", "equal": "=", "slightly worse": "≤", "worse": "<", "undecided": "",
-    "different networks": "",
+    APART: "×",
 }  # fmt: skip
 FIRST, OTHER, TRUTH = "#0072b2", "#9a9a96", "#262626"
 NAME = 7.5
@@ -247,7 +247,7 @@ def pairs(results: Results, of: Unit | None, metric: str | None, ax: Axes | None
     for row in found.to_dict("records"):
         first, second, sign = row["first"], row["second"], SIGNS[str(row["outcome"])]
         values.loc[first, second], values.loc[second, first] = row["difference"], -row["difference"]
-        marks.loc[first, second], marks.loc[second, first] = sign, opposite.get(sign, "") if sign else ""
+        marks.loc[first, second], marks.loc[second, first] = sign, opposite.get(sign, sign)
     axes = _axes(ax, 0.3 * len(names) + 2.6, 0.3 * len(names) + 1.8)
     seaborn.heatmap(values, annot=marks, fmt="", cmap="vlag_r", center=0, square=True, linewidths=0.5, ax=axes,
                     xticklabels=True, yticklabels=True,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from xai_bench.errors import InputError, unknown
-from xai_bench.results.comparison import Comparison
+from xai_bench.results import entrants
+from xai_bench.results.comparison import Comparison, compared
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -23,16 +24,15 @@ if TYPE_CHECKING:
 METRIC = "recovery"
 SHIPPED = "shipped"
 SUFFIX = ".json.gz"
-COLUMNS = [
-    "name", "dataset", "family", "draw", "value", "value_learned", "learned", "reason", "confirmatory", "networks",
-    "data",
-]  # fmt: skip
-"""As ``comparison.units`` says; ``data``: the hash of the rows of the draw."""
+FLAGS = ["unsupported", "method_confirmed", "network_confirmed", "confirmatory"]
+NUMBERS = ["value", "value_learned", "learned"]
+COLUMNS = [*entrants.AXES, *NUMBERS, *FLAGS, "reason", "data"]
+"""As ``entrants.values`` says; ``data``: the hash of the rows of the draw."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """Recovery of every method on every draw, averaged over networks.
+    """Recovery of every entrant on every draw.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Board:
     versions : of xai_bench that measured
     machines : in words
     costs : median CPU seconds: label of a method to those of an explanation, of a network to those of a training
-    columns : name of a column to its values, one a method and draw; see ``COLUMNS``
+    columns : name of a column to its values, one an entrant and draw; see ``COLUMNS``
     """
 
     suite: str
@@ -58,7 +58,7 @@ class Board:
         InputError
             If it has no recovery to compare.
         """
-        values = results.compare("methods", METRIC).values
+        values = entrants.values(results, METRIC)
         draws = results.cells.drop_duplicates(["dataset", "data_seed"])
         hashes = {
             (row["dataset"], row["data_seed"]): results.draws[row["draw"]].content_hash[:12]
@@ -66,7 +66,7 @@ class Board:
             if row["draw"] in results.draws
         }
         data = [hashes.get(key, "") for key in zip(values["dataset"], values["draw"], strict=True)]
-        frame = values.assign(data=data)[COLUMNS].astype({"draw": int, "networks": int, "confirmatory": bool})
+        frame = values.assign(data=data)[COLUMNS].astype({"draw": int, **dict.fromkeys(FLAGS, bool)})
         recorded = (str(record.get("versions", {}).get("xai-bench", "unknown")) for record in results.provenance)
         return cls(
             str(results.suite["name"]),
@@ -77,15 +77,19 @@ class Board:
         )
 
     @cached_property
-    def values(self) -> pd.DataFrame:
-        """As ``comparison.units`` gives them, with the column ``data``."""
-        frame = pd.DataFrame(self.columns).astype({"value": float, "value_learned": float, "learned": float})
-        return frame.assign(explainer=frame["name"], model="")
+    def cells(self) -> pd.DataFrame:
+        """As ``entrants.values`` gives them, with the column ``data``."""
+        return pd.DataFrame(self.columns).astype(dict.fromkeys(NUMBERS, float))
 
-    @property
+    @cached_property
     def comparison(self) -> Comparison:
         """What is decided of its methods."""
-        return Comparison("methods", METRIC, self.values)
+        return compared(self.cells, "methods", METRIC)
+
+    @property
+    def values(self) -> pd.DataFrame:
+        """One row a method and draw: see ``comparison.units``."""
+        return self.comparison.values
 
     def write(self, path: Path) -> None:
         """As one file; equal boards give equal bytes."""
@@ -95,8 +99,9 @@ class Board:
     @classmethod
     def read(cls, content: bytes) -> Board:
         """From the bytes that ``write`` wrote."""
-        fields = json.loads(gzip.decompress(content))
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        known: dict[str, Any] = json.loads(gzip.decompress(content))
+        versions, machines = tuple(known["versions"]), tuple(known["machines"])
+        return cls(known["suite"], versions, machines, known["costs"], known["columns"])
 
 
 def _costs(cells: pd.DataFrame) -> dict[str, float]:
@@ -104,8 +109,9 @@ def _costs(cells: pd.DataFrame) -> dict[str, float]:
     done = cells[cells["status"] == "done"].assign(spent=lambda frame: frame["setup_cpu"] + frame["explain_cpu"])
     found = done[~done["explainer"].isin(CONTROLS)].groupby("explainer", sort=False)["spent"].median()
     networks = done[done["model"] != ""].drop_duplicates("model_key")
-    trained = networks.groupby("model", sort=False)["train_cpu"].median().dropna() if "train_cpu" in networks else []
-    return {**dict(found), **dict(trained)}
+    if "train_cpu" in networks:
+        found = pd.concat([found, networks.groupby("model", sort=False)["train_cpu"].median().dropna()])
+    return {str(name): float(seconds) for name, seconds in found.items()}
 
 
 def _plain(values: pd.Series) -> list[Any]:

@@ -289,7 +289,19 @@ def compare(
     """
     if of not in UNITS:
         raise unknown("kind of leaderboard", str(of), UNITS)
-    cells = entrants.values(results, metric)
+    return compared(entrants.values(results, metric), of, metric, whole_kind=whole_kind, margin=margin)
+
+
+def compared(
+    cells: pd.DataFrame, of: Unit, metric: str, *, whole_kind: bool = False, margin: float = MARGIN
+) -> Comparison:
+    """As ``compare``, of the scores of entrants: see ``entrants.values``.
+
+    Raises
+    ------
+    InputError
+        If there is no score to compare.
+    """
     cells = cells[~cells.groupby(["explainer", "model"])["unsupported"].transform("all")]
     found = units(cells, of)
     if found["name"].nunique() < 2:

@@ -16,8 +16,9 @@ from scipy.stats import t as student
 
 from xai_bench.decisions import MARGIN
 from xai_bench.paired import LEAST_DRAWS
+from xai_bench.results import entrants
 from xai_bench.results.boards import METRIC, Board
-from xai_bench.results.comparison import Comparison
+from xai_bench.results.comparison import Comparison, compared
 from xai_bench.results.frames import Results
 from xai_bench.wording import plural
 
@@ -101,7 +102,7 @@ class Placed:
 
     def _other_data(self) -> int:
         """Draws that both have, with other rows."""
-        there = self.board.values.drop_duplicates(["dataset", "draw"]).set_index(["dataset", "draw"])["data"]
+        there = self.board.cells.drop_duplicates(["dataset", "draw"]).set_index(["dataset", "draw"])["data"]
         cells = self.results.cells.drop_duplicates(["dataset", "data_seed"])
         count = 0
         for dataset, seed, key in zip(cells["dataset"], cells["data_seed"], cells["draw"], strict=True):
@@ -136,9 +137,9 @@ class Placed:
         One's own are compared with its confirmatory methods only, and change nobody's decisions. Where ranks are
         withheld they have none, and the reason says why.
         """
-        values = self._local.values
-        own = values[values["name"].isin(self.own)].assign(confirmatory=False)
-        found = Comparison("methods", METRIC, pd.concat([self.board.values, own], ignore_index=True)).leaderboard()
+        cells = entrants.values(self.results, METRIC)
+        own = cells[cells["explainer"].isin(self.own)].assign(confirmatory=False, method_confirmed=False)
+        found = compared(pd.concat([self.board.cells, own], ignore_index=True), "methods", METRIC).leaderboard()
         if self.withheld:
             mine = found["name"].isin(self.own)
             found.loc[mine, ["rank_low", "rank_high"]] = pd.NA
@@ -156,11 +157,13 @@ class Placed:
         yield "local minus there, paired by draw, with 95 % intervals:"
         for row in self.drift.to_dict("records"):
             interval = _interval(row["difference"], row["low"], row["high"])
-            yield f"  {row['name']}: {row['local']:.3f} - {row['there']:.3f} = {interval}, {_scope(row)}"
+            scope = _scope(row["families"], row["draws"])
+            yield f"  {row['name']}: {row['local']:.3f} - {row['there']:.3f} = {interval}, {scope}"
         yield "on the local networks, paired by draw, with simultaneous intervals:"
         for row in self.pairs.to_dict("records"):
-            interval = _interval(row["difference"], row["low"], row["high"])
-            yield f"  {row['first']} minus {row['second']}: {interval}: {row['outcome']}"
+            numbers = [row["difference"], row["low"], row["high"]]
+            interval = "" if math.isnan(row["difference"]) else f"{_interval(*numbers)}: "
+            yield f"  {row['first']} minus {row['second']}: {interval}{row['outcome']}"
         yield from self._places()
 
     def _places(self) -> Iterator[str]:
@@ -184,9 +187,8 @@ def _interval(difference: float, low: float, high: float) -> str:
     return f"{difference:+.3f} [{low:+.3f}, {high:+.3f}]" if math.isfinite(low) else f"{difference:+.3f}"
 
 
-def _scope(row: dict[str, object]) -> str:
-    families = row["families"]
-    return f"{families} {'family' if families == 1 else 'families'}, {row['draws']} draws"
+def _scope(families: int, draws: int) -> str:
+    return f"{families} {'family' if families == 1 else 'families'}, {plural(draws, 'draw')}"
 
 
 def own_names(wanted: Sequence[str], board: Board) -> tuple[str, ...]:

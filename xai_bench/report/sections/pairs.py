@@ -66,9 +66,10 @@ class Pairs(Section):
         return pairs.assign(first=pairs["first"].map(without_paths), second=pairs["second"].map(without_paths))
 
     def words(self) -> str:
+        apart = ", × no network in common" if (self.frame["outcome"] == APART).any() else ""
         return (
             "The method of the row against that of the column: ▲ better, △ better by less than the margin of "
-            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse, × no network in common; a small number: on "
+            f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse{apart}; a small number: on "
             "so many networks, where one explains more. The chance of any false decision is at most about 5 % in each "
             "matrix."
         )

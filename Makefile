@@ -26,7 +26,7 @@ slow: $(VENV)/installed
 MINIMUM ?= $(VENV)-minimum
 ESSENTIAL := $(patsubst %,tests/test_%.py,private_imports suite store rank_tests golden)
 test-minimum: $(MINIMUM)/installed
-	$(ONE_THREAD) $(MINIMUM)/bin/python -m pytest $(ESSENTIAL)
+	$(ONE_THREAD) $(MINIMUM)/bin/python -m pytest -W error:Field:UserWarning $(ESSENTIAL)
 
 # The pages in a real browser; where there is no chromium, the tests are skipped and say so.
 browser: $(VENV)/installed-browser

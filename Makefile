@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # As in the workers: processes that test side by side do not share the cores once more.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo reports test slow browser mutation bench lint clean
+.PHONY: demo reports test slow test-minimum browser mutation bench lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/xai-bench run quick --out build/demo
@@ -21,6 +21,12 @@ test: $(VENV)/installed
 
 slow: $(VENV)/installed
 	$(BIN)/pytest -n auto -m "slow and not browser and not cluster"
+
+# The essential tests with the lowest versions that pyproject.toml allows (of torch: see constraints-minimum.txt).
+MINIMUM ?= $(VENV)-minimum
+ESSENTIAL := $(patsubst %,tests/test_%.py,private_imports suite store rank_tests golden)
+test-minimum: $(MINIMUM)/installed
+	$(ONE_THREAD) $(MINIMUM)/bin/python -m pytest -W error:Field:UserWarning $(ESSENTIAL)
 
 # The pages in a real browser; where there is no chromium, the tests are skipped and say so.
 browser: $(VENV)/installed-browser
@@ -51,5 +57,11 @@ $(VENV)/installed-browser: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	touch $@
 
+$(MINIMUM)/installed: pyproject.toml constraints-minimum.txt
+	$(PYTHON) -m venv $(MINIMUM)
+	$(MINIMUM)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints-minimum.txt \
+	  -e '.[selectors]' pytest hypothesis
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(MINIMUM) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

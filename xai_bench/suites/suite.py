@@ -210,7 +210,13 @@ class Suite(BaseModel):
     """A validated suite. Build one with ``load`` or ``from_dict``."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+        # Before 2.10 pydantic warns of every field that begins with "model_".
+        protected_namespaces=(),
     )
 
     name: Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME, description=NAME_WORDS)]

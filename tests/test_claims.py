@@ -75,10 +75,12 @@ def test_the_families_of_both_scores_are_compared_by_the_first_one():
     alone = frame["value"] + np.where((frame["dataset"] == "c") & (frame["explainer"] == "f"), 9.0, 0.0)
     frame["value"] = alone
     third = told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2]
-    assert third.endswith("; on the 2 shared families recovery leaves 2.")
+    assert third.endswith("; on the 2 families with both scores 2 are not shown to be worse by recovery.")
     frame.loc[frame["explainer"] == "g", "value"] = 0.5
-    assert told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2].endswith("recovery leaves `s` alone.")
-    assert "shared" not in told(recovery=frame, retention=cells(CLOSE, datasets=three))[2]
+    assert told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2].endswith(
+        "with both scores `s` leads by recovery."
+    )
+    assert "both scores" not in told(recovery=frame, retention=cells(CLOSE, datasets=three))[2]
 
 
 def test_a_lead_on_data_that_networks_hardly_learn_is_named():

@@ -158,8 +158,10 @@ def _both(first: Comparison, second: Comparison) -> str:
     if len(board) < 2 or board["draws"].min() < LEAST_DRAWS:
         return ""
     group = board[board["first_group"]]
-    who = f"{_name(group['name'].iloc[0])} alone" if len(group) == 1 else str(len(group))
-    return f"; on the {len(both)} shared families {TITLES[first.metric]} leaves {who}"
+    where, score = f"on the {len(both)} families with both scores", TITLES[first.metric]
+    if len(group) == 1:
+        return f"; {where} {_name(group['name'].iloc[0])} leads by {score}"
+    return f"; {where} {len(group)} are not shown to be worse by {score}"
 
 
 def _ranked(comparison: Comparison) -> pd.DataFrame:

@@ -115,7 +115,8 @@ def test_a_focus_and_what_is_said(results):
     assert "2 datasets, 4 methods" in text
     html = results._repr_html_()
     assert html.count("<tr") == 5
-    assert "recovery (2 AUROC - 1, 2 families, 6 draws)" in html
+    assert "On these 2 families" in html
+    assert "recovery (2 AUROC - 1, 6 draws)" in html
     assert results.variance_shares().empty
     assert "2 families are too few for 4 entrants" in results.rank_tests()
 

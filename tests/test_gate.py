@@ -334,3 +334,8 @@ def test_reasons_can_be_written(error, begins):
     reason.encode("utf-8")
     assert reason.startswith(begins)
     assert len(reason_of(RuntimeError("x" * 10**6))) < 3000
+
+
+def test_a_refused_measurement_has_a_k_that_a_store_holds():
+    (kept,) = gate.measurements([Measurement(None, None, 2**63, "")])  # type: ignore[arg-type]
+    assert (kept.k, kept.value) == (0, None)

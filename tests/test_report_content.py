@@ -90,7 +90,7 @@ def test_one_draw_decides_nothing_and_says_so(tmp_path):
 def test_no_truth(tmp_path):
     page, summary = pages(tmp_path, truth=False)
     for text in (page, summary):
-        assert "By retention" in text
+        assert "by retention (points over random" in text
     assert "<table" in section(page, "leaderboard")
     assert "<figure" not in section(page, "leaderboard")
     assert "The truth is not known" in section(of_dataset(tmp_path), "relevance")

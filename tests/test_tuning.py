@@ -126,7 +126,8 @@ def test_more_settings_than_tries_are_drawn_once(tuned):
 
 
 def test_a_try_that_diverges_is_out():
-    rows = {"name": "mlp", **TINY_NET, "min_steps": 60, "tune": {"learning_rate": [1e30, 1e-2]}}
+    wild = {"hidden": [8, 8, 8, 8], "activations": "relu", "batch_norm": False}
+    rows = {"name": "mlp", **TINY_NET, **wild, "min_steps": 60, "tune": {"learning_rate": [1e12, 1e-2]}}
     content = {"name": "t", "datasets": [{"name": "xor"}], "models": [rows], "explainers": [{"name": "saliency"}]}
     entry = reading.from_dict({**content, **BUDGET}).models[0]
     assert fit_best(entry, toy(), 0)[1] == {"learning_rate": 1e-2}

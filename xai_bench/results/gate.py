@@ -203,7 +203,8 @@ def measurements(found: Iterable[Measurement]) -> tuple[Measurement, ...]:
         try:
             passed.append(measurement(one))
         except Refused as refused:
-            passed.append(Measurement(text(one.metric, 200), None, one.k if type(one.k) is int else 0, str(refused)))
+            k = one.k if type(one.k) is int and abs(one.k) <= LARGEST else 0
+            passed.append(Measurement(text(one.metric, 200), None, k, str(refused)))
     return tuple(passed)
 
 

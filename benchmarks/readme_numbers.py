@@ -16,15 +16,15 @@ from xai_bench.results.store import read
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PACK = ROOT / "reports" / "quick" / "quick.xaipack"
-BEGIN, END = "<!-- numbers of reports/quick -->", "<!-- end of the numbers -->"
+PACK = ROOT / "reports" / "standard" / "standard.xaipack"
+BEGIN, END = "<!-- numbers of reports/standard -->", "<!-- end of the numbers -->"
 
 
 def table(results: Results) -> str:
-    """What the quick comparison shows, in Markdown: three sentences, and the leaderboard of methods."""
+    """What the standard comparison shows, in Markdown: three sentences, and the leaderboard of methods."""
     board, retention = _board(results, "recovery"), _board(results, "retention")
     lines = [
-        " ".join(results.in_words(file="reports/quick/quick.xaipack")),
+        " ".join(results.in_words(file="reports/standard/standard.xaipack")),
         "",
         "| method | recovery (2 AUROC − 1) | rank | points of retention | rank |",
         "|---|---:|---:|---:|---:|",

@@ -84,7 +84,7 @@ def test_the_estimator_ranks_a_table(capsys):
 
 def test_its_numbers_are_those_of_the_committed_pack():
     if not readme_numbers.PACK.is_file():
-        pytest.skip("reports/quick has no pack")
+        pytest.skip("reports/standard has no pack")
     assert readme_numbers.block(README) == readme_numbers.table(read(readme_numbers.PACK))
 
 

@@ -283,7 +283,9 @@ def test_memory_of_torch_counts_for_the_method_that_takes_it():
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BY_PANDAS = {"openpyxl": "ExcelFile"}
 """What pandas needs for a function that is called."""
-EXTRAS = [line for name, lines in PROJECT["optional-dependencies"].items() if name not in ("dev", "browser") for line in lines]
+EXTRAS = [
+    line for name, lines in PROJECT["optional-dependencies"].items() if name not in ("dev", "browser") for line in lines
+]
 
 
 @pytest.mark.parametrize("requirement", [*PROJECT["dependencies"], *EXTRAS])

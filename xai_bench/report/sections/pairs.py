@@ -108,8 +108,11 @@ class Pairs(Section):
 
     def _expected(self) -> str:
         """What was expected of the shipped suite, and whether it came out so."""
-        of, *aims = EXPECTED.get(str(self.frames.results.suite["name"]), ("methods", None, None))
-        if aims[0] is None or (found := self.frames.comparison(of)) is None or found.decisions is None:
+        expected = EXPECTED.get(str(self.frames.results.suite["name"]))
+        if expected is None:
+            return ""
+        of, *aims = expected
+        if (found := self.frames.comparison(of)) is None or found.decisions is None:
             return ""
         counts = found.counts()
         reached = counts["better"] / counts["pairs"], 1 - counts["undecided"] / counts["pairs"]

@@ -12,6 +12,9 @@ draws (data seeds 1000 to 1019). Nulls:
 - ``families``: for problems of this kind; effects of families are resampled, all means over families equal. With 15 or
   more families only.
 
+With ``--methods`` entrants are averaged over networks, and pairs of methods are decided on the networks of both,
+as the leaderboard of methods does; entrants are named ``METHOD on NETWORK`` then.
+
 Measured for each: how often any of all pairs is decided wrongly; how often any of the step-down comparisons of one
 entrant with all others is; how often an entrant that is as good as the best is left out of the first group; the median
 half width (of some repeats). The table is written to ``benchmarks/scores/decisions.csv``.
@@ -30,6 +33,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xai_bench.decisions import BETTER, MARGIN, QUANTILE, WORSE, Decisions, Scores
+from xai_bench.results.same_networks import COLUMNS, SameNetworks
 
 HERE = Path(__file__).parent / "scores"
 NULLS = ("perm", "resid", "margin", "families")
@@ -59,10 +63,37 @@ def scores_of(table: pd.DataFrame) -> Scores:
     return Scores(names, tuple(groups), tuple(groups.values()))
 
 
-def simulated(scores: Scores, null: str, draws: int, datasets: int, rng: np.random.Generator) -> Scores:
+def methods_of(scores: Scores) -> list[str]:
+    """The method of every entrant."""
+    return [name.split(" on ", 1)[0] for name in scores.entrants]
+
+
+def of_methods(scores: Scores) -> Scores:
+    """Averaged over networks; pairs of methods on the networks that both explain."""
+    methods = np.array(methods_of(scores))
+    names = list(dict.fromkeys(methods))
+    values = tuple(np.column_stack([x[:, methods == name].mean(1) for name in names]) for x in scores.values)
+    long = [
+        pd.DataFrame({"name": name, "model": model, "dataset": dataset, "draw": np.arange(len(x)), "value": x[:, i]})
+        for dataset, x in zip(scores.datasets, scores.values, strict=True)
+        for i, (name, model) in enumerate(entrant.split(" on ", 1) if " on " in entrant else (entrant, "")
+                                          for entrant in scores.entrants)
+        if model
+    ]  # fmt: skip
+    same = SameNetworks(pd.concat(long)[COLUMNS])
+    draws = {name: pd.Index(range(len(x))) for name, x in zip(scores.datasets, scores.values, strict=True)}
+    return same.versions(Scores(tuple(names), scores.datasets, values), draws, 1)
+
+
+def simulated(
+    scores: Scores, null: str, draws: int, datasets: int, rng: np.random.Generator, methods: bool = False
+) -> Scores:
     """Scores of the same entrants with the truth of the null; datasets beyond the real ones repeat them."""
     values: list[NDArray] = []
-    shift = np.where(np.arange(scores.m) % 2, MARGIN, 0.0) if null == "margin" else np.zeros(scores.m)
+    units = methods_of(scores) if methods else list(scores.entrants)
+    place = {unit: k for k, unit in enumerate(dict.fromkeys(units))}
+    odd = np.array([place[unit] % 2 for unit in units])
+    shift = np.where(odd, MARGIN, 0.0) if null == "margin" else np.zeros(scores.m)
     of_families = np.array([x.mean(0) for x in scores.values])
     of_families -= of_families.mean(0)
     for k in range(datasets):
@@ -76,13 +107,14 @@ def simulated(scores: Scores, null: str, draws: int, datasets: int, rng: np.rand
             centred = centred + of_families[rng.integers(len(of_families))]
         values.append(centred + shift)
     found = Scores(scores.entrants, tuple(f"{k}" for k in range(datasets)), tuple(values))
+    found = of_methods(found) if methods else found
     return found.of_families() if null == "families" else found
 
 
-def one(scores: Scores, null: str, draws: int, datasets: int, seed: int) -> tuple[float, ...]:
+def one(scores: Scores, null: str, draws: int, datasets: int, seed: int, methods: bool = False) -> tuple[float, ...]:
     """The numbers of ``MEASURED`` in one repeat."""
     rng = np.random.default_rng([seed, draws, datasets, NULLS.index(null)])
-    given = simulated(scores, null, draws, datasets, rng)
+    given = simulated(scores, null, draws, datasets, rng, methods)
     for replicates, quantile in (QUICKLY, (REPLICATES, QUANTILE)):
         found = Decisions(given, replicates=replicates, quantile=quantile, seed=seed)
         wrong = errors(found, null, seed)
@@ -132,6 +164,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "decisions.csv")
     parser.add_argument("--take", type=Path, help="write the scores of a stored run to SCORES.csv, and stop")
     parser.add_argument("--metric", default="recovery")
+    parser.add_argument("--methods", action="store_true", help="average over networks")
     given = parser.parse_args()
     if given.take:
         taken(given.take, given.metric).round(5).to_csv(given.scores, index=False)
@@ -143,7 +176,7 @@ def main() -> None:
     rows = []
     with ProcessPoolExecutor(given.jobs) as pool:
         for null, n, k in _cases(given.draws, given.datasets):
-            asked = [(scores, null, n, k, seed) for seed in range(given.repeats)]
+            asked = [(scores, null, n, k, seed, given.methods) for seed in range(given.repeats)]
             mean = np.nanmean(list(pool.map(one, *zip(*asked, strict=True), chunksize=20)), axis=0)
             case = {"null": null, "draws": n, "datasets": k, "repeats": given.repeats}
             error = math.sqrt(0.05 * 0.95 / given.repeats)

@@ -20,6 +20,7 @@ from xai_bench.errors import reason_of
 from xai_bench.running import forks, loop, process, state
 from xai_bench.workers import Died, Done, Item, OverTime, Raised, ThisProcess, Workers
 
+ROOT = Path(__file__).parents[1]
 POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 ONE = {
     "name": "one",
@@ -268,7 +269,8 @@ def lives(number: int) -> bool:
 def test_a_hanging_worker_and_its_children_end_with_the_run(sign, tmp_path):
     pids, script = tmp_path / "pids", tmp_path / "parent.py"
     script.write_text(PARENT)
-    ended = subprocess.run([sys.executable, script, pids, sign], timeout=300, check=False)
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    ended = subprocess.run([sys.executable, script, pids, sign], timeout=300, check=False, env=found)
     assert ended.returncode == -getattr(signal, sign)
     numbers = [int(text) for text in pids.read_text().split()]
     until = time.monotonic() + 120

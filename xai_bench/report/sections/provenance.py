@@ -64,10 +64,9 @@ SPENT = {
 
 def _took(record: dict[str, Any]) -> str:
     """How long a run took before its report, and where the time of its workers went, largest first."""
-    if not record.get("finished"):
-        return "not known, since it did not finish: the times of the other runs are not all that was spent"
     if not record.get("spent"):
-        return ""
+        unknown = "not known, since it did not finish: the times of the other runs are not all that was spent"
+        return "" if record.get("finished") else unknown
     seconds = sorted(record["spent"].items(), key=lambda pair: -pair[1])
     parts = [f"{value:,.0f} s {SPENT.get(kind, kind)}" for kind, value in seconds if value >= 0.5]
     return f"{record['wall']:,.0f} s of wall time before the report; of its workers: {', '.join(parts) or 'under 1 s'}"

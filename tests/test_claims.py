@@ -37,7 +37,7 @@ def test_nobody_is_named_as_leader_where_nothing_is_decided():
         for who in ("`s` and `g`", "`g` and `s`")
     }
     assert second == (
-        "Of 3 pairs of methods 2 are decided as better (2 by over 0.050, 0 by less, 0 by either), 1 as practically "
+        "Of 3 pairs of methods 2 are better (2 by over 0.050, 0 by less, 0 by either), 1 practically "
         "equal, 0 undecided."
     )
     assert third.startswith("`g` leads by retention (points over random, 2 families), ")
@@ -55,7 +55,7 @@ def test_the_first_sentence_follows_the_scores():
 def test_the_second_sentence_counts_amounts():
     exact = {"a": 0.5, "b": 0.47, "c": 0.44, "d": 0.2}
     frame = cells({(name, "m"): mean for name, mean in exact.items()}, spread=0.002)
-    assert "5 are decided as better" in told(recovery=frame)[1] or "6 are decided as better" in told(recovery=frame)[1]
+    assert "5 are better" in told(recovery=frame)[1] or "6 are better" in told(recovery=frame)[1]
     comparison = Comparison("methods", "recovery", units(frame, "methods"))
     pairs, found = comparison.pairs(), comparison.counts()
     assert found["beyond"] == (pairs["low"] > 0.05).sum() > 0
@@ -75,12 +75,12 @@ def test_the_families_of_both_scores_are_compared_by_the_first_one():
     alone = frame["value"] + np.where((frame["dataset"] == "c") & (frame["explainer"] == "f"), 9.0, 0.0)
     frame["value"] = alone
     third = told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2]
-    assert third.endswith("; on the 2 families with both scores 2 are not shown to be worse by recovery.")
+    assert third.endswith("; on the 2 families of both, 2 are first by recovery.")
     frame.loc[frame["explainer"] == "g", "value"] = 0.5
     assert told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2].endswith(
-        "with both scores `s` leads by recovery."
+        "of both, `s` leads by recovery."
     )
-    assert "both scores" not in told(recovery=frame, retention=cells(CLOSE, datasets=three))[2]
+    assert "of both" not in told(recovery=frame, retention=cells(CLOSE, datasets=three))[2]
 
 
 def test_a_lead_on_data_that_networks_hardly_learn_is_named():

@@ -120,8 +120,8 @@ def _decided(comparison: Comparison) -> str:
     margin = _number(comparison, comparison.margin * comparison.scale)
     unknown = found["better"] - found["beyond"] - found["slightly"]
     return (
-        f"Of {found['pairs']} pairs of {comparison.of} {found['better']} are decided as better ({found['beyond']} by "
-        f"over {margin}, {found['slightly']} by less, {unknown} by either), {found['equal']} as practically equal, "
+        f"Of {found['pairs']} pairs of {comparison.of} {found['better']} are better ({found['beyond']} by "
+        f"over {margin}, {found['slightly']} by less, {unknown} by either), {found['equal']} practically equal, "
         f"{found['undecided']} undecided."
     )
 
@@ -158,10 +158,8 @@ def _both(first: Comparison, second: Comparison) -> str:
     if len(board) < 2 or board["draws"].min() < LEAST_DRAWS:
         return ""
     group = board[board["first_group"]]
-    where, score = f"on the {len(both)} families with both scores", TITLES[first.metric]
-    if len(group) == 1:
-        return f"; {where} {_name(group['name'].iloc[0])} leads by {score}"
-    return f"; {where} {len(group)} are not shown to be worse by {score}"
+    who = f"{_name(group['name'].iloc[0])} leads" if len(group) == 1 else f"{len(group)} are first"
+    return f"; on the {len(both)} families of both, {who} by {TITLES[first.metric]}"
 
 
 def _ranked(comparison: Comparison) -> pd.DataFrame:

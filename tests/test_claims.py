@@ -63,6 +63,11 @@ def test_the_second_sentence_counts_amounts():
     assert found["pairs"] == len(pairs)
 
 
+def test_where_no_pair_is_better_no_amounts_are_counted():
+    near = cells({("a", "m"): 0.5, ("b", "m"): 0.49}, spread=0.03)
+    assert told(recovery=near)[1] == "Of 1 pair of methods 0 are better, 1 practically equal, 0 undecided."
+
+
 def test_what_leads_by_one_score_is_named_where_another_shows_it_to_be_worse():
     leads = cells(CLOSE | {("f", ""): 0.99})
     assert "; `f` is worse" in told(recovery=leads, retention=cells(CLOSE))[2]

@@ -119,9 +119,11 @@ def _decided(comparison: Comparison) -> str:
         return f"None of the {found['pairs']} pairs of {comparison.of} is decided."
     margin = _number(comparison, comparison.margin * comparison.scale)
     unknown = found["better"] - found["beyond"] - found["slightly"]
+    better = f"{found['better']} are better"
+    if found["better"]:
+        better += f" ({found['beyond']} by over {margin}, {found['slightly']} by less, {unknown} by either)"
     return (
-        f"Of {found['pairs']} pairs of {comparison.of} {found['better']} are better ({found['beyond']} by "
-        f"over {margin}, {found['slightly']} by less, {unknown} by either), {found['equal']} practically equal, "
+        f"Of {plural(found['pairs'], 'pair')} of {comparison.of} {better}, {found['equal']} practically equal, "
         f"{found['undecided']} undecided."
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from tests import reports
 from xai_bench import registry
@@ -17,6 +18,9 @@ from xai_bench.results.frames import Results
 
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
+# No test waits for a wall clock: a busy machine is no fault of the data that are drawn.
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 TINY_NET = {"hidden": [8], "epochs": 0.1, "min_steps": 30, "checkpoints": 2}
 TINY_SUITE = {

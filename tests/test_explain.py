@@ -23,8 +23,10 @@ from xai_bench.analysis.given import given_table
 from xai_bench.analysis.rows import Rows, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
 from xai_bench.analysis.words import words
+from xai_bench.commands.table import MOST_LINES, listed
 from xai_bench.errors import InputError
 from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.tables.columns import AS_IT_IS
 
 FAST = {"folds": 3, "seeds": 1, "permutations": 99, "null_trainings": 19}
 
@@ -346,3 +348,11 @@ def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):
         cli.main()
     assert ended.value.code == 2
     assert "line 2 looks like the header" in capsys.readouterr().err
+
+
+def test_of_many_columns_those_that_are_used_as_they_are_are_counted():
+    names = [f"c{i}" for i in range(MOST_LINES + 1)]
+    columns = pd.DataFrame({"column": names, "kind": "number", "done": AS_IT_IS, "why": ""})
+    columns.loc[3, ["done", "why"]] = "left out", "a constant"
+    assert list(listed(columns)) == ["c3  number  left out (a constant)", f"{MOST_LINES} columns  {AS_IT_IS}"]
+    assert len(list(listed(columns.head(MOST_LINES)))) == MOST_LINES

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xai_bench.commands.options import Jobs, cores, names, whole
 from xai_bench.errors import InputError
+from xai_bench.wording import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_LINES = 40
+"""Columns that are listed one by one."""
 
 
 def explain(
@@ -63,11 +71,8 @@ def explain(
             on_step=status.update,
         )
     page = answer.write(out) if out else None
-    columns = answer.columns
-    widths = [max(map(len, columns[name]), default=0) for name in ("column", "kind")]
-    for row in columns.to_dict("records"):
-        why = f" ({row['why']})" if row["why"] else ""
-        typer.echo(f"{row['column']:<{widths[0]}}  {row['kind']:<{widths[1]}}  {row['done']}{why}")
+    for line in listed(answer.columns):
+        typer.echo(line)
     for line in answer.notices:
         if not line.startswith("column "):
             typer.echo(f"notice: {line}")
@@ -82,3 +87,18 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"missing_codes: expected numbers, got {text!r}") from None
+
+
+def listed(columns: pd.DataFrame) -> Iterator[str]:
+    """A line for every column of a table; of many, those that are used as they are are only counted."""
+    from xai_bench.tables.columns import AS_IT_IS
+
+    plain = (columns["done"] == AS_IT_IS) & (columns["why"] == "")
+    counted = int(plain.sum()) if len(columns) > MOST_LINES else 0
+    shown = columns[~plain] if counted else columns
+    widths = [max(map(len, shown[name]), default=0) for name in ("column", "kind")]
+    for row in shown.to_dict("records"):
+        why = f" ({row['why']})" if row["why"] else ""
+        yield f"{row['column']:<{widths[0]}}  {row['kind']:<{widths[1]}}  {row['done']}{why}"
+    if counted:
+        yield f"{plural(counted, 'column')}  {AS_IT_IS}"

@@ -38,6 +38,10 @@ TELLING = 100
 """Steps of single precision that the values of a column span at least."""
 
 
+AS_IT_IS = "used as it is"
+"""What is done with most columns."""
+
+
 @dataclass(frozen=True)
 class Column:
     """What a column holds and what becomes of it.
@@ -56,7 +60,7 @@ class Column:
     name: str
     kind: ColumnKind
     used: bool = True
-    done: str = "used as it is"
+    done: str = AS_IT_IS
     why: str = ""
     unit: str = ""
     levels: tuple[str, ...] = ()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from xai_bench.running.under_way import Progress
 
 FIRST_PART = 0.05
 """Share of the cells that is done before a run says how long the rest takes: the first ones are the smallest."""
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence in lines of 100 letters at the most."""
+    typer.echo(textwrap.fill(sentence, 100, subsequent_indent="  ", break_on_hyphens=False))
 
 
 class Display:

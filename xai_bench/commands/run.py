@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xai_bench.commands.display import Display
+from xai_bench.commands.display import Display, tell
 from xai_bench.commands.options import Focus, Jobs, Out, Plugins, cores, load, names, whole
 from xai_bench.errors import InputError
 
@@ -99,7 +98,7 @@ def run(
     is_whole = not (request.data_seeds or request.datasets or request.models or request.explainers)
     code = summary(results, display.last, is_whole)
     for question, answer in in_short(results):
-        typer.echo(textwrap.fill(f"{question}: {answer}", 100, subsequent_indent="  ", break_on_hyphens=False))
+        tell(f"{question}: {answer}")
     if other:
         typer.echo("\n".join(Placed(results, other.board, other.own).words()))
     typer.echo(f"report: {page}")

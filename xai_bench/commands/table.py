@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xai_bench.commands.display import tell
 from xai_bench.commands.options import Jobs, cores, names, whole
 from xai_bench.errors import InputError
 from xai_bench.wording import plural
@@ -77,7 +77,7 @@ def explain(
         if not line.startswith("column "):
             typer.echo(f"notice: {line}")
     for sentence in answer.words:
-        typer.echo(textwrap.fill(sentence, 100, subsequent_indent="  ", break_on_hyphens=False))
+        tell(sentence)
     if page:
         typer.echo(f"page: {page}")
 

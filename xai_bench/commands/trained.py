@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xai_bench.commands.display import Display
+from xai_bench.commands.display import Display, tell
 from xai_bench.commands.options import Out, Plugins, load, names, whole
 from xai_bench.commands.run import summary, writable
 from xai_bench.errors import InputError
@@ -83,7 +82,7 @@ def compare(
     page = write_report(results, report_place(out, name, out / "runs" / name))
     code = summary(results, display.last)
     for line in results.in_words():
-        typer.echo(textwrap.fill(line.replace("`", ""), 100, subsequent_indent="  ", break_on_hyphens=False))
+        tell(line.replace("`", ""))
     typer.echo(f"report: {page}")
     raise typer.Exit(code)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -72,3 +74,11 @@ def test_the_diagram_names_everyone():
     drawn = critical.diagram(rank_tests(of(C45)), "c45")
     assert drawn.lstrip().startswith("<svg")
     assert [name for name in NAMES if f"{name} (" not in drawn and f") {name}" not in drawn] == []
+
+
+def test_bars_are_drawn_from_left_to_right():
+    """Their members are a set: without an order the bytes of a page would change from process to process."""
+    drawn = critical.diagram(rank_tests(of(C45)), "c45")
+    bars = [re.findall(r"[\d.]+", path)[2:] for path in re.findall(r'd="(M[\d. ]+(?:H[\d.]+){2,})"', drawn)]
+    assert bars
+    assert all(list(map(float, bar)) == sorted(map(float, bar)) for bar in bars)

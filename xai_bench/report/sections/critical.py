@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
+
 from xai_bench.errors import InputError
 from xai_bench.rank_tests import RankTests
 from xai_bench.report.kit import drawing
@@ -64,4 +66,7 @@ def diagram(found: RankTests, key: str) -> str:
         critical_difference_diagram(
             ranks, nemenyi, ax=axes[0, 0], color_palette=dict.fromkeys(ranks.index, drawing.INK)
         )
+        for line in axes[0, 0].lines:  # The bars are drawn through the members of a set, whose order is not fixed.
+            if len(line.get_xdata()) > 2 and len(set(line.get_ydata())) == 1:
+                line.set_xdata(np.sort(line.get_xdata()))
         return drawing.svg(figure, key)

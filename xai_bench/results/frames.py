@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from xai_bench.errors import InputError, unknown
 from xai_bench.rank_tests import RankTests
-from xai_bench.results import claims, comparison, entrants, packing, tables
+from xai_bench.results import claims, comparison, entrants, guarantees, packing, tables
 from xai_bench.results import settling as rule
 from xai_bench.results.comparison import Comparison, Unit
-from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts
+from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts, Tested
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -245,6 +245,17 @@ class Results:
             See ``leaderboard``.
         """
         return self.compare(of, metric).pairs()
+
+    @cached_property
+    def tested(self) -> dict[str, Tested]:
+        """Cell key, also of null runs, to the p-values of its inputs, where its method has some."""
+        spent = zip(self._cells["key"], self._cells["costs"], strict=True)
+        found = {key: json.loads(text).get("tested") for key, text in spent if '"tested"' in text}
+        return {key: Tested.from_json(content) for key, content in found.items() if content}
+
+    def guarantees(self, level: float = 0.05, *, pooled: bool = False) -> pd.DataFrame:
+        """What is selected at a level, and how often falsely: see ``results.guarantees.guarantees``."""
+        return guarantees.guarantees(self, level, pooled=pooled)
 
     def relevances(self) -> pd.DataFrame:
         """Every relevance under the name of its input, one row an input: see ``results.tables.relevances``."""

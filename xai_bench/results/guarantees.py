@@ -111,20 +111,19 @@ def guarantees(results: Results, level: float = 0.05, *, pooled: bool = False) -
 
 def _counts(results: Results, level: float) -> Iterator[dict[str, Any]]:
     """One row a cell, rule and null hypothesis: what was selected."""
-    nulls = _of_null_runs(results)
+    nulls, truths = _of_null_runs(results), {key: truth_of(facts) for key, facts in results.draws.items()}
+    held = {(key, name): _held(truth, name) for key, truth in truths.items() if truth for name in NULLS}
     for cell in results.cells.to_dict("records"):
-        if cell["status"] != "done" or cell["cell"] not in results.relevance or cell["draw"] not in results.draws:
+        truth = truths.get(cell["draw"])
+        if cell["status"] != "done" or truth is None or cell["cell"] not in results.relevance:
             continue
-        truth = truth_of(results.draws[cell["draw"]])
-        if truth is None:
-            continue
-        key = cell["dataset"], cell["model"], cell["explainer"]
-        for rule, above in _selections(results, cell["cell"], nulls.get(key), level):
+        of_null_runs = nulls.get((cell["dataset"], cell["model"], cell["explainer"]))
+        for rule, above in _selections(results, cell["cell"], of_null_runs, level):
             for name in NULLS:
                 yield {
                     **{column: cell[column] for column in ("dataset", *METHOD, "entrant")},
                     **rule._asdict(), "rule": rule.name, "null": name, "stated": name == rule.null,
-                    "seed": cell["data_seed"], **_counted(above, truth, name),
+                    "seed": cell["data_seed"], **_counted(above, truth.relevant, held[cell["draw"], name]),
                 }  # fmt: skip
 
 
@@ -140,10 +139,16 @@ def _selections(results: Results, cell: str, nulls: Floats | None, level: float)
             yield Rule("benjamini_hochberg", "fdr", tested.null), benjamini_hochberg(own) <= level
     if nulls is not None:
         found, runs = results.relevance[cell], len(nulls)
-        for end, one, others in (("", found, nulls), ("_share", share(found), np.apply_along_axis(share, 1, nulls))):
+        for end, one, others in (("", found, nulls), ("_share", share(found), _shares(nulls))):
             yield Rule(f"null_each{end}", "type1", "both", runs), exceeding(one, others) <= level
             largest = np.repeat(others.max(1, keepdims=True), others.shape[1], axis=1)
             yield Rule(f"null_largest{end}", "family", "both", runs), exceeding(one, largest) <= level
+
+
+def _shares(relevances: Floats) -> Floats:
+    """(runs, d), each row divided by its sum; zeros stay zeros."""
+    total = relevances.sum(1, keepdims=True)
+    return np.divide(relevances, total, out=np.zeros_like(relevances), where=total > 0)
 
 
 def exceeding(found: Floats, nulls: Floats) -> Floats:
@@ -174,13 +179,18 @@ def _of_null_runs(results: Results) -> dict[tuple[str, str, str], Floats]:
     return found
 
 
-def _counted(above: Bools, truth: GroundTruth, null: str) -> dict[str, float]:
+def _held(truth: GroundTruth, null: str) -> Bools:
+    """(n_inputs,) True where the hypothesis holds, one of ``NULLS``."""
+    kinds = get_args(Null) if null == "both" else (null,)
+    return np.all([truth.null(kind) for kind in kinds], axis=0)
+
+
+def _counted(above: Bools, relevant: Bools, held: Bools) -> dict[str, float]:
     """What a selection has of null and of relevant inputs."""
-    held = truth.null("marginal") & truth.null("conditional") if null == "both" else truth.null(null)  # type: ignore[arg-type]
-    wanted, false = truth.relevant & ~held, int((above & held).sum())
+    wanted, false, size = relevant & ~held, int((above & held).sum()), int(above.sum())
     return {
         "false": false, "nulls": int(held.sum()), "hits": int((above & wanted).sum()), "wanted": int(wanted.sum()),
-        "selected": int(above.sum()), "false_share": false / max(int(above.sum()), 1), "any_false": float(false > 0),
+        "selected": size, "false_share": false / max(size, 1), "any_false": float(false > 0),
     }  # fmt: skip
 
 
@@ -213,3 +223,24 @@ def outcome(low: float, high: float, level: float) -> str:
     if high <= MARGIN * level:
         return "kept"
     return "exceeded" if low > MARGIN * level else "undecided"
+
+
+def null_inputs(results: Results) -> pd.DataFrame:
+    """What counts as false on every dataset whose truth is known, means over its draws.
+
+    Returns
+    -------
+    dataset, inputs, relevant, and null_marginal, null_conditional, null_both: numbers of inputs
+    """
+    rows = []
+    for dataset, group in results.cells.groupby("dataset", sort=False):
+        facts = [results.draws[key] for key in group["draw"].unique() if key in results.draws]
+        truths = [truth for truth in map(truth_of, facts) if truth is not None]
+        if truths:
+            held = {name: [_held(truth, name) for truth in truths] for name in NULLS}
+            rows.append({
+                "dataset": dataset, "inputs": float(np.mean([len(truth.roles) for truth in truths])),
+                "relevant": float(np.mean([truth.n_relevant for truth in truths])),
+                **{f"null_{name}": float(np.mean([one.sum() for one in found])) for name, found in held.items()},
+            })  # fmt: skip
+    return pd.DataFrame(rows, columns=["dataset", "inputs", "relevant", *(f"null_{name}" for name in NULLS)])

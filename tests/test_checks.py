@@ -43,13 +43,16 @@ FIELDS = {
 }
 PATHS = ("spectral_path", "group_lasso_path", "lassonet")
 """A minute of training for the three of them."""
-LASSOS = ("conditional_randomisation",)
-"""Two Lassos an input, in each of thirty explanations."""
+MANY_FITS = ("conditional_randomisation", "leave_one_out")
+"""Two models an input, in each of thirty explanations."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in (*PATHS, *LASSOS) else ()) for name in registry.names("explainers")],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in (*PATHS, *MANY_FITS) else ())
+        for name in registry.names("explainers")
+    ],
 )
 def test_registered_explainers_pass(name):
     explainer = registry.create("explainers", name, FIELDS.get(name, {}))

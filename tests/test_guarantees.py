@@ -20,9 +20,8 @@ from xai_bench.proportions import clopper_pearson, clustered
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import show
 from xai_bench.report.sections.guarantees import Guarantees
-from xai_bench.results import guarantee_words, guarantees
+from xai_bench.results import guarantee_words, guarantees, records
 from xai_bench.results.merging import merge
-from xai_bench.results import records
 from xai_bench.results.records import CellResult, PlanRow
 from xai_bench.results.store import Store, pack, read
 
@@ -247,7 +246,7 @@ def test_other_p_values_are_another_result(results, tmp_path):
 
 def test_sentences_say_what_is_kept(results):
     said = guarantee_words.sentences(results)
-    assert said[0].startswith("Selections at level 0.05, on 1 dataset together, 8 draws: a promise is kept if the upper")
+    assert said[0].startswith("Selections at level 0.05, on 1 dataset, 8 draws: a promise is kept if the upper bound")
     assert len(said) == 1 + 7
     frame = guarantee_words.stated(results.guarantees(pooled=True)).set_index(["explainer", "rule"])
     own = frame.loc[("tests", "p_values")]
@@ -269,7 +268,11 @@ def test_the_command_prints_words_and_a_table(results, tmp_path):
 def test_the_section_is_there_where_a_method_has_p_values(results, tmp_path):
     shown = show(Guarantees, Frames(results))
     assert shown.absent == ""
-    for text in ("Which inputs count as false", "kept if its upper bound is at most 0.075", "share against the largest"):
+    for text in (
+        "Which inputs count as false",
+        "kept if the upper bound of the error is at most 0.075",
+        "share against the largest",
+    ):
         assert text in shown.html
     assert "failed" not in shown.summary
     assert show(Guarantees, Frames(read(stores.build(tmp_path / "results.sqlite")))) is None

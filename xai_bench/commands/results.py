@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xai_bench.commands.display import in_lines
 from xai_bench.commands.options import Focus, Folder, Jobs, Of, Plugins, Score, cores, load, names
 from xai_bench.errors import InputError, unknown
 
@@ -96,7 +96,7 @@ def guarantees(
     if format != "text":
         _write(out, exporting.text_of(results.guarantees(level), format))
         return
-    said = [textwrap.fill(sentence, 100, subsequent_indent="  ") for sentence in guarantee_words.sentences(results, level)]
+    said = [in_lines(sentence) for sentence in guarantee_words.sentences(results, level)]
     table = exporting.text_of(guarantee_words.short(results, level), "markdown")
     _write(out, "\n".join([*said, "", table]))
 

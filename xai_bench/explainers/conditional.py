@@ -82,7 +82,9 @@ class ConditionalPermutation(Explainer):
         before = loss_of_rows(y, _outputs(problem, X))
         rises = np.zeros((len(parts), len(y)))
         # As hidimstat's CFI spawns them, so that the numbers are its own.
-        for rise, part, rng in zip(rises, parts, np.random.default_rng(seed_of(problem)).spawn(len(parts)), strict=True):
+        for rise, part, rng in zip(
+            rises, parts, np.random.default_rng(seed_of(problem)).spawn(len(parts)), strict=True
+        ):
             columns = [column for column in part if not constant[column]]
             if not columns:
                 continue
@@ -178,12 +180,8 @@ class LeaveOneOut(Selector):
     def _model(self, problem: Problem, seed: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        kind: Any = (
-            HistGradientBoostingRegressor if problem.kind == "regression" else HistGradientBoostingClassifier
-        )
-        return kind(
-            max_iter=self.iterations, learning_rate=self.learning_rate, early_stopping=False, random_state=seed
-        )
+        kind: Any = HistGradientBoostingRegressor if problem.kind == "regression" else HistGradientBoostingClassifier
+        return kind(max_iter=self.iterations, learning_rate=self.learning_rate, early_stopping=False, random_state=seed)
 
 
 def _boosted(

@@ -18,7 +18,7 @@ from xai_bench.explainers.promise import Promise
 
 
 class _Linear(Selector):
-    """What both share: the target as numbers, a Lasso whose strength is chosen by cross-validation, no constant inputs."""
+    """What both share: the target as numbers, a Lasso whose strength cross-validation chooses, no constant inputs."""
 
     predicts: ClassVar[bool] = False
     joins: ClassVar[Join] = "max"

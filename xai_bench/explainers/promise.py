@@ -17,8 +17,8 @@ class Promise:
     Attributes
     ----------
     null : which inputs count as false, see ``GroundTruth.null``
-    controls : ``type1``, the probability that such an input is selected; ``fdr``, the expected share of them among those
-        that are selected (its p-values are then the smallest level at which the input is one of these)
+    controls : ``type1``, the probability that such an input is selected; ``fdr``, the expected share of them in what is
+        selected (a p-value is then the smallest level at which the input is)
     """
 
     null: Null
@@ -35,5 +35,7 @@ def checked_p_values(name: str, raw: NDArray, n: int) -> NDArray[np.float64]:
     """
     values = np.array(raw, dtype=np.float64)
     if values.shape != (n,) or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"{name}: expected ({n},) p-values in [0, 1], got shape {values.shape} of {values.tolist()[:5]}")
+        raise ValueError(
+            f"{name}: expected ({n},) p-values in [0, 1], got shape {values.shape} of {values.tolist()[:5]}"
+        )
     return values

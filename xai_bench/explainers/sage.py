@@ -20,8 +20,8 @@ class Sage(Explainer):
     Inputs that are not in the set have the values of ``background`` training rows, over which the network's outputs (in
     classification its probabilities) are averaged. An input joins ``orders`` random orders, each with a validation row.
     A negative value counts as 0. SAGE's own intervals are of its random orders, not of the data: it states no
-    hypothesis and has no p-values. Source: Covert, Lundberg, Lee, NeurIPS 2020, arXiv 2004.00668. Cost: ``orders`` times
-    ``background`` times d rows through the network.
+    hypothesis and has no p-values. Source: Covert, Lundberg, Lee, NeurIPS 2020, arXiv 2004.00668. Cost: ``orders``
+    times ``background`` times d rows through the network.
     """
 
     name: ClassVar[str] = "sage"

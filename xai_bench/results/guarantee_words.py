@@ -39,7 +39,7 @@ def stated(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def short(results: Results, level: float) -> pd.DataFrame:
-    """All datasets together: what is selected, its power, the error that is controlled with its interval, the outcome."""
+    """All datasets together: how inputs are selected, power, the controlled error, its interval, the outcome."""
     return stated(results.guarantees(level, pooled=True))[SHORT]
 
 
@@ -51,8 +51,8 @@ def sentences(results: Results, level: float = 0.05) -> list[str]:
     draws = int(results.guarantees(level, pooled=True)["draws"].max())
     datasets = len(null_inputs(results))
     said = [
-        f"Selections at level {level:g}, on {plural(datasets, 'dataset')} together, {plural(draws, 'draw')}: a promise is "
-        f"kept if the upper bound of the error is at most {MARGIN * level:g}, exceeded if its lower bound is above."
+        f"Selections at level {level:g}, on {plural(datasets, 'dataset')}, {plural(draws, 'draw')}: a promise is kept "
+        f"if the upper bound of the error is at most {MARGIN * level:g}, exceeded if its lower bound is above."
     ]
     for rule, group in rows.groupby("rule", sort=False):
         parts = []

@@ -171,7 +171,7 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
 
 
 def _of_null_runs(results: Results) -> dict[tuple[str, str, str], Floats]:
-    """(dataset, model, explainer) to the relevances (runs, n_inputs) of all its null runs; none where one is missing."""
+    """(dataset, model, explainer) to the relevances (runs, n_inputs) of its null runs; none where one is missing."""
     found = {}
     for key, group in results.null_cells.groupby(["dataset", *METHOD], sort=False):
         if (group["status"] == "done").all():

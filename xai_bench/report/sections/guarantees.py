@@ -36,16 +36,16 @@ class Guarantees(Section):
 
     def words(self) -> str:
         return (
-            f"Inputs are selected at level {LEVEL:g} by a method's own p-values, or where a relevance is above those of "
-            f"null runs. The promise that an error is at most that is kept if its upper bound is at most {MARGIN * LEVEL:g}."
+            f"Inputs are selected at level {LEVEL:g} by a method's own p-values, or where a relevance is above those "
+            f"of null runs. A promise is kept if the upper bound of the error is at most {MARGIN * LEVEL:g}."
         )
 
     def findings(self) -> list[str]:
         return [
             *sentences(self.frames.results, LEVEL),
-            "Null alone (marginal) are noise and suppressors; null given the other inputs (conditional) are noise, what is "
-            "redundant, and copies. A method is judged by the hypothesis that it states; where null runs select, by the "
-            "inputs that are null in both ways.",
+            "Null alone (marginal) are noise and suppressors; null given the other inputs (conditional) are noise, "
+            "what is redundant, and copies. A method is judged by the hypothesis that it states; where null runs "
+            "select, by the inputs that are null in both ways.",
         ]
 
     def tables(self) -> list[Table]:
@@ -60,7 +60,9 @@ class Guarantees(Section):
         ]
         return [
             Table("All datasets together", "Method", [Column("Network", text=True), *OUTCOME], rows, fold=True),
-            Table("Every dataset", "Method", [*BY_DATASET, *OUTCOME], by_dataset(self.frames, single, _boxes), fold=True),
+            Table(
+                "Every dataset", "Method", [*BY_DATASET, *OUTCOME], by_dataset(self.frames, single, _boxes), fold=True
+            ),
             Table("Which inputs count as false", "Dataset", NULLS, nulls, fold=True),
         ]
 

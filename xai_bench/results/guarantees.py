@@ -38,7 +38,7 @@ COLUMNS = [
 class Rule(NamedTuple):
     """How inputs are selected from p-values, and what is controlled then.
 
-    ``null``: the hypothesis that is stated, or ``both``: such inputs are null by either.
+    ``null``: the hypothesis that is stated, or ``both``, where none is: an input counts as false if both hold.
     """
 
     name: str
@@ -72,8 +72,8 @@ def guarantees(results: Results, level: float = 0.05, *, pooled: bool = False) -
     Returns
     -------
     dataset, model ("" without one), explainer, entrant, rule, controls (``type1``, ``fdr`` or ``family``)
-    null : inputs that count as false: ``marginal``, ``conditional`` (see ``GroundTruth.null``), or ``both``: that
-        are null by either
+    null : inputs that count as false: ``marginal``, ``conditional`` (see ``GroundTruth.null``), or ``both``: of which
+        both hypotheses hold
     stated : whether it is the hypothesis that the method states; null runs say ``both``
     null_runs : that set the threshold; 0 where none do
     draws, of_draws : data seeds with a result, of how many

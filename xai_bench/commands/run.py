@@ -23,6 +23,12 @@ def run(
     suite: Annotated[str, typer.Argument(metavar="SUITE|FILE.toml", help="A shipped suite, or a file of your own.")],
     out: Out = Path(),
     jobs: Jobs = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="tcp://HOST:PORT", help="Compute on the workers of that scheduler of dask."
+        ),
+    ] = None,
     data_seeds: Annotated[
         int | None,
         typer.Option("--data-seeds", metavar="N", parser=whole, help="Run data seeds 0 .. N-1 instead of the suite's."),
@@ -74,7 +80,8 @@ def run(
     request = Request(
         suite,
         out=out,
-        jobs=cores() if jobs is None else jobs,
+        jobs=cores() if jobs is None and scheduler is None else jobs,
+        scheduler=scheduler,
         data_seeds=data_seeds,
         datasets=names(datasets),
         models=names(models),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from xai_bench import registry
 from xai_bench.errors import InputError, reason_of
@@ -13,13 +14,26 @@ from xai_bench.sending import by_value
 from xai_bench.suites.suite import Suite
 from xai_bench.workers import Executor, ThisProcess, Workers
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 
 @contextmanager
-def executor(jobs: int | None, suite: Suite) -> Iterator[Executor]:
-    """``jobs`` worker processes, or this process (None), with the suite's limits of time."""
-    limits = suite.limits.kept(jobs)
-    if jobs is not None:
+def executor(jobs: int | None, suite: Suite, client: Client | None = None, device: str = "cpu") -> Iterator[Executor]:
+    """The workers of a cluster (see ``cluster.reached``), ``jobs`` worker processes, or this process (None).
+
+    The suite's limits of time are kept. ``device``: what is recorded of it.
+    """
+    limits = suite.limits.kept(jobs if client is None else 1)
+    if jobs is not None or client is not None:
         arguments = registry.plugins(), registry.codes(), registry.of_scripts("metrics")
+    if client is not None:
+        from xai_bench.running.cluster import Cluster
+
+        with Cluster(client, (set_up_worker, arguments), limits.seconds, limits.training, device) as cluster:
+            yield cluster
+        return
+    if jobs is not None:
         with Workers(jobs, limits.seconds, set_up_worker, arguments, others=limits.training) as workers:
             yield workers
         return

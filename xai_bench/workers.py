@@ -91,7 +91,9 @@ class Died(Event):
 
 @dataclass(frozen=True)
 class Lost(Event):
-    """It is gone with the machine that computed it, through no fault of its own: it may be tried again."""
+    """It is gone with the machine that computed it, maybe through no fault of its own: it may be tried again."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def run(
     with Display() as display:
         results = compute(replace(request, on_progress=display.update))
     name = results.suite["name"]
-    page = write_report(results, report_place(out, name, out / "runs" / name), request.jobs or 1)
+    page = write_report(results, report_place(out, name, out / "runs" / name), request.jobs or cores())
     is_whole = not (request.data_seeds or request.datasets or request.models or request.explainers)
     code = summary(results, display.last, is_whole)
     for question, answer in in_short(results):

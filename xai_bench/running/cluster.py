@@ -12,22 +12,27 @@ import pickle
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from xai_bench.errors import InputError, one_line, reason_of
+from xai_bench.running import machine, vetting
 from xai_bench.sending import by_value
 from xai_bench.workers import LOOK, Event, Function, Item, Lost, Raised
 
 if TYPE_CHECKING:
     from distributed import Client, Future, Queue
 
+    from xai_bench.running.vetting import Expected
+
 ADDRESS = r"(tcp|tls|ucx|ws|wss)://[^\s/]+:\d+/?"
 CONNECT = 20.0
 """Seconds that a scheduler has to answer."""
+WORKERS = 60.0
+"""Seconds that the first worker has to come."""
 AHEAD = 2
 """Tasks for every thread of the cluster: it has the next one at hand when it is ready with one."""
 COUNT = 5.0
@@ -43,15 +48,55 @@ class Machine:
     recorded: dict[str, Any]
 
 
+@dataclass
+class Site:
+    """A scheduler that was reached, with workers that were looked over.
+
+    ``alike``: what all workers have, see ``running.machine.recorded``; ``notices``: for the user, in lines.
+    """
+
+    client: Client
+    expected: Expected
+    alike: dict[str, Any]
+    notices: list[str]
+
+    @property
+    def device(self) -> str:
+        """As ``devices.described``, on the workers."""
+        return str(self.alike["device"])
+
+    @property
+    def size(self) -> int:
+        """Threads of all workers."""
+        return sum(self.client.nthreads().values())
+
+
 @contextmanager
-def reached(address: str) -> Iterator[Client]:
-    """A connection to the scheduler at an address.
+def reached(address: str, installed: Mapping[str, str], device: str = "cpu") -> Iterator[Site]:
+    """The workers of the scheduler at an address; see ``vetting.Expected`` for the rest.
 
     Raises
     ------
     InputError
-        If the address is none, dask is not installed, or no scheduler answers.
+        If the address is none, dask is not installed, no scheduler answers, it has no workers, or they cannot be used.
     """
+    if device == "auto":
+        raise InputError("device: expected cpu or cuda with a scheduler, got 'auto': its workers have to be alike")
+    with _connected(address) as client:
+        try:
+            client.wait_for_workers(1, timeout=WORKERS)
+        except TimeoutError:
+            raise InputError(
+                f"scheduler: {address!r} has no workers: start some (`dask worker {address}`), or wait until they run"
+            ) from None
+        expected = vetting.Expected(machine.code(), installed, device)
+        with _told_if_lost():
+            alike, notices = vetting.agreed(vetting.look(client, expected))
+        yield Site(client, expected, alike, notices)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
     if not isinstance(address, str) or not re.fullmatch(ADDRESS, address):
         raise InputError(f"scheduler: expected an address such as tcp://HOST:8786, got {one_line(repr(address), 200)}")
     try:
@@ -73,7 +118,7 @@ def reached(address: str) -> Iterator[Client]:
                 client.close(timeout=5)
 
 
-def _brief(error: BaseException) -> str:
+def _brief(error: BaseException | None) -> str:
     return one_line(str(error).partition("\n")[0] or type(error).__name__, 120)
 
 
@@ -104,21 +149,22 @@ class Cluster:
 
     Parameters
     ----------
-    client : see ``reached``
-    begin : function and arguments that every process begins with
+    site : see ``reached``
+    begin : (function, arguments) that every process begins with; one more argument says where copies of files lie
+    files : path, as the user wrote it, to the content of a file that the workers need
     seconds, others : limits of time, as in ``workers.Workers``
-    device : what is recorded of the device, see ``devices.described``
     """
 
-    client: Client
+    site: Site
     begin: tuple[Any, ...]
+    files: Mapping[str, bytes]
     seconds: float | None
     others: float | None
-    device: str = "cpu"
     run: str = field(default_factory=lambda: f"xai-bench-{uuid4().hex[:12]}")
     _open: dict[int, _Open] = field(default_factory=dict)
     _raised: list[Event] = field(default_factory=list)
     _threads: dict[str, int] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
     _counted: float = 0.0
     _looked: float = 0.0
 
@@ -129,7 +175,8 @@ class Cluster:
 
         self._queue: Queue = Queue(self.run, client=self.client)
         self.client.register_plugin(
-            Station(self.run, by_value(self.begin), self.seconds, self.others, self.device), name=self.run
+            Station(self.run, by_value(self.begin), self.files, self.seconds, self.others, self.site.device),
+            name=self.run,
         )
         self._count()
         return self
@@ -144,6 +191,10 @@ class Cluster:
         ):
             with contextlib.suppress(Exception):
                 end()
+
+    @property
+    def client(self) -> Client:
+        return self.site.client
 
     @property
     def size(self) -> int:
@@ -164,7 +215,10 @@ class Cluster:
             return
         with warnings.catch_warnings(), _told_if_lost():
             warnings.simplefilter("ignore", UserWarning)  # Weights of large networks are no mistake.
-            future = self.client.submit(drive, self.run, task, sent, key=f"{self.run}-{task}", pure=False)
+            among = list(self._threads) if self._refused else None
+            future = self.client.submit(
+                drive, self.run, task, sent, key=f"{self.run}-{task}", pure=False, workers=among
+            )
         self._open[task] = _Open(future)
 
     def wait(self) -> list[Event]:
@@ -195,7 +249,10 @@ class Cluster:
         events: list[Event] = []
         for event in sent.events:
             if isinstance(event, Begun):
-                if one.attempt:  # Dask handed it to another worker: the first one is gone.
+                if event.address not in self._threads:
+                    self._count()
+                # Dask handed it to another worker: the first one is gone. Or this one is of no use.
+                if one.attempt or event.address not in self._threads:
                     return [*events, self._lost(sent.task)]
                 one.attempt, one.address = sent.attempt, event.address
                 events.append(Item(sent.task, Machine(event.machine)))
@@ -220,17 +277,20 @@ class Cluster:
         return [*events, *(self._lost(task) for task in gone if task in self._open)]
 
     def _lost(self, task: int) -> Lost:
-        one = self._open.pop(task)
+        future = self._open.pop(task).future
+        reason = _brief(future.exception()) if future.status == "error" else ""
         with contextlib.suppress(Exception):
-            self.client.cancel([one.future], force=True)
-        return Lost(task)
+            self.client.cancel([future], force=True)
+        return Lost(task, reason)
 
     def _count(self) -> None:
         """Which workers there are, with their threads."""
         deadline = time.monotonic() + PATIENCE
         while True:
             with _told_if_lost():
-                self._threads = dict(self.client.nthreads())
+                there = dict(self.client.nthreads())
+                self._look_over(there.keys() - self._threads.keys() - self._refused)
+            self._threads = {address: threads for address, threads in there.items() if address not in self._refused}
             self._counted = time.monotonic()
             if self._threads:
                 return
@@ -240,6 +300,15 @@ class Cluster:
                     "and run the same command again"
                 )
             time.sleep(LOOK)
+
+    def _look_over(self, new: set[str]) -> None:
+        """Leave out workers that came later and are not like the others."""
+        if not new:
+            return
+        for address, facts in vetting.look(self.client, self.site.expected, new).items():
+            if reason := vetting.fits(self.site.alike, facts):
+                self._refused.add(address)
+                self.site.notices.append(f"a worker that came later is left out: {reason}")
 
 
 @contextmanager

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from xai_bench import registry
+from xai_bench.datasets.tables import UserTable
 from xai_bench.errors import InputError, reason_of
+from xai_bench.places import expanded
+from xai_bench.running.cluster import Cluster, Site
 from xai_bench.running.process import set_up_worker
 from xai_bench.running.state import standard
 from xai_bench.sending import by_value
 from xai_bench.suites.suite import Suite
 from xai_bench.workers import Executor, ThisProcess, Workers
 
-if TYPE_CHECKING:
-    from distributed import Client
-
 
 @contextmanager
-def executor(jobs: int | None, suite: Suite, client: Client | None = None, device: str = "cpu") -> Iterator[Executor]:
+def executor(jobs: int | None, suite: Suite, site: Site | None = None) -> Iterator[Executor]:
     """The workers of a cluster (see ``cluster.reached``), ``jobs`` worker processes, or this process (None).
 
-    The suite's limits of time are kept. ``device``: what is recorded of it.
+    The suite's limits of time are kept.
     """
-    limits = suite.limits.kept(jobs if client is None else 1)
-    if jobs is not None or client is not None:
+    limits = suite.limits.kept(jobs if site is None else 1)
+    if jobs is not None or site is not None:
         arguments = registry.plugins(), registry.codes(), registry.of_scripts("metrics")
-    if client is not None:
-        from xai_bench.running.cluster import Cluster
-
-        with Cluster(client, (set_up_worker, arguments), limits.seconds, limits.training, device) as cluster:
+    if site is not None:
+        begin = set_up_worker, arguments
+        with Cluster(site, begin, files_of(suite), limits.seconds, limits.training) as cluster:
             yield cluster
         return
     if jobs is not None:
@@ -39,6 +37,19 @@ def executor(jobs: int | None, suite: Suite, client: Client | None = None, devic
         return
     with standard():
         yield ThisProcess(limits.seconds, limits.training)
+
+
+def files_of(suite: Suite) -> dict[str, bytes]:
+    """Tables that the user named: path, as it was written, to the content."""
+    sources = [entry.component for entry in suite.datasets]
+    paths = {source.path for source in sources if isinstance(source, UserTable) and isinstance(source.path, str)}
+    return {path: expanded(path).read_bytes() for path in sorted(paths)}
+
+
+def installed_for(suite: Suite) -> dict[str, str]:
+    """Distributions, with their versions, that the components of a suite come from beside this package."""
+    entries = (*suite.datasets, *suite.models, *suite.explainers)
+    return registry.installed((entry.component.family, entry.component.name) for entry in entries)
 
 
 def check_sent(suite: Suite) -> None:

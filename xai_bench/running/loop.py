@@ -6,13 +6,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from xai_bench.results.records import CellResult, Costs
 from xai_bench.results.store import Store
 from xai_bench.running.agenda import Agenda, Due
 from xai_bench.running.block import run_block
-from xai_bench.running.cluster import Machine
+from xai_bench.running.cluster import Machine, Site
 from xai_bench.running.executors import executor
 from xai_bench.running.followups.base import as_trained
 from xai_bench.running.ledger import REST, TRAINING, FollowUpCount, Forecast, Ledger, Measured, Work, work_of
@@ -24,9 +23,6 @@ from xai_bench.suites import plan
 from xai_bench.suites.plan import Block
 from xai_bench.suites.suite import Limits, Suite
 from xai_bench.workers import Died, Done, Event, Executor, Item, Lost, OverTime, Raised, Replaced, ThisProcess
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 MOST_LOSSES = 3
 """How often a machine may be lost with the same cell, or the same training: then it counts as failed."""
@@ -71,7 +67,7 @@ class Loop:
         self._cold: set[str] = set()
         self._hanging: dict[str, str] = {}
         """Key of a draw whose data could not be loaded in time, to the reason."""
-        self._losses: Counter[Any] = Counter()
+        self._losses: Counter[tuple[str, str | None]] = Counter()
 
     def forecast(self, jobs: int | None) -> Forecast:
         """What is to be done, and how long that takes."""
@@ -95,18 +91,18 @@ class Loop:
         jobs: int | None,
         runs: Runs,
         on_progress: Callable[[Progress], None] | None,
-        client: Client | None = None,
+        site: Site | None = None,
     ) -> None:
-        """Compute and store everything that waits, as a run of the store.
-
-        ``client``: to the scheduler of the cluster that computes (see ``cluster.reached``).
-        """
+        """Compute and store everything that waits, as a run of the store, on a cluster (``site``) if there is one."""
         self._runs, self._on_progress = runs, on_progress or (lambda _: None)
         if not self.waiting:
             return
-        with executor(jobs, self.suite, client, runs.device) as workers:
+        if site is not None:
+            self.progress.notices.extend(site.notices)
+            site.notices = self.progress.notices
+        with executor(jobs, self.suite, site) as workers:
             self.progress.forecast = self.forecast(workers.size)
-            self._notice_limits(jobs if client is None else 1)
+            self._notice_limits(jobs if site is None else 1)
             self._tell(workers.size)
             while self.waiting or self.running:
                 while self.waiting and workers.room():
@@ -198,15 +194,21 @@ class Loop:
                 self._hanging[work.block.draw.key] = reason
             work.cells += [CellResult(cell.key, "failed", reason) for cell in work.rest()]
         self._store_block(work)
-        rest = work.rest()
-        if rest:
+        self._go_on(work)
+
+    def _go_on(self, work: OpenBlock) -> None:
+        """Hand out the rest of a block again."""
+        if rest := work.rest():
             self.waiting.appendleft(replace(work.block, cells=rest))
         else:
             self._close(work.block)
 
     def _is_tried_again(self, work: OpenBlock | OpenFollowUp) -> bool:
         """Whether what went on when a machine was lost may be innocent."""
-        place = (work.block.draw.key, work.block.model_key, work.running) if isinstance(work, OpenBlock) else id(work.due)
+        if isinstance(work, OpenBlock):  # What is left of a block ends with the same cell.
+            place = work.block.cells[-1].key, work.running
+        else:
+            place = work.due.followup.title(work.due.blocks), None
         self._losses[place] += 1
         return self._losses[place] < MOST_LOSSES
 
@@ -216,7 +218,7 @@ class Loop:
             self.waiting.appendleft(work.due)
             return
         self._store_block(work)
-        self.waiting.appendleft(replace(work.block, cells=work.rest())) if work.rest() else self._close(work.block)
+        self._go_on(work)
 
     def _go_without_warming(self, work: OpenBlock, reason: str) -> None:
         """What hangs while it warms up does so once in a run."""
@@ -274,5 +276,5 @@ class Loop:
         if isinstance(event, Raised | Replaced):
             return event.reason
         if isinstance(event, Lost):
-            return f"its machine was lost {MOST_LOSSES} times"
+            return f"its worker was lost {MOST_LOSSES} times{f' ({event.reason})' if event.reason else ''}"
         return f"the worker died, exit code {event.exit_code}" if isinstance(event, Died) else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,13 +24,40 @@ def recorded(device: str = "cpu") -> dict[str, Any]:
     ``device``: where it computes, with its name.
     """
     return {
-        "python": platform.python_version(),
+        "python": python(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
         "device": device,
         "versions": versions(LIBRARIES),
     }
+
+
+def python() -> str:
+    """The version of Python."""
+    return platform.python_version()
+
+
+def told(installed: Iterable[str], device: str) -> dict[str, Any]:
+    """In a worker of a cluster: what a run has to know of it (see ``vetting``).
+
+    Raises
+    ------
+    RuntimeError
+        If it does not have the ``device``.
+    """
+    described = device if device == "cpu" else _described(device)
+    return {"code": code(), "installed": versions(installed), "recorded": recorded(described)}
+
+
+def _described(device: str) -> str:
+    """See ``devices.described``; asked in another process, so that this one holds no memory of the device."""
+    ask = f"from xai_bench.devices import described, resolve; print(described(resolve({device!r})))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines() or ["nothing"]
+    if done.returncode:
+        raise RuntimeError(lines[-1].partition("InputError: ")[2] or lines[-1])
+    return lines[-1]
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:

@@ -102,7 +102,9 @@ class Asked:
         """
         from xai_bench import devices
 
-        device, suite = devices.resolve(request.device), request.suite
+        # A cluster has devices of its own, which its workers are asked for.
+        is_elsewhere = request.scheduler is not None
+        device, suite = request.device if is_elsewhere else devices.resolve(request.device), request.suite
         if not isinstance(suite, Suite):
             suite = reading.from_dict(suite) if isinstance(suite, dict) else reading.load(suite)
         if request.focus:
@@ -127,7 +129,8 @@ class Asked:
         suite, notices = _available(suite)
         planned = plan.blocks(suite, device)
         chosen = _chosen(suite, planned, wanted)
-        return cls(request, suite, notices, planned, chosen, wanted, devices.described(device))
+        described = device if is_elsewhere else devices.described(device)
+        return cls(request, suite, notices, planned, chosen, wanted, described)
 
     @property
     def folder(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -18,7 +18,7 @@ from xai_bench.results.opening import FILE, Damaged, locate
 from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
 from xai_bench.results.truth import truth_of
-from xai_bench.running import cluster, machine
+from xai_bench.running import machine
 from xai_bench.running.ledger import Forecast, Measured, recorded
 from xai_bench.running.notebook import progress_bar
 from xai_bench.running.request import Asked, Request, is_stored
@@ -26,8 +26,7 @@ from xai_bench.running.runs import Runs, now
 from xai_bench.suites import plan
 
 if TYPE_CHECKING:
-    from distributed import Client
-
+    from xai_bench.running.cluster import Site
     from xai_bench.running.loop import Loop
 
 P = ParamSpec("P")
@@ -49,20 +48,32 @@ def compute(request: Request) -> Results:
     asked = Asked.of(request)
     if request.jobs is not None or request.scheduler is not None:
         check_sent(asked.suite)
-    with contextlib.ExitStack() as stack:
-        client = None if request.scheduler is None else stack.enter_context(cluster.reached(request.scheduler))
-        stack.enter_context(lock.held(asked.folder))
+    with _site(asked) as site, lock.held(asked.folder):
+        asked = asked if site is None else replace(asked, device=site.device)
         _check_known(asked, request.known, asked.folder if request.fresh else None)
         earlier = _measured_before(asked) if request.fresh else None
         if request.fresh and not asked.is_part:
             opening.remove(asked.folder / FILE)
-        return _completed(asked, earlier, client)
+        return _completed(asked, earlier, site)
 
 
-def _completed(asked: Asked, earlier: Measured | None, client: Client | None) -> Results:
+@contextlib.contextmanager
+def _site(asked: Asked) -> Iterator[Site | None]:
+    """The cluster that is to compute; None for this machine."""
+    if asked.request.scheduler is None:
+        yield None
+        return
+    from xai_bench.running import cluster
+    from xai_bench.running.executors import installed_for
+
+    with cluster.reached(asked.request.scheduler, installed_for(asked.suite), asked.request.device) as site:
+        yield site
+
+
+def _completed(asked: Asked, earlier: Measured | None, site: Site | None) -> Results:
     """Compute what the store lacks.
 
-    ``earlier``: what was measured in results that are forgotten now; ``client``: of the cluster that computes.
+    ``earlier``: what was measured in results that are forgotten now; ``site``: the cluster that computes.
     """
     from xai_bench.scoring import recovery
 
@@ -75,11 +86,13 @@ def _completed(asked: Asked, earlier: Measured | None, client: Client | None) ->
         _score_anew(store, asked.planned)
         loop = _loop(asked, store, earlier)
         facts, begun = {**provenance(jobs, asked.device), "left_out": list(asked.notices)}, time.monotonic()
+        if site is not None:
+            facts |= {"jobs": site.size, "cluster": True}
         number = store.begin(asked.suite.config(), asked.rows(), facts, recovery.declared())
         runs, finished = Runs(store, number, facts), {}
         try:
             with progress_bar(request.on_progress) as on_progress:
-                loop.run(jobs, runs, on_progress, client)
+                loop.run(jobs, runs, on_progress, site)
             finished = {"finished": now(), "cells": loop.progress.finished}
         finally:
             spent = {"wall": time.monotonic() - begun, "spent": dict(loop.ledger.spent)}
@@ -96,6 +109,9 @@ def foresee(request: Request) -> Forecast:
         As ``run``.
     """
     asked = Asked.of(request)
+    with _site(asked) as site:
+        if site is not None:
+            asked, request = replace(asked, device=site.device), replace(request, jobs=site.size, scheduler=None)
     folder, known = asked.folder, request.known
     own = [folder] if (asked.is_part or not request.fresh) and is_stored(folder) else []
     _check_known(asked, known, folder if request.fresh else None)

@@ -35,8 +35,13 @@ class Runs:
             return self.number
         key = canonical_json(machine)
         if key not in self._others:
-            of_run = {name: self.facts[name] for name in ("jobs", "threads", "plugins")}
-            facts = {"started": now(), "part_of": self.facts["started"], **machine, **of_run}
+            names = [name for name in ("jobs", "cluster", "threads", "plugins") if name in self.facts]
+            facts = {
+                "started": now(),
+                "part_of": self.facts["started"],
+                **machine,
+                **{name: self.facts[name] for name in names},
+            }
             self._others[key] = number = self.store.record(facts)
             self._known[number] = facts
         return self._others[key]

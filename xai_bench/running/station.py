@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import shutil
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -48,24 +51,49 @@ class Sent:
 class Station(WorkerPlugin):
     """What a run has in every worker of dask: the settings of its processes, and those that live.
 
-    ``run``: name of the run; ``begin``: what a process begins with, pickled by value; ``seconds`` and ``others``: limits,
-    see ``Workers``; ``device``: see ``machine.recorded``.
+    Parameters
+    ----------
+    run : name of the run
+    begin : (function, arguments) that a process begins with, pickled by value; one more argument says where copies of
+        files lie
+    files : path, as the user wrote it, to the content of a file
+    seconds, others : limits, see ``Workers``
+    device : see ``machine.recorded``
     """
 
     def __init__(
-        self, run: str, begin: bytes, seconds: float | None, others: float | None, device: str = "cpu"
+        self,
+        run: str,
+        begin: bytes,
+        files: Mapping[str, bytes],
+        seconds: float | None,
+        others: float | None,
+        device: str = "cpu",
     ) -> None:
         self.name = self.run = run
-        self._begin, self._seconds, self._others, self._device = begin, seconds, others, device
+        self._begin, self._files, self._device = begin, files, device
+        self._seconds, self._others = seconds, others
 
     def setup(self, worker: Any) -> None:
         self._worker = worker
+        self._folder = Path(worker.local_directory) / self.run
+        self._places = self._written()
         self._lock = threading.Lock()
         self._idle: list[tuple[Workers, threading.Timer]] = []
         self._stops: dict[str, threading.Event] = {}
         self._is_over = False
         self._queue: Queue | None = None
         self._machine = machine.recorded(self._device)
+
+    def _written(self) -> dict[str, str]:
+        """Write copies of the files; path to where its copy lies."""
+        found = {}
+        for number, (path, content) in enumerate(self._files.items()):
+            copy = self._folder / str(number) / Path(path).name  # Its end says what it is.
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+            found[path] = str(copy)
+        return found
 
     def teardown(self, worker: Any) -> None:
         with self._lock:
@@ -78,6 +106,7 @@ class Station(WorkerPlugin):
             _kill(pool)
         if self._queue is not None:
             self._queue.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """Dask tells what becomes of a task."""
@@ -116,7 +145,7 @@ class Station(WorkerPlugin):
                 timer.cancel()
                 return pool
         start, arguments = pickle.loads(self._begin)
-        return Workers(1, self._seconds, start, arguments, others=self._others)
+        return Workers(1, self._seconds, start, (*arguments, self._places), others=self._others)
 
     def _take_back(self, pool: Workers) -> None:
         timer = threading.Timer(IDLE, self._end, [pool])
@@ -169,5 +198,5 @@ def drive(run: str, task: int, sent: bytes) -> None:
     """The task of dask: see ``Station.do``. Of a run that is over nothing is computed."""
     worker = get_worker()
     station = worker.plugins.get(run)
-    if station is not None:
+    if isinstance(station, Station):
         station.do(worker.get_current_task(), task, sent)

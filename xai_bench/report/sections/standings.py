@@ -101,7 +101,7 @@ def _small(board: pd.DataFrame, caption: str, first: str, title: str = "Recovery
         counts = [counted(int(row[name])) if row["ranked"] else EMPTY for name in COUNTS]
         scores = valued(row["score"]), _where_learned(row)
         learned, families = valued(row["learned"], percent), counted(row["families"], row["of_families"])
-        return [*scores, ranks(row, ahead), *counts, learned, families]
+        return [*scores, ranks(row), *counts, learned, families]
 
     rows = [
         Row(r["name"], boxes(r), "first" if ahead and r["ranked"] and r["first_group"] else "method")

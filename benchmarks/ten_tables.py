@@ -127,17 +127,18 @@ TABLES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(one.name for one in TABLES))
+    names = [one.name for one in TABLES]
+    parser.add_argument("tables", nargs="*", choices=[*names, []], default=[], metavar="TABLE", help=", ".join(names))
     asked = parser.parse_args().tables
     known = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
-    rows = {row["table"]: row for row in known if row["table"] not in asked}
-    for one in TABLES:
-        kept = _kept(one.name)
-        if one.name in asked or (kept is None and one.name not in rows):
-            kept = analysed(one)
+    rows = {str(row["table"]): row for row in known}
+    of_name = {one.name: one for one in TABLES}
+    for one in [of_name[name] for name in asked or names]:
+        here = _file(one.name).exists() or one.name in rows
+        kept = _kept(one.name) if here and not asked else analysed(one)
         if kept is not None:
             rows[one.name] = row(one, *kept)
-            write([rows[other.name] for other in TABLES if other.name in rows])
+        write([rows[name] for name in names if name in rows])
 
 
 def analysed(one: Example) -> tuple[Answer, float]:
@@ -150,13 +151,17 @@ def analysed(one: Example) -> tuple[Answer, float]:
         answer = explain(one.load(), one.target, **one.options)
     minutes = (time.process_time() - begun) / 60
     answer.write(ANSWERS / one.name)
-    (ANSWERS / f"{one.name}.pickle").write_bytes(pickle.dumps((answer, minutes)))
+    _file(one.name).write_bytes(pickle.dumps((answer, minutes)))
     print(f"{one.name}: {minutes:.1f} CPU minutes", flush=True)
     return answer, minutes
 
 
+def _file(name: str) -> Path:
+    return ANSWERS / f"{name}.pickle"
+
+
 def _kept(name: str) -> tuple[Answer, float] | None:
-    file = ANSWERS / f"{name}.pickle"
+    file = _file(name)
     return pickle.loads(file.read_bytes()) if file.exists() else None
 
 

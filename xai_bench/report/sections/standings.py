@@ -26,7 +26,8 @@ class Standings(Section):
     id, title, label, order = "standings", "Networks, entrants and other scores", "Standings", 20
 
     def needs(self) -> bool:
-        return bool(len(self.frame) or self.frames.models)
+        one = len(self.frames.models) < 2 and not self.frames.metrics  # then it says what the leaderboard says
+        return bool(len(self.frame) or self.frames.models) and not one
 
     @cached_property
     def frame(self) -> pd.DataFrame:

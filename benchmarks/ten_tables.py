@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from xai_bench.report.kit.markup import markdown
+
 if TYPE_CHECKING:
     from xai_bench.analysis.answer import Answer
 
@@ -29,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 FILE = ROOT / "benchmarks" / "scores" / "ten_tables.csv"
 PAGE = ROOT / "docs" / "tables.md"
 ANSWERS = ROOT / "runs" / "ten_tables"
+NETWORKS = ("spectral_mlp", "mlp")
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def row(one: Example, answer: Answer, minutes: float) -> dict[str, Any]:
         "score": asked.score, "chance": asked.chance, "baseline": simple.index[0],
         "baseline_score": simple["score"].iloc[0],
     }  # fmt: skip
-    for name in ("spectral_mlp", "mlp"):
+    for name in NETWORKS:
         own = scores.loc[name]
         found |= {name: own["score"], f"{name}_difference": own["difference"]}
         found |= {f"{name}_low": own["difference_low"], f"{name}_high": own["difference_high"]}
@@ -186,6 +189,63 @@ def row(one: Example, answer: Answer, minutes: float) -> dict[str, Any]:
 def write(rows: list[dict[str, Any]]) -> None:
     """The file and the page."""
     pd.DataFrame(rows).to_csv(FILE, index=False, float_format="%.4g")
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(pd.read_csv(FILE)), encoding="utf-8")
+
+
+def page(table: pd.DataFrame) -> str:
+    """The tables that were analysed in one list, then each with its answer."""
+    of_name = {one.name: one for one in TABLES}
+    rows = table.to_dict("records")
+    head = [
+        "# Ten real tables",
+        "What `xai_bench.explain` says of tables from packages of PyPI, with its defaults. "
+        f"`python benchmarks/ten_tables.py` makes this page; {len(rows)} of {len(TABLES)} tables were analysed. "
+        "The answers are those of `Answer.brief`; none was written by hand. Where a network is clearly below the best "
+        "of a linear model, a random forest and gradient boosting, the answer says so first.",
+        "\n".join(
+            [
+                "| table | predicted | rows x columns | score | networks | best other model | CPU minutes |",
+                "|---|---|---|---|---|---|---:|",
+                *(_line(row) for row in rows),
+            ]
+        ),
+        _words(table),
+    ]
+    return "\n\n".join([*head, *(_section(of_name[row["table"]], row) for row in rows)]) + "\n"
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    networks = ", ".join(f"{row[name]:.3f}" for name in NETWORKS)
+    other = f"{row['baseline_score']:.3f} ({row['baseline']})"
+    cells = [
+        f"[{row['table']}](#{row['table']})", f"`{row['target']}`", f"{row['rows']:,} x {row['columns']}", row["score"],
+        networks, other, f"{row['cpu_minutes']:.1f}",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _words(table: pd.DataFrame) -> str:
+    """How often networks are below or above the best other model."""
+    highs, lows = (table[[f"{name}_{end}" for name in NETWORKS]] for end in ("high", "low"))
+    counts = {
+        "a network is clearly below the best other model": int((highs < 0).any(axis=1).sum()),
+        "clearly above it": int((lows > 0).any(axis=1).sum()),
+    }
+    said = ", ".join(f"on {count} {what}" for what, count in counts.items())
+    return (
+        f"Networks: {' and '.join(f'`{name}`' for name in NETWORKS)}. Of these {len(table)} tables {said}. Rows are "
+        "those that were analysed; columns are all of the table, the target among them."
+    )
+
+
+def _section(one: Example, row: Mapping[str, Any]) -> str:
+    about = (
+        f"{one.about}. Package [{one.package}](https://pypi.org/project/{one.package}/) {row['version']}; "
+        f"{one.licence}. Predicted: `{row['target']}` ({row['kind']}), rows held out {row['by']}."
+    )
+    answer = "\n".join(f"{i}. {markdown(line)}" for i, line in enumerate(str(row["answer"]).splitlines(), 1))
+    return "\n\n".join([f"## {one.name}", " ".join(part for part in (about, one.why) if part), answer])
 
 
 if __name__ == "__main__":

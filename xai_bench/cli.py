@@ -44,6 +44,7 @@ COMMANDS = (
     results.figure,
     results.pack,
     results.diff,
+    results.anchor,
     results.merge,
     results.forget,
 )

@@ -241,6 +241,8 @@ class Suite(BaseModel):
     focus: str = ""
     """The explainer, network or entrant (``lrp on mlp``) that the report compares with all others; "" for none."""
     settling: Settling = Settling()
+    anchor: str = ""
+    """The published table that the results can be compared with, see ``xai_bench.published``; "" for none."""
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""
@@ -248,6 +250,8 @@ class Suite(BaseModel):
             axis: [_described(entry) for entry in getattr(self, axis)] for axis in ("datasets", "models", "explainers")
         }
         plain = self.model_dump(mode="json", exclude={"datasets", "models", "explainers"})
+        if not self.anchor:  # suites that name none stay equal to those of before
+            del plain["anchor"]
         return {**plain, **axes}
 
     def key(self) -> str:

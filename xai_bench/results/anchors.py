@@ -126,6 +126,8 @@ def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, me
     if (k := method.k or score.k) != 0:
         frame = frame[frame["k"] == (k if isinstance(k, int) else _kept(results, dataset, k))]
     found = {}
+    if explainer in CONTROLS and not frame.empty:  # what it ranks depends on no network
+        frame = frame[frame["model"] == frame["model"].iloc[0]]
     for model, rows in frame.dropna(subset="value").groupby("model", sort=False):
         draws = rows.groupby("data_seed")["value"].mean()
         found[str(model)] = Mean(float(draws.mean()), float(draws.std(ddof=1)) if len(draws) > 1 else None, len(draws))

@@ -109,8 +109,11 @@ def of_dataset(name: str) -> list[float] | None:
 def of_model(name: str) -> list[float]:
     """Weights, outputs and scores after a few steps."""
     given = {"module": _filled(nn.Sequential(nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)))}
-    component = registry.create("models", name, given if name == "given" else NETS.get(name, {**NET}))
+    fields = {"given": given, "hand_set_network": {}}.get(name, NETS.get(name, NET))
+    component = registry.create("models", name, fields)
     data = registry.create("datasets", "gaussian_independent", {"n": 100, "d": 12}).load(3).standardised()
+    if name == "hand_set_network":
+        data = registry.create("datasets", "hand_set", {"n": 100}).load(3).in_canonical_order()
     if name in NETS and component.needs_picture:
         data = replace(data, feature_shape=(3, 4))
     fitted = component.fit(data, 5)

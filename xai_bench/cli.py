@@ -45,6 +45,7 @@ COMMANDS = (
     results.guarantees,
     results.pack,
     results.diff,
+    results.anchor,
     results.merge,
     results.forget,
 )

@@ -145,6 +145,46 @@ def diff(
         _write(out, exporting.text_of(found.frame, format))
 
 
+def anchor(
+    of: Annotated[
+        str, typer.Argument(metavar="SUITE|DIR", help="A suite: what was published. Results of a run: theirs and ours.")
+    ],
+    name: Annotated[
+        str, typer.Option("--with", metavar="NAME", help="The published table (default: that of the suite).")
+    ] = "",
+    format: Annotated[
+        str, typer.Option("--format", metavar="text|csv|markdown", help="Words, or the comparison as a table.")
+    ] = "text",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
+) -> None:
+    """Show published figures beside those of a run: how the protocols differ, then which figures agree."""
+    from xai_bench.published import anchors
+    from xai_bench.results import anchor_text, exporting, formats
+    from xai_bench.results.store import read
+    from xai_bench.suites import reading
+
+    if format not in ("text", "csv", "markdown"):
+        raise unknown("format", format, ["text", "csv", "markdown"])
+    if not of.endswith(".toml") and Path(of).exists():
+        found = read(Path(of)).anchor(name)
+        tables = {
+            "csv": lambda: exporting.text_of(found.table, "csv"),
+            "markdown": lambda: formats.markdown(anchor_text.shown(found)),
+        }
+        _write(out, tables[format]() if format in tables else anchor_text.text(found.anchor, found))
+        return
+    chosen = name or reading.load(of).anchor
+    if not chosen:
+        raise InputError(
+            f"anchor: expected a suite that names one, got {of!r}: choose --with {' or '.join(anchors.names())}"
+        )
+    if format != "text":
+        raise InputError(
+            f"anchor: expected results of a run for --format {format}, got the suite {of!r}: name their folder"
+        )
+    _write(out, anchor_text.text(anchors.anchor(chosen)))
+
+
 def merge(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="What is written: a folder, or a file that ends in .xaipack.")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xai_bench.errors import InputError, unknown
 from xai_bench.rank_tests import RankTests
-from xai_bench.results import claims, comparison, entrants, guarantees, packing, tables
+from xai_bench.results import anchors, claims, comparison, entrants, guarantees, packing, tables
 from xai_bench.results import settling as rule
 from xai_bench.results.comparison import Comparison, Unit
 from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts, Tested
@@ -341,6 +341,16 @@ class Results:
     def in_words(self, of: Unit = "methods", file: str = "") -> list[str]:
         """What the leaderboards show, in at most three sentences: see ``results.claims``."""
         return claims.claims(self, of, file)
+
+    def anchor(self, name: str = "") -> anchors.Agreement:
+        """Published figures beside those of this run: that of its suite if no ``name`` is given.
+
+        Raises
+        ------
+        InputError
+            If there is no such anchor, or the suite names none.
+        """
+        return anchors.agreement(self, name)
 
     def rank_tests(self, metric: str = "recovery") -> RankTests | str:
         """Tests on ranks of up to twelve entrants, or why they are left out: see ``comparison.ranked_by_families``."""

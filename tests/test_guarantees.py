@@ -199,6 +199,15 @@ def test_shares_are_those_of_the_slow_version(results, level, pooled):
         assert row["dataset"] == ("" if pooled else "toy")
 
 
+def test_the_cells_of_a_method_with_p_values_have_a_power_and_an_error(results):
+    found = guarantees.by_cell(results, 0.2).set_index(["explainer", "data_seed", "metric"])["value"]
+    assert len(found) == 2 * 8
+    for seed, chosen in zip(SEEDS, selections("p_values", 0.2), strict=True):
+        expected = literal.shares([chosen], ROLES, GROUPS, "conditional")
+        assert found["tests", seed, "power"] == expected["power"]
+        assert found["tests", seed, "type1_error"] == expected["type1"]
+
+
 def test_no_level_outside_of_0_and_1(results):
     with pytest.raises(InputError, match="between 0 and 1, got 1"):
         results.guarantees(1)

@@ -24,6 +24,7 @@ from xai_bench.explainers.conditional import (
 from xai_bench.explainers.model_x import ConditionalRandomisation, Knockoffs, knockoff_levels
 from xai_bench.explainers.promise import Promise
 from xai_bench.explainers.sage import Sage
+from xai_bench.explainers.selectors import FTest
 from xai_bench.running.tuning import Tuned
 
 hidimstat = pytest.importorskip("hidimstat", reason="hidimstat is not installed")
@@ -33,6 +34,7 @@ SMALL = [
     LeaveOneOut(iterations=3),
     Knockoffs(strengths=4, folds=2),
     ConditionalRandomisation(strengths=2, folds=2),
+    FTest(),
 ]
 
 
@@ -177,6 +179,18 @@ def test_conditional_randomisation_is_hidimstats():
     np.testing.assert_allclose(found.relevance, np.abs(statistic), rtol=1e-6)
     np.testing.assert_allclose(found.p_values, direct.pvalues_, rtol=1e-6)
     np.testing.assert_allclose(found.p_values, 2 * stats.norm.sf(np.abs(statistic)), rtol=1e-6)
+
+
+@BOTH
+def test_p_values_of_the_f_test_are_scipys(kind):
+    p = table(kind)
+    found = FTest().explain(p).p_values
+    X, y = p.X_train.double().numpy(), p.y_train.double().numpy()
+    for j in range(4):
+        both = stats.f_oneway(X[y == 0, j], X[y == 1, j]) if kind == "classification" else stats.linregress(X[:, j], y)
+        assert found[j] == pytest.approx(both.pvalue, rel=1e-6)
+    constant = FTest().explain(replace(p, y_train=torch.ones_like(p.y_train)))
+    assert (constant.p_values == 1).all()
 
 
 def test_an_input_of_columns_has_their_smallest_p_value_times_their_number():

@@ -109,6 +109,25 @@ def guarantees(results: Results, level: float = 0.05, *, pooled: bool = False) -
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def by_cell(results: Results, level: float = 0.05) -> pd.DataFrame:
+    """Shares of every cell whose method has p-values of its own, at a level, of the null hypothesis that it states.
+
+    Returns
+    -------
+    dataset, model, explainer, data_seed, metric (``power`` or ``type1_error``), k (0), value; without those that are
+    not defined
+    """
+    found = [
+        {**{name: row[name] for name in ("dataset", *METHOD)}, "data_seed": row["seed"], "metric": metric, "k": 0,
+         "value": row[hits] / row[of]}
+        for row in _counts(results, level)
+        if row["stated"] and row["rule"] == "p_values"
+        for metric, hits, of in (("power", "hits", "wanted"), ("type1_error", "false", "nulls"))
+        if row[of]
+    ]  # fmt: skip
+    return pd.DataFrame(found, columns=["dataset", *METHOD, "data_seed", "metric", "k", "value"])
+
+
 def _counts(results: Results, level: float) -> Iterator[dict[str, Any]]:
     """One row a cell, rule and null hypothesis: what was selected."""
     nulls, truths = _of_null_runs(results), {key: truth_of(facts) for key, facts in results.draws.items()}

@@ -180,8 +180,7 @@ def selections(rule, level):
     return chosen
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-@pytest.mark.parametrize("level", [0.05, 0.2])
+@pytest.mark.parametrize(("level", "pooled"), [(0.05, False), (0.2, True)])
 def test_shares_are_those_of_the_slow_version(results, level, pooled):
     frame = results.guarantees(level, pooled=pooled)
     assert set(frame["rule"]) == set(guarantee_words.RULES)

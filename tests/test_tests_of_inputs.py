@@ -166,11 +166,11 @@ def test_conditional_randomisation_is_hidimstats():
     from sklearn.model_selection import KFold
 
     p = table()
-    found = ConditionalRandomisation().explain(p, seed=SEED)
+    found = ConditionalRandomisation(strengths=3, folds=2).explain(p, seed=SEED)
     seed, y = own_seed(p), p.y_train.double().numpy()
 
     def lasso():
-        return LassoCV(alphas=10, cv=KFold(5, shuffle=True, random_state=seed), random_state=seed)
+        return LassoCV(alphas=3, cv=KFold(2, shuffle=True, random_state=seed), random_state=seed)
 
     direct = hidimstat.D0CRT(
         lasso(), lasso_screening=lasso(), model_distillation_x=lasso(), screening_threshold=100, random_state=seed
@@ -252,9 +252,9 @@ def test_sage_of_a_linear_network_and_independent_inputs_is_known():
     X = p.X_valid - p.X_valid.mean(0)
     X = (X @ torch.linalg.inv(torch.linalg.cholesky(X.T @ X / len(X))).T).float()  # uncorrelated, of variance 1
     p = replace(p, X_train=X, X_valid=X, y_valid=p.model(X)[:, 0])
-    # The network is the target: E (w x)^2 falls by w^2 whenever an input joins. 4000 rows: errors of about .05.
-    found = Sage(orders=4000, background=120).explain(p).relevance
-    np.testing.assert_allclose(found, weight**2, atol=0.15)
+    # The network is the target: E (w x)^2 falls by w^2 whenever an input joins. 1500 rows: errors of about .1.
+    found = Sage(orders=1500, background=120).explain(p).relevance
+    np.testing.assert_allclose(found, weight**2, atol=0.25)
 
 
 # -- the contract ----------------------------------------------------------------------------------

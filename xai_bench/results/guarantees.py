@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -191,16 +191,18 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
 
 def _of_null_runs(results: Results) -> dict[tuple[str, str, str], Floats]:
     """(dataset, model, explainer) to the relevances (runs, n_inputs) of its null runs; none where one is missing."""
-    found = {}
-    for key, group in results.null_cells.groupby(["dataset", *METHOD], sort=False):
+    found: dict[tuple[str, str, str], Floats] = {}
+    for (dataset, model, explainer), group in results.null_cells.groupby(["dataset", *METHOD], sort=False):
         if (group["status"] == "done").all():
-            found[key] = np.stack([results.relevance[cell] for cell in group["cell"]])
+            found[str(dataset), str(model), str(explainer)] = np.stack(
+                [results.relevance[cell] for cell in group["cell"]]
+            )
     return found
 
 
 def _held(truth: GroundTruth, null: str) -> Bools:
     """(n_inputs,) True where the hypothesis holds, one of ``NULLS``."""
-    kinds = get_args(Null) if null == "both" else (null,)
+    kinds: tuple[Null, ...] = get_args(Null) if null == "both" else (cast(Null, null),)
     return np.all([truth.null(kind) for kind in kinds], axis=0)
 
 

@@ -123,6 +123,7 @@ def test_null_runs_select_what_few_of_them_reach():
     for level in (0.05, 0.2):
         selected = guarantees.exceeding(found, nulls) <= level
         assert selected.tolist() == literal.by_null_runs(found, nulls, level, largest=False)
+    assert guarantees.exceeding(np.full(5, 2.0), nulls).tolist() == [1 / 40] * 5
 
 
 def test_outcomes():

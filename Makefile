@@ -20,7 +20,7 @@ test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/pytest -n auto --dist loadfile
 
 slow: $(VENV)/installed
-	$(BIN)/pytest -n auto -m "slow and not browser and not cluster"
+	$(BIN)/pytest -n auto -m "slow and not browser"
 
 # The essential tests with the lowest versions that pyproject.toml allows (of torch: see constraints-minimum.txt).
 MINIMUM ?= $(VENV)-minimum

@@ -15,6 +15,7 @@ import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reason, anchor
+from xai_bench.results import guarantees
 from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided
 from xai_bench.results.means import splits
 from xai_bench.suites.suite import CONTROLS
@@ -23,6 +24,8 @@ from xai_bench.wording import plural
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
+SELECTED = ("power", "type1_error")
+"""Scores of what is selected at level .05 by a method's own p-values."""
 NOT_EXPLAINED = "not explained"
 COLUMNS = [
     *("score", "data", "method", "explainer", "model"),
@@ -121,7 +124,7 @@ def _labels(counterparts: tuple[Counterpart, ...], name: str, entries: list[dict
 
 def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, method: Counterpart) -> dict[str, Mean]:
     """Label of a network ("" for none) to the mean over draws; folds and model seeds are averaged within a draw."""
-    frame = results.measurements
+    frame = guarantees.by_cell(results) if score.ours in SELECTED else results.measurements
     frame = frame[(frame["metric"] == score.ours) & (frame["dataset"] == dataset) & (frame["explainer"] == explainer)]
     if (k := method.k or score.k) != 0:
         frame = frame[frame["k"] == (k if isinstance(k, int) else _kept(results, dataset, k))]

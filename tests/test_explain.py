@@ -327,14 +327,15 @@ def test_where_a_target_is_permuted_is_said():
 
 
 def test_against_chance_a_loss_that_rises_counts_as_a_share_of_it():
-    """On a table of cars (R2 .87) networks on permuted targets, whose loss is ten times as large, had rises as large."""
+    """On a table of cars (R2 .87) networks on permuted targets, with ten times the loss, had rises as large."""
     entrants = [trainings.Entrant("mlp", name) for name in ("permutation_importance", "saliency")]
     relevances = {entrant: np.array([0.4, 0.1]) for entrant in entrants}
-    good, bad = (trainings.Training("mlp", None, 0.9, relevances, loss) for loss in (0.1, 1.0))
+    split = splits(rows_of(), 1, 3)[0]
+    good, bad = (trainings.Training("mlp", split, 0.9, relevances, loss) for loss in (0.1, 1.0))
     assert good.against_chance[entrants[0]] == pytest.approx([4.0, 1.0])
     assert bad.against_chance[entrants[0]] == pytest.approx([0.4, 0.1])
     assert good.against_chance[entrants[1]] == pytest.approx([0.4, 0.1])
-    shown = frames.inputs(["a", "b"], [good], {e: 0.5 for e in entrants}, np.zeros(2), np.arange(2), 0.25)
+    shown = frames.inputs(["a", "b"], [good], dict.fromkeys(entrants, 0.5), np.zeros(2), np.arange(2), 0.25)
     assert list(shown.set_index("input")["above_chance"][["a", "b"]]) == [1, 1]
 
 

@@ -136,7 +136,6 @@ SHORT = SparseSettings(
 )
 
 
-@later("H", "both dummies of a category fall one by one")
 def test_a_category_that_counts_is_kept():
     assert all(map(category_is_kept, range(8)))
 

@@ -45,8 +45,15 @@ def compare(
     inputs: Annotated[
         str | None, typer.Option(metavar="1,2", help="Axes of X whose places are the inputs; others are joined.")
     ] = None,
+    join: Annotated[
+        list[str] | None,
+        typer.Option("--join", metavar="NAME:A,B", help="Columns of a table that are one input, such as one-hot ones."),
+    ] = None,
     parts: Annotated[int, typer.Option(metavar="N", parser=whole, help="Disjoint parts of the rows.")] = 2,
     seconds: Annotated[float, typer.Option(metavar="S", help="That one method may take on one part.")] = 60.0,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole, help="Worker processes, one part each (default: none).")
+    ] = None,
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda|auto", help="Where it is explained.")] = "cpu",
     name: Annotated[str, typer.Option(metavar="NAME", help="Results are kept in runs/NAME.")] = "compare",
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what is stored.")] = False,
@@ -75,9 +82,10 @@ def compare(
             names(explainers) or None,
             kind=kind,  # type: ignore[arg-type]
             classes=names(classes),
-            inputs=[_axis(text) for text in names(inputs)] or None,
+            inputs=_inputs(names(inputs), join or []),
             parts=parts,
             seconds=seconds,
+            jobs=jobs,
             device=device,
             name=name,
             fresh=fresh,
@@ -91,6 +99,19 @@ def compare(
             tell(line.replace("`", ""))
         typer.echo(f"report: {page}")
     raise typer.Exit(code)
+
+
+def _inputs(axes: list[str], joined: list[str]) -> list[int] | dict[str, list[str]] | None:
+    """Axes of X, or names of inputs with their columns."""
+    if axes and joined:
+        raise InputError("join: expected --inputs or --join, got both: the one is for arrays, the other for tables")
+    if not joined:
+        return [_axis(text) for text in axes] or None
+    parts = [text.rpartition(":") for text in joined]
+    wrong = next((text for text, part in zip(joined, parts, strict=True) if not part[0].strip()), None)
+    if wrong is not None:
+        raise InputError(f"join: expected NAME:A,B, such as place:north,south, got {wrong!r}")
+    return {name.strip(): names(columns) for name, _, columns in parts}
 
 
 def _axis(text: str) -> int:

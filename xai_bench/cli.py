@@ -42,6 +42,7 @@ COMMANDS = (
     components.new,
     results.export,
     results.figure,
+    results.guarantees,
     results.pack,
     results.diff,
     results.anchor,

@@ -1,4 +1,4 @@
-"""Commands that read stored results: report, export, figure, pack, diff, merge, forget."""
+"""Commands that read stored results: report, export, figure, guarantees, pack, diff, merge, forget."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xai_bench.commands.display import in_lines
 from xai_bench.commands.options import Focus, Folder, Jobs, Of, Plugins, Score, cores, load, names
 from xai_bench.errors import InputError, unknown
 
@@ -75,6 +76,29 @@ def figure(
     from xai_bench.results.store import read
 
     typer.echo(f"written: {plots.save(read(folder), kind, out, of=of, metric=metric, dataset=dataset)}")
+
+
+def guarantees(
+    folder: Folder,
+    level: Annotated[float, typer.Option("--level", metavar="A", help="What inputs are selected at.")] = 0.05,
+    format: Annotated[
+        str, typer.Option("--format", metavar="text|csv|markdown", help="Words, or a table of every dataset.")
+    ] = "text",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
+) -> None:
+    """Say how often inputs that are selected at a level are relevant, how often they are not, and what was promised."""
+    from xai_bench.results import exporting, guarantee_words
+    from xai_bench.results.store import read
+
+    if format not in ("text", "csv", "markdown"):
+        raise unknown("format", format, ["text", "csv", "markdown"])
+    results = read(folder)
+    if format != "text":
+        _write(out, exporting.text_of(results.guarantees(level), format))
+        return
+    said = [in_lines(sentence) for sentence in guarantee_words.sentences(results, level)]
+    table = exporting.text_of(guarantee_words.short(results, level), "markdown")
+    _write(out, "\n".join([*said, "", table]))
 
 
 def _write(path: Path | None, text: str) -> None:

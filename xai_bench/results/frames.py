@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from xai_bench.errors import InputError, unknown
 from xai_bench.rank_tests import RankTests
-from xai_bench.results import anchors, claims, comparison, entrants, packing, tables
+from xai_bench.results import anchors, claims, comparison, entrants, guarantees, packing, tables
 from xai_bench.results import settling as rule
 from xai_bench.results.comparison import Comparison, Unit
-from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts
+from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts, Tested
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Results:
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
     trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
+    _guarantees: dict[tuple[float, bool], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -245,6 +246,19 @@ class Results:
             See ``leaderboard``.
         """
         return self.compare(of, metric).pairs()
+
+    @cached_property
+    def tested(self) -> dict[str, Tested]:
+        """Cell key, also of null runs, to the p-values of its inputs, where its method has some."""
+        spent = zip(self._cells["key"], self._cells["costs"], strict=True)
+        found = {key: json.loads(text).get("tested") for key, text in spent if '"tested"' in text}
+        return {key: Tested.from_json(content) for key, content in found.items() if content}
+
+    def guarantees(self, level: float = 0.05, *, pooled: bool = False) -> pd.DataFrame:
+        """What is selected at a level, and how often falsely: see ``results.guarantees.guarantees``."""
+        if (level, pooled) not in self._guarantees:
+            self._guarantees[level, pooled] = guarantees.guarantees(self, level, pooled=pooled)
+        return self._guarantees[level, pooled].copy()
 
     def relevances(self) -> pd.DataFrame:
         """Every relevance under the name of its input, one row an input: see ``results.tables.relevances``."""

@@ -198,7 +198,7 @@ def command(*arguments: str, monkeypatch) -> int:
 
 def test_the_command_takes_suites_and_results(results, tmp_path, monkeypatch, capsys):
     assert command("anchor_cpi", monkeypatch=monkeypatch) == 0
-    assert "nothing here stands for: CPI-DNN" in capsys.readouterr().out
+    assert "nothing here stands for: CPI-RF" in capsys.readouterr().out
     assert (
         command(str(results.folder), "--format", "csv", "--out", str(tmp_path / "a.csv"), monkeypatch=monkeypatch) == 0
     )
@@ -271,3 +271,18 @@ def test_fields_that_do_not_fit_are_one_line():
         CorrelatedBlocks(d=12, signals=4)
     with pytest.raises(InputError, match="expected signals <= d"):
         CorrelatedBlocks(d=10, signals=11)
+
+
+def test_power_and_type_1_error_are_shares_of_p_values(tmp_path):
+    pytest.importorskip("hidimstat")
+    method = {"name": "conditional_randomisation", "folds": 2, "strengths": 3}
+    data = [{"name": "correlated_blocks", "n": 1250, "rule": "linear"}]
+    found = run({**SUITE, "data_seeds": [0], "datasets": data, "explainers": [method]}, out=tmp_path)
+    table = found.anchor().table.set_index("score")
+    (tested,) = found.tested.values()
+    (roles,) = {facts.roles for facts in found.draws.values()}
+    above = np.array(tested.p_values) < 0.05
+    assert table.loc["power", "ours"] == pytest.approx(above[[role == "relevant" for role in roles]].mean())
+    assert table.loc["type1error", "ours"] == pytest.approx(above[[role == "noise" for role in roles]].mean())
+    assert set(table["method"]) == {"d0CRT"}
+    assert set(table.index) == {"auc", "power", "type1error"}

@@ -190,7 +190,7 @@ class HandSet(DataSource):
     both with ``standardise = false``: the network knows the inputs as they are.
 
     ``additive``: a curve an input. ``interactions``: a product-like term of two inputs, a maximum of three, a minimum
-    of two. ``gates``: one input says which of two others counts, or whether one does. ``parity``: of two and three signs.
+    of two. ``gates``: one input says which of two others counts, or whether one does. ``parity``: of signs.
     ``saturating``: steps and clipped sums, whose slope is 0 nearly everywhere. ``cancelling``: as ``additive``, but
     irrelevant inputs have the largest weights, which cancel. ``skips``: a residual network.
     """

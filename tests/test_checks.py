@@ -31,6 +31,11 @@ FIELDS = {
     "tree_shap": {"trees": 20},
     "boruta": {"runs": 3, "trees": 20},
     "lassonet": {"hidden": [8], "lambda_start": 1.0, "path_multiplier": 1.2, "n_iters": [300, 5]},
+    "conditional_permutation": {"permutations": 3},
+    "leave_one_out": {"iterations": 5},
+    "knockoffs": {"strengths": 5, "folds": 2},
+    "conditional_randomisation": {"strengths": 3, "folds": 2},
+    "sage": {"orders": 64, "background": 8},
     "spectral_moments": {"steps": 60},
     # Shorter ones lose the input.
     "spectral_path": {"hidden": [16], "levels": 10, "first_steps": 300, "level_steps": 60, "refit_steps": 60},
@@ -38,11 +43,16 @@ FIELDS = {
 }
 PATHS = ("spectral_path", "group_lasso_path", "lassonet")
 """A minute of training for the three of them."""
+MANY_FITS = ("conditional_randomisation", "leave_one_out")
+"""Two models an input, in each of thirty explanations."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in PATHS else ()) for name in registry.names("explainers")],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in (*PATHS, *MANY_FITS) else ())
+        for name in registry.names("explainers")
+    ],
 )
 def test_registered_explainers_pass(name):
     explainer = registry.create("explainers", name, FIELDS.get(name, {}))

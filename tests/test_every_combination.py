@@ -57,6 +57,11 @@ FIELDS = {
     "gradient_boosting": {"iterations": 2, "repeats": 1},
     "tree_shap": {"trees": 3, "rows": 5},
     "boruta": {"runs": 2, "trees": 3},
+    "conditional_permutation": {"rows": 10, "permutations": 1, "max_inputs": 64},
+    "leave_one_out": {"iterations": 1, "max_inputs": 64},
+    "conditional_randomisation": {"strengths": 2, "folds": 2, "max_inputs": 64},
+    "knockoffs": {"strengths": 3, "folds": 2, "max_inputs": 64},
+    "sage": {"orders": 8, "background": 4, "max_inputs": 64},
     "lassonet": {"hidden": [4], "lambda_start": 100.0, "path_multiplier": 4.0, "n_iters": [5, 2]},
 }
 

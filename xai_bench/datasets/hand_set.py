@@ -191,7 +191,7 @@ class HandSet(DataSource):
 
     ``additive``: a curve an input. ``interactions``: a product-like term of two inputs, a maximum of three, a minimum
     of two. ``gates``: one input says which of two others counts, or whether one does. ``parity``: of signs.
-    ``saturating``: steps and clipped sums, whose slope is 0 nearly everywhere. ``cancelling``: as ``additive``, but
+    ``saturating``: steep parts between flat ones. ``cancelling``: as ``additive``, but
     irrelevant inputs have the largest weights, which cancel. ``skips``: a residual network.
     """
 

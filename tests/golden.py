@@ -7,6 +7,7 @@ that it takes seconds. Numbers are kept to six digits and compared to three: the
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import sys
 import tempfile
@@ -35,6 +36,7 @@ TOLERANCE = 1e-3
 Entry = dict[str, Any]
 
 PATH = {"hidden": (8, 4), "levels": 3, "first_steps": 30, "level_steps": 10, "refit_steps": 20}
+TRAINED = {"hidden": (8,), "steps": 20}
 SMALL: dict[str, dict[str, Any]] = {
     "boruta": {"runs": 5, "trees": 10},
     "captum": {"method": "Saliency"},
@@ -47,8 +49,18 @@ SMALL: dict[str, dict[str, Any]] = {
     "spectral_moments": {"steps": 20},
     "spectral_path": PATH,
     "group_lasso_path": PATH,
+    "xgboost_gain": {"iterations": 5},
+    "xgboost_shap": {"iterations": 5},
+    "ebm": {"bags": 1, "interactions": 1, "max_rounds": 10},
+    "tabnet": {"epochs": 2},
+    "stg": TRAINED,
+    "deep_lasso": TRAINED,
+    "sequential_attention": {**TRAINED, "chosen": 2},
+    "concrete_selector": TRAINED,
 }
 """Fields of explainers that would take seconds."""
+OPTIONAL = {"xgboost_gain": "xgboost", "xgboost_shap": "xgboost", "ebm": "interpret", "tabnet": "pytorch_tabnet"}
+"""Packages without which there are no numbers."""
 SHORT = {"epochs": 0.1, "min_steps": 10, "checkpoints": 2}
 NET = {"hidden": (8,), **SHORT}
 NETS: dict[str, dict[str, Any]] = {
@@ -114,14 +126,17 @@ def of_model(name: str) -> list[float]:
     return [*sizes, *outputs, fitted.valid_loss]
 
 
-def of_explainer(name: str) -> list[float]:
-    """The relevance of six inputs."""
+def of_explainer(name: str) -> list[float] | None:
+    """The relevance of six inputs; None where its package is absent."""
+    if name in OPTIONAL and importlib.util.find_spec(OPTIONAL[name]) is None:
+        return None
     kind = registry.get("explainers", name)
     fields = {**SMALL.get(name, {}), **({"rows": 6} if issubclass(kind, LocalExplainer) else {})}
     explainer = registry.create("explainers", name, {k: v for k, v in fields.items() if k in kind.model_fields})
     X, y = map(torch.from_numpy, rows())
     shape = (2, 3) if name == "occlusion" else None
-    problem = Problem(_network(kind.needs), X[:40], y[:40], X[40:], y[40:], "classification", 2, shape)
+    model = _transformer() if name == "ft_attention" else _network(kind.needs)
+    problem = Problem(model, X[:40], y[:40], X[40:], y[40:], "classification", 2, shape)
     assert explainer.unsupported(problem) is None, explainer.unsupported(problem)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -133,6 +148,11 @@ def _network(needs: str) -> nn.Module | None:
         return None
     layers = [SpectralLinear(6, 8) if needs == "spectral" else nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)]
     return _filled(nn.Sequential(*layers))
+
+
+def _transformer() -> nn.Module:
+    source = registry.create("models", "ft_transformer", NETS["ft_transformer"])
+    return _filled(source.network((6,), 2, torch.Generator().manual_seed(0)))
 
 
 def _filled(model: nn.Module) -> nn.Module:

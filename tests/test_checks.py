@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.golden import OPTIONAL
 from xai_bench import registry
 from xai_bench.conformance.base import report_of, run_checks
 from xai_bench.conformance.explainers import CHECKS, CheckFailed, check_explainer, check_name, check_report
@@ -32,6 +31,11 @@ FIELDS = {
     "tree_shap": {"trees": 20},
     "boruta": {"runs": 3, "trees": 20},
     "lassonet": {"hidden": [8], "lambda_start": 1.0, "path_multiplier": 1.2, "n_iters": [300, 5]},
+    "conditional_permutation": {"permutations": 3},
+    "leave_one_out": {"iterations": 5},
+    "knockoffs": {"strengths": 5, "folds": 2},
+    "conditional_randomisation": {"strengths": 3, "folds": 2},
+    "sage": {"orders": 64, "background": 8},
     "spectral_moments": {"steps": 60},
     # Shorter ones lose the input.
     "spectral_path": {"hidden": [16], "levels": 10, "first_steps": 300, "level_steps": 60, "refit_steps": 60},
@@ -49,8 +53,11 @@ FIELDS = {
 }
 PATHS = ("spectral_path", "group_lasso_path", "lassonet")
 """A minute of training for the three of them."""
-DEAR = (*PATHS, "tabnet", "stg", "deep_lasso", "sequential_attention", "concrete_selector", "ebm")
-"""Half a minute for the others."""
+MANY_FITS = ("conditional_randomisation", "leave_one_out")
+"""Two models an input, in each of thirty explanations."""
+NETWORKS = ("tabnet", "stg", "deep_lasso", "sequential_attention", "concrete_selector", "ebm")
+"""Half a minute for the six of them."""
+DEAR = (*PATHS, *MANY_FITS, *NETWORKS)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +66,6 @@ DEAR = (*PATHS, "tabnet", "stg", "deep_lasso", "sequential_attention", "concrete
 )
 def test_registered_explainers_pass(name):
     explainer = registry.create("explainers", name, FIELDS.get(name, {}))
-    if name in OPTIONAL:
-        pytest.importorskip(OPTIONAL[name])
     report = check_report(explainer)
     assert [row for row in report if row.outcome == "failed"] == []
     # Skipping is for what a method says it does not support: not for most of the suite.

@@ -54,7 +54,7 @@ def call(*arguments: object, capsys) -> tuple[int, str, str]:
 def in_process(monkeypatch):
     """Runs compute in this process, whatever ``--jobs`` says: a worker takes five seconds of a processor to start."""
     chosen = loop.executor
-    monkeypatch.setattr(loop, "executor", lambda jobs, suite: chosen(None, suite))
+    monkeypatch.setattr(loop, "executor", lambda jobs, *rest: chosen(None, *rest))
 
 
 def test_run_report_export(tmp_path, capsys):

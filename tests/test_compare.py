@@ -109,6 +109,11 @@ def test_the_board_the_page_and_the_store(compared, tmp_path):
     assert board.set_index("name").loc[in_order, "score"].is_monotonic_decreasing
     assert "Stable over rows" in page
     assert "Nothing is trained anew" in page
+    assert "On this dataset" in page
+    assert "Networks, entrants and other scores" not in page
+    assert "oracle" not in page
+    inputs = page[page.index("Which inputs the methods name") :]
+    assert inputs.index(">age<") < inputs.index(">dose<") < inputs.index(">weight<")
     assert read(out / "runs" / "compare").relevance.keys() == results.relevance.keys()
 
 

@@ -167,8 +167,7 @@ def test_steps_that_lose_many_inputs_are_halved():
     fine = coarse.model_copy(update={"largest_fall": 0.3})
     offered, training = coarse.strengths(), [np.arange(192)]
     few, supports = Walk(rows, training, coarse, 0, torch.float32).follow(offered)
-    sizes = supports[:, 0].sum(1)
-    steep = [coarse.model_copy(update={"largest_fall": 0.3}).too_steep(a, b) for a, b in itertools.pairwise(sizes)]
+    steep = [coarse.model_copy(update={"largest_fall": 0.3}).too_steep(a, b) for a, b in itertools.pairwise(supports)]
     assert any(steep[1:-1])
     walk, starts = Walk(rows, training, fine, 0, torch.float32), []
     original = walk.level

@@ -106,8 +106,8 @@ def test_a_chosen_input_without_effect_stays_above_the_others(xor, monkeypatch):
 
 def test_fields_reach_the_path_and_the_rest_is_tuned():
     settings = GroupLassoPath(**QUICK, tolerance=0.01).settings()
-    assert settings == tuned("group_lasso", **QUICK, window=60, tolerance=0.01)
-    assert SpectralPath().settings() == tuned("spectral")
+    assert settings == tuned("group_lasso", **QUICK, window=60, tolerance=0.01, agreed_by="votes")
+    assert SpectralPath().settings() == tuned("spectral", agreed_by="votes")
     assert registry.create("explainers", "spectral_path", {}) == SpectralPath()
     assert registry.create("explainers", "group_lasso_path", {}) == GroupLassoPath()
     with pytest.raises(InputError, match="did you mean"):

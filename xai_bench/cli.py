@@ -42,8 +42,10 @@ COMMANDS = (
     components.new,
     results.export,
     results.figure,
+    results.guarantees,
     results.pack,
     results.diff,
+    results.anchor,
     results.merge,
     results.forget,
 )

@@ -14,9 +14,14 @@ FIRST_PART = 0.05
 """Share of the cells that is done before a run says how long the rest takes: the first ones are the smallest."""
 
 
+def in_lines(sentence: str) -> str:
+    """A sentence in lines of 100 letters at the most."""
+    return textwrap.fill(sentence, 100, subsequent_indent="  ", break_on_hyphens=False)
+
+
 def tell(sentence: str) -> None:
-    """Print a sentence in lines of 100 letters at the most."""
-    typer.echo(textwrap.fill(sentence, 100, subsequent_indent="  ", break_on_hyphens=False))
+    """Print a sentence in lines."""
+    typer.echo(in_lines(sentence))
 
 
 class Display:

@@ -23,6 +23,12 @@ def run(
     suite: Annotated[str, typer.Argument(metavar="SUITE|FILE.toml", help="A shipped suite, or a file of your own.")],
     out: Out = Path(),
     jobs: Jobs = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="tcp://HOST:PORT", help="Compute on the workers of that scheduler of dask."
+        ),
+    ] = None,
     data_seeds: Annotated[
         int | None,
         typer.Option("--data-seeds", metavar="N", parser=whole, help="Run data seeds 0 .. N-1 instead of the suite's."),
@@ -74,7 +80,8 @@ def run(
     request = Request(
         suite,
         out=out,
-        jobs=cores() if jobs is None else jobs,
+        jobs=cores() if jobs is None and scheduler is None else jobs,
+        scheduler=scheduler,
         data_seeds=data_seeds,
         datasets=names(datasets),
         models=names(models),
@@ -94,7 +101,7 @@ def run(
     with Display() as display:
         results = compute(replace(request, on_progress=display.update))
     name = results.suite["name"]
-    page = write_report(results, report_place(out, name, out / "runs" / name), request.jobs or 1)
+    page = write_report(results, report_place(out, name, out / "runs" / name), request.jobs or cores())
     is_whole = not (request.data_seeds or request.datasets or request.models or request.explainers)
     code = summary(results, display.last, is_whole)
     for question, answer in in_short(results):

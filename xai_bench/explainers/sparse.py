@@ -58,6 +58,7 @@ class SpectralPath(Explainer):
             window=min(WINDOW, self.first_steps, self.level_steps),
             refit_steps=self.refit_steps,
             tolerance=self.tolerance,
+            agreed_by="votes",
         )
 
     def unsupported(self, problem: Problem) -> str | None:

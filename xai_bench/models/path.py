@@ -30,6 +30,8 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Form = Literal["spectral", "group_lasso"]
 Judge = Literal["refit", "path"]
+Agreement = Literal["stability", "votes"]
+Fall = Literal["sizes", "inputs"]
 
 
 class Diverged(ValueError):
@@ -41,7 +43,7 @@ class SparseSettings(Component):
 
     family: ClassVar[str] = "models"
     name: ClassVar[str] = "sparse_path"
-    later: ClassVar[tuple[str, ...]] = ("judged_by",)
+    later: ClassVar[tuple[str, ...]] = ("judged_by", "agreed_by", "fall_of", "most_levels")
 
     form: Form = "spectral"
     """What is penalised: the eigenvalues of a spectral first layer, or the columns of a plain one."""
@@ -66,8 +68,14 @@ class SparseSettings(Component):
     """Share of the inputs that a step may lose: a step that loses more is taken back and halved (on a log scale)."""
     least_fall: Annotated[int, Field(ge=0)] = 32
     """Steps that lose at most so many inputs are never halved."""
+    fall_of: Fall = "sizes"
+    """What a step loses: ``sizes``, the fall of the mean number of inputs over the networks; ``inputs``, the mean
+    number of inputs that leave or come back."""
     finest: Annotated[float, Field(gt=1)] = 1.05
     """Strengths that are closer than this ratio are not halved."""
+    most_levels: Count | None = None
+    """Strengths that a walk trains at, those that are taken back included; at the last ones nothing is halved, so that
+    all strengths that were asked for are reached."""
     first_steps: Count = 600
     """Gradient steps at strength 0."""
     level_steps: Count = 200
@@ -77,6 +85,11 @@ class SparseSettings(Component):
     folds: Annotated[int, Field(ge=2)] = 5
     votes: Count = 4
     """Folds that must select an input."""
+    agreed_by: Agreement = "stability"
+    """How folds that select different inputs agree. ``votes``: on the inputs with enough votes. ``stability``: a fold
+    votes also for what the inputs that it selects explain, so that inputs that can stand for each other (copies,
+    dummies of a category) do not all lose; see ``models.agreement``. Where no input stands for another, both are the
+    same. Only refits can tell equally good supports: with ``judged_by = "path"`` votes decide."""
     agreement: Annotated[float, Field(ge=0, le=1)] = 0.75
     """If fewer than this share of the median fold's inputs get the votes, the best fold's inputs are taken."""
     refit_steps: Count = 1000
@@ -124,14 +137,25 @@ class SparseSettings(Component):
             changed["l2_phi"] = 0.0
         return self.on_path().model_copy(update=changed)
 
-    def too_steep(self, before: float, after: float) -> bool:
-        """Whether a step from ``before`` inputs to ``after`` loses too many to be taken at once."""
-        lost = before - after
-        return lost > self.least_fall and lost > self.largest_fall * before
+    def too_steep(self, before: Bools, after: Bools) -> bool:
+        """Whether a step between supports (m, d) loses too many inputs to be taken at once."""
+        had = before.sum(1).mean()
+        lost = had - after.sum(1).mean() if self.fall_of == "sizes" else (before != after).sum(1).mean()
+        return bool(lost > self.least_fall and lost > self.largest_fall * had)
 
 
 TUNED: dict[Form, dict[str, Any]] = {"spectral": {}, "group_lasso": {"proximal_rate": 0.3}}
 """What differs from the defaults: the best of equally many tries a form, by ``benchmarks/choose_sparse.py``."""
+
+
+REFINED: dict[str, Any] = {
+    "fall_of": "inputs",
+    "least_fall": 1,
+    "largest_fall": 0.05,
+    "finest": 1.01,
+    "most_levels": 64,
+}
+"""Of a path whose successive supports are to differ by one input, or by 5 % of them, on the mean over its networks."""
 
 
 def tuned(form: Form, **fields: Any) -> SparseSettings:
@@ -221,6 +245,8 @@ class Walk:
         for slot, stream in enumerate(self.streams):
             self.stack.load(slot, architecture.build((d,), rows.n_outputs, stream.init))
         self.adam = Adam(self.stack)
+        self.trained = 0
+        """Strengths that were trained at, those that were taken back included."""
         first = self.stack.states[0]
         name = "lambda_in" if settings.form == "spectral" else "matrix"
         self.penalised, self._gradient = first.value[name], first.grad[name]
@@ -261,6 +287,7 @@ class Walk:
         ahead, before, support = list(reversed(strengths)), 0.0, None
         while ahead and (support is None or support.any()):
             strength, earlier = ahead.pop(), support
+            self.trained += 1
             start = self._state()
             support = self.level(strength)
             if not self.stack.flat.isfinite().all():
@@ -269,7 +296,8 @@ class Walk:
                 earlier is not None
                 and before > 0
                 and strength > before * self.settings.finest
-                and self.settings.too_steep(earlier.sum(1).mean(), support.sum(1).mean())
+                and self._may_halve(len(ahead))
+                and self.settings.too_steep(earlier, support)
             ):
                 ahead += [strength, math.sqrt(before * strength)]
                 self._restore(start)
@@ -279,6 +307,11 @@ class Walk:
             before = strength
         if support is not None and support.any():
             yield math.inf, np.zeros_like(support)
+
+    def _may_halve(self, ahead: int) -> bool:
+        """Whether one more strength leaves enough trainings for those that are ahead, and for this one again."""
+        most = self.settings.most_levels
+        return most is None or self.trained + 2 + ahead <= most
 
     def level(self, strength: float) -> Bools:
         """Train at one strength; (m, d) the inputs whose column is not 0 in at least half of the last steps."""

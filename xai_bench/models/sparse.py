@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Bools, Dataset, Floats
 from xai_bench.errors import InputError
+from xai_bench.models.agreement import Collinearity, agreed, or_best_fold, stand_ins, voted
 from xai_bench.models.base import FittedModel, Kind
 from xai_bench.models.losses import RowWeights, Tensors, row_losses
 from xai_bench.models.path import Judge, Rows, SparseSettings, Walk
@@ -115,6 +116,7 @@ class JudgedPath:
     judgements : of the path's own networks, and of the refits unless nobody asked for them
     fold, weight : (n,) of the rows
     walk_cpu, refit_cpu : seconds
+    walked : strengths that the networks of the folds were trained at, those that were taken back included
     """
 
     strengths: Floats
@@ -124,6 +126,14 @@ class JudgedPath:
     weight: Floats
     walk_cpu: float
     refit_cpu: float
+    walked: int = 0
+
+    @property
+    def trainings(self) -> int:
+        """Networks trained: at every strength one a fold, and the refits on distinct supports that are not empty."""
+        folds = range(self.supports.shape[1])
+        distinct = [len({s.tobytes() for s in self.supports[:, f] if s.any()}) for f in folds]
+        return self.walked * len(folds) + ("refit" in self.judgements) * sum(distinct)
 
     def choose(self, settings: SparseSettings) -> SparsePath:
         """One level, and the inputs on which its folds agree; both kinds of judge by the same rule.
@@ -142,13 +152,14 @@ class JudgedPath:
         level, differences, errors = sparsest_within_one_error(
             judged.losses, sizes, w, judged.shortfalls, settings.tolerance
         )
-        of_folds = [
-            float(np.average(judged.losses[level, self.fold == f], weights=w[self.fold == f]))
-            for f in range(self.supports.shape[1])
-        ]
-        support = agreed(self.supports[level], of_folds, settings)
+        support = agreed(self.supports[level], self.of_folds(judged.losses[level]), settings)
         means = judged.losses @ w / w.sum()
         return SparsePath(self.strengths, self.supports, means, differences, errors, level, support)
+
+    def of_folds(self, losses: Floats) -> list[float]:
+        """The mean of ``losses`` (n,) over the rows of each fold."""
+        parts = [self.fold == f for f in range(self.supports.shape[1])]
+        return [float(np.average(losses[part], weights=self.weight[part])) for part in parts]
 
 
 def sparse_path(
@@ -169,7 +180,41 @@ def choose_support(
     rows: Rows, settings: SparseSettings, seed: int, *, dtype: torch.dtype = torch.float32
 ) -> SparsePath:
     """The path over folds of the rows, and the inputs that it chooses; InputError as ``judged_path``."""
-    return judged_path(rows, settings, seed, dtype=dtype).choose(settings)
+    path = judged_path(rows, settings, seed, dtype=dtype)
+    chosen = path.choose(settings)
+    if settings.agreed_by == "votes" or settings.judged_by == "path":
+        return chosen
+    return replace(chosen, support=stable_support(rows, path, chosen, settings, seed, dtype=dtype))
+
+
+def stable_support(
+    rows: Rows,
+    path: JudgedPath,
+    chosen: SparsePath,
+    settings: SparseSettings,
+    seed: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Bools:
+    """(d,) the inputs at the chosen strength, where inputs can stand for each other.
+
+    Beside the voted support stand those of ``agreement.stand_ins``. All are refitted in every fold. Among those whose
+    paired held-out loss is within one standard error of the best (or whose score within the tolerance), the one that
+    overlaps most with what the folds select is taken; of equal ones the smallest.
+    """
+    supports = path.supports[chosen.level]
+    collinearity = Collinearity(rows.X.astype(np.float64), rows.weight)
+    others = stand_ins(supports, collinearity, settings)
+    if not others:
+        return chosen.support
+    candidates = np.unique(np.array([voted(supports, settings), *others]), axis=0)
+    in_folds = np.repeat(candidates[:, None], len(supports), axis=1)
+    refits = pooled_refits(rows, path.fold, in_folds, settings, seed, dtype)
+    within, _, _ = equally_good(refits.losses, rows.weight, refits.shortfalls, settings.tolerance)
+    stable = [round(collinearity.stability(support, supports), 6) for support in candidates]
+    best = max(np.flatnonzero(within), key=lambda k: (stable[k], -candidates[k].sum()))
+    of_folds = path.of_folds(path.judgements["refit"].losses[chosen.level])
+    return or_best_fold(candidates[best], supports, of_folds, settings)
 
 
 def refitted(
@@ -213,14 +258,9 @@ def judged_path(rows: Rows, settings: SparseSettings, seed: int, *, dtype: torch
     walked_until = time.process_time()
     judgements: dict[Judge, Judgement] = {"path": Judgement(*np.array(own).swapaxes(0, 1))}
     if settings.judged_by == "refit":
-        refits = np.zeros((2, len(strengths), n))
-        for f, (train, held) in enumerate(parts):
-            of_fold = np.array([support[f] for support in supports])
-            judged = _judged(*rows.split(train, held), of_fold, settings, stream_seed("refit", seed, f), dtype)
-            refits[:, :, held] = np.stack([judged[support.tobytes()] for support in of_fold], axis=1)
-        judgements["refit"] = Judgement(*refits)
-    walk_cpu, refit_cpu = walked_until - started, time.process_time() - walked_until
-    return JudgedPath(np.array(strengths), np.array(supports), judgements, fold, rows.weight, walk_cpu, refit_cpu)
+        judgements["refit"] = pooled_refits(rows, fold, np.array(supports), settings, seed, dtype)
+    cpu = walked_until - started, time.process_time() - walked_until
+    return JudgedPath(np.array(strengths), np.array(supports), judgements, fold, rows.weight, *cpu, walk.trained)
 
 
 def support_at(
@@ -252,6 +292,19 @@ def fold_numbers(y: NDArray, kind: Kind, folds: int, seed: int) -> NDArray[np.in
     result = np.empty(len(y), dtype=np.intp)
     result[order] = np.arange(len(y)) % folds
     return result
+
+
+def pooled_refits(
+    rows: Rows, fold: NDArray[np.intp], supports: Bools, settings: SparseSettings, seed: int, dtype: torch.dtype
+) -> Judgement:
+    """Refits on ``supports`` (levels, folds, d), judged by the rows that their fold holds out."""
+    refits = np.zeros((2, len(supports), len(fold)))
+    for f in range(supports.shape[1]):
+        train, held = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
+        of_fold = np.ascontiguousarray(supports[:, f])
+        judged = _judged(*rows.split(train, held), of_fold, settings, stream_seed("refit", seed, f), dtype)
+        refits[:, :, held] = np.stack([judged[support.tobytes()] for support in of_fold], axis=1)
+    return Judgement(*refits)
 
 
 def _judged(
@@ -319,15 +372,26 @@ def sparsest_within_one_error(
     -------
     level, differences (levels,) and their standard errors (levels,) of the losses
     """
-    means = losses @ w / w.sum()
-    differences, errors = _paired(losses, int(means.argmin()), w)
+    within, differences, errors = equally_good(losses, w, shortfalls, tolerance)
+    levels = np.flatnonzero(within)
+    best = levels[np.lexsort(((losses @ w / w.sum())[levels], sizes[levels]))[0]]
+    return int(best), differences, errors
+
+
+def equally_good(
+    losses: Floats, w: Floats, shortfalls: Floats | None = None, tolerance: float = 0.0
+) -> tuple[Bools, Floats, Floats]:
+    """(levels,) which cannot be told from the lowest of ``losses`` (levels, n), or give up no more than ``tolerance``.
+
+    Beside it the paired differences (levels,) to the lowest and their standard errors (levels,).
+    """
+    lowest = int((losses @ w / w.sum()).argmin())
+    differences, errors = _paired(losses, lowest, w)
     within = differences <= errors
     if shortfalls is not None and tolerance:
-        given_up, _ = _paired(shortfalls, int(means.argmin()), w)
+        given_up, _ = _paired(shortfalls, lowest, w)
         within |= given_up <= tolerance
-    levels = np.flatnonzero(within)
-    best = levels[np.lexsort((means[levels], sizes[levels]))[0]]
-    return int(best), differences, errors
+    return within, differences, errors
 
 
 def _paired(values: Floats, best: int, w: Floats) -> tuple[Floats, Floats]:
@@ -335,11 +399,3 @@ def _paired(values: Floats, best: int, w: Floats) -> tuple[Floats, Floats]:
     paired = values - values[best]
     differences = paired @ w / w.sum()
     return differences, np.sqrt(((paired - differences[:, None]) ** 2) @ w**2) / w.sum()
-
-
-def agreed(supports: Bools, losses: Sequence[float], settings: SparseSettings) -> Bools:
-    """(d,) the inputs with enough votes of (folds, d) supports; those of the best fold where the folds disagree."""
-    voted = supports.sum(0) >= settings.votes
-    if voted.sum() < settings.agreement * np.median(supports.sum(1)):
-        return supports[int(np.argmin(losses))]
-    return voted

@@ -46,10 +46,14 @@ class Progress:
 
 @dataclass
 class OpenBlock:
-    """A block under way, and what has come of it. ``begun``: by the monotonic clock, seconds."""
+    """A block under way, and what has come of it. ``begun``: by the monotonic clock, seconds.
+
+    ``run``: number of the record that its cells belong to; 0 for that of the run itself.
+    """
 
     block: Block
     begun: float
+    run: int = 0
     prepared: Prepared | None = None
     cells: list[CellResult] = field(default_factory=list)
     running: str | None = None
@@ -82,6 +86,7 @@ class OpenFollowUp:
 
     due: Due
     begun: float
+    run: int = 0
     results: list[Any] = field(default_factory=list)
 
     def take(self, content: Any) -> None:

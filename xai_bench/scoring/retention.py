@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from xai_bench.component import canonical_json, sha256, stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.datasets.inputs import number_of
+from xai_bench.metrics.ranking import area_under_roc
 from xai_bench.models.folding import first_and_rest, fold_spectral
 from xai_bench.models.mlp import MLP
 from xai_bench.models.training import fit_many, score
@@ -87,6 +88,7 @@ def judge_of(settings: Retention) -> MLP:
 def judge_key(draw: Draw, settings: Retention) -> str:
     """The key under which the judge's scores on one draw are kept."""
     content = [VERSION, draw.key, judge_of(settings).identity(), settings.rows, settings.seeds]
+    content += [settings.score] if settings.score != "score" else []
     return sha256(canonical_json(content))
 
 
@@ -168,7 +170,12 @@ class Scorer:
         in_order_of_x = np.array([self.data.shuffled(self.columns(mask)) for mask in masks for _ in seeds])
         judge = judge_of(self.settings)
         fits = fit_many(judge, self._training_rows, [*seeds] * len(masks), in_order_of_x, device=self.device)
-        found = [math.nan if fit.test_score is None else fit.test_score for fit in fits]
+        if self._by_ranks:
+            kept = torch.from_numpy(in_order_of_x).to(self.device)
+            with torch.no_grad():
+                found = [self.value(fit.module(self._X[:, own])) for fit, own in zip(fits, kept, strict=True)]
+        else:
+            found = [math.nan if fit.test_score is None else fit.test_score for fit in fits]
         return np.array(found).reshape(len(masks), len(seeds))
 
     def _by_trees(self, masks: Sequence[Bools]) -> Floats:
@@ -182,10 +189,26 @@ class Scorer:
             kept = data.shuffled(self.columns(mask))
             for j, seed in enumerate(self.settings.seeds):
                 trees = kind(TREES, random_state=stream_seed("trees", seed, name(mask)) % 2**32, n_jobs=1)
-                predicted = trees.fit(data.X_train[:, kept], data.y_train).predict(data.X_test[:, kept])
+                trees.fit(data.X_train[:, kept], data.y_train)
+                if self._by_ranks:
+                    likely = np.zeros((len(data.y_test), data.n_outputs))
+                    likely[:, trees.classes_] = trees.predict_proba(data.X_test[:, kept])
+                    scores[i, j] = area_of_classes(likely, data.y_test)
+                    continue
+                predicted = trees.predict(data.X_test[:, kept])
                 outputs = np.eye(data.n_outputs)[predicted] if classes else predicted[:, None]
                 scores[i, j] = score(torch.from_numpy(outputs), torch.from_numpy(data.y_test), data.kind)
         return scores
+
+    @property
+    def _by_ranks(self) -> bool:
+        return self.settings.score == "auroc" and self.data.kind == "classification"
+
+    def value(self, outputs: torch.Tensor) -> float:
+        """The score of outputs (n, n_outputs) on the test rows."""
+        if self._by_ranks:
+            return area_of_classes(outputs.double().softmax(1).cpu().numpy(), self.data.y_test)
+        return score(outputs, self._y, self.data.kind)
 
     def judgement(self, kind: str, mask: Bools) -> float:
         """The mean score, over its seeds, that a judge gave to a mask."""
@@ -199,7 +222,7 @@ class Scorer:
                 self._masked_forms[model_key] = Masked(self.models[model_key], self._X, self._absent)
             kept = torch.from_numpy(self.data.shuffled(self.columns(mask))).to(self.device)
             outputs = self._masked_forms[model_key].outputs(kept)
-            self._masked[key] = score(outputs, self._y, self.data.kind)
+            self._masked[key] = self.value(outputs)
         return self._masked[key]
 
 
@@ -227,6 +250,17 @@ class Masked:
             return self.model(self.X)
         index = kept.nonzero()[:, 0]
         return self.rest(torch.addmm(self.nothing, self.columns[index].T, self.weight[index]))
+
+
+def area_of_classes(likely: Floats, y: NDArray) -> float:
+    """Mean over the classes in y (n,) of the area under the ROC curve of each against the others; NaN for one class.
+
+    ``likely`` (n, classes): how likely a row is in each.
+    """
+    present = np.unique(y)
+    if len(present) < 2:
+        return math.nan
+    return float(np.mean([area_under_roc(likely[:, label], y == label) for label in present]))
 
 
 def name(mask: Bools) -> str:
@@ -285,6 +319,8 @@ def judge(
     of_columns = data.canonical_truth
 
     def ceiling(mask: Bools) -> float | None:
+        if settings.score != "score":
+            return None
         if name(mask) not in ceilings:
             ceilings[name(mask)] = draw.dataset.component.best_score(scorer.columns(mask), of_columns)
         return ceilings[name(mask)]

@@ -101,7 +101,8 @@ class Retention(Section):
         )
 
     def figures(self) -> list[Figure]:
-        caption = "Grey: random inputs dashed, the truly relevant ones solid. By network: the pages of the datasets."
+        truly = ", the truly relevant ones solid" if self.frames.metrics else ""
+        caption = f"Grey: random inputs dashed{truly}. By network: the pages of the datasets."
         drawn = overview(self.frames, self.frame, self.key)
         return [Figure(drawn, "Test score against inputs kept, a panel a dataset", caption)]
 

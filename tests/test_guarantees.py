@@ -200,7 +200,7 @@ def test_shares_are_those_of_the_slow_version(results, level, pooled):
 
 
 def test_the_cells_of_a_method_with_p_values_have_a_power_and_an_error(results):
-    found = guarantees.by_cell(results, 0.2).set_index(["explainer", "data_seed", "metric"])["value"]
+    found = results.selections(0.2).set_index(["explainer", "data_seed", "metric"])["value"]
     assert len(found) == 2 * 8
     for seed, chosen in zip(SEEDS, selections("p_values", 0.2), strict=True):
         expected = literal.shares([chosen], ROLES, GROUPS, "conditional")

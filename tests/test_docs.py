@@ -115,6 +115,13 @@ def test_what_the_manual_needs_is_pinned():
         assert re.search(rf"^{re.split('[>=[]', each)[0]}==", pins, re.MULTILINE), each
 
 
+def test_every_extra_is_explained():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (root / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\.\[(\w+)\]", page)) == set(project["optional-dependencies"])
+
+
 def test_docstrings_are_converted_for_mkdocstrings():
     docstrings = pytest.importorskip("docs.hooks.docstrings", reason="mkdocstrings is not installed")
     text = """Do it.

@@ -49,6 +49,12 @@ def _anchor(title: str) -> str:
     return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip())
 
 
+@pytest.mark.parametrize("page", TEXTS)
+def test_code_is_python(page):
+    for code in re.findall(r"```python.*?\n(.*?)```", TEXTS[page], flags=re.DOTALL):
+        compile(code, page, "exec")
+
+
 def _commands() -> list[str]:
     """Every command line of README and manual, without its comment."""
     lines = (line.partition("  #")[0].removeprefix("$ ") for text in TEXTS.values() for line in text.splitlines())

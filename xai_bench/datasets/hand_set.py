@@ -143,7 +143,10 @@ def _with_skips(first: Layer, second: Layer, out: Floats, offset: float, direct:
     reads_2[:, p : p + m], adds_2[p + m :] = second.weight, np.eye(n)
     zeros = np.zeros(state)
     says = np.concatenate([direct, np.zeros(m), out])
-    blocks = Block(Layer(reads, first.bias), Layer(adds, zeros)), Block(Layer(reads_2, second.bias), Layer(adds_2, zeros))
+    blocks = (
+        Block(Layer(reads, first.bias), Layer(adds, zeros)),
+        Block(Layer(reads_2, second.bias), Layer(adds_2, zeros)),
+    )
     return Wired((Layer(embedding, zeros), *blocks, Layer(says[None], np.array([offset]))))
 
 

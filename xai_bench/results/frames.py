@@ -67,15 +67,15 @@ class Results:
     _plan: pd.DataFrame
     _cells: pd.DataFrame
     _measurements: pd.DataFrame
-    models: dict[str, ModelFacts]
-    draws: dict[str, DrawFacts]
-    metrics: dict[str, MetricFacts]
+    models: Mapping[str, ModelFacts]
+    draws: Mapping[str, DrawFacts]
+    metrics: Mapping[str, MetricFacts]
     relevance: dict[str, NDArray[np.float64]]
     provenance: list[dict[str, Any]]
     folder: Path
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
-    trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
+    trained_again: Mapping[str, SettlingFacts] = field(default_factory=dict)
     _guarantees: dict[tuple[float, bool], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -102,16 +102,16 @@ class Results:
 
     @cached_property
     def _every_cell(self) -> pd.DataFrame:
-        columns = [*Costs.__annotations__, "chosen"]
-        costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=columns)
+        costs = _costs(self._cells["costs"])
         stored = pd.concat([self._cells.drop(columns="costs"), costs], axis=1)
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
         frame["status"] = frame["status"].fillna("missing")
         frame["reason"] = frame["reason"].fillna("")
         frame["machine"] = frame["run"].map(dict(enumerate(self.machines))).fillna("")
         frame["entrant"] = entrants.ids(frame)
-        frame["family"] = [self.draws[key].family if key in self.draws else "" for key in frame["draw"]]
-        frame["traits"] = [", ".join(self.draws[key].traits) if key in self.draws else "" for key in frame["draw"]]
+        kinds = {key: (facts.family, ", ".join(facts.traits)) for key, facts in self.draws.items()}
+        for place, name in enumerate(KIND):
+            frame[name] = [kinds[key][place] if key in kinds else "" for key in frame["draw"]]
         rows = {key: _of_model(facts) for key, facts in self.models.items()}
         models = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model_key").reset_index()
         numbers = [name for name in SCORES if name in models]
@@ -415,6 +415,16 @@ def machine(record: Mapping[str, Any]) -> str:
         record.get("system", ""), device if device != "cpu" else "",
     ]  # fmt: skip
     return ", ".join(part for part in parts if part)
+
+
+def _costs(texts: pd.Series) -> pd.DataFrame:
+    """Costs and choices from their JSON, one row each; column by column, as rows would take four times the memory."""
+    columns: dict[str, list[Any]] = {name: [] for name in (*Costs.__annotations__, "chosen")}
+    for text in texts:
+        found = json.loads(text)
+        for name, values in columns.items():
+            values.append(found.get(name, np.nan))
+    return pd.DataFrame(columns)
 
 
 def _of_model(facts: ModelFacts) -> dict[str, Any]:

@@ -132,12 +132,17 @@ class Results:
         """The machine of every run of ``provenance``, in words. Costs of different ones cannot be compared."""
         return [machine(record) for record in self.provenance]
 
+    @property
+    def _scores(self) -> pd.DataFrame:
+        """The measurements with texts in place of categories."""
+        return self._measurements.astype(dict.fromkeys(("cell", "metric", "reason"), str))
+
     @cached_property
     def measurements(self) -> pd.DataFrame:
         """One row a number: the columns of ``cells`` that name it, and metric, k (0 if none), value, reason."""
         names = ["cell", "draw", "dataset", "model", "explainer", "entrant", "data_seed", "model_seed", "fold", *KIND]
         done = self.cells.loc[self.cells["status"] == "done", names]
-        return done.merge(self._measurements, on="cell", how="inner").sort_values(
+        return done.merge(self._scores, on="cell", how="inner").sort_values(
             ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"],
             kind="stable",
             ignore_index=True,
@@ -154,7 +159,7 @@ class Results:
         frame = self.cells
         learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
         base = frame[names].assign(learned=learned.astype("boolean"), settled=frame["settled"])
-        scores = base.merge(self._measurements, on="cell", how="inner")
+        scores = base.merge(self._scores, on="cell", how="inner")
         costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
         costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
         costs["value"] = costs["value"].astype(float)

@@ -116,7 +116,7 @@ F = TypeVar("F", bound=Facts)
 class Held(Mapping[str, F]):
     """Records by key, kept as packed JSON, and made when they are asked for: thousands would take gigabytes."""
 
-    LATEST = 4096
+    LATEST = 1024
     """So many are kept as they were made."""
 
     def __init__(self, kind: type[F], rows: Iterable[tuple[str, str]]) -> None:

@@ -410,7 +410,7 @@ class Store:
             suite=self.suite(),
             _plan=self._frame("SELECT * FROM plan ORDER BY position"),
             _cells=self._frame(CELLS),
-            _measurements=self._frame("SELECT * FROM measurements"),
+            _measurements=self._scores(),
             models=Held(ModelFacts, self._db.execute("SELECT key, content FROM models")),
             draws=Held(DrawFacts, self._db.execute("SELECT key, content FROM draws")),
             metrics=Held(MetricFacts, self._db.execute("SELECT name, content FROM metrics")),
@@ -428,9 +428,26 @@ class Store:
         parts = []
         while chunk := rows.fetchmany(AT_ONCE):
             parts.append(pd.DataFrame.from_records(chunk, columns=columns, coerce_float=True))
-            if "value" in columns:  # A part may have none.
-                parts[-1]["value"] = parts[-1]["value"].astype(float)
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+    def _scores(self) -> pd.DataFrame:
+        """All measurements: their texts are categories, as there are ten and more of every cell."""
+        known: dict[str, dict[str, int]] = {"cell": {}, "metric": {}, "reason": {}}
+        codes: dict[str, list[NDArray]] = {name: [] for name in ("cell", "metric", "k", "value", "reason")}
+        rows = self._db.execute("SELECT cell, metric, k, value, reason FROM measurements")
+        while chunk := rows.fetchmany(AT_ONCE):
+            for name, column in zip(codes, zip(*chunk, strict=True), strict=True):
+                if name in known:
+                    number = known[name]
+                    found = np.fromiter((number.setdefault(text, len(number)) for text in column), np.int32, len(chunk))
+                else:
+                    found = np.array(column, np.int64 if name == "k" else np.float64)  # None is NaN
+                codes[name].append(found)
+        columns: dict[str, Any] = {}
+        for name, parts in codes.items():
+            values = np.concatenate([*parts, np.empty(0, np.float64 if name == "value" else np.int32)])
+            columns[name] = pd.Categorical.from_codes(values, list(known[name])) if name in known else values
+        return pd.DataFrame(columns)
 
 
 def _row_of(cell: CellResult, provenance_id: int) -> tuple[Any, ...]:

@@ -354,7 +354,8 @@ def test_the_command_writes_a_page(files, monkeypatch, capsys):
     assert (files / "reports" / "compare" / "index.html").is_file()
     known = set(read(files / "runs" / "compare").relevance)
     words = ("--model", "net.py:build", "--weights", "net.pt", "--data", "rows.pt", "--name", "again")
-    assert command(monkeypatch, files, *words, "--explainers", "saliency") == 0
+    assert command(monkeypatch, files, *words, "--explainers", "saliency", "-q") == 0
+    assert capsys.readouterr() == ("", "")
     assert set(read(files / "runs" / "again").relevance).isdisjoint(known), "the rows have no names there"
 
 

@@ -434,6 +434,13 @@ def test_the_command(answer, tmp_path, monkeypatch, capsys):
     assert re.search(r"place +category +one input of 3 columns \(one-hot\)", printed)
     assert "3 of 8 inputs carry information" in printed
     assert "index.html" in printed
+    monkeypatch.setattr(sys, "argv", [*command, "-q"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    quiet = capsys.readouterr().out
+    assert quiet.startswith("The networks reach")
+    assert quiet in printed
+    assert "index.html" not in quiet
 
 
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):
@@ -451,3 +458,4 @@ def test_of_many_columns_those_that_are_used_as_they_are_are_counted():
     columns.loc[3, ["done", "why"]] = "left out", "a constant"
     assert list(listed(columns)) == ["c3  number  left out (a constant)", f"{MOST_LINES} columns  {AS_IT_IS}"]
     assert len(list(listed(columns.head(MOST_LINES)))) == MOST_LINES
+    assert len(list(listed(columns, most=len(columns)))) == len(columns)

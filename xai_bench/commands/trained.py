@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from xai_bench.commands.display import Display, tell
-from xai_bench.commands.options import Out, Plugins, load, names, whole
-from xai_bench.commands.run import summary, writable
+from xai_bench.commands.display import Display, check_told, status, tell
+from xai_bench.commands.options import Out, Plugins, Quiet, Verbose, completing, load, names, whole
+from xai_bench.commands.run import summary, writable, written
 from xai_bench.errors import InputError
 
 
@@ -32,7 +32,10 @@ def compare(
     target: Annotated[
         str | None, typer.Option("--target", metavar="COLUMN", help="Of a table: the column that is predicted.")
     ] = None,
-    explainers: Annotated[str | None, typer.Option(metavar="A,B", help="Compare these methods only.")] = None,
+    explainers: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Compare these methods only.", autocompletion=completing("explainers")),
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(metavar="classification|regression", help="Default: what the outputs look like.")
     ] = None,
@@ -56,20 +59,22 @@ def compare(
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what is stored.")] = False,
     out: Out = Path(),
     plugin: Plugins = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Compare methods on a network that was trained elsewhere, and write the report.
 
     Exit code 0: all done, unsupported, or over the limit of time. 1: some methods failed. 2: bad input.
     """
-    from xai_bench.report import write_report
-    from xai_bench.results.frames import report_place
-    from xai_bench.trained.compare import compare
-    from xai_bench.trained.files import data_from, model_from
+    check_told(quiet, verbose)
+    with status("loading", quiet):
+        from xai_bench.trained.compare import compare
+        from xai_bench.trained.files import data_from, model_from
 
-    load(plugin)
-    rows, network = data_from(data, target), model_from(model, weights)
+        load(plugin)
+        rows, network = data_from(data, target), model_from(model, weights)
     writable(out)
-    with Display() as display:
+    with Display(quiet, verbose) as display:
         results = compare(
             network,
             rows.X,
@@ -87,11 +92,12 @@ def compare(
             out=out,
             on_progress=display.update,
         )
-    page = write_report(results, report_place(out, name, out / "runs" / name))
-    code = summary(results, display.last)
-    for line in results.in_words():
-        tell(line.replace("`", ""))
-    typer.echo(f"report: {page}")
+    page = written(results, out, 1, quiet)
+    code = summary(results, display.last, quiet=quiet, verbose=verbose)
+    if not quiet:
+        for line in results.in_words():
+            tell(line.replace("`", ""))
+        typer.echo(f"report: {page}")
     raise typer.Exit(code)
 
 

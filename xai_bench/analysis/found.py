@@ -8,6 +8,8 @@ import pandas as pd
 
 from xai_bench.analysis.verdict import Verdict
 
+CONSTANT = "constant"
+"""The model that says the commonest class, or the mean."""
 SURE = 0.02
 """Adjusted p-value up to which an input is said to carry information. The chance of any wrong one is no larger."""
 
@@ -98,6 +100,12 @@ class Found:
         """Inputs that carry information about the target, most relevant first."""
         sure = self.inputs["p_value"] <= SURE
         return [str(name) for name in self.inputs.loc[sure, "input"]]
+
+    @property
+    def constant(self) -> float:
+        """What a constant guess reaches on the held-out rows: the commonest class, or the mean, of the others."""
+        reached = self.scores.loc[self.scores["model"] == CONSTANT, "score"]
+        return float(reached.iloc[0]) if len(reached) else self.asked.chance
 
     @property
     def learned(self) -> list[str]:

@@ -1,6 +1,6 @@
-"""The report of ``sparse_supports.py``: a page and a summary from the kept runs. Equal runs give equal bytes.
+"""The report of ``sparse_pictures.py``: a page and a summary from the kept runs. Equal runs give equal bytes.
 
-python benchmarks/sparse_report.py               # anew from reports/sparse/runs.jsonl
+python benchmarks/sparse_pictures_report.py      # anew from reports/sparse_pictures/runs.jsonl
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pages import Table, plain_numbers
 from xai_bench.report.kit import drawing, pixels
 
 HERE = Path(__file__).parent
-RUNS = HERE.parent / "reports" / "sparse" / "runs.jsonl"
+RUNS = HERE.parent / "reports" / "sparse_pictures" / "runs.jsonl"
 FORMS = {"spectral": "spectral", "group_lasso": "group lasso"}
 COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
 JUDGES = {"refit": "refits judge", "path": "its own networks judge"}
@@ -34,7 +34,7 @@ def read(path: Path) -> pd.DataFrame:
     keys = [*READING, "seed"]
     frame = frame.drop_duplicates(keys, keep="last")
     order = {case: i for i, case in enumerate(dict.fromkeys(frame["case"].sort_values()))}
-    frame["order"] = frame["d"] + frame["relevant"].isna() * 1e6 + frame["case"].map(order) / 1e3
+    frame["order"] = frame["case"].map(order)
     frame["form"] = pd.Categorical(frame["form"], list(FORMS))
     return frame.sort_values(["order", "judged_by", "tolerance", "form", "seed"], ignore_index=True)
 
@@ -64,33 +64,6 @@ def mean_score(runs: pd.DataFrame, which: str) -> str:
 def cpu(runs: pd.DataFrame) -> str:
     """Median seconds: the walk, and the refits of all folds and levels."""
     return f"{runs['walk_cpu'].median():.1f} + {runs['refit_cpu'].median():.1f}"
-
-
-def mistakes(runs: pd.DataFrame) -> pd.DataFrame:
-    """False and missed inputs of every run with a known truth, and whether there are none."""
-    pairs = [(set(a), set(b)) for a, b in zip(runs["support"], runs["relevant"], strict=True)]
-    result = pd.DataFrame({"false": [len(a - b) for a, b in pairs], "missed": [len(b - a) for a, b in pairs]})
-    result["found"], result["true"] = [len(a & b) for a, b in pairs], [len(b) for _, b in pairs]
-    return result.assign(exact=(result["false"] + result["missed"]) == 0).set_index(runs.index)
-
-
-def supports_table(runs: pd.DataFrame) -> Table:
-    """One row a dataset and form."""
-    rows = []
-    for (case, form), group in runs.groupby(["case", "form"], sort=False, observed=True):
-        wrong = mistakes(group)
-        found, false, missed = wrong["found"].sum(), wrong["false"].sum(), wrong["missed"].sum()
-        precision = f"{found / (found + false):.3f}" if found + false else "–"
-        recall = f"{found / (found + missed):.3f}" if found + missed else "–"
-        scores = " / ".join(mean_score(group, which) for which in ("all", "true", "chosen"))
-        first = group.iloc[0]
-        size = f"{first['n']}, {first['d']}, {len(first['relevant'])}"
-        exact = f"{wrong['exact'].sum()} of {len(group)}"
-        rows.append([f"`{case}`, {FORMS[form]}", size, exact, str(false), str(missed), precision, recall, scores,
-                     cpu(group)])  # fmt: skip
-    head = ["Data, form", "n, d, true inputs", "Exact", "False", "Missed", "Precision", "Recall",
-            "Score: all / true / chosen", "CPU seconds: walk + refits"]  # fmt: skip
-    return Table("Exact supports over data seeds", head, rows)
 
 
 class Goal(NamedTuple):
@@ -164,16 +137,9 @@ def constants(runs: pd.DataFrame) -> list[tuple[str, str]]:
     return result
 
 
-def sentences(known: pd.DataFrame, pictures: pd.DataFrame) -> list[str]:
+def sentences(pictures: pd.DataFrame) -> list[str]:
     """What came out, in words, computed from the runs."""
     result = []
-    if len(known):
-        exact = known.assign(exact=mistakes(known)["exact"]).pivot(
-            index=["case", "seed"], columns="form", values="exact"
-        )
-        paired = exact.dropna().astype(bool)
-        if len(paired.columns) == len(FORMS):
-            result.append(verdict(paired["spectral"], paired["group_lasso"]))
     for key, group in pictures.groupby(READING, sort=False, observed=True):
         goal, d = GOALS[key[0]], group["d"].iloc[0]
         gaps = [scores["all"] - scores["chosen"] for scores in group["scores"]]
@@ -191,20 +157,6 @@ def sentences(known: pd.DataFrame, pictures: pd.DataFrame) -> list[str]:
             )
         result.append(f"{reading(*key)}: {line}; {goal.counted(group)}.")
     return result
-
-
-def verdict(spectral: pd.Series, plain: pd.Series) -> str:
-    """The two forms on the same draws, and the exact sign test on those where one of them is right."""
-    from scipy.stats import binomtest
-
-    only, other = int((spectral & ~plain).sum()), int((plain & ~spectral).sum())
-    text = (
-        f"Exact supports on {len(spectral)} draws: spectral form {spectral.sum()}, group lasso {plain.sum()}. Both are "
-        f"exact on {(spectral & plain).sum()}, only the spectral form on {only}, only the group lasso on {other}"
-    )
-    if only + other:
-        text += f" (sign test: p = {binomtest(only, only + other).pvalue:.2g})"
-    return f"{text}. All else is the same: path, folds, refits, choice and vote, and as many tries for the step."
 
 
 def words(seeds: list[int]) -> str:
@@ -229,8 +181,6 @@ def curves(runs: pd.DataFrame) -> str:
                     sizes, losses = np.maximum(run["sizes"], 0.5), run["losses"]
                     axis.plot(sizes, losses, "-", color=COLORS[form], lw=0.7, alpha=0.5)
                     axis.plot(sizes[run["level"]], losses[run["level"]], "o", color=COLORS[form], ms=3.4, mew=0)
-            if isinstance(relevant := group["relevant"].iloc[0], list) and relevant:
-                axis.axvline(len(relevant), color=drawing.GREY, lw=0.8, ls=drawing.DASHES[2], zorder=0)
             axis.set(xscale="log", title=case, xlabel="inputs, mean over folds", ylabel="held-out loss")
             plain_numbers(axis)
         for axis in axes.ravel()[len(cases) :]:
@@ -275,21 +225,18 @@ def maps(runs: pd.DataFrame) -> list[tuple[str, Markup]]:
 def write(path: Path = RUNS) -> None:
     """Write index.html and summary.md beside the runs."""
     runs = read(path)
-    known, pictures = runs[runs["relevant"].notna()], runs[runs["relevant"].isna()]
-    tables = [supports_table(known)] if len(known) else []
-    tables += [pictures_table(pictures)] if len(pictures) else []
     seeds = words(sorted(runs["seed"].unique().tolist()))
     content = {
         "seeds": seeds,
-        "sentences": sentences(known, pictures),
-        "tables": tables,
+        "sentences": sentences(runs),
+        "tables": [pictures_table(runs)],
         "curves": Markup(curves(runs)),
         "path": Markup(along_the_path(runs)),
-        "maps": maps(pictures) if len(pictures) else [],
+        "maps": maps(runs),
         "scale": pixels.colors(),
         "constants": constants(runs),
     }
-    pages.write("sparse", path.parent, content)
+    pages.write("sparse_pictures", path.parent, content)
 
 
 if __name__ == "__main__":

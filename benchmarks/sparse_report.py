@@ -1,0 +1,264 @@
+"""The report of ``sparse_supports.py``: a page and a summary from the kept runs. Equal runs give equal bytes.
+
+python benchmarks/sparse_report.py               # anew from reports/sparse/supports.csv
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pages
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+from pages import Table, plain_numbers
+from scipy.stats import binomtest
+
+from xai_bench.report.kit import drawing
+
+RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
+METHODS = {"spectral": "spectral form", "group_lasso": "group lasso", "l1": "L1, linear", "lassonet": "LassoNet"}
+FORMS = ("spectral", "group_lasso")
+COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
+NUMBERS = ("relevant", "support", "strengths", "sizes", "changes", "losses")
+DRAWS = {"spectral": 10, "group_lasso": 10, "l1": 10, "lassonet": 3}
+"""How many were planned of each set; fewer are said."""
+LEVEL = 0.05
+
+
+def read(path: Path) -> pd.DataFrame:
+    """One row a run, in a fixed order, with its mistakes; lists of numbers as arrays."""
+    frame = pd.read_csv(path, converters=dict.fromkeys(NUMBERS, _numbers), keep_default_na=False, na_values=[""])
+    frame = frame.drop_duplicates(["case", "method", "seed"], keep="last")
+    frame["method"] = pd.Categorical(frame["method"], list(METHODS))
+    frame["relevant_inputs"] = frame["relevant"].map(len)
+    frame = frame.sort_values(["inputs", "relevant_inputs", "case", "method", "seed"], ignore_index=True)
+    sets = [(set(chosen), set(true)) for chosen, true in zip(frame["support"], frame["relevant"], strict=True)]
+    frame["found"] = [len(chosen & true) for chosen, true in sets]
+    frame["false"] = [len(chosen - true) for chosen, true in sets]
+    frame["missed"] = [len(true - chosen) for chosen, true in sets]
+    frame["exact"] = frame["false"] + frame["missed"] == 0
+    return frame
+
+
+def _numbers(text: str) -> NDArray[np.float64]:
+    return np.array([float(word) for word in text.split()])
+
+
+def supports_table(runs: pd.DataFrame) -> Table:
+    """One row a dataset and method."""
+    rows = []
+    for (case, method), group in runs.groupby(["case", "method"], sort=False, observed=True):
+        found, false, missed = (group[name].sum() for name in ("found", "false", "missed"))
+        first = group.iloc[0]
+        rows.append([
+            f"`{case}`, {METHODS[method]}", f"{first['rows']}, {first['inputs']}, {first['relevant_inputs']}",
+            f"{group['exact'].sum()} of {len(group)}", str(false), str(missed),
+            f"{found / (found + false):.3f}" if found + false else "–",
+            f"{found / (found + missed):.3f}" if found + missed else "–",
+            " / ".join(mean_score(group[f"score_{which}"]) for which in ("all", "true", "chosen")),
+            f"{group['networks'].median():.0f}",
+            f"{group['walk_cpu'].median():.1f} + {group['refit_cpu'].median():.1f}",
+        ])  # fmt: skip
+    head = ["Data, method", "n, d, true inputs", "Exact", "False", "Missed", "Precision", "Recall",
+            "Score: all / true / chosen", "Networks trained", "CPU seconds: path + refits"]  # fmt: skip
+    return Table("Exact supports over data seeds", head, rows)
+
+
+def mean_score(values: pd.Series) -> str:
+    """The mean over seeds; a dash where there is none."""
+    return "–" if values.isna().any() else f"{values.mean():.3f}"
+
+
+def steepness(run: pd.Series) -> tuple[float, int, int]:
+    """The largest mean change between successive supports of a path, how many steps exceed one input and 5 % of the
+    inputs, and how many steps there are; without the step to the empty support that ends an unfinished path."""
+    steps = len(run["strengths"]) - 1
+    changes, before = run["changes"][:steps], run["sizes"][:steps]
+    beyond = changes > np.maximum(1, 0.05 * before) + 1e-9
+    return float(changes.max()), int(beyond.sum()), steps
+
+
+def paths_table(runs: pd.DataFrame) -> Table:
+    """One row a dataset and form: how far the paths were refined."""
+    rows = []
+    for (case, form), group in runs[runs["method"].isin(FORMS)].groupby(["case", "method"], sort=False, observed=True):
+        largest, beyond, steps = zip(*(steepness(run) for _, run in group.iterrows()), strict=True)
+        rows.append([
+            f"`{case}`, {METHODS[form]}", f"{group['levels_walked'].median():.0f}", f"{np.median(steps):.0f}",
+            f"{sum(b == 0 for b in beyond)} of {len(group)}", f"{np.median(beyond):.0f}", f"{np.median(largest):.1f}",
+        ])  # fmt: skip
+    head = [
+        "Data, form",
+        "Strengths trained at",
+        "Steps of the path",
+        "Refined as asked",
+        "Steps beyond",
+        "Largest step",
+    ]
+    return Table("How fine the paths are", head, rows)
+
+
+def sentences(runs: pd.DataFrame) -> list[str]:
+    """What came out, in words, computed from the runs."""
+    exact = runs.pivot(index=["case", "seed"], columns="method", values="exact")
+    pairs = [("spectral", other) for other in METHODS if other != "spectral" and {"spectral", other} <= set(exact)]
+    compared = [exact[list(pair)].dropna().astype(bool) for pair in pairs]
+    adjusted = holm([sign_test(both) for both in compared])
+    result = [against(pair, both, p, by_case(both)) for pair, both, p in zip(pairs, compared, adjusted, strict=True)]
+    if pairs and pairs[0] == FORMS:
+        result.insert(0, conclusion(compared[0], adjusted[0]))
+    return [*result, *refinement(runs), *short_of_draws(runs)]
+
+
+def sign_test(both: pd.DataFrame) -> float:
+    """Exact two-sided sign test on the draws on which one of two methods is exact."""
+    first, second = (both.iloc[:, i] for i in (0, 1))
+    only, other = int((first & ~second).sum()), int((second & ~first).sum())
+    return float(binomtest(only, only + other).pvalue) if only + other else 1.0
+
+
+def holm(values: list[float]) -> list[float]:
+    """p values adjusted for their number (Holm 1979)."""
+    order = np.argsort(values)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(np.sort(values) * np.arange(len(values), 0, -1)))
+    return adjusted.tolist()
+
+
+def by_case(both: pd.DataFrame) -> list[str]:
+    """The sets on which the second of two methods is exact as often, or more often."""
+    counts = both.groupby(level="case").sum()
+    return counts.index[counts.iloc[:, 1] >= counts.iloc[:, 0]].tolist()
+
+
+def conclusion(both: pd.DataFrame, p: float) -> str:
+    """Whether it is the spectral form, or the penalty, that finds the supports."""
+    spectral, plain = both["spectral"].sum(), both["group_lasso"].sum()
+    if p >= LEVEL:
+        return (
+            "It is not shown that the spectral form makes a difference: with the same path, allowance, refits and "
+            f"choice the supports are exact on {spectral} and {plain} of {len(both)} draws (p = {p:.2g})."
+        )
+    better = "the spectral form finds more than" if spectral > plain else "the spectral form finds fewer than"
+    return (
+        f"The form makes a difference, not the penalty alone: with the same path, allowance, refits and choice "
+        f"{better} the group lasso on a plain network, {spectral} against {plain} of {len(both)} draws (p = {p:.2g})."
+    )
+
+
+def against(pair: tuple[str, str], both: pd.DataFrame, p: float, as_often: list[str]) -> str:
+    """Two methods on the same draws."""
+    first, second = (both[method] for method in pair)
+    names = METHODS[pair[0]], METHODS[pair[1]]
+    text = (
+        f"Exact on {len(both)} common draws: {names[0]} {first.sum()}, {names[1]} {second.sum()}; both on "
+        f"{(first & second).sum()}, only {names[0]} on {(first & ~second).sum()}, only {names[1]} on "
+        f"{(second & ~first).sum()} (exact sign test, Holm: p = {p:.2g})"
+    )
+    sets = ", ".join(f"`{case}`" for case in as_often) or "no set"
+    return f"{text}. {names[1][0].upper()}{names[1][1:]} is exact as often, or more often, on {sets}."
+
+
+def refinement(runs: pd.DataFrame) -> list[str]:
+    """Whether successive supports differ as little as was asked for."""
+    result = []
+    for form in FORMS:
+        group = runs[runs["method"] == form]
+        if len(group):
+            facts = [steepness(run) for _, run in group.iterrows()]
+            met = sum(beyond == 0 for _, beyond, _ in facts)
+            allowed = json.loads(group["settings"].iloc[-1])["most_levels"]
+            result.append(
+                "Asked for: successive supports that differ by one input, or 5 %, at the most (mean over folds). "
+                f"{METHODS[form].capitalize()}: {'met' if met == len(group) else 'missed'}, {met} of {len(group)} "
+                f"paths; {sum(b for _, b, _ in facts)} of {sum(s for *_, s in facts)} steps are larger. Strengths "
+                f"trained at: median {group['levels_walked'].median():.0f}, largest "
+                f"{group['levels_walked'].max():.0f} of {allowed:.0f} allowed."
+            )
+    return result
+
+
+def short_of_draws(runs: pd.DataFrame) -> list[str]:
+    """Sets and methods with fewer draws than planned."""
+    counted = runs.groupby(["case", "method"], sort=False, observed=False).size()
+    counted = counted.unstack(fill_value=0).reindex(columns=list(METHODS), fill_value=0)
+    few = [
+        f"{METHODS[method]} {', '.join(f'`{case}` {n}' for case, n in counted[method].items() if n < planned)} "
+        f"(of {planned})"
+        for method, planned in DRAWS.items()
+        if (counted[method] < planned).any()
+    ]
+    return [f"Fewer draws than planned: {'; '.join(few)}."] if few else []
+
+
+def constants(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """The settings of the two forms."""
+    last = runs.drop_duplicates("method", keep="last").set_index("method")["settings"]
+    return [(METHODS[form], last[form]) for form in FORMS if form in last]
+
+
+def words(seeds: Iterable[int]) -> str:
+    """Numbers that follow each other by the first and the last."""
+    known = sorted(seeds)
+    if len(known) > 2 and known == list(range(known[0], known[-1] + 1)):
+        return f"{known[0]} to {known[-1]}"
+    return ", ".join(map(str, known))
+
+
+def figure(runs: pd.DataFrame, kind: str) -> str:
+    """A panel a dataset, a line a path: held-out loss against the number of inputs, or that against strength."""
+    runs = runs[runs["method"].isin(FORMS)]
+    cases = list(dict.fromkeys(runs["case"]))
+    across = min(4, len(cases))
+    down = -(-len(cases) // across)
+    with drawing.style():
+        canvas, axes = drawing.new(2.5 * across, 2.1 * down, down, across)
+        for axis, case in itertools.zip_longest(np.ravel(axes), cases):
+            if case is None:
+                axis.set_axis_off()
+                continue
+            for form in reversed(FORMS):
+                group = runs[(runs["case"] == case) & (runs["method"] == form)]
+                for _, run in group.iterrows():
+                    panel(axis, run, COLORS[form], kind)
+            axis.set(title=case)
+            plain_numbers(axis)
+        return drawing.svg(canvas, kind)
+
+
+def panel(axis: pages.Axes, run: pd.Series, color: str, kind: str) -> None:
+    """One line."""
+    if kind == "losses":
+        sizes = np.maximum(run["sizes"], 0.5)  # an empty support stands left of one input
+        axis.plot(sizes, run["losses"], "-", color=color, lw=0.7, alpha=0.6)
+        axis.plot(sizes[run["level"]], run["losses"][run["level"]], "o", color=color, ms=3.4, mew=0)
+        axis.axvline(max(run["relevant_inputs"], 0.5), color=drawing.GREY, lw=0.8, ls=drawing.DASHES[2], zorder=0)
+        axis.set(xscale="log", xlabel="inputs, mean over folds", ylabel="held-out loss")
+    else:
+        strengths = run["strengths"][1:]
+        axis.plot(strengths, run["sizes"][1 : len(strengths) + 1], ".-", color=color, lw=0.8, ms=3, alpha=0.6)
+        axis.set(xscale="log", xlabel="strength", ylabel="inputs, mean over folds")
+        axis.set_ylim(bottom=0)
+
+
+def write(path: Path = RUNS) -> None:
+    """Write index.html and summary.md beside the runs."""
+    runs = read(path)
+    pages.write("sparse", path.parent, {
+        "seeds": words(set(runs["seed"].tolist())),
+        "sets": runs["case"].nunique(),
+        "sentences": sentences(runs),
+        "tables": [supports_table(runs), paths_table(runs)],
+        "losses": Markup(figure(runs, "losses")),
+        "path": Markup(figure(runs, "path")),
+        "constants": constants(runs),
+    })  # fmt: skip
+
+
+if __name__ == "__main__":
+    write()

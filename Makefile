@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # As in the workers: processes that test side by side do not share the cores once more.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo reports test slow test-minimum browser mutation bench lint clean
+.PHONY: demo reports test slow test-minimum browser docs mutation bench lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/xai-bench run quick --out build/demo
@@ -20,7 +20,7 @@ test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/pytest -n auto --dist loadfile
 
 slow: $(VENV)/installed
-	$(BIN)/pytest -n auto -m "slow and not browser and not cluster"
+	$(BIN)/pytest -n auto -m "slow and not browser"
 
 # The essential tests with the lowest versions that pyproject.toml allows (of torch: see constraints-minimum.txt).
 MINIMUM ?= $(VENV)-minimum
@@ -31,6 +31,10 @@ test-minimum: $(MINIMUM)/installed
 # The pages in a real browser; where there is no chromium, the tests are skipped and say so.
 browser: $(VENV)/installed-browser
 	$(ONE_THREAD) $(BIN)/pytest -n 0 -m browser tests/test_report_browser.py
+
+# The manual, into build/docs; the code of its tutorials is run.
+docs: $(VENV)/installed-docs
+	$(ONE_THREAD) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 SEED ?= 0
 mutation: $(VENV)/installed
@@ -55,6 +59,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-browser: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(MINIMUM)/installed: pyproject.toml constraints-minimum.txt

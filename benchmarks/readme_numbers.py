@@ -1,4 +1,6 @@
-"""The numbers of the README that come from a committed pack, between two marks; ``make reports`` writes them anew.
+"""What README and manual say of a committed pack, between two marks; ``make reports`` writes it anew.
+
+The README has the sentences, the manual (``docs/results.md``) the sentences and the leaderboard.
 
 python benchmarks/readme_numbers.py
 """
@@ -15,17 +17,21 @@ from xai_bench.results.frames import Results
 from xai_bench.results.store import read
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+README, MANUAL = ROOT / "README.md", ROOT / "docs" / "results.md"
 PACK = ROOT / "reports" / "standard" / "standard.xaipack"
 BEGIN, END = "<!-- numbers of reports/standard -->", "<!-- end of the numbers -->"
 
 
+def sentences(results: Results) -> str:
+    """What the standard comparison shows, in Markdown: at most three sentences."""
+    return " ".join(results.in_words(file="reports/standard/standard.xaipack")) + "\n"
+
+
 def table(results: Results) -> str:
-    """What the standard comparison shows, in Markdown: three sentences, and the leaderboard of methods."""
+    """The same sentences, and the leaderboard of methods."""
     board, retention = _board(results, "recovery"), _board(results, "retention")
     lines = [
-        " ".join(results.in_words(file="reports/standard/standard.xaipack")),
-        "",
+        sentences(results),
         "| method | recovery (2 AUROC − 1) | rank | points of retention | rank |",
         "|---|---:|---:|---:|---:|",
     ]
@@ -72,15 +78,17 @@ def block(text: str) -> str:
     """
     found = re.search(f"{re.escape(BEGIN)}\n(.*?){re.escape(END)}", text, flags=re.S)
     if found is None:
-        raise ValueError(f"README.md: expected the marks {BEGIN!r} and {END!r}")
+        raise ValueError(f"expected the marks {BEGIN!r} and {END!r}")
     return found.group(1)
 
 
 def write() -> None:
-    """Put today's table between the marks."""
-    text = README.read_text(encoding="utf-8")
-    before, after = f"{BEGIN}\n{block(text)}{END}", f"{BEGIN}\n{table(read(PACK))}{END}"
-    README.write_text(text.replace(before, after), encoding="utf-8")
+    """Put what the pack says today between the marks."""
+    results = read(PACK)
+    for path, said in ((README, sentences(results)), (MANUAL, table(results))):
+        text = path.read_text(encoding="utf-8")
+        before, after = f"{BEGIN}\n{block(text)}{END}", f"{BEGIN}\n{said}{END}"
+        path.write_text(text.replace(before, after), encoding="utf-8")
 
 
 if __name__ == "__main__":

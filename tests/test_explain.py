@@ -15,14 +15,14 @@ from sklearn.metrics import balanced_accuracy_score
 from tests.cases.tables import TABLES
 from tests.verdicts import alike, verdict
 from xai_bench import cli, explain
-from xai_bench.analysis import baselines, evidence, kept, trainings
+from xai_bench.analysis import baselines, evidence, frames, kept, trainings
 from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
-from xai_bench.analysis.explain import _in_part
+from xai_bench.analysis.explain import _in_part, _possible
 from xai_bench.analysis.given import given_table
-from xai_bench.analysis.rows import Rows, permuted, splits
+from xai_bench.analysis.rows import Rows, how_permuted, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
-from xai_bench.analysis.words import words
+from xai_bench.analysis.words import brief, words
 from xai_bench.commands.table import MOST_LINES, listed
 from xai_bench.errors import InputError
 from xai_bench.models.mlp import MLP, SpectralMLP
@@ -278,6 +278,101 @@ def network_scores(X, y, folds=3, **roles):
     return np.array([one.score for one in found])
 
 
+def given_of(frame, target, drop=(), **roles):
+    return given_table(frame, target, None, {"groups": None, "time": None, "weights": None, **roles}, drop, (), ())
+
+
+class TestGiven:
+    def test_rows_without_a_target_are_left_out(self):
+        frame = pd.DataFrame({"a": np.arange(40.0) ** 2, "b": np.arange(40) % 3, "g": np.arange(40) % 4})
+        frame["y"] = ["x", "z"] * 20
+        frame.loc[[3, 7], "y"] = None
+        given = given_of(frame, "y", groups="g", weights=np.arange(40))
+        assert len(given.rows) == 38
+        assert list(given.rows.weights) == [w for w in range(40) if w not in (3, 7)]
+        assert given.found.notices[0].startswith("2 of 40 rows left out: the target 'y' has no value there")
+        with pytest.raises(InputError, match="expected a target in every row, got 40 missing values"):
+            given_of(frame.assign(y=None), "y")
+
+    def test_names_that_repeat_may_be_groups(self):
+        frame = pd.DataFrame({"who": [f"p{i % 40}" for i in range(60)], "y": np.arange(60.0)})
+        frame["a"], frame["b"] = frame["y"] ** 2, frame["y"] ** 3
+        (line,) = [line for line in given_of(frame, "y").found.notices if "'who'" in line]
+        assert "an identifier; if rows that share one belong together, name the column with groups" in line
+
+    def test_with_groups_nobody_is_told_to_name_them(self):
+        frame = pd.DataFrame({"a": np.repeat(np.arange(30.0) ** 2, 2), "g": np.repeat(np.arange(30), 2)})
+        frame["b"], frame["y"] = frame["a"] ** 2, np.arange(60.0)
+        repeated = [line for line in given_of(frame, "y", groups="g").found.notices if "rows repeat" in line]
+        assert repeated == ["rows repeat: 60 of 60 rows have a twin in all inputs"]
+        assert "name their column with groups" in str(given_of(frame, "y", drop=["g"]).found.notices)
+
+    def test_what_is_dropped_is_said(self):
+        frame = pd.DataFrame({"a": np.arange(40.0) ** 2, "b": 1.0, "c": np.arange(40) % 3, "y": np.arange(40.0)})
+        assert given_of(frame, "y", drop=[" b"]).found.notices[-1] == "left out, as was said: 'b'"
+
+
+def test_where_a_target_is_permuted_is_said():
+    groups = np.arange(60) // 6
+    assert how_permuted(rows_of()) == ("", 0)
+    assert how_permuted(rows_of(time=np.arange(60))) == ("within stretches of time", 0)
+    assert how_permuted(Rows(groups.astype(float), "regression", groups=groups)) == ("between groups", 0)
+    groups = np.where(groups == 0, 100 + np.arange(60), groups)
+    assert how_permuted(rows_of(groups=groups)) == ("within groups", 6)
+    assert _possible(rows_of(groups=groups), 5) == (5, [])
+    alone = np.minimum(np.arange(60), 40)
+    (line,) = _possible(rows_of(groups=alone), 5)[1]
+    assert line == "the target is permuted within groups: 40 of 60 rows are alone in theirs and tell the test nothing"
+    assert _possible(rows_of(groups=np.arange(60) // 15), 5) == (4, ["4 folds instead of 5: there are 4 groups"])
+
+
+def test_against_chance_a_loss_that_rises_counts_as_a_share_of_it():
+    """On a table of cars (R2 .87) networks on permuted targets, with ten times the loss, had rises as large."""
+    entrants = [trainings.Entrant("mlp", name) for name in ("permutation_importance", "saliency")]
+    relevances = {entrant: np.array([0.4, 0.1]) for entrant in entrants}
+    split = splits(rows_of(), 1, 3)[0]
+    good, bad = (trainings.Training("mlp", split, 0.9, relevances, loss) for loss in (0.1, 1.0))
+    assert good.against_chance[entrants[0]] == pytest.approx([4.0, 1.0])
+    assert bad.against_chance[entrants[0]] == pytest.approx([0.4, 0.1])
+    assert good.against_chance[entrants[1]] == pytest.approx([0.4, 0.1])
+    shown = frames.inputs(["a", "b"], [good], dict.fromkeys(entrants, 0.5), np.zeros(2), np.arange(2), 0.25)
+    assert list(shown.set_index("input")["above_chance"][["a", "b"]]) == [1, 1]
+
+
+class TestBrief:
+    def test_three_lines(self, answer):
+        assert len(answer.brief) == 3
+        assert answer.words[:3] == answer.brief
+        first = answer.inputs.iloc[0]
+        share = (
+            f"{first['input']} {100 * first['relevance']:.0f} % [{100 * first['low']:.0f}, {100 * first['high']:.0f}]"
+        )
+        assert share in answer.brief[2]
+
+    def test_networks_that_are_below_the_forest_come_first(self, answer):
+        scores = answer.scores.assign(difference=-0.2, difference_low=-0.3, difference_high=-0.1, against="linear")
+        networks = scores["kind"] == "network"
+        scores.loc[~networks, ["difference", "difference_low", "difference_high"]] = np.nan
+        line, *_ = brief(replace(answer.found, scores=scores))
+        assert line.startswith("The networks are clearly below linear: R2 ")
+        assert "a difference of 0.200 [0.100, 0.300] and 0.200 [0.100, 0.300]. What they rely on" in line
+        scores.loc[scores["model"] == "mlp", "difference_high"] = 0.1
+        line, *_ = brief(replace(answer.found, scores=scores))
+        assert line.startswith("The network spectral_mlp is clearly below linear: R2 ")
+
+    def test_where_networks_learn_nothing_no_order_is_given(self, answer):
+        scores = answer.scores.assign(above_constant_low=-0.1)
+        lines = brief(replace(answer.found, scores=scores))
+        assert "No network predicts 'value' clearly better than a constant guess" in lines[0]
+        assert "no order of the inputs is given" in lines[2]
+
+    def test_inputs_that_tell_something_and_are_spared(self, answer):
+        inputs = answer.inputs.assign(above_chance=[0.2, *[0.9] * 7], p_value=[0.001] * 2 + [0.5] * 6)
+        text = " ".join(words(replace(answer.found, inputs=inputs)))
+        name = answer.inputs["input"][0]
+        assert f"Carries information, but not more relevant than chance gives in most trainings: {name}." in text
+
+
 def test_rows_of_a_group_do_not_help_each_other(small):
     """Each mouse has a target of its own and fifteen rows: what is learned by heart does not count by group."""
     rng = np.random.default_rng(0)
@@ -339,6 +434,13 @@ def test_the_command(answer, tmp_path, monkeypatch, capsys):
     assert re.search(r"place +category +one input of 3 columns \(one-hot\)", printed)
     assert "3 of 8 inputs carry information" in printed
     assert "index.html" in printed
+    monkeypatch.setattr(sys, "argv", [*command, "-q"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    quiet = capsys.readouterr().out
+    assert quiet.startswith("The networks reach")
+    assert quiet in printed
+    assert "index.html" not in quiet
 
 
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):
@@ -356,3 +458,4 @@ def test_of_many_columns_those_that_are_used_as_they_are_are_counted():
     columns.loc[3, ["done", "why"]] = "left out", "a constant"
     assert list(listed(columns)) == ["c3  number  left out (a constant)", f"{MOST_LINES} columns  {AS_IT_IS}"]
     assert len(list(listed(columns.head(MOST_LINES)))) == MOST_LINES
+    assert len(list(listed(columns, most=len(columns)))) == len(columns)

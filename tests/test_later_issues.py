@@ -236,12 +236,12 @@ def test_an_explainer_that_forks_is_a_failure(tmp_path):
         (
             "data_seeds = [0]",
             "data_seeds = [0]\nfolds = 1e20",
-            "folds: expected numbers up to 1e+12, got 1e+20",
+            "folds: expected a whole number >= 0 and <= 1000, got 1e+20",
         ),
         (
             "data_seeds = [0]",
             f"data_seeds = [0]\nfolds = {10**12}",
-            "folds: expected whole numbers up to 1000000000, got",
+            "folds: expected a whole number >= 0 and <= 1000, got 1000000000000",
         ),
         ('"mlp"', '"mlp", epochs = inf', "mlp: epochs: expected a finite number > 0, got inf"),
         ('"mlp"', '"mlp", epochs = nan', "mlp: epochs: expected a finite number > 0, got nan"),

@@ -109,6 +109,27 @@ def test_ones_own_is_placed_and_changes_nobodys_place(made, there):
     pd.testing.assert_frame_equal(board.drop("mine"), there.comparison.leaderboard().set_index("name"))
 
 
+def test_ranks_are_those_of_the_pairs(made, there):
+    """All local scores are lower: mine is below saliency as shipped, and above it on the same networks."""
+
+    def lower(row, found):
+        value = scored()(row, found).measurements[0].value - (0.02 if row.explainer in HERE else 0.0)
+        value -= 0.04 if row.explainer == "mine" else 0.0
+        return replace(found, measurements=(Measurement("auroc", value),))
+
+    found = placed(made, there, change=lower)
+    assert found.withheld == ""
+    pairs = found.pairs.set_index("second")["outcome"]
+    assert pairs["saliency"] != "worse"
+    board = found.leaderboard.set_index("name")
+    against = {name: pairs[name] for name in HERE[:3]} | {"lrp": "better", "f_test": "better"}
+    words = list(against.values())
+    expected = [1 + sum("worse" in word for word in words), 6 - sum("better" in word for word in words)]
+    assert board.loc["mine", ["rank_low", "rank_high"]].tolist() == expected
+    assert board.loc["mine", "better_than"] == sum("better" in word for word in words)
+    assert board["rank_low"].is_monotonic_increasing
+
+
 def test_pairs_are_those_of_the_local_networks(made, there):
     """All have drifted alike: the differences stay."""
 

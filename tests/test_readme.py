@@ -1,13 +1,15 @@
-"""What the README shows, works."""
+"""What README and manual show, works. The code of the tutorials is run when the manual is built (``make docs``)."""
 
 from __future__ import annotations
 
 import itertools
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from benchmarks import readme_numbers
 from xai_bench import cli, registry, run
@@ -15,11 +17,55 @@ from xai_bench.conformance.explainers import check_explainer
 from xai_bench.results.store import read
 from xai_bench.suites import reading, shipped
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")}
+SUITES, RESULTS, SCIKIT, REPORT = (PAGES[f"docs/{name}.md"] for name in ("suites", "results", "scikit", "report"))
+TEXTS = {"README.md": README, **PAGES}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_it_is_short_and_names_both_commands():
+    assert len(README.splitlines()) <= 120
+    assert {"make demo", "make test"} <= {line.partition("#")[0].strip() for line in README.splitlines()}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]*)\)", TEXTS[page]):
+        path, _, anchor = target.partition("#")
+        file = ((ROOT / page).parent / path) if path else ROOT / page
+        if "docs/components/" in file.resolve().as_posix():  # These pages are generated.
+            continue
+        assert file.is_file(), target
+        if anchor:
+            assert anchor in {_anchor(title) for title in re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)}
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip())
+
+
+def _commands() -> list[str]:
+    """Every command line of README and manual, without its comment."""
+    lines = (line.partition("  #")[0].removeprefix("$ ") for text in TEXTS.values() for line in text.splitlines())
+    found = {line.strip() for line in lines if line.startswith("xai-bench ")}
+    found |= {code for text in TEXTS.values() for code in re.findall(r"`(xai-bench [a-z]+ [^`]*)`", text)}
+    return sorted(found)
+
+
+@pytest.mark.parametrize("line", _commands())
+def test_commands_are_understood(line):
+    """Read as the command line reads them, and not called."""
+    words, command = shlex.split(line)[1:], typer.main.get_command(cli.app)
+    context = command.make_context("xai-bench", ["--help"], resilient_parsing=True)
+    while hasattr(command, "commands") and words:
+        assert words[0] in command.commands, words[0]
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context(command.name, [word for word in words if word != "..."], parent=context)
 
 
 @pytest.fixture
@@ -63,7 +109,7 @@ def test_its_commands_work(method, tmp_path, monkeypatch, capsys):
 
 def test_the_suite_is_valid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (text,) = blocks("toml")
+    (text,) = blocks("toml", SUITES)
     (tmp_path / "patients.csv").write_text("a,b,outcome\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40)))
     (tmp_path / "mine.toml").write_text(text)
     loaded = reading.load("mine.toml")
@@ -71,21 +117,38 @@ def test_the_suite_is_valid(tmp_path, monkeypatch):
 
 
 def test_commands_and_names_exist():
-    for name in re.findall(r"`(\w+)`", README.split("## What is compared")[1].split("## How it differs")[0]):
+    for name in re.findall(r"`(\w+)`", RESULTS.split("## What is compared")[1].split("## Speed")[0]):
         families = (registry.names(family) for family in ("explainers", "models", "datasets"))
         assert name in {*itertools.chain(*families), *shipped.shipped()}, name
 
 
 def test_the_estimator_ranks_a_table(capsys):
-    (code,) = [block for block in blocks("python") if "SpectralMLPClassifier" in block]
-    exec(compile(code, "README.md", "exec"), {})
+    (code,) = blocks("python", SCIKIT)
+    exec(compile(code, "scikit.md", "exec"), {})
     assert len(capsys.readouterr().out.strip().splitlines()) == 11  # ten inputs, and the type
 
 
 def test_its_numbers_are_those_of_the_committed_pack():
     if not readme_numbers.PACK.is_file():
         pytest.skip("reports/standard has no pack")
-    assert readme_numbers.block(README) == readme_numbers.table(read(readme_numbers.PACK))
+    results = read(readme_numbers.PACK)
+    table = readme_numbers.table(results)
+    assert readme_numbers.block(RESULTS) == table
+    assert readme_numbers.block(README) == table.partition("\n\n")[0] + "\n"
+
+
+def test_a_suite_runs_from_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    axes = 'datasets = [{name = "xor", n = 40, d = 3}]\nexplainers = [{name = "f_test"}]\n'
+    (tmp_path / "mine.toml").write_text(f'name = "mine"\ndata_seeds = [0]\n{axes}')
+    (code,) = blocks("python", SUITES)
+    exec(code, {})
+    assert (tmp_path / "reports" / "mine" / "index.html").is_file()
+
+
+def test_results_are_asked_in_python(by_hand):
+    (code,) = blocks("python", REPORT)
+    exec(code.replace("mine", by_hand.leaderboard("methods")["name"][0]), {"results": by_hand})
 
 
 def test_a_network_is_compared(tmp_path, monkeypatch, capsys):

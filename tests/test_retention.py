@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from tests.toy import toy
+from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.training import fit_many
@@ -17,6 +21,7 @@ from xai_bench.scoring import retention
 from xai_bench.suites import plan, reading
 from xai_bench.suites.suite import Retention
 
+PARTS = ("train", "valid", "test")
 JUDGE = Retention(judge={"epochs": 0.1, "min_steps": 60, "checkpoints": 3})
 
 
@@ -170,6 +175,24 @@ def literal_scores(data, draw, settings, form, ks):
     return lambda sets: [np.mean([score(kept, seed) for seed in settings.seeds]) for kept in sets]
 
 
+def test_a_transformer_judges_beside_the_network(draw, monkeypatch):
+    """Its score of a set of inputs is that of a transformer which is trained on these; the network's stays as it is."""
+    small = retention.TRANSFORMER.model_copy(update={"min_steps": 5, "epochs": 0.1, "checkpoints": 1})
+    monkeypatch.setattr(retention, "TRANSFORMER", small)
+    data, alone = toy(n=120), JUDGE.model_copy(update={"ks": (2,)})
+    both = alone.model_copy(update={"judges": ("network", "ft_transformer")})
+    assert retention.judge_key(draw, alone) != retention.judge_key(draw, both)
+    ranked = [retention.Ranked("c", np.arange(12.0), "")]
+    rows = {(m.metric, m.k): m.value for m in retention.judge(data, draw, both, ranked, {}, {}).measurements["c"]}
+    (fitted,) = fit_many(small, data, [0], (np.arange(12) >= 10)[None])
+    assert rows["retention_ft_transformer", 2] == pytest.approx(fitted.test_score)
+    before = {(m.metric, m.k): m.value for m in retention.judge(data, draw, alone, ranked, {}, {}).measurements["c"]}
+    assert {key: rows[key] for key in before} == before
+    assert {metric for metric, _ in rows} - {metric for metric, _ in before} == {
+        "retention_ft_transformer", "retention_ft_transformer_gain", "retention_ft_transformer_gap"
+    }  # fmt: skip
+
+
 def test_nothing_is_left_out_where_all_inputs_are_no_better_than_random_ones(draw):
     data = toy(n=400)
     noise = np.random.default_rng(1)
@@ -277,3 +300,43 @@ def test_least_relevant_first(draw):
     assert values["perfect"][spread, 0] > 0.1
     assert values["random"][spread, 0] == pytest.approx(0, abs=1e-9)
     assert values["perfect"]["retention_retrained_least", 2] == values["reversed"]["retention_retrained", 2]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_areas_under_the_curve_are_those_of_scikit_learn(draw, classes):
+    data = toy(n=300)
+    if classes == 2:
+        data = replace(data, **{f"y_{p}": np.minimum(getattr(data, f"y_{p}"), 1) for p in PARTS}, n_outputs=2)
+    settings = JUDGE.model_copy(update={"score": "auroc", "judges": ("network", "trees")})
+    scorer = retention.Scorer(data, draw, settings, {}, {})
+    mask = np.arange(data.d) < 3
+    scorer.retrain([mask])
+    kept = data.shuffled(mask)
+    (fitted,) = fit_many(retention.judge_of(settings), data, [0], kept[None])
+    with torch.no_grad():
+        likely = fitted.module(torch.from_numpy(data.X_test[:, kept])).double().softmax(1).numpy()
+    trees = ExtraTreesClassifier(50, random_state=stream_seed("trees", 0, retention.name(mask)) % 2**32)
+    by_trees = trees.fit(data.X_train[:, kept], data.y_train).predict_proba(data.X_test[:, kept])
+    for kind, of_rows in (("network", likely), ("trees", by_trees)):
+        own = of_rows[:, 1] if classes == 2 else of_rows
+        expected = roc_auc_score(data.y_test, own, multi_class="ovr")
+        assert scorer.judgement(kind, mask) == pytest.approx(expected)
+
+
+def test_areas_have_keys_of_their_own_and_no_ceiling(draw):
+    area = JUDGE.model_copy(update={"score": "auroc"})
+    assert retention.judge_key(draw, area) != retention.judge_key(draw, JUDGE)
+    assert area.of_a_draw() != JUDGE.of_a_draw()
+    assert "score" not in JUDGE.of_a_draw()
+    data = draw.dataset.component.load(0).standardised()
+    model = nn.Linear(data.d, 2)
+    ranked = [retention.Ranked("c", np.arange(float(data.d)), "m")]
+    for settings, has in ((area, False), (JUDGE, True)):
+        without = settings.model_copy(update={"judges": ()})
+        names = {m.metric for m in retention.judge(data, draw, without, ranked, {"m": model}, {}).measurements["c"]}
+        assert ("retention_bayes" in names) == has
+        assert "retention_masked" in names
+
+
+def test_of_one_class_there_is_no_area():
+    assert np.isnan(retention.area_of_classes(np.ones((4, 2)) / 2, np.zeros(4, dtype=int)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,6 +150,14 @@ def _loaded(point: EntryPoint) -> Any:
         raise InputError(
             f"{point.name!r}{package} cannot be loaded ({reason_of(error)}): mend or uninstall it"
         ) from error
+
+
+def installed(used: Iterable[Named]) -> dict[str, str]:
+    """Distributions, with their versions, that components come from beside this package, and that plugins import."""
+    metrics = (("metrics", name) for name in _entry_points("metrics"))
+    points = (_entry_points(family).get(name) for family, name in (*used, *metrics) if is_foreign(family, name))
+    found = {point.dist.name: point.dist.version for point in points if point is not None and point.dist}
+    return found | {name: version for plugin in plugins() for name, version in plugin.installed}
 
 
 def is_foreign(family: str, name: str) -> bool:

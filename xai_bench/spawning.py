@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -14,6 +16,25 @@ HASHES = "PYTHONHASHSEED"
 """On it depends the order of sets of texts."""
 NAME = "xai_bench worker"
 """Of the processes."""
+_one_by_one = threading.Lock()
+
+
+@contextmanager
+def ready_to_start() -> Iterator[None]:
+    """A worker process may be started inside, in a process with several threads, and in one that must have no others.
+
+    multiprocessing lets a daemon start no processes, as the workers of dask are: ours end with it all the same.
+    """
+    process = multiprocessing.current_process()
+    with _one_by_one, one_thread(), without_script():
+        if not process.daemon:
+            yield
+            return
+        process.daemon = False
+        try:
+            yield
+        finally:
+            process.daemon = True
 
 
 @contextmanager

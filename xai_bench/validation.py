@@ -58,8 +58,17 @@ def plain_fields(kind: type[BaseModel], fields: Mapping[str, Any]) -> dict[str, 
     """
     found = {name: _plain(value, kind.model_fields.get(name)) for name, value in fields.items()}
     for name, value in found.items():
-        _check_bounds(_named(name), value)
+        if not _has_own_bound(kind.model_fields.get(name), value):
+            _check_bounds(_named(name), value)
     return found
+
+
+def _has_own_bound(field: FieldInfo | None, value: Any) -> bool:
+    """Whether a single number meets a largest one of its field, which says more than one for all fields."""
+    if field is None or not isinstance(value, int | float):
+        return False
+    parts = _parts(field.annotation, tuple(field.metadata))
+    return any(part.rule("le") is not None or part.rule("lt") is not None for part in parts)
 
 
 def _named(name: object) -> str:

@@ -8,6 +8,8 @@ not run the script that began the run: what it defines is sent to them by value.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.orphans import Watch, end_with_parent, kill_group
 from xai_bench.sending import by_value
-from xai_bench.spawning import NAME, one_thread, without_script
+from xai_bench.spawning import NAME, ready_to_start
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -88,6 +90,13 @@ class Died(Event):
 
 
 @dataclass(frozen=True)
+class Lost(Event):
+    """It is gone with the machine that computed it, maybe through no fault of its own: it may be tried again."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class OverTime(Event):
     """It was stopped, because what it had started took longer than the limit, ``seconds``."""
 
@@ -100,6 +109,10 @@ class Spent(Exception):
 
 class Executor(Protocol):
     """What computes tasks."""
+
+    @property
+    def size(self) -> int:
+        """How many tasks it computes side by side."""
 
     def room(self) -> bool:
         """Whether it can begin another task now."""
@@ -123,6 +136,10 @@ class ThisProcess:
     def __init__(self, seconds: float | None = None, others: float | None = None) -> None:
         self.seconds, self.others = seconds, others
         self._waiting: deque[tuple[int, Function, tuple[Any, ...]]] = deque()
+
+    @property
+    def size(self) -> int:
+        return 1
 
     @staticmethod
     def can_stop() -> bool:
@@ -207,7 +224,7 @@ class _Worker:
         by_thread = threading.current_thread() is threading.main_thread()
         parts = (theirs, start, arguments, by_thread)
         self.process: SpawnProcess = context.Process(target=_work, args=parts, name=NAME)
-        with one_thread(), without_script():
+        with ready_to_start():
             self.process.start()
         theirs.close()
         assert self.process.pid is not None
@@ -282,10 +299,23 @@ class Workers:
         self._workers.clear()
         self._watch.close()
 
+    @property
+    def size(self) -> int:
+        return self.jobs
+
     def room(self) -> bool:
         return sum(worker.task is not None for worker in self._workers) < self.jobs
 
     def submit(self, task: int, function: Function, *arguments: Any) -> None:
+        try:
+            sent = by_value((function, arguments))
+        except Exception as error:  # Something in the arguments cannot be sent to another process.
+            self._raised.append(Raised(task, reason_of(error)))
+            return
+        self.submit_sent(task, sent)
+
+    def submit_sent(self, task: int, sent: bytes) -> None:
+        """As ``submit``; ``sent``: the function and its arguments ``by_value``."""
         for worker in [w for w in self._workers if w.task is None]:
             if not worker.process.is_alive():
                 self._forget(worker)
@@ -295,18 +325,14 @@ class Workers:
             self._workers.append(worker)
         worker.task = task
         worker.let(self.others)
-        try:
-            worker.connection.send_bytes(by_value((function, arguments)))
-        except OSError:  # It died just now: its end of the pipe is closed, which ``wait`` will see.
-            return
-        except Exception as error:  # Something in the arguments cannot be sent to another process.
-            worker.task = None
-            self._raised.append(Raised(task, reason_of(error)))
+        with contextlib.suppress(OSError):  # It died just now: its end of the pipe is closed, which ``wait`` will see.
+            worker.connection.send_bytes(sent)
 
-    def wait(self) -> list[Event]:
+    def wait(self, seconds: float | None = None) -> list[Event]:
+        """What has happened; blocks until something has, or for so many seconds."""
         events, self._raised = self._raised, []
-        while not events:
-            now = time.monotonic()
+        patience = math.inf if seconds is None else time.monotonic() + seconds
+        while not events and (now := time.monotonic()) < patience:
             for worker in [w for w in self._workers if w.deadline is not None and w.deadline <= now]:
                 events += self._over_time(worker)
             if events:
@@ -314,7 +340,7 @@ class Workers:
             busy = [worker for worker in self._workers if worker.task is not None]
             deadlines = [worker.deadline for worker in busy if worker.deadline is not None]
             watched = [part for worker in busy for part in (worker.connection, worker.process.sentinel)]
-            ready = wait(watched, min([LOOK, *(deadline - now for deadline in deadlines)]))
+            ready = wait(watched, min([LOOK, patience - now, *(deadline - now for deadline in deadlines)]))
             for worker in busy:
                 # A child of a worker that died may hold both open.
                 if worker.connection in ready or worker.process.sentinel in ready or not worker.process.is_alive():

@@ -11,7 +11,7 @@ from xai_bench.analysis.found import Asked, Found
 from xai_bench.analysis.page import page, summary
 from xai_bench.analysis.trust_words import words as trust_words
 from xai_bench.analysis.verdict import Verdict
-from xai_bench.analysis.words import words
+from xai_bench.analysis.words import brief, words
 from xai_bench.errors import InputError
 from xai_bench.results import formats
 
@@ -59,6 +59,11 @@ class Answer:
     def words(self) -> list[str]:
         """The answer in sentences."""
         return words(self.found) + (trust_words(self.trust) if self.trust else [])
+
+    @property
+    def brief(self) -> list[str]:
+        """The answer in three sentences at the most."""
+        return brief(self.found)
 
     def __str__(self) -> str:
         return "\n".join([*self.words, *(f"notice: {line}" for line in self.notices)])

@@ -17,7 +17,7 @@ from xai_bench.analysis.evidence import bins_of, p_values
 from xai_bench.analysis.found import Asked, Found
 from xai_bench.analysis.given import Column, Given, check_counts, given_table
 from xai_bench.analysis.kept import kept_scores
-from xai_bench.analysis.rows import Rows, Split, splits
+from xai_bench.analysis.rows import Rows, Split, how_permuted, splits
 from xai_bench.analysis.score import score_for
 from xai_bench.analysis.trainings import Step, held_out_ratio, searched, thresholds, told, trained
 from xai_bench.analysis.trust import SECONDS, How, checked_seconds, of_given
@@ -26,6 +26,8 @@ from xai_bench.tables.target import Kind
 LARGE = 10**6
 """Numbers in a table above which fewer networks are trained on permuted targets and baselines see one seed only."""
 FEW_NULL_TRAININGS = 19
+ALONE = 0.2
+"""Share of the rows that are alone in a group, above which it is said that the test has little to go by."""
 
 
 def explain(
@@ -150,9 +152,9 @@ def _asked(
     rows = given.rows
     by = "at random"
     if rows.groups is not None:
-        by = f"by group ({len(np.unique(rows.groups))} groups)"
+        by = f"by {given.apart['groups']!r} ({len(np.unique(rows.groups))} groups)"
     elif rows.time is not None:
-        by = "by time, later ones after earlier ones"
+        by = f"by time ({given.apart['time']!r}: trained on earlier rows, tested on later ones)"
     return Asked(
         name=given.name,
         target=given.table.target_name,
@@ -170,15 +172,30 @@ def _asked(
         permutations=runs[0],
         null_trainings=runs[1],
         version=__version__,
+        permuted=how_permuted(rows)[0],
         sampled=tuple(sampled),
     )
 
 
 def _possible(rows: Rows, folds: int) -> tuple[int, list[str]]:
-    """Folds that the smallest class allows, and what is to be said of that."""
-    if rows.kind == "regression" or rows.groups is not None or rows.time is not None:
+    """Folds that the smallest class or the groups allow, and what is to be said of the rows."""
+    if rows.groups is not None:
+        return _by_groups(rows, folds)
+    if rows.kind == "regression" or rows.time is not None:
         return folds, []
     least = int(np.bincount(rows.y)[np.unique(rows.y)].min())
     if least >= folds:
         return folds, []
     return max(2, least), [f"{max(2, least)} folds instead of {folds}: the smallest class has {least} rows"]
+
+
+def _by_groups(rows: Rows, folds: int) -> tuple[int, list[str]]:
+    notices, count = [], len(np.unique(rows.groups))
+    if count < folds:
+        notices.append(f"{count} folds instead of {folds}: there are {count} groups")
+    where, alone = how_permuted(rows)
+    if alone > ALONE * len(rows):
+        notices.append(
+            f"the target is permuted {where}: {alone} of {len(rows)} rows are alone in theirs and tell the test nothing"
+        )
+    return min(folds, count), notices

@@ -29,6 +29,7 @@ class Asked:
     permutations : of the target, in the test of each input
     null_trainings : of each network, on permuted targets
     version : of xai_bench
+    permuted : in words where targets are permuted (within groups ...), "" for everywhere
     networks : with the settings that validation chose
     sampled : what was not taken whole: what, taken, of, why
     """
@@ -49,6 +50,7 @@ class Asked:
     permutations: int
     null_trainings: int
     version: str
+    permuted: str = ""
     networks: tuple[str, ...] = ()
     sampled: tuple[tuple[str, int, int, str], ...] = ()
 

@@ -17,7 +17,8 @@ from xai_bench.errors import InputError
 from xai_bench.places import expanded
 from xai_bench.tables.prepared import Prepared, prepared
 from xai_bench.tables.reading import Sheet, read_sheet, sheet_of
-from xai_bench.tables.target import Kind
+from xai_bench.tables.target import Kind, missing
+from xai_bench.wording import plural
 
 Column = str | ArrayLike | None
 TARGET = "target"
@@ -27,13 +28,23 @@ MOST_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Given:
-    """A table with a role for each of its columns; ``of_rows``: how many it had before some were drawn."""
+    """A table with a role for each of its columns.
+
+    Attributes
+    ----------
+    found, table, rows : what was read, its inputs and target, and what else is known of the rows
+    name : of the table
+    of_rows : how many it had before some were drawn
+    apart : role (groups, time, weights) to the name of its column
+    sampled : what was not taken whole: what, taken, of, why
+    """
 
     found: Prepared
     table: Table
     rows: Rows
     name: str
     of_rows: int
+    apart: Mapping[str, str]
     sampled: tuple[tuple[str, int, int, str], ...] = ()
 
     def taken(self, chosen: NDArray) -> Given:
@@ -64,6 +75,7 @@ def given_table(
         raise InputError("expected groups or time, got both: hold rows out by one of them")
     sheet, apart = _with_roles(_sheet(X), roles)
     sheet, target = _with_column(sheet, y, TARGET)
+    sheet = _with_target(sheet, target.strip())
     found = prepared(sheet, target, kind, drop, keep, missing_codes, tuple(apart.values()))
     encoded = found.encoded
     table = checked(
@@ -82,7 +94,18 @@ def given_table(
         ),
     )
     rows = Rows(table.y, table.kind, *(_role(sheet.frame, role, apart.get(role)) for role in roles))
-    return _sampled(Given(found, table, rows, sheet.name, len(rows)))
+    found = replace(found, notices=_told(found, apart, drop))
+    return _sampled(Given(found, table, rows, sheet.name, len(rows), apart))
+
+
+def _told(found: Prepared, apart: Mapping[str, str], drop: Sequence[str]) -> tuple[str, ...]:
+    """The notices of a table whose groups may be known, and the columns that were to be left out."""
+    lines = list(found.notices)
+    if found.repeats and "groups" in apart:
+        lines = [found.repeats.fact if line == found.repeats.line else line for line in lines]
+    if drop:
+        lines.append(f"left out, as was said: {', '.join(repr(name.strip()) for name in drop)}")
+    return tuple(lines)
 
 
 def given_inputs(
@@ -142,6 +165,21 @@ def _with_column(sheet: Sheet, values: Column, role: str) -> tuple[Sheet, str]:
         name = f"({role})"
     units = (*sheet.units, "") if sheet.units else ()
     return replace(sheet, frame=sheet.frame.assign(**{name: column}), units=units), name
+
+
+def _with_target(sheet: Sheet, target: str) -> Sheet:
+    """The rows that have a target, if there are some; the others are told."""
+    if target not in sheet.frame:
+        return sheet
+    absent = missing(sheet.frame[target], sheet.decimal)
+    if absent.all() or not absent.any():
+        return sheet
+    line = (
+        f"{int(absent.sum())} of {plural(len(absent), 'row')} left out: the target {target!r} has no value there (an "
+        "empty field, NA, None and the like; if one of them is a label, write it in another way)"
+    )
+    frame = sheet.frame[~absent].reset_index(drop=True)
+    return replace(sheet, frame=frame, notices=(*sheet.notices, line))
 
 
 def _role(frame: pd.DataFrame, role: str, name: str | None) -> NDArray | None:

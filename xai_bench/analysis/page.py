@@ -14,9 +14,9 @@ from markupsafe import Markup
 from xai_bench.analysis.found import SURE, Found
 from xai_bench.analysis.trust_words import words as trust_words
 from xai_bench.analysis.verdict import Verdict
-from xai_bench.analysis.words import words
+from xai_bench.analysis.words import about_inputs, brief, limits, words
 from xai_bench.report.kit.markup import markdown, prose
-from xai_bench.report.kit.wording import bounds, number, p_value
+from xai_bench.report.kit.wording import bounds, listed, number, p_value
 
 MOST_INPUTS = 100
 """Rows of the table of inputs."""
@@ -65,6 +65,9 @@ def _content(found: Found) -> dict[str, Any]:
         "found": found,
         "trust": _of_trust(found.trust),
         "sentences": words(found),
+        "brief": brief(found),
+        "about_inputs": about_inputs(found),
+        "limits": limits(found),
         "scores": _rows(found.scores),
         "inputs": _rows(inputs),
         "clusters": _rows(found.clusters),
@@ -92,7 +95,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters |= {"number": number, "p_value": p_value, "percent": _percent, "markdown": markdown}
-    jinja.filters |= {"coded": prose, "ranks": _ranks, "decided": _decided}
+    jinja.filters |= {"coded": prose, "ranks": _ranks, "decided": _decided, "listed": listed}
     return jinja
 
 

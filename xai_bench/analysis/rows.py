@@ -126,9 +126,7 @@ def sources(rows: Rows, rng: np.random.Generator) -> NDArray[np.int64]:
     """
     n = len(rows)
     if rows.groups is not None:
-        groups = np.unique(rows.groups, return_inverse=True)[1]
-        first = np.zeros(groups.max() + 1, dtype=np.int64)
-        first[groups[::-1]] = np.arange(n)[::-1]
+        groups, first = _numbered(rows.groups)
         if (rows.y[first[groups]] == rows.y).all():
             return rng.permutation(first)[groups]
         return _within(groups, rng)
@@ -136,6 +134,26 @@ def sources(rows: Rows, rng: np.random.Generator) -> NDArray[np.int64]:
         place = np.argsort(np.argsort(rows.time, kind="stable"), kind="stable")
         return _within(place * min(TIME_BLOCKS, n) // n, rng)
     return rng.permutation(n)
+
+
+def how_permuted(rows: Rows) -> tuple[str, int]:
+    """In words where a target is permuted, "" for everywhere; and the rows that keep theirs, being alone in a group."""
+    if rows.time is not None:
+        return "within stretches of time", 0
+    if rows.groups is None:
+        return "", 0
+    groups, first = _numbered(rows.groups)
+    if (rows.y[first[groups]] == rows.y).all():
+        return "between groups", 0
+    return "within groups", int((np.bincount(groups) == 1).sum())
+
+
+def _numbered(groups: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n,) the groups from 0, and the first row of each."""
+    numbers = np.unique(groups, return_inverse=True)[1]
+    first = np.zeros(numbers.max() + 1, dtype=np.int64)
+    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
+    return numbers, first
 
 
 def _within(blocks: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:

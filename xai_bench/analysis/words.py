@@ -9,35 +9,58 @@ from xai_bench.report.kit.wording import bounds, listed, number
 from xai_bench.wording import plural
 
 LISTED = 8
+FIRST = 5
+"""Inputs whose shares are told."""
 MOSTLY = 0.5
 """Share of trainings from which an input is said to stand above chance in most."""
 
 
 def words(found: Found) -> list[str]:
-    """The answer: predictions, inputs, clusters, fewer inputs, agreement; then what it does not say."""
-    parts = [*_predictions(found), _information(found), _order(found), _together(found), _clusters(found)]
-    return [text for text in [*parts, _kept(found), _agreement(found), _limits(found)] if text]
+    """The answer in full: in brief, then inputs, agreement, clusters, fewer inputs; last what it does not say."""
+    parts = [*brief(found), *about_inputs(found), _clusters(found), _kept(found), limits(found)]
+    return [text for text in parts if text]
+
+
+def brief(found: Found) -> list[str]:
+    """The answer in three lines: how well the target is predicted, which inputs tell something of it, their order."""
+    return [" ".join(_predictions(found)), _information(found), _order(found)]
+
+
+def about_inputs(found: Found) -> list[str]:
+    """Where relevance and information differ, and whether methods agree."""
+    if not found.learned:
+        return []
+    return [text for text in (_together(found), _spared(found), _agreement(found)) if text]
 
 
 def _predictions(found: Found) -> list[str]:
     asked = found.asked
-    lines = []
-    for row in found.behind.to_dict("records"):
-        best = found.scores.set_index("model").loc[row["against"]]
-        lines.append(
-            f"The network {row['model']} is clearly below {row['against']}: {asked.score} "
-            f"{number(row['score'])} against {number(best['score'])}, a difference of {number(row['difference'])} "
-            f"{bounds(row['difference_low'], row['difference_high'])}. What it relies on need not be all that the "
-            "table holds."
-        )
+    lines = [_behind(found)] if len(found.behind) else []
     if not found.learned:
         lines.append(
             f"No network predicts {asked.target!r} clearly better than a constant guess ({asked.score} "
-            f"{_reached(found)}): what these networks rely on says nothing about the target."
+            f"{_reached(found)})."
         )
     elif not lines:
-        lines.append(f"The networks reach {asked.score} {_reached(found)}. {_baselines(found)}")
+        lines.append(f"The networks reach {asked.score} {_reached(found)}.")
+    if not len(found.behind):
+        lines.append(_baselines(found))
     return lines
+
+
+def _behind(found: Found) -> str:
+    """Networks below the best baseline, all in one sentence."""
+    rows = found.behind.to_dict("records")
+    best = str(rows[0]["against"])
+    reached = number(found.scores.set_index("model")["score"][best])
+    one = len(rows) == 1
+    who, they_rely = (f"network {rows[0]['model']} is", "it relies") if one else ("networks are", "they rely")
+    scores = listed([f"{number(row['score'])} ({row['model']})" for row in rows])
+    below = [f"{number(-row['difference'])} {bounds(-row['difference_high'], -row['difference_low'])}" for row in rows]
+    return (
+        f"The {who} clearly below {best}: {found.asked.score} {scores} against {reached}, a difference of "
+        f"{listed(below)}. What {they_rely} on need not be all that the table holds."
+    )
 
 
 def _reached(found: Found) -> str:
@@ -53,7 +76,10 @@ def _baselines(found: Found) -> str:
 
 def _information(found: Found) -> str:
     asked, names = found.asked, found.informative
-    tested = f"{asked.permutations} permutations of the target, chance of any wrong input at most {100 * SURE:g} %"
+    where = f" {asked.permuted}" if asked.permuted else ""
+    tested = (
+        f"{asked.permutations} permutations of the target{where}, chance of any wrong input at most {100 * SURE:g} %"
+    )
     if not names:
         return (
             f"None of the {plural(asked.inputs, 'input')} was shown to carry information about {asked.target!r} by "
@@ -68,21 +94,19 @@ def _information(found: Found) -> str:
 
 def _order(found: Found) -> str:
     if not found.learned:
-        return ""
+        return "What these networks rely on says nothing about the target: no order of the inputs is given."
     rows = [
-        f"{row['input']} {_percent(row['relevance'])} [{_percent(row['low'])}, {_percent(row['high'])}]"
-        for row in found.inputs.head(5).to_dict("records")
+        f"{row['input']} {_percent(row['relevance'])}{_within(row['low'], row['high'])}"
+        for row in found.inputs.head(FIRST).to_dict("records")
     ]
     return (
-        f"What the networks rely on most, as the mean share of relevance over methods and "
-        f"{plural(2 * found.asked.trainings, 'training')}: {listed(rows, LISTED)}."
+        f"What the networks rely on most (mean share of the relevance over methods and "
+        f"{plural(2 * found.asked.trainings, 'training')}, 95 % interval): {listed(rows, LISTED)}."
     )
 
 
 def _together(found: Found) -> str:
     """Inputs that networks rely on in most trainings, though they tell nothing alone."""
-    if not found.learned:
-        return ""
     inputs = found.inputs
     rows = inputs[(inputs["above_chance"] >= MOSTLY) & (inputs["p_value"] > SURE)].to_dict("records")
     if not rows:
@@ -94,29 +118,43 @@ def _together(found: Found) -> str:
     )
 
 
+def _spared(found: Found) -> str:
+    """Inputs that tell something alone, though most trainings do without."""
+    inputs = found.inputs
+    names = inputs.loc[(inputs["above_chance"] < MOSTLY) & (inputs["p_value"] <= SURE), "input"].tolist()
+    if not names:
+        return ""
+    verb = "Carries" if len(names) == 1 else "Carry"
+    return (
+        f"{verb} information, but not more relevant than chance gives in most trainings: {listed(names, LISTED)}. What "
+        "such an input tells, others may tell as well."
+    )
+
+
 def _clusters(found: Found) -> str:
     rows = []
     for row in found.clusters.head(4).to_dict("records"):
         more = " ..." if len(row["inputs"]) > 4 else ""
         rows.append(f"{' + '.join(row['inputs'][:4])}{more} ({_percent(row['relevance'])} together)")
-    return f"Interchangeable inputs, between which no method can decide: {listed(rows)}." if rows else ""
+    if not rows:
+        return ""
+    return f"Closely related inputs, between which relevance may be divided by chance: {listed(rows)}."
 
 
 def _kept(found: Found) -> str:
     if len(found.kept) < 2 or not found.learned:
         return ""
-    rows = found.kept.iloc[:-1].to_dict("records")
-    everything = found.kept["score"].iloc[-1]
-    shown = [f"{row['inputs']}: {number(row['score'])} (random {number(row['random'])})" for row in rows]
+    first, *rows = found.kept.iloc[:-1].to_dict("records")
+    everything = number(found.kept["score"].iloc[-1])
+    one = f"{number(first['score'])} with {first['inputs']} (drawn at random: {number(first['random'])})"
+    more = [f"{number(row['score'])} with {row['inputs']} ({number(row['random'])})" for row in rows]
     return (
-        f"A small network with the first inputs only reaches {found.asked.score} {listed(shown)}; with all "
-        f"{number(everything)}."
+        f"A small network that gets the first inputs only reaches {found.asked.score} {listed([one, *more])}; "
+        f"{everything} with all."
     )
 
 
 def _agreement(found: Found) -> str:
-    if not found.learned:
-        return ""
     values = found.agreement.drop(columns=["network", "method"]).to_numpy()
     pairs = [float(values[i, j]) for i in range(len(values)) for j in range(i)]
     known = [value for value in pairs if math.isfinite(value)]
@@ -132,7 +170,8 @@ def _agreement(found: Found) -> str:
     )
 
 
-def _limits(found: Found) -> str:
+def limits(found: Found) -> str:
+    """What was held out, what was chosen, and what the answer does not say."""
     return (
         f"Rows were held out {found.asked.by}. Of four settings each network has those with the lowest validation "
         f"loss: {listed(list(found.asked.networks))}. Relevance is what a network relies on, not a cause. Whether an "
@@ -142,3 +181,8 @@ def _limits(found: Found) -> str:
 
 def _percent(share: float) -> str:
     return "–" if not math.isfinite(share) else f"{100 * share:.0f} %"
+
+
+def _within(low: float, high: float) -> str:
+    """`` [20, 31]`` per cent, or nothing."""
+    return f" [{100 * low:.0f}, {100 * high:.0f}]" if math.isfinite(low) else ""

@@ -1,4 +1,4 @@
-"""Commands that read stored results: report, export, figure, pack, diff, merge, forget."""
+"""Commands that read stored results: report, export, figure, guarantees, pack, diff, merge, forget."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xai_bench.commands.display import in_lines
 from xai_bench.commands.options import Focus, Folder, Jobs, Of, Plugins, Score, cores, load, names
 from xai_bench.errors import InputError, unknown
 
@@ -77,6 +78,29 @@ def figure(
     typer.echo(f"written: {plots.save(read(folder), kind, out, of=of, metric=metric, dataset=dataset)}")
 
 
+def guarantees(
+    folder: Folder,
+    level: Annotated[float, typer.Option("--level", metavar="A", help="What inputs are selected at.")] = 0.05,
+    format: Annotated[
+        str, typer.Option("--format", metavar="text|csv|markdown", help="Words, or a table of every dataset.")
+    ] = "text",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
+) -> None:
+    """Say how often inputs that are selected at a level are relevant, how often they are not, and what was promised."""
+    from xai_bench.results import exporting, guarantee_words
+    from xai_bench.results.store import read
+
+    if format not in ("text", "csv", "markdown"):
+        raise unknown("format", format, ["text", "csv", "markdown"])
+    results = read(folder)
+    if format != "text":
+        _write(out, exporting.text_of(results.guarantees(level), format))
+        return
+    said = [in_lines(sentence) for sentence in guarantee_words.sentences(results, level)]
+    table = exporting.text_of(guarantee_words.short(results, level), "markdown")
+    _write(out, "\n".join([*said, "", table]))
+
+
 def _write(path: Path | None, text: str) -> None:
     if path is None:
         typer.echo(text, nl=False)
@@ -119,6 +143,46 @@ def diff(
         _write(out, difference_text.text(found) + "\n")
     else:
         _write(out, exporting.text_of(found.frame, format))
+
+
+def anchor(
+    of: Annotated[
+        str, typer.Argument(metavar="SUITE|DIR", help="A suite: what was published. Results of a run: theirs and ours.")
+    ],
+    name: Annotated[
+        str, typer.Option("--with", metavar="NAME", help="The published table (default: that of the suite).")
+    ] = "",
+    format: Annotated[
+        str, typer.Option("--format", metavar="text|csv|markdown", help="Words, or the comparison as a table.")
+    ] = "text",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write (default: stdout).")] = None,
+) -> None:
+    """Show published figures beside those of a run: how the protocols differ, then which figures agree."""
+    from xai_bench.published import anchors
+    from xai_bench.results import anchor_text, exporting, formats
+    from xai_bench.results.store import read
+    from xai_bench.suites import reading
+
+    if format not in ("text", "csv", "markdown"):
+        raise unknown("format", format, ["text", "csv", "markdown"])
+    if not of.endswith(".toml") and Path(of).exists():
+        found = read(Path(of)).anchor(name)
+        tables = {
+            "csv": lambda: exporting.text_of(found.table, "csv"),
+            "markdown": lambda: formats.markdown(anchor_text.shown(found)),
+        }
+        _write(out, tables[format]() if format in tables else anchor_text.text(found.anchor, found))
+        return
+    chosen = name or reading.load(of).anchor
+    if not chosen:
+        raise InputError(
+            f"anchor: expected a suite that names one, got {of!r}: choose --with {' or '.join(anchors.names())}"
+        )
+    if format != "text":
+        raise InputError(
+            f"anchor: expected results of a run for --format {format}, got the suite {of!r}: name their folder"
+        )
+    _write(out, anchor_text.text(anchors.anchor(chosen)))
 
 
 def merge(

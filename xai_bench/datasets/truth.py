@@ -14,6 +14,10 @@ from xai_bench.datasets.inputs import Inputs, number_of, several_columns
 from xai_bench.errors import InputError
 
 Role = Literal["relevant", "redundant", "suppressor", "negligible", "noise"]
+Null = Literal["marginal", "conditional"]
+"""Which inputs are of no use: see ``GroundTruth.null``."""
+Controls = Literal["type1", "fdr", "family"]
+"""An error of a selection: per input, as a share of what is selected, of the selection as a whole."""
 STRONGEST_FIRST: tuple[Role, ...] = ("relevant", "redundant", "suppressor", "negligible", "noise")
 """An input of several columns, or a group, has the strongest role of its members."""
 
@@ -83,6 +87,21 @@ class GroundTruth:
     @property
     def n_relevant(self) -> int:
         return int(self.relevant.sum())
+
+    def null(self, of: Null) -> Bools:
+        """(d,) True for the inputs of which a null hypothesis holds.
+
+        ``marginal``: the input alone is independent of the target: noise and suppressors. (Relevant inputs that act
+        together only, as in XOR, may be too; roles do not say it, and they are not counted.) ``conditional``: it adds
+        nothing once the others are known: noise, what is redundant, and every member of a group of interchangeable
+        inputs, which the others replace.
+        """
+        roles = ("noise", "suppressor") if of == "marginal" else ("noise", "redundant")
+        held = np.array([role in roles for role in self.roles], dtype=bool)
+        if of == "conditional":
+            for group in self.groups:
+                held[list(group)] |= len(group) > 1
+        return held
 
     def take(self, columns: Ints) -> GroundTruth:
         """The truth of ``X[:, columns]`` for a permutation of all columns."""

@@ -22,6 +22,7 @@ from xai_bench.devices import seeded as seeded
 from xai_bench.devices import synchronise
 from xai_bench.errors import InputError
 from xai_bench.explainers.first_layer import first_layer
+from xai_bench.explainers.promise import Promise, checked_p_values
 from xai_bench.models.folding import fold_spectral, of_margins
 from xai_bench.models.spectral import SpectralLinear
 
@@ -171,10 +172,14 @@ class Problem:
 
 
 class Relevance(NamedTuple):
-    """What a method says of every column, ``columns`` (d,), and of every input, ``inputs`` (n_inputs,)."""
+    """What a method says of every column, ``columns`` (d,), and of every input, ``inputs`` (n_inputs,).
+
+    ``p_values`` (n_inputs,): of the inputs, from a method with a ``promise``; None without.
+    """
 
     columns: NDArray
     inputs: NDArray
+    p_values: NDArray | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,7 @@ class Explanation:
 
     ``relevance``: (d,) of the columns. ``over_inputs``: (n_inputs,) of the inputs, the same where each has one column.
     ``rows_explained``: how many rows were looked at one by one, None for a method without such rows.
+    ``p_values``: (n_inputs,) of a method with a ``promise``, else None.
     """
 
     relevance: NDArray[np.float64]
@@ -194,6 +200,7 @@ class Explanation:
     forward_rows: int
     backward_rows: int
     rows_explained: int | None = None
+    p_values: NDArray[np.float64] | None = None
 
 
 class Explainer(Component):
@@ -213,6 +220,9 @@ class Explainer(Component):
 
     joins: ClassVar[Join] = "sum"
     """How the relevances of the columns of an input become one: their sum, their Euclidean norm, or the largest."""
+
+    promise: ClassVar[Promise | None] = None
+    """What the p-values of ``relevances`` (or of a Selection) promise; None for a method that only ranks."""
 
     max_inputs: Annotated[int, Field(ge=1)] | None = None
     """Above this number of columns the method is not run, and says so."""
@@ -236,8 +246,8 @@ class Explainer(Component):
         return np.array([JOINED[self.joins](values[list(columns)]) for columns in problem.partition])
 
     def _found(self, problem: Problem) -> Relevance:
-        """``relevances`` where an input has several columns, else ``relevance`` of both."""
-        if not problem.several:
+        """``relevances`` where an input has several columns, or there are p-values, else ``relevance`` of both."""
+        if not problem.several and self.promise is None:
             columns = self.relevance(problem)
             return Relevance(columns, columns)
         writer = next(kind for kind in type(self).__mro__ if vars(kind).keys() & {"relevance", "select", "relevances"})
@@ -292,6 +302,10 @@ class Explainer(Component):
         if problem.several:
             over_inputs = checked_relevance(self.name, raw.inputs, len(problem.partition))
             over_inputs[[constant[list(columns)].all() for columns in problem.partition]] = 0.0
+        p_values = None
+        if self.promise is not None and raw.p_values is not None:
+            p_values = checked_p_values(self.name, raw.p_values, len(problem.partition))
+            p_values[[constant[list(columns)].all() for columns in problem.partition]] = 1.0
         return Explanation(
             relevance,
             over_inputs,
@@ -302,6 +316,7 @@ class Explainer(Component):
             forward_rows=evaluations.forward_rows,
             backward_rows=evaluations.backward_rows,
             rows_explained=self.rows_explained(problem),
+            p_values=p_values,
         )
 
 
@@ -355,11 +370,13 @@ class Selection:
     valid_score : accuracy, or R2, on the validation rows of what was fitted on the training rows (higher is
         better); None where nothing is fitted that predicts, so that there is nothing to tune
     over_inputs : (n_inputs,) of inputs that were looked at jointly; None where ``joins`` says how they come about
+    p_values : (n_inputs,) of a method with a ``promise``
     """
 
     relevance: NDArray
     valid_score: float | None = None
     over_inputs: NDArray | None = None
+    p_values: NDArray | None = None
 
 
 class Selector(Explainer):
@@ -385,7 +402,8 @@ class Selector(Explainer):
         with problem.clock.setting_up():
             found = self.select(problem)
         columns = checked_relevance(self.name, found.relevance, problem.d)
-        return Relevance(columns, self.joined(columns, problem) if found.over_inputs is None else found.over_inputs)
+        over_inputs = self.joined(columns, problem) if found.over_inputs is None else found.over_inputs
+        return Relevance(columns, over_inputs, found.p_values)
 
 
 def score_on_valid(problem: Problem, predicted: NDArray) -> float:

@@ -120,6 +120,13 @@ class Architecture(Component):
         """A scalar that is added to the mean loss of every step."""
         return torch.zeros(())
 
+    penalises_gradients: ClassVar[bool] = False
+    """Whether ``gradient_penalty`` is added too. Only the ordinary loop, ``training.fit_one``, knows it."""
+
+    def gradient_penalty(self, loss: Tensor, rows: Tensor) -> Tensor:
+        """A scalar of the gradient of the mean loss by the rows (b, d) of a batch."""
+        return torch.zeros(())
+
 
 def with_outputs(where: str, module: nn.Module, d: int, n_outputs: int, kind: Kind) -> nn.Module:
     """The module, which must take rows (n, d) to (n, n_outputs); one logit for two classes becomes two.

@@ -29,7 +29,7 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.models.base import Architecture
 from xai_bench.models.mlp import Strength
 from xai_bench.models.resnet import Share, dense
-from xai_bench.models.spectral import eigenvalue_penalty
+from xai_bench.models.spectral import penalty_of_first
 from xai_bench.models.tokens import FeatureTokenizer, SpectralTokenizer
 
 TOKENS = 2**15
@@ -191,6 +191,4 @@ class SpectralFTTransformer(FTTransformerFamily):
 
     def penalty(self, module: nn.Module) -> Tensor:
         """l2_lambda |lambda|^2 + l2_phi |phi|^2."""
-        first = next(module.children())
-        assert isinstance(first, SpectralTokenizer)
-        return eigenvalue_penalty(first, 0.0, self.l2_lambda, self.l2_phi)
+        return penalty_of_first(module, self.l2_lambda, self.l2_phi)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from xai_bench.models.base import Architecture
 from xai_bench.models.mlp import Strength
-from xai_bench.models.spectral import SpectralLinear, eigenvalue_penalty, glorot_uniform
+from xai_bench.models.spectral import SpectralLinear, glorot_uniform, penalty_of_first
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -117,6 +117,4 @@ class SpectralResNet(ResNetFamily):
 
     def penalty(self, module: nn.Module) -> Tensor:
         """l2_lambda |lambda|^2 + l2_phi |phi|^2 of the first layer."""
-        first = next(module.children())
-        assert isinstance(first, SpectralLinear)
-        return eigenvalue_penalty(first, 0.0, self.l2_lambda, self.l2_phi)
+        return penalty_of_first(module, self.l2_lambda, self.l2_phi)

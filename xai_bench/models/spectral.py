@@ -57,6 +57,13 @@ def eigenvalue_penalty(layer: SpectralLayer, l1_lambda: float, l2_lambda: float,
     return squares + l1_lambda * eigenvalues.abs().sum()
 
 
+def penalty_of_first(network: nn.Module, l2_lambda: float, l2_phi: float) -> Tensor:
+    """l2_lambda |lambda|^2 + l2_phi |phi|^2 of the first child of a network."""
+    first = next(network.children())
+    assert isinstance(first, SpectralLayer)
+    return eigenvalue_penalty(first, 0.0, l2_lambda, l2_phi)
+
+
 class SpectralLinear(SpectralLayer):
     """A dense layer whose weight is (lambda_in_j - lambda_out_i) * phi_ij.
 

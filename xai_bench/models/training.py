@@ -141,10 +141,13 @@ def fit_one(
         for step in range(steps):
             module.train()
             index = streams.batches(1)[0].to(X_train.device)
-            outputs = module(X_train[index])
+            batch = X_train[index].requires_grad_(architecture.penalises_gradients)
+            outputs = module(batch)
             w = None if tensors.w_train is None else tensors.w_train[index]
-            total = loss(outputs[None], tensors.y_train[index][None], tensors.kind, w)[0]
-            total = total + architecture.penalty(built(network))
+            fit = loss(outputs[None], tensors.y_train[index][None], tensors.kind, w)[0]
+            total = fit + architecture.penalty(built(network))
+            if architecture.penalises_gradients:
+                total = total + architecture.gradient_penalty(fit, batch)
             optimiser.zero_grad()
             total.backward()
             optimiser.param_groups[0]["lr"] = learning_rate(architecture, step, steps)

@@ -60,7 +60,8 @@ def _leaders(comparison: Comparison, focus: str) -> str:
     """Who leads, or who is not shown to be worse."""
     board = _ranked(comparison)
     families = int(board["of_families"].iloc[0])
-    where = f"On {'this family' if families == 1 else f'these {families} families'}"
+    one = "this dataset" if comparison.values["dataset"].nunique() == 1 else "this family"
+    where = f"On {one if families == 1 else f'these {families} families'}"
     draws = plural(int(board["draws"].min()), "draw")
     by = f"by {TITLES[comparison.metric]} ({SCALES[comparison.metric]}, {draws})"
     if board["draws"].min() < LEAST_DRAWS:

@@ -81,6 +81,7 @@ class Content:
     status, limit : what became of it; wall seconds of the explanation, which of a cell out of time are its limit
     relevance, columns : as they are stored, None without one
     chosen : the setting that validation chose, or None
+    tested : p-values and what they promise, or None
     measurements : (metric, k) to value, None where there is a reason instead; without those of a follow-up that failed
     scored : metric to the identity of the code that scored
     followed : name of a follow-up to what its numbers depend on; "" if it failed
@@ -91,6 +92,7 @@ class Content:
     relevance: bytes | None
     columns: bytes | None
     chosen: Any
+    tested: Any
     measurements: Mapping[tuple[str, int], float | None]
     scored: Mapping[str, str]
     followed: Mapping[str, str]
@@ -105,6 +107,8 @@ class Content:
             return _of_vectors(self.columns, other.columns)
         if self.chosen != other.chosen:
             return Unequal("chosen", self.chosen, other.chosen)
+        if self.tested and other.tested and self.tested != other.tested:  # earlier versions stored no p-values
+            return first_difference(self.tested, other.tested, "tested")
         for metric, k in sorted(self.measurements.keys() & other.measurements.keys()):
             one, two = self.measurements[metric, k], other.measurements[metric, k]
             if one != two:
@@ -130,7 +134,7 @@ def contents(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, Content
         spent = json.loads(costs)
         found[key] = Content(
             status, spent.get("explain_wall") or 0.0, relevance, columns, spent.get("chosen"),
-            measured.get(key, {}), scored.get(key, {}), followed.get(key, {}),
+            spent.get("tested"), measured.get(key, {}), scored.get(key, {}), followed.get(key, {}),
         )  # fmt: skip
     return found
 

@@ -141,11 +141,8 @@ class Comparison:
             board.loc[name, "first_group"] = bool(one.not_worse_than_best and board.loc[name, "ranked"])
             outcomes[name] = one.outcomes
         for name, words in outcomes.items():
-            better, worse = np.isin(words, BETTER).sum(), np.isin(words, WORSE).sum()
-            counts = [better, worse, (words == "equal").sum(), (words == "undecided").sum()]
-            board.loc[name, ["better_than", "worse_than", "equal", "undecided"]] = counts
-            if board.loc[name, "ranked"]:
-                board.loc[name, ["rank_low", "rank_high"]] = [1 + worse, len(words) + 1 - better]
+            counts = standing(words, ranked=bool(board.loc[name, "ranked"]))
+            board.loc[name, list(counts)] = list(counts.values())
         board[["score", "score_learned"]] *= self.scale
         board[["explainer", "model"]] = board[["explainer", "model"]].replace("", None)
         board = board.reset_index().assign(goodness=lambda frame: self.sign * frame["score"])
@@ -255,6 +252,17 @@ class Comparison:
             rows.loc[gone, ["difference", "outcome"]] = np.nan, APART
         place = {name: i for i, name in enumerate(self.leaderboard()["name"])}
         return rows.sort_values("second", key=lambda column: column.map(place), ignore_index=True)
+
+
+def standing(outcomes: NDArray[np.str_], ranked: bool) -> dict[str, int]:
+    """From what is decided of somebody against each of the others to better_than, worse_than, equal and undecided.
+
+    Of those that are ``ranked`` also rank_low and rank_high, the ranks that these leave.
+    """
+    better, worse = int(np.isin(outcomes, BETTER).sum()), int(np.isin(outcomes, WORSE).sum())
+    found = {"better_than": better, "worse_than": worse}
+    found |= {word: int((outcomes == word).sum()) for word in ("equal", "undecided")}
+    return found | ({"rank_low": 1 + worse, "rank_high": len(outcomes) + 1 - better} if ranked else {})
 
 
 def _over_families(rows: pd.DataFrame, value: str) -> float:

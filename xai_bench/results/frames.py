@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from xai_bench.errors import InputError, unknown
 from xai_bench.rank_tests import RankTests
-from xai_bench.results import claims, comparison, entrants, packing, tables
+from xai_bench.results import anchors, claims, comparison, entrants, guarantees, packing, tables
 from xai_bench.results import settling as rule
 from xai_bench.results.comparison import Comparison, Unit
-from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts
+from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts, Tested
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Results:
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
     trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
+    _guarantees: dict[tuple[float, bool], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -246,6 +247,19 @@ class Results:
         """
         return self.compare(of, metric).pairs()
 
+    @cached_property
+    def tested(self) -> dict[str, Tested]:
+        """Cell key, also of null runs, to the p-values of its inputs, where its method has some."""
+        spent = zip(self._cells["key"], self._cells["costs"], strict=True)
+        found = {key: json.loads(text).get("tested") for key, text in spent if '"tested"' in text}
+        return {key: Tested.from_json(content) for key, content in found.items() if content}
+
+    def guarantees(self, level: float = 0.05, *, pooled: bool = False) -> pd.DataFrame:
+        """What is selected at a level, and how often falsely: see ``results.guarantees.guarantees``."""
+        if (level, pooled) not in self._guarantees:
+            self._guarantees[level, pooled] = guarantees.guarantees(self, level, pooled=pooled)
+        return self._guarantees[level, pooled].copy()
+
     def relevances(self) -> pd.DataFrame:
         """Every relevance under the name of its input, one row an input: see ``results.tables.relevances``."""
         return tables.relevances(self)
@@ -327,6 +341,16 @@ class Results:
     def in_words(self, of: Unit = "methods", file: str = "") -> list[str]:
         """What the leaderboards show, in at most three sentences: see ``results.claims``."""
         return claims.claims(self, of, file)
+
+    def anchor(self, name: str = "") -> anchors.Agreement:
+        """Published figures beside those of this run: that of its suite if no ``name`` is given.
+
+        Raises
+        ------
+        InputError
+            If there is no such anchor, or the suite names none.
+        """
+        return anchors.agreement(self, name)
 
     def rank_tests(self, metric: str = "recovery") -> RankTests | str:
         """Tests on ranks of up to twelve entrants, or why they are left out: see ``comparison.ranked_by_families``."""

@@ -240,6 +240,7 @@ def cell(result: CellResult) -> CellResult:
             columns=None if result.columns is None else relevance(result.columns),
             measurements=measurements(result.measurements),
             chosen=None if result.chosen is None else plain(result.chosen),
+            tested=None if result.tested is None else facts(result.tested),
         )
     except Exception as error:
         reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {text(error)}"
@@ -247,6 +248,7 @@ def cell(result: CellResult) -> CellResult:
 
 
 def costs_json(result: CellResult) -> str:
-    """The costs of a cell that has passed, with the setting that was chosen beside them."""
+    """The costs of a cell that has passed, with the setting that was chosen, and its p-values, beside them."""
     chosen = {} if result.chosen is None else {"chosen": result.chosen}
-    return json_text(asdict(result.costs) | chosen)
+    tested = {} if result.tested is None else {"tested": result.tested.to_json()}
+    return json_text(asdict(result.costs) | chosen | tested)

@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from xai_bench.decisions import MARGIN
+from xai_bench.decisions import MARGIN, WORSE
 from xai_bench.paired import LEAST_DRAWS
 from xai_bench.results import entrants
 from xai_bench.results.boards import METRIC, Board
-from xai_bench.results.comparison import Comparison, compared
+from xai_bench.results.comparison import APART, Comparison, compared, standing
 from xai_bench.results.frames import Results
 from xai_bench.wording import plural
 
@@ -134,18 +135,39 @@ class Placed:
     def leaderboard(self) -> pd.DataFrame:
         """The other comparison's leaderboard of methods with one's own in their places: see ``Results.leaderboard``.
 
-        One's own are compared with its confirmatory methods only, and change nobody's decisions. Where ranks are
-        withheld they have none, and the reason says why.
+        One's own are compared with its confirmatory methods only, and change nobody's decisions. What ``pairs`` decides
+        of the references, on networks that are the same ones, counts for ranks too. Rows stand in the order of the
+        ranks that the decided pairs leave, equal ones in that of the scores. Where ranks are withheld one's own have
+        none and stand last; the reason says why.
         """
         cells = entrants.values(self.results, METRIC)
         own = cells[cells["explainer"].isin(self.own)].assign(confirmatory=False, method_confirmed=False)
-        found = compared(pd.concat([self.board.cells, own], ignore_index=True), "methods", METRIC).leaderboard()
+        comparison = compared(pd.concat([self.board.cells, own], ignore_index=True), "methods", METRIC)
+        found = comparison.leaderboard()
         if self.withheld:
             mine = found["name"].isin(self.own)
             found.loc[mine, ["rank_low", "rank_high"]] = pd.NA
             found.loc[mine, ["first_group", "ranked"]] = False
             found.loc[mine, "reason"] = f"rank withheld: {self.withheld}"
-        return found
+        else:
+            for row in np.flatnonzero(found["name"].isin(comparison.others.keys() & set(self.own))):
+                self._settle(found, int(row), comparison)
+        order = ["ranked", "rank_low", "rank_high", "score"]
+        return found.sort_values(order, ascending=[False, True, True, False], kind="stable", ignore_index=True)
+
+    def _settle(self, board: pd.DataFrame, row: int, comparison: Comparison) -> None:
+        """Count for one's own in a row of the board what is decided on the local networks."""
+        name = board.loc[row, "name"]
+        one = comparison.others[name]
+        local = self.pairs[(self.pairs["first"] == name) & (self.pairs["outcome"] != APART)]
+        decided = dict(zip(one.others, one.outcomes, strict=True))
+        decided |= {
+            other: word for other, word in zip(local["second"], local["outcome"], strict=True) if other in decided
+        }
+        counts = standing(np.array(list(decided.values())), ranked=bool(board.loc[row, "ranked"]))
+        board.loc[row, list(counts)] = list(counts.values())
+        first = board.loc[board["first_group"], "name"]
+        board.loc[row, "first_group"] &= not any(decided.get(other) in WORSE for other in first)
 
     def words(self) -> Iterator[str]:
         """What was found, line by line, for a terminal."""

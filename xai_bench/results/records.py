@@ -346,11 +346,29 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Tested(Facts):
+    """P-values of the inputs, and what is promised of those that are at most a level (see ``explainers.promise``).
+
+    Attributes
+    ----------
+    null, controls : which inputs count as false, and which error is at most the level
+    p_values : (n_inputs,) in canonical order
+    """
+
+    null: str
+    controls: str
+    p_values: tuple[float, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class CellResult:
     """What became of one cell. ``relevance`` (n_inputs,) is in canonical order, None unless ``done``.
 
     ``columns``: the relevance (d,) of the columns, in canonical order; None where every input is a column.
     ``chosen``: the setting that validation chose, where there was a choice; it is kept beside the costs.
+    ``tested``: p-values, of a method that has some; they are kept beside the costs too.
     Of a cell that is ``timed_out``, ``costs.explain_wall`` is the limit that it did not keep.
     """
 
@@ -362,6 +380,7 @@ class CellResult:
     measurements: tuple[Measurement, ...] = ()
     chosen: Mapping[str, Any] | None = None
     columns: NDArray[np.float64] | None = None
+    tested: Tested | None = None
 
 
 @dataclass(frozen=True)

@@ -122,10 +122,18 @@ class Store:
             self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             for facts in map(gate.facts, metrics):
                 self._db.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?)", (facts.name, _json(facts)))
-            content = gate.json_text(provenance)
-            cursor = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (content,))
+            return self.record(provenance)
+
+    def record(self, provenance: Mapping[str, Any]) -> int:
+        """Store what is recorded of a run, or of a machine that computes for one; returns its number."""
+        cursor = self._db.execute("INSERT INTO provenance (content) VALUES (?)", (gate.json_text(provenance),))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
+
+    def count(self, provenance_id: int) -> int:
+        """How many cells a run, or a machine, has measured that are stored."""
+        query = "SELECT count(*) FROM cells WHERE provenance = ?"
+        return int(self._db.execute(query, (provenance_id,)).fetchone()[0])
 
     def end(self, provenance_id: int, provenance: Mapping[str, Any]) -> None:
         """Complete a run's provenance."""

@@ -17,7 +17,7 @@ K = TypeVar("K", bound=Hashable)
 
 AXES = ("datasets", "models", "explainers")
 SEEDS = ("data_seeds", "model_seeds")
-FREE = ("title", "limits", "focus")
+FREE = ("title", "limits", "focus", "anchor")
 """Settings that no stored number depends on: they may differ between parts."""
 
 

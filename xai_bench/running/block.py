@@ -18,13 +18,13 @@ from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset
 from xai_bench.datasets.inputs import several_columns
 from xai_bench.errors import FAILURES, reason_of
-from xai_bench.explainers.base import Explainer, Problem
+from xai_bench.explainers.base import Explainer, Explanation, Problem
 from xai_bench.metrics.recovery import oracle_relevance
 from xai_bench.models.base import FittedModel
 from xai_bench.models.source import ModelSource
 from xai_bench.models.streams import Task, initial
 from xai_bench.results import gate
-from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelFacts, ModelRecord
+from xai_bench.results.records import CellResult, Costs, DrawRecord, Measurement, ModelFacts, ModelRecord, Tested
 from xai_bench.running import scores, tuning
 from xai_bench.running.describe import constant, load_checked, recorded
 from xai_bench.running.process import (
@@ -237,7 +237,15 @@ def _explain(cell: Cell, block: Block, data: Dataset, model: torch.nn.Module | N
         relevance=relevance,
         columns=data.canonical(found.relevance) if several_columns(data.inputs) else None,
         chosen=explainer.chosen if isinstance(explainer, tuning.Tuned) else None,
+        tested=_tested(explainer, found, data),
     )
+
+
+def _tested(explainer: Explainer, found: Explanation, data: Dataset) -> Tested | None:
+    if found.p_values is None or explainer.promise is None:
+        return None
+    promise = explainer.promise
+    return Tested(promise.null, promise.controls, tuple(data.canonical_over_inputs(found.p_values).tolist()))
 
 
 def _scored(result: CellResult, block: Block, data: Dataset) -> CellResult:

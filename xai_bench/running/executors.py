@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xai_bench import registry
+from xai_bench.datasets.tables import UserTable
 from xai_bench.errors import InputError, reason_of
+from xai_bench.places import expanded
+from xai_bench.running.cluster import Cluster, Site
 from xai_bench.running.process import set_up_worker
 from xai_bench.running.state import standard
 from xai_bench.sending import by_value
@@ -15,16 +18,38 @@ from xai_bench.workers import Executor, ThisProcess, Workers
 
 
 @contextmanager
-def executor(jobs: int | None, suite: Suite) -> Iterator[Executor]:
-    """``jobs`` worker processes, or this process (None), with the suite's limits of time."""
-    limits = suite.limits.kept(jobs)
-    if jobs is not None:
+def executor(jobs: int | None, suite: Suite, site: Site | None = None) -> Iterator[Executor]:
+    """The workers of a cluster (see ``cluster.reached``), ``jobs`` worker processes, or this process (None).
+
+    The suite's limits of time are kept.
+    """
+    limits = suite.limits.kept(jobs if site is None else 1)
+    if jobs is not None or site is not None:
         arguments = registry.plugins(), registry.codes(), registry.of_scripts("metrics")
+    if site is not None:
+        begin = set_up_worker, arguments
+        with Cluster(site, begin, files_of(suite), limits.seconds, limits.training) as cluster:
+            yield cluster
+        return
+    if jobs is not None:
         with Workers(jobs, limits.seconds, set_up_worker, arguments, others=limits.training) as workers:
             yield workers
         return
     with standard():
         yield ThisProcess(limits.seconds, limits.training)
+
+
+def files_of(suite: Suite) -> dict[str, bytes]:
+    """Tables that the user named: path, as it was written, to the content."""
+    sources = [entry.component for entry in suite.datasets]
+    paths = {source.path for source in sources if isinstance(source, UserTable) and isinstance(source.path, str)}
+    return {path: expanded(path).read_bytes() for path in sorted(paths)}
+
+
+def installed_for(suite: Suite) -> dict[str, str]:
+    """Distributions, with their versions, that the components of a suite come from beside this package."""
+    entries = (*suite.datasets, *suite.models, *suite.explainers)
+    return registry.installed((entry.component.family, entry.component.name) for entry in entries)
 
 
 def check_sent(suite: Suite) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,19 +11,25 @@ from xai_bench.results.records import CellResult, Costs
 from xai_bench.results.store import Store
 from xai_bench.running.agenda import Agenda, Due
 from xai_bench.running.block import run_block
+from xai_bench.running.cluster import Machine, Site
 from xai_bench.running.executors import executor
 from xai_bench.running.followups.base import as_trained
 from xai_bench.running.ledger import REST, TRAINING, FollowUpCount, Forecast, Ledger, Measured, Work, work_of
 from xai_bench.running.process import limits_memory, warmed_as
+from xai_bench.running.runs import Runs
 from xai_bench.running.seen import SeenData
 from xai_bench.running.under_way import OpenBlock, OpenFollowUp, Progress
 from xai_bench.suites import plan
 from xai_bench.suites.plan import Block
 from xai_bench.suites.suite import Limits, Suite
-from xai_bench.workers import Died, Done, Event, Executor, Item, OverTime, Raised, Replaced, ThisProcess
+from xai_bench.workers import Died, Done, Event, Executor, Item, Lost, OverTime, Raised, Replaced, ThisProcess
 
+MOST_LOSSES = 3
+"""How often a machine may be lost with the same cell, or the same training: then it counts as failed."""
 LOOK_EVERY = 0.5
 """Seconds between two estimates of how long the rest takes."""
+LOOK_SHARE = 0.05
+"""Share of the parent's time that the estimates take at the most."""
 
 
 class Loop:
@@ -57,13 +63,13 @@ class Loop:
         self.waiting: deque[Block | Due] = deque([*at_once, *plan.in_rounds(todo)])
         self.running: dict[int, OpenBlock | OpenFollowUp] = {}
         self._on_progress: Callable[[Progress], None] = lambda _: None
-        self._number = 0
         self._seen = SeenData(planned, store)
         self._submitted = 0
-        self._looked = 0.0
+        self._look_at = 0.0
         self._cold: set[str] = set()
         self._hanging: dict[str, str] = {}
         """Key of a draw whose data could not be loaded in time, to the reason."""
+        self._losses: Counter[tuple[str, str | None]] = Counter()
 
     def forecast(self, jobs: int | None) -> Forecast:
         """What is to be done, and how long that takes."""
@@ -82,30 +88,40 @@ class Loop:
             bound=self.ledger.bound(workers) if self.suite.limits.seconds else None,
         )
 
-    def run(self, jobs: int | None, number: int, on_progress: Callable[[Progress], None] | None) -> None:
-        """Compute and store everything that waits, as run ``number`` of the store."""
-        self._number, self._on_progress = number, on_progress or (lambda _: None)
+    def run(
+        self,
+        jobs: int | None,
+        runs: Runs,
+        on_progress: Callable[[Progress], None] | None,
+        site: Site | None = None,
+    ) -> None:
+        """Compute and store everything that waits, as a run of the store, on a cluster (``site``) if there is one."""
+        self._runs, self._on_progress = runs, on_progress or (lambda _: None)
         if not self.waiting:
             return
-        self.progress.forecast = self.forecast(jobs)
-        self._notice_limits(jobs)
-        self._tell(jobs)
-        with executor(jobs, self.suite) as workers:
+        if site is not None:
+            self.progress.notices.extend(site.notices)
+            site.notices = self.progress.notices
+        with executor(jobs, self.suite, site) as workers:
+            self.progress.forecast = self.forecast(workers.size)
+            self._notice_limits(jobs if site is None else 1)
+            self._tell(workers.size)
             while self.waiting or self.running:
                 while self.waiting and workers.room():
                     self._submit(workers, self.waiting.popleft())
                 if not self.running:  # What was left failed without being tried.
-                    self._tell(jobs)
+                    self._tell(workers.size)
                     continue
                 for event in workers.wait():
                     if self._handle(event):
-                        self._tell(jobs)
+                        self._tell(workers.size)
 
-    def _tell(self, jobs: int | None) -> None:
-        now = time.monotonic()
-        if now - self._looked > LOOK_EVERY or not (self.waiting or self.running):
-            self._looked = now
-            self.progress.remaining, self.progress.unknown = self.ledger.remaining(jobs or 1)
+    def _tell(self, workers: int) -> None:
+        begun = time.monotonic()
+        if begun > self._look_at or not (self.waiting or self.running):
+            self.progress.remaining, self.progress.unknown = self.ledger.remaining(workers)
+            took = time.monotonic() - begun
+            self._look_at = begun + took + max(LOOK_EVERY, took / LOOK_SHARE)
         self._on_progress(self.progress)
 
     def _notice_limits(self, jobs: int | None) -> None:
@@ -142,19 +158,26 @@ class Loop:
     def _handle(self, event: Event) -> bool:
         """Act on an event; says whether something was stored."""
         if isinstance(event, Item):
-            self.running[event.task].take(event.content)
+            work = self.running[event.task]
+            if isinstance(event.content, Machine):  # Until now it waited its turn.
+                work.begun, work.run = time.monotonic(), self._runs.on(event.content.recorded)
+            else:
+                work.take(event.content)
             return False
         work = self.running.pop(event.task)
         took = time.monotonic() - work.begun
-        if isinstance(work, OpenFollowUp):
+        if isinstance(event, Lost) and self._is_tried_again(work):
+            self._hand_out_again(work)
+        elif isinstance(work, OpenFollowUp):
             self._store_followup(work, event, took)
-        elif isinstance(event, Died | OverTime | Raised | Replaced):
+        elif isinstance(event, Died | Lost | OverTime | Raised | Replaced):
             self._cut(work, event)
         else:
             lost = "the worker came to the end of its work without a result of this cell"
             work.cells += [CellResult(cell.key, "failed", lost) for cell in work.rest()]
             self._store_block(work)
-            self.ledger.enter_rest(work.block, took, work.cells, work.prepared.model if work.prepared else None)
+            trained = work.prepared.model if work.prepared else None
+            self.ledger.enter_rest(work.block, took - work.starting, work.cells, trained)
             self._close(work.block)
         return True
 
@@ -175,11 +198,31 @@ class Loop:
                 self._hanging[work.block.draw.key] = reason
             work.cells += [CellResult(cell.key, "failed", reason) for cell in work.rest()]
         self._store_block(work)
-        rest = work.rest()
-        if rest:
+        self._go_on(work)
+
+    def _go_on(self, work: OpenBlock) -> None:
+        """Hand out the rest of a block again."""
+        if rest := work.rest():
             self.waiting.appendleft(replace(work.block, cells=rest))
         else:
             self._close(work.block)
+
+    def _is_tried_again(self, work: OpenBlock | OpenFollowUp) -> bool:
+        """Whether what went on when a machine was lost may be innocent."""
+        if isinstance(work, OpenBlock):  # What is left of a block ends with the same cell.
+            place = work.block.cells[-1].key, work.running
+        else:
+            place = work.due.followup.title(work.due.blocks), None
+        self._losses[place] += 1
+        return self._losses[place] < MOST_LOSSES
+
+    def _hand_out_again(self, work: OpenBlock | OpenFollowUp) -> None:
+        """The machine is lost, and nothing else: what it had finished is stored."""
+        if isinstance(work, OpenFollowUp):
+            self.waiting.appendleft(work.due)
+            return
+        self._store_block(work)
+        self._go_on(work)
 
     def _go_without_warming(self, work: OpenBlock, reason: str) -> None:
         """What hangs while it warms up does so once in a run."""
@@ -201,7 +244,7 @@ class Loop:
             draw, model = work.prepared.draw, work.prepared.model
             new = [notice for notice in work.prepared.notices if notice not in self.progress.notices]
             self.progress.notices.extend(new)
-        work.cells = self.store.add(work.cells, self._number, draw, model)
+        work.cells = self.store.add(work.cells, work.run or self._runs.number, draw, model)
         self.ledger.enter_cells(work.block, work.cells, draw, model)
         for cell in work.cells:
             setattr(self.progress, cell.status, getattr(self.progress, cell.status) + 1)
@@ -236,4 +279,6 @@ class Loop:
             return f"over the limit of {event.seconds:g} s"
         if isinstance(event, Raised | Replaced):
             return event.reason
+        if isinstance(event, Lost):
+            return f"its worker was lost {MOST_LOSSES} times{f' ({event.reason})' if event.reason else ''}"
         return f"the worker died, exit code {event.exit_code}" if isinstance(event, Died) else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xai_bench import registry
+from xai_bench import places, registry
 from xai_bench.datasets.base import Dataset
 from xai_bench.errors import FAILURES
 from xai_bench.explainers.base import Explainer, Problem
@@ -27,11 +27,15 @@ _warm: set[tuple[str, str]] = set()
 
 
 def set_up_worker(
-    plugins: Sequence[registry.Plugin], codes: Mapping[registry.Named, str | None], metrics: bytes
+    plugins: Sequence[registry.Plugin],
+    codes: Mapping[registry.Named, str | None],
+    metrics: bytes,
+    files: Mapping[str, str] | None = None,
 ) -> None:
     """The state in which everything is computed; the plugins' components, the hashes that the parent made, and the
-    metrics of its script."""
+    metrics of its script. ``files``: see ``places.take_carried``."""
     standardise()
+    places.take_carried(files or {})
     registry.take_codes(codes)
     for plugin in plugins:
         with guarded():

@@ -32,6 +32,8 @@ class Request:
     out : folder below which ``runs/SUITE/results.sqlite`` is kept
     jobs : worker processes; None computes in this process. The scores are the same, bit for bit. A suite's limit of
         time is exact with workers, which are killed; in this process it is soft (see ``workers.ThisProcess``).
+    scheduler : address of a scheduler of dask, such as ``tcp://HOST:8786``, whose workers compute in place of ``jobs``;
+        they need this package, and no shared disk. The scores are the same, bit for bit
     data_seeds : compute the data seeds 0 .. data_seeds-1 instead of the suite's. Further data seeds that the stored
         plan has stay in it, with their results
     datasets, models, explainers : labels; compute nothing else. What is stored of the rest stays. Methods that use no
@@ -55,6 +57,7 @@ class Request:
     _: KW_ONLY
     out: str | Path = "."
     jobs: int | None = None
+    scheduler: str | None = None
     data_seeds: int | None = None
     datasets: Sequence[str] = ()
     models: Sequence[str] = ()
@@ -99,7 +102,9 @@ class Asked:
         """
         from xai_bench import devices
 
-        device, suite = devices.resolve(request.device), request.suite
+        # A cluster has devices of its own, which its workers are asked for.
+        is_elsewhere = request.scheduler is not None
+        device, suite = request.device if is_elsewhere else devices.resolve(request.device), request.suite
         if not isinstance(suite, Suite):
             suite = reading.from_dict(suite) if isinstance(suite, dict) else reading.load(suite)
         if request.focus:
@@ -111,6 +116,8 @@ class Asked:
                 raise InputError(f"{name}: expected at least 1, got {number}")
             if number is not None and number > MOST[name]:
                 raise InputError(f"{name}: expected at most {MOST[name]}, got {shown(number)}")
+        if request.jobs is not None and request.scheduler is not None:
+            raise InputError("expected jobs or a scheduler, got both: how many workers a cluster has is its own affair")
         check_out(Path(request.out))
         wanted: dict[str, set[Any]] = {
             axis: _wanted(request, suite, axis) for axis in ("datasets", "models", "explainers")
@@ -122,7 +129,8 @@ class Asked:
         suite, notices = _available(suite)
         planned = plan.blocks(suite, device)
         chosen = _chosen(suite, planned, wanted)
-        return cls(request, suite, notices, planned, chosen, wanted, devices.described(device))
+        described = device if is_elsewhere else devices.described(device)
+        return cls(request, suite, notices, planned, chosen, wanted, described)
 
     @property
     def folder(self) -> Path:
@@ -132,7 +140,7 @@ class Asked:
     @property
     def limits(self) -> Limits:
         """What work may take in this run."""
-        return self.suite.limits.kept(self.request.jobs)
+        return self.suite.limits.kept(self.request.jobs if self.request.scheduler is None else 1)
 
     @property
     def is_part(self) -> bool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import os
-import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -21,17 +18,19 @@ from xai_bench.results.opening import FILE, Damaged, locate
 from xai_bench.results.records import DrawRecord, Measurement
 from xai_bench.results.store import Store
 from xai_bench.results.truth import truth_of
+from xai_bench.running import machine
 from xai_bench.running.ledger import Forecast, Measured, recorded
 from xai_bench.running.notebook import progress_bar
 from xai_bench.running.request import Asked, Request, is_stored
+from xai_bench.running.runs import Runs, now
 from xai_bench.suites import plan
 
 if TYPE_CHECKING:
+    from xai_bench.running.cluster import Site
     from xai_bench.running.loop import Loop
 
 P = ParamSpec("P")
 R = TypeVar("R")
-LIBRARIES = ("torch", "captum", "shap", "numpy", "scipy", "scikit-learn", "pandas", "xai-bench")
 
 
 def compute(request: Request) -> Results:
@@ -47,18 +46,35 @@ def compute(request: Request) -> Results:
     from xai_bench.running.executors import check_sent
 
     asked = Asked.of(request)
-    if request.jobs is not None:
+    if request.jobs is not None or request.scheduler is not None:
         check_sent(asked.suite)
-    with lock.held(asked.folder):
+    with _site(asked) as site, lock.held(asked.folder):
+        asked = asked if site is None else replace(asked, device=site.device)
         _check_known(asked, request.known, asked.folder if request.fresh else None)
         earlier = _measured_before(asked) if request.fresh else None
         if request.fresh and not asked.is_part:
             opening.remove(asked.folder / FILE)
-        return _completed(asked, earlier)
+        return _completed(asked, earlier, site)
 
 
-def _completed(asked: Asked, earlier: Measured | None) -> Results:
-    """Compute what the store lacks; ``earlier``: what was measured in results that are forgotten now."""
+@contextlib.contextmanager
+def _site(asked: Asked) -> Iterator[Site | None]:
+    """The cluster that is to compute; None for this machine."""
+    if asked.request.scheduler is None:
+        yield None
+        return
+    from xai_bench.running import cluster
+    from xai_bench.running.executors import installed_for
+
+    with cluster.reached(asked.request.scheduler, installed_for(asked.suite), asked.request.device) as site:
+        yield site
+
+
+def _completed(asked: Asked, earlier: Measured | None, site: Site | None) -> Results:
+    """Compute what the store lacks.
+
+    ``earlier``: what was measured in results that are forgotten now; ``site``: the cluster that computes.
+    """
     from xai_bench.scoring import recovery
 
     request, jobs = asked.request, asked.request.jobs
@@ -70,14 +86,17 @@ def _completed(asked: Asked, earlier: Measured | None) -> Results:
         _score_anew(store, asked.planned)
         loop = _loop(asked, store, earlier)
         facts, begun = {**provenance(jobs, asked.device), "left_out": list(asked.notices)}, time.monotonic()
+        if site is not None:
+            facts |= {"jobs": site.size, "cluster": True}
         number = store.begin(asked.suite.config(), asked.rows(), facts, recovery.declared())
+        runs, finished = Runs(store, number, facts), {}
         try:
             with progress_bar(request.on_progress) as on_progress:
-                loop.run(jobs, number, on_progress)
-            facts |= {"finished": _now(), "cells": loop.progress.finished}
+                loop.run(jobs, runs, on_progress, site)
+            finished = {"finished": now(), "cells": loop.progress.finished}
         finally:
             spent = {"wall": time.monotonic() - begun, "spent": dict(loop.ledger.spent)}
-            store.end(number, {**facts, **spent, "seconds": loop.ledger.measured.summary()})
+            runs.end({**finished, **spent, "seconds": loop.ledger.measured.summary()})
         return store.results()
 
 
@@ -90,6 +109,9 @@ def foresee(request: Request) -> Forecast:
         As ``run``.
     """
     asked = Asked.of(request)
+    with _site(asked) as site:
+        if site is not None:
+            asked, request = replace(asked, device=site.device), replace(request, jobs=site.size, scheduler=None)
     folder, known = asked.folder, request.known
     own = [folder] if (asked.is_part or not request.fresh) and is_stored(folder) else []
     _check_known(asked, known, folder if request.fresh else None)
@@ -232,35 +254,10 @@ def _score_draw(
 
 def provenance(jobs: int | None, device: str = "cpu") -> dict[str, Any]:
     """Versions and settings that a result may depend on; no host, user or path. ``device``: with its name."""
-    versions = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            versions[library] = "unknown"
     return {
-        "started": _now(),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+        "started": now(),
+        **machine.recorded(device),
         "jobs": jobs,
         "threads": 1,
-        "device": device,
-        "versions": versions,
         "plugins": {p.filename: p.sha256 for p in registry.plugins()},
     }
-
-
-def _processor() -> str:
-    """The name of the processor; "" where the system does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

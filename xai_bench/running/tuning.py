@@ -48,7 +48,10 @@ def fit_best(entry: Entry, data: Dataset, seed: int, device: str = "cpu") -> tup
 
 
 class Tuned(Selector):
-    """A selector with several settings, of which the highest ``valid_score`` is taken; all tries are its set-up."""
+    """A selector with several settings, of which the highest ``valid_score`` is taken; all tries are its set-up.
+
+    It promises nothing: the rows that chose the setting would test it too.
+    """
 
     name: ClassVar[str] = "tuned"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,10 +47,14 @@ class Progress:
 
 @dataclass
 class OpenBlock:
-    """A block under way, and what has come of it. ``begun``: by the monotonic clock, seconds."""
+    """A block under way, and what has come of it. ``begun``: by the monotonic clock, seconds.
+
+    ``run``: number of the record that its cells belong to; 0 for that of the run itself.
+    """
 
     block: Block
     begun: float
+    run: int = 0
     prepared: Prepared | None = None
     cells: list[CellResult] = field(default_factory=list)
     running: str | None = None
@@ -57,10 +62,19 @@ class OpenBlock:
     is_loading: bool = False
     is_warming: bool = False
     """Whether its explainer is being warmed up."""
+    starting: float = 0.0
+    """Seconds in which the worker started and methods were warmed up: once a worker, not once a block."""
+    looked: float = 0.0
+    """When the worker sent something last."""
 
     def take(self, content: Prepared | Started | CellResult) -> None:
         """Keep what the worker has sent."""
-        self.is_loading = content == LOADING
+        now = time.monotonic()
+        if content == LOADING:
+            self.starting += now - self.begun
+        elif self.is_warming:
+            self.starting += now - self.looked
+        self.looked, self.is_loading = now, content == LOADING
         if isinstance(content, Prepared):
             self.prepared = content
         elif isinstance(content, Started):
@@ -82,6 +96,7 @@ class OpenFollowUp:
 
     due: Due
     begun: float
+    run: int = 0
     results: list[Any] = field(default_factory=list)
 
     def take(self, content: Any) -> None:

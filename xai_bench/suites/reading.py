@@ -20,6 +20,7 @@ from xai_bench import registry
 from xai_bench.component import stream_seed
 from xai_bench.errors import InputError, unknown
 from xai_bench.errors import one_line as as_one_line
+from xai_bench.published import anchors
 from xai_bench.suites import paths
 from xai_bench.suites.shipped import shipped, text_of
 from xai_bench.suites.suite import (
@@ -121,6 +122,8 @@ def _read(content: dict[str, Any], folder: Path | None) -> Suite:
         raise InputError("suite: folds must be 0 (one split) or at least 2, got 1")
     _check_models(suite)
     _check_entrants(suite)
+    if suite.anchor:
+        anchors.anchor(suite.anchor)
     check_size(suite)
     return suite
 

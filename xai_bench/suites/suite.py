@@ -139,9 +139,19 @@ class Retention(Draws):
     """Seeds of the judge; scores are averaged over them."""
     judge: dict[str, Any] = {}
     """Fields of the judge that differ from the default judge."""
-    judges: tuple[Literal["network", "trees"], ...] = ("network",)
-    """Who is retrained on the kept inputs: the network, and as a second judge extremely randomised trees; () for none:
-    the explained network is the only judge."""
+    judges: tuple[Literal["network", "trees", "ft_transformer"], ...] = ("network",)
+    """Who is retrained on the kept inputs: the network, and as further judges extremely randomised trees and a small
+    ``ft_transformer``, which takes about a second a mask; () for none: the explained network is the only judge."""
+
+    score: Literal["score", "auroc"] = "score"
+    """What all are scored by: ``score`` is accuracy or R2. ``auroc``, in classification: the area under the ROC curve,
+    the mean over the classes of that of each class against the others; a ceiling of it is not known."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the field that came later, at its default: suites that do not know it stay equal."""
+        fields: dict[str, Any] = handler(self)
+        return {key: value for key, value in fields.items() if key != "score" or value != "score"}
 
     def of_a_draw(self) -> dict[str, Any]:
         """JSON-ready: what the numbers of one draw depend on."""
@@ -241,6 +251,8 @@ class Suite(BaseModel):
     focus: str = ""
     """The explainer, network or entrant (``lrp on mlp``) that the report compares with all others; "" for none."""
     settling: Settling = Settling()
+    anchor: str = ""
+    """The published table that the results can be compared with, see ``xai_bench.published``; "" for none."""
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: what the results depend on, and the labels."""
@@ -248,6 +260,8 @@ class Suite(BaseModel):
             axis: [_described(entry) for entry in getattr(self, axis)] for axis in ("datasets", "models", "explainers")
         }
         plain = self.model_dump(mode="json", exclude={"datasets", "models", "explainers"})
+        if not self.anchor:  # suites that name none stay equal to those of before
+            del plain["anchor"]
         return {**plain, **axes}
 
     def key(self) -> str:

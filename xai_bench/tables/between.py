@@ -82,12 +82,17 @@ class Repeats:
     apart: str = ""
 
     @property
-    def line(self) -> str:
-        """What a user is to know."""
+    def fact(self) -> str:
+        """How many rows have a twin."""
         but = f" but {self.apart!r}" if self.apart else ""
+        return f"rows repeat: {self.rows} of {self.of} rows have a twin in all inputs{but}"
+
+    @property
+    def line(self) -> str:
+        """That, and what a user is to do."""
         return (
-            f"rows repeat: {self.rows} of {self.of} rows have a twin in all inputs{but}; if rows belong together (one "
-            "patient, one mouse), scores are too good unless such rows stay in one part: name their column with groups"
+            f"{self.fact}; if rows belong together (one patient, one mouse), scores are too good unless such rows stay "
+            "in one part: name their column with groups"
         )
 
 

@@ -169,15 +169,21 @@ def _numeric(column: Column, values: NDArray[np.float64], codes: Collection[floa
         )
     if len(np.unique(known)) == 2 and column.used:
         column = replace(column, kind="two values")
-    return Read(_filled(column), values)
+    return Read(_filled(column, len(values)), values)
 
 
-def _filled(column: Column) -> Column:
-    """What is done where values are missing."""
+def _filled(column: Column, n: int) -> Column:
+    """What is done where some of n values are missing."""
     if not column.missing or not column.used:
         return column
     done = "filled with the median of the training rows"
-    return replace(column, done=done).noted(plural(column.missing, "missing value"))
+    return replace(column, done=done).noted(_absent(column, n))
+
+
+def _absent(column: Column, n: int) -> str:
+    """How many values are missing; where it is most of them, of how many."""
+    many = column.missing > n / 2
+    return plural(column.missing, "missing value") + (f" in {plural(n, 'row')}" if many else "")
 
 
 def _identified(column: Column, values: NDArray[np.float64]) -> Column:
@@ -266,7 +272,7 @@ def _dated(column: Column, dates: pd.Series) -> Read:
     column = column.noted(f"dates from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}")
     done = "used as the number of days since the first"
     if column.missing:
-        column = column.noted(plural(column.missing, "missing value"))
+        column = column.noted(_absent(column, len(dates)))
         done += ", filled with the median of the training rows"
     return Read(replace(column, done=done), days)
 
@@ -286,6 +292,8 @@ def _worded(column: Column, series: pd.Series) -> Read:
         if words >= WORDS_OF_TEXT:
             return Read(replace(column, kind="free text").left_out("free text is not read"), nothing)
         why = f"{plural(len(counts), 'different text')} in {plural(n, 'row')}: an identifier"
+        if len(counts) < n:
+            why += "; if rows that share one belong together, name the column with groups"
         return Read(replace(column, kind="identifier").left_out(why), nothing)
     if len(counts) > MOST_LEVELS and words >= WORDS_OF_TEXT:
         return Read(replace(column, kind="free text").left_out("free text is not read"), nothing)
@@ -301,7 +309,7 @@ def _category(column: Column, texts: pd.Series, counts: pd.Series) -> Read:
     if len(counts) > len(kept):
         column = column.noted(f"{len(counts)} different texts: the rarest {len(counts) - len(kept)} joined as {OTHER}")
     if column.missing:
-        column = column.noted(f"{plural(column.missing, 'missing value')}: a level of its own")
+        column = column.noted(f"{_absent(column, len(texts))}: a level of its own")
     number = {level: float(i) for i, level in enumerate(kept)}
     other = float(levels.index(OTHER)) if OTHER in levels else np.nan
     absent = float(len(levels) - 1)
@@ -309,7 +317,7 @@ def _category(column: Column, texts: pd.Series, counts: pd.Series) -> Read:
     two = len(levels) == 2
     done = f"one input of {len(levels)} columns (one-hot)"
     if two:
-        done = f"one column: 1 is {levels[1]!r}, 0 {levels[0]!r}"
+        done = AS_IT_IS if levels == ["0", "1"] else f"one column: 1 is {levels[1]!r}, 0 {levels[0]!r}"
     return Read(replace(column, kind="two values" if two else "category", levels=tuple(levels), done=done), values)
 
 

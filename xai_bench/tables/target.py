@@ -45,7 +45,7 @@ def target_of(column: pd.Series, kind: Kind | None, decimal: str = ".") -> Targe
     """
     name = str(column.name)
     texts, numbers = _texts_and_numbers(column, decimal)
-    absent = int((texts.isna() if numbers is None else pd.Series(np.isnan(numbers))).sum())
+    absent = int(_missing(texts, numbers).sum())
     if absent:
         raise InputError(
             f"expected a target in every row, got {plural(absent, 'missing value')} in {name!r} (an empty "
@@ -70,6 +70,15 @@ def target_of(column: pd.Series, kind: Kind | None, decimal: str = ".") -> Targe
     )
     sizes = np.bincount(values)
     return Target(name, kind, values, names, (*notices, *_labelled(name, column, names, sizes)))
+
+
+def missing(column: pd.Series, decimal: str = ".") -> NDArray[np.bool_]:
+    """(n,) the rows in which the column of a target has no value."""
+    return _missing(*_texts_and_numbers(column, decimal))
+
+
+def _missing(texts: pd.Series, numbers: NDArray[np.float64] | None) -> NDArray[np.bool_]:
+    return texts.isna().to_numpy(dtype=bool) if numbers is None else np.isnan(numbers)
 
 
 def _texts_and_numbers(column: pd.Series, decimal: str) -> tuple[pd.Series, NDArray[np.float64] | None]:

@@ -75,7 +75,7 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
 
     most = frame["networks"].max()
     columns: list[tuple[Column, Callable[[dict[str, Any]], Box]]] = [
-        (Column("Rank"), lambda row: ranks(row, ahead)),
+        (Column("Rank"), lambda row: ranks(row) if ahead else EMPTY),
         (Column("Recovery"), lambda row: plain(row["score"], bar=share(row["score"], 0.0, 1.0))),
         (Column("Retention, points"), lambda row: valued(row["retention"], partial(number, digits=1),
                                                          share(row["retention"], 0.0, top["retention"]),
@@ -100,9 +100,9 @@ def table(frames: Frames, frame: pd.DataFrame, caption: str, *, first: str = "Me
     return Table(caption, first, [column for column, _ in shown], lines, fold, "board")
 
 
-def ranks(row: dict[str, Any], ahead: bool) -> Box:
-    """The rank interval of a row of a board; empty where nothing is decided (``ahead``) or it is not ranked."""
-    if not ahead or not row["ranked"]:
+def ranks(row: dict[str, Any]) -> Box:
+    """The ranks that the decided pairs leave a row of a board: all of them if none is decided; empty if not ranked."""
+    if not row["ranked"] or pd.isna(row["rank_low"]):
         return EMPTY
     low, high = int(row["rank_low"]), int(row["rank_high"])
     return Box(f"{low}–{high}" if high > low else str(low), value=low + high / 1000)

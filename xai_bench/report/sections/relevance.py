@@ -50,6 +50,11 @@ class Relevance(Section):
                 chosen |= set(np.argsort(-self.methods[name].to_numpy(), kind="stable")[:LEADING].tolist())
         return sorted(chosen, key=lambda j: (-main[j], -mean[j]))
 
+    @property
+    def caption(self) -> str:
+        """Of the table of methods."""
+        return "Relevance by method, averaged over networks" if len(self.frames.models) > 1 else "Relevance by method"
+
     def words(self) -> str:
         known = truth(self.frames, self.dataset)
         said = (
@@ -76,7 +81,7 @@ class Relevance(Section):
         )
 
     def tables(self) -> list[Table]:
-        tables = [self._table(self.methods, "Relevance by method, averaged over networks")]
+        tables = [self._table(self.methods, self.caption)]
         models = [m for m in self.frames.models if m in self.frame.columns.get_level_values(0)]
         if len(models) > 1 and len(self.listed) <= MOST // 4:
             for model in models:

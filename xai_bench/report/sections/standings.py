@@ -26,7 +26,8 @@ class Standings(Section):
     id, title, label, order = "standings", "Networks, entrants and other scores", "Standings", 20
 
     def needs(self) -> bool:
-        return bool(len(self.frame) or self.frames.models)
+        one = len(self.frames.models) < 2 and not self.frames.metrics  # then it says what the leaderboard says
+        return bool(len(self.frame) or self.frames.models) and not one
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -101,7 +102,7 @@ def _small(board: pd.DataFrame, caption: str, first: str, title: str = "Recovery
         counts = [counted(int(row[name])) if row["ranked"] else EMPTY for name in COUNTS]
         scores = valued(row["score"]), _where_learned(row)
         learned, families = valued(row["learned"], percent), counted(row["families"], row["of_families"])
-        return [*scores, ranks(row, ahead), *counts, learned, families]
+        return [*scores, ranks(row), *counts, learned, families]
 
     rows = [
         Row(r["name"], boxes(r), "first" if ahead and r["ranked"] and r["first_group"] else "method")

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xai_bench.explainers.base import Join, Problem
-from xai_bench.explainers.trained import Perceptron, TrainedSelector
+from xai_bench.explainers.trained import Count, Perceptron, TrainedSelector
 from xai_bench.models.losses import loss
 
 SMALL = 1e-8
@@ -41,6 +41,8 @@ class DeepLasso(TrainedSelector):
     name: ClassVar[str] = "deep_lasso"
     joins: ClassVar[Join] = "norm"
 
+    steps: Count = 1000
+    """Gradient steps: half of those of other selectors, since each differentiates twice."""
     strength: Annotated[float, Field(ge=0, lt=1)] = 0.07
     """w."""
 

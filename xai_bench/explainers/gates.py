@@ -6,7 +6,6 @@ code.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, ClassVar
 
 import torch
@@ -158,12 +157,12 @@ class AttentionInTurn(nn.Module):
         super().__init__()
         self.logits = nn.Parameter(1e-5 * torch.randn(d, generator=start))
         self.register_buffer("turn", torch.zeros(d))
-        self.chosen, self.warm_up, self.steps, self.done = chosen, warm_up, steps, 0
+        self.chosen, self.warm_up, self.steps, self.done = chosen, int(warm_up * steps), steps, 0
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x * self.mask()
-        phase = math.floor((self.done / self.steps - self.warm_up) / (1 - self.warm_up) * self.chosen)
+        phase = (self.done - self.warm_up) * self.chosen // (self.steps - self.warm_up)
         self.done += 1
         if phase < 0:
             return x
@@ -207,8 +206,6 @@ class SequentialAttention(TrainedSelector):
     name: ClassVar[str] = "sequential_attention"
     joins: ClassVar[Join] = "max"
 
-    steps: Count = 2000
-    """Gradient steps: more than others have, since they are divided among k phases."""
     chosen: Count = 50
     """k; all inputs where there are fewer."""
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -20,8 +20,9 @@ from tests.test_faults import NET, ONE, lives
 from tests.test_run import assert_same
 from xai_bench import forecast, run
 from xai_bench.errors import InputError
+from xai_bench.results.records import CellResult
 from xai_bench.running import cluster, loop, machine, vetting
-from xai_bench.workers import Item, Lost, ThisProcess
+from xai_bench.workers import Item, Lost, Started, ThisProcess
 
 pytest.importorskip("distributed", reason="needs the extra dask")
 LONGEST = 600.0
@@ -293,9 +294,9 @@ def test_what_is_asked_of_a_worker_needs_no_package_there(monkeypatch):
 
 
 class Losing(ThisProcess):
-    """Loses tasks: some events arrive, then their worker is gone. Other machines compute the rest."""
+    """Loses the first tasks, behind the first thing that ``after`` is true of. Every task has a machine of its own."""
 
-    def __init__(self, losses: int, after: int) -> None:
+    def __init__(self, losses: int, after: Callable[[object], bool]) -> None:
         super().__init__()
         self.losses, self.after = losses, after
         self.submitted = 0
@@ -308,16 +309,17 @@ class Losing(ThisProcess):
         (task, *_), *_ = self._waiting
         there = {**machine.recorded(), "processor": f"number {self.submitted}"}
         events = [Item(task, cluster.Machine(there)), *super().wait()]
-        if self.submitted <= self.losses:
-            return [*events[: 1 + self.after], Lost(task, "gone")]
-        return events
+        if self.submitted > self.losses:
+            return events
+        last = next(i for i, event in enumerate(events) if isinstance(event, Item) and self.after(event.content))
+        return [*events[: last + 1], Lost(task, "gone")]
 
 
 @pytest.fixture
 def losing(monkeypatch):
     """Runs lose their first workers."""
 
-    def use(losses: int, after: int) -> Losing:
+    def use(losses: int, after: Callable[[object], bool]) -> Losing:
         executor = Losing(losses, after)
 
         @contextmanager
@@ -331,7 +333,7 @@ def losing(monkeypatch):
 
 
 def test_what_was_finished_is_kept_and_the_rest_handed_out_again(losing, tmp_path):
-    executor = losing(1, 4)  # loading, training, prepared, and one cell
+    executor = losing(1, lambda content: isinstance(content, CellResult))
     found = run(ONE, out=tmp_path / "lost").cells.sort_values("cell")
     assert set(found["status"]) == {"done"}
     assert executor.submitted == 2
@@ -340,7 +342,7 @@ def test_what_was_finished_is_kept_and_the_rest_handed_out_again(losing, tmp_pat
 
 
 def test_costs_of_other_machines_are_kept_apart(losing, tmp_path):
-    losing(0, 0)
+    losing(0, bool)
     found = run(ONE, out=tmp_path)
     own, other = found.provenance
     assert other["part_of"] == own["started"]
@@ -349,7 +351,7 @@ def test_costs_of_other_machines_are_kept_apart(losing, tmp_path):
 
 
 def test_a_cell_that_takes_its_workers_along_is_a_failure(losing, tmp_path):
-    executor = losing(3, 7)  # both controls too; f_test begins
+    executor = losing(3, lambda content: isinstance(content, Started) and content.name != "" and not content.allowance)
     found = run(ONE, out=tmp_path).cells.set_index("explainer")
     assert found["status"].to_dict() == {"random": "done", "oracle": "done", "f_test": "failed"}
     assert found.loc["f_test", "reason"] == "its worker was lost 3 times (gone)"

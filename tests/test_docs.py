@@ -42,7 +42,7 @@ def test_code_of_a_page_is_run_in_its_order(capsys):
     assert outputs[:3] == ["said\n3\n", "", "10\n"]
     assert re.fullmatch(r"xai-bench [\d.]+\n", outputs[3])
     shown = cells.shown(found)
-    assert "x + 1\n```\n\n```text\nsaid\n3\n```\n" in shown
+    assert "x + 1\n```\n\n``` {.text .printed}\nsaid\n3\n```\n" in shown
     assert PAGE.splitlines() == [line for line in PAGE.splitlines() if line in shown]
     assert capsys.readouterr() == ("", "")
 
@@ -113,3 +113,50 @@ def test_what_the_manual_needs_is_pinned():
     pins = (root / "constraints.txt").read_text(encoding="utf-8")
     for each in project["optional-dependencies"]["docs"]:
         assert re.search(rf"^{re.split('[>=[]', each)[0]}==", pins, re.MULTILINE), each
+
+
+def test_docstrings_are_converted_for_mkdocstrings():
+    docstrings = pytest.importorskip("docs.hooks.docstrings", reason="mkdocstrings is not installed")
+    text = """Do it.
+
+Parameters
+----------
+a, b : two things,
+    each long
+c : one : thing
+
+Returns
+-------
+x : the first
+    of all
+y : the second
+
+Raises
+------
+InputError
+    If not.
+"""
+    assert (
+        docstrings.converted(text, "int")
+        == """Do it.
+
+Parameters
+----------
+a, b
+    two things,
+    each long
+c
+    one : thing
+
+Returns
+-------
+int
+    - `x`: the first of all
+    - `y`: the second
+
+Raises
+------
+InputError
+    If not.
+"""
+    )

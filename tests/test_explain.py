@@ -15,7 +15,7 @@ from sklearn.metrics import balanced_accuracy_score
 from tests.cases.tables import TABLES
 from tests.verdicts import alike, verdict
 from xai_bench import cli, explain
-from xai_bench.analysis import baselines, evidence, kept, trainings
+from xai_bench.analysis import baselines, evidence, frames, kept, trainings
 from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
 from xai_bench.analysis.explain import _in_part, _possible
@@ -326,6 +326,19 @@ def test_where_a_target_is_permuted_is_said():
     assert _possible(rows_of(groups=np.arange(60) // 15), 5) == (4, ["4 folds instead of 5: there are 4 groups"])
 
 
+def test_against_chance_a_loss_that_rises_counts_as_a_share_of_it():
+    """On a table of cars (R2 .87) networks on permuted targets, with ten times the loss, had rises as large."""
+    entrants = [trainings.Entrant("mlp", name) for name in ("permutation_importance", "saliency")]
+    relevances = {entrant: np.array([0.4, 0.1]) for entrant in entrants}
+    split = splits(rows_of(), 1, 3)[0]
+    good, bad = (trainings.Training("mlp", split, 0.9, relevances, loss) for loss in (0.1, 1.0))
+    assert good.against_chance[entrants[0]] == pytest.approx([4.0, 1.0])
+    assert bad.against_chance[entrants[0]] == pytest.approx([0.4, 0.1])
+    assert good.against_chance[entrants[1]] == pytest.approx([0.4, 0.1])
+    shown = frames.inputs(["a", "b"], [good], dict.fromkeys(entrants, 0.5), np.zeros(2), np.arange(2), 0.25)
+    assert list(shown.set_index("input")["above_chance"][["a", "b"]]) == [1, 1]
+
+
 class TestBrief:
     def test_three_lines(self, answer):
         assert len(answer.brief) == 3
@@ -421,6 +434,13 @@ def test_the_command(answer, tmp_path, monkeypatch, capsys):
     assert re.search(r"place +category +one input of 3 columns \(one-hot\)", printed)
     assert "3 of 8 inputs carry information" in printed
     assert "index.html" in printed
+    monkeypatch.setattr(sys, "argv", [*command, "-q"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    quiet = capsys.readouterr().out
+    assert quiet.startswith("The networks reach")
+    assert quiet in printed
+    assert "index.html" not in quiet
 
 
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):
@@ -438,3 +458,4 @@ def test_of_many_columns_those_that_are_used_as_they_are_are_counted():
     columns.loc[3, ["done", "why"]] = "left out", "a constant"
     assert list(listed(columns)) == ["c3  number  left out (a constant)", f"{MOST_LINES} columns  {AS_IT_IS}"]
     assert len(list(listed(columns.head(MOST_LINES)))) == MOST_LINES
+    assert len(list(listed(columns, most=len(columns)))) == len(columns)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reason, anchor
+from xai_bench.results import guarantees
 from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided
 from xai_bench.results.means import splits
 from xai_bench.suites.suite import CONTROLS
@@ -23,7 +25,14 @@ from xai_bench.wording import plural
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
+SELECTED = ("power", "type1_error")
+"""Scores of what is selected at level .05 by a method's own p-values."""
 NOT_EXPLAINED = "not explained"
+NOMINAL = 0.05
+"""Level of the p-values below which an input is selected."""
+SELECTIONS = {"power": "relevant", "type1_error": "noise"}
+"""Scores of a selection: the role of the inputs of which they are the share that is selected."""
+OURS = ["score", "data", "explainer", "model", "mean", "sd", "n"]
 COLUMNS = [
     *("score", "data", "method", "explainer", "model"),
     *("published", "published_sd", "published_n", "ours", "ours_sd", "ours_n"),
@@ -42,10 +51,12 @@ class Agreement:
         score, data, method (of theirs), explainer, model (labels of ours; "" without a network), published and ours
         (means) with _sd and _n, difference (ours less published) and its standard error, p_agrees, p_differs (see
         ``results.agreement``), outcome (agrees, differs, undecided) and why (of one that differs or has few draws)
+    ours : every method of the run on the data of the anchor: score, data, explainer, model, mean, sd, n
     """
 
     anchor: Anchor
     table: pd.DataFrame
+    ours: pd.DataFrame
 
     def sentences(self) -> list[str]:
         """What the table shows, in words that are made from it."""
@@ -55,9 +66,12 @@ class Agreement:
         counts = found["outcome"].value_counts()
         every = [
             f"Of {plural(len(found), 'pair')} of figures {counts.get('agrees', 0)} agree within {MARGIN:g}, "
-            f"{counts.get('differs', 0)} differ by more, {counts.get('undecided', 0)} are undecided (Holm over both "
-            f"questions of every pair, level {LEVEL:g})."
+            f"{counts.get('differs', 0)} differ by more, {counts.get('undecided', 0)} are undecided (Holm over the "
+            f"pairs, level {LEVEL:g})."
         ]
+        open_ = found[(found["outcome"] == "undecided") & found["error"].notna()]
+        if len(open_):
+            every[0] += f" The median standard error of the undecided ones is {open_['error'].median():.3f}."
         differing = found[found["outcome"] == "differs"]
         if len(differing):
             unknown = int((differing["why"] == NOT_EXPLAINED).sum())
@@ -93,7 +107,20 @@ def agreement(results: Results, name: str = "") -> Agreement:
     pairs = list(_pairs(results, known_anchor))
     rows = [comparison for *_, comparison in pairs]
     shown = [_row(known_anchor, *pair, outcome) for pair, outcome in zip(pairs, decided(rows), strict=True)]
-    return Agreement(known_anchor, pd.DataFrame(shown, columns=COLUMNS))
+    ours = pd.DataFrame(_everything(results, known_anchor), columns=OURS)
+    return Agreement(known_anchor, pd.DataFrame(shown, columns=COLUMNS), ours)
+
+
+def _everything(results: Results, known: Anchor) -> Iterator[tuple[Any, ...]]:
+    """Rows of ``Agreement.ours``."""
+    datasets, explainers = results.suite.get("datasets", []), results.suite.get("explainers", [])
+    labels = [*(entry["label"] for entry in explainers), *CONTROLS]
+    for score in known.scores:
+        for data in dict.fromkeys(pair.theirs for pair in known.data):
+            for dataset in _labels(known.data, data, datasets):
+                for label in labels:
+                    found = _ours(results, score, dataset, label, Counterpart(label, label))
+                    yield from ((score.theirs, data, label, model, *mean) for model, mean in found.items())
 
 
 def _pairs(results: Results, known: Anchor) -> Iterator[tuple[Figure, str, str, Mean, Compared]]:
@@ -121,7 +148,8 @@ def _labels(counterparts: tuple[Counterpart, ...], name: str, entries: list[dict
 
 def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, method: Counterpart) -> dict[str, Mean]:
     """Label of a network ("" for none) to the mean over draws; folds and model seeds are averaged within a draw."""
-    frame = results.measurements
+    frame = guarantees.by_cell(results) if score.ours in SELECTED else results.measurements
+    frame = _selections(results) if score.ours in SELECTIONS else results.measurements
     frame = frame[(frame["metric"] == score.ours) & (frame["dataset"] == dataset) & (frame["explainer"] == explainer)]
     if (k := method.k or score.k) != 0:
         frame = frame[frame["k"] == (k if isinstance(k, int) else _kept(results, dataset, k))]
@@ -132,6 +160,22 @@ def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, me
         draws = rows.groupby("data_seed")["value"].mean()
         found[str(model)] = Mean(float(draws.mean()), float(draws.std(ddof=1)) if len(draws) > 1 else None, len(draws))
     return found
+
+
+def _selections(results: Results) -> pd.DataFrame:
+    """Power and type-1 error of every cell whose method has p-values of single inputs: as ``Results.measurements``."""
+    names = ["cell", "draw", "dataset", "model", "explainer", "data_seed"]
+    rows = []
+    for cell in results.cells.loc[results.cells["cell"].isin(results.tested), names].to_dict("records"):
+        tested, roles = results.tested[cell["cell"]], results.draws[cell["draw"]].roles
+        if tested.controls != "type1" or roles is None:
+            continue
+        above = np.array(tested.p_values) < NOMINAL
+        for metric, role in SELECTIONS.items():
+            asked = np.array([one == role for one in roles])
+            value = float(above[asked].mean()) if asked.any() else None
+            rows.append({**cell, "metric": metric, "k": 0, "value": value})
+    return pd.DataFrame(rows, columns=[*names, "metric", "k", "value"])
 
 
 def _kept(results: Results, dataset: str, which: str) -> int:

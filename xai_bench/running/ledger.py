@@ -9,6 +9,7 @@ than the limit of the suite. Work of which nothing was measured is named as unkn
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,8 +23,8 @@ from xai_bench.suites.plan import Block
 from xai_bench.wording import plural
 
 TRAINING, EXPLAINING, REST = "training", "explaining", "rest"
-"""Kinds of work; every follow-up is a further one, by its name. ``rest``: starting a worker, loading, warming up,
-controls and scores of a block."""
+"""Kinds of work; every follow-up is a further one, by its name. ``rest``: loading, controls and scores of a block. The
+start of a worker, and warming up, are no part of it: they are paid once, and a forecast leaves them out."""
 
 
 class Work(NamedTuple):
@@ -108,42 +109,72 @@ def duration(seconds: float) -> str:
     return f"{minutes} minutes" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+class Median:
+    """The median of numbers that come one by one; each takes the logarithm of their number in time."""
+
+    def __init__(self) -> None:
+        self._low: list[float] = []
+        self._high: list[float] = []
+        """Heaps of the lower half, negated, and of the upper half, which has as many or one less."""
+
+    def add(self, number: float) -> None:
+        heapq.heappush(self._high, -heapq.heappushpop(self._low, -number))
+        if len(self._high) > len(self._low):
+            heapq.heappush(self._low, -heapq.heappop(self._high))
+
+    @property
+    def value(self) -> float:
+        """Of one number at least."""
+        return -self._low[0] if len(self._low) > len(self._high) else (self._high[0] - self._low[0]) / 2
+
+
 class Measured:
     """Seconds that every kind of work took. ``inputs``: dataset to its number of inputs, where that is known."""
 
     def __init__(self) -> None:
         self.inputs: dict[str, int] = {}
-        self._seconds: dict[Work, list[float]] = defaultdict(list)
-        self._known: dict[Work, float | None] = {}
+        self._medians: dict[Work, Median] = {}
+        self._alike: defaultdict[tuple[str, str], list[Work]] = defaultdict(list)
+        """(kind, explainer) to what was measured of it."""
+        self._guesses: dict[tuple[str, str], dict[Work, float | None]] = {}
+        """The same to what is expected where nothing was measured; with as many ``_inputs`` known."""
+        self._inputs = 0
 
     def add(self, work: Work, seconds: float) -> None:
-        self._seconds[work].append(seconds)
-        self._known.clear()
+        if work not in self._medians:
+            self._medians[work] = Median()
+            self._alike[work.kind, work.explainer].append(work)
+        self._medians[work].add(seconds)
+        self._guesses.pop((work.kind, work.explainer), None)
 
     def summary(self) -> list[tuple[str, str, str, float]]:
         """(kind, model, dataset, median seconds) of what no cell and no network records: follow-ups, and the rest."""
         recorded = (TRAINING, EXPLAINING)
-        return [(*work[:3], median(v)) for work, v in self._seconds.items() if work.kind not in recorded]
+        return [(*work[:3], median.value) for work, median in self._medians.items() if work.kind not in recorded]
 
     def seconds(self, work: Work) -> float | None:
         """What one piece of this work is expected to take; None if its cost is not known."""
-        if work not in self._known:
-            self._known[work] = self._expected(work)
-        return self._known[work]
+        if work in self._medians:
+            return self._medians[work].value
+        if len(self.inputs) != self._inputs:
+            self._guesses.clear()
+            self._inputs = len(self.inputs)
+        guesses = self._guesses.setdefault((work.kind, work.explainer), {})
+        if work not in guesses:
+            guesses[work] = self._expected(work)
+        return guesses[work]
 
     def _expected(self, work: Work) -> float | None:
-        if work in self._seconds:
-            return median(self._seconds[work])
+        """From the same work on other datasets and networks."""
         d = self.inputs.get(work.dataset, 0)
-        alike = [w for w in self._seconds if (w.kind, w.explainer) == (work.kind, work.explainer)]
-        same = [(w, median(self._seconds[w])) for w in alike]
+        same = [(other, self._medians[other].value) for other in self._alike.get((work.kind, work.explainer), ())]
         # A method that is not supported on one dataset takes no time there; that says nothing of the others.
         same = [pair for pair in same if pair[1] > 0] or same
         for seen in ([pair for pair in same if pair[0].model == work.model], same):
             if not seen:
                 continue
             sizes = [(self.inputs[w.dataset], seconds) for w, seconds in seen if self.inputs.get(w.dataset)]
-            if d and sizes and work.kind == REST:  # mostly starting and loading, whatever the number of inputs
+            if d and sizes and work.kind == REST:  # mostly loading, whatever the number of inputs
                 return min(sizes, key=lambda one: abs(math.log(one[0] / d)))[1]
             if d and sizes:
                 return at_size(d, sizes)
@@ -219,7 +250,7 @@ class Ledger:
                     self.charge(work, _explained(cell))
 
     def enter_rest(self, block: Block, took: float, cells: Iterable[CellResult], model: ModelRecord | None) -> None:
-        """Enter what a whole block took beside its training and its explanations."""
+        """Enter what a whole block took, once its worker had started, beside its training and its explanations."""
         trained = 0.0 if model is None else model.facts.train_wall or 0.0
         self.charge(Work.on(REST, block), max(took - trained - sum(map(_explained, cells)), 0.0))
 

@@ -28,6 +28,8 @@ MOST_LOSSES = 3
 """How often a machine may be lost with the same cell, or the same training: then it counts as failed."""
 LOOK_EVERY = 0.5
 """Seconds between two estimates of how long the rest takes."""
+LOOK_SHARE = 0.05
+"""Share of the parent's time that the estimates take at the most."""
 
 
 class Loop:
@@ -63,7 +65,7 @@ class Loop:
         self._on_progress: Callable[[Progress], None] = lambda _: None
         self._seen = SeenData(planned, store)
         self._submitted = 0
-        self._looked = 0.0
+        self._look_at = 0.0
         self._cold: set[str] = set()
         self._hanging: dict[str, str] = {}
         """Key of a draw whose data could not be loaded in time, to the reason."""
@@ -115,10 +117,11 @@ class Loop:
                         self._tell(workers.size)
 
     def _tell(self, workers: int) -> None:
-        now = time.monotonic()
-        if now - self._looked > LOOK_EVERY or not (self.waiting or self.running):
-            self._looked = now
+        begun = time.monotonic()
+        if begun > self._look_at or not (self.waiting or self.running):
             self.progress.remaining, self.progress.unknown = self.ledger.remaining(workers)
+            took = time.monotonic() - begun
+            self._look_at = begun + took + max(LOOK_EVERY, took / LOOK_SHARE)
         self._on_progress(self.progress)
 
     def _notice_limits(self, jobs: int | None) -> None:
@@ -173,7 +176,8 @@ class Loop:
             lost = "the worker came to the end of its work without a result of this cell"
             work.cells += [CellResult(cell.key, "failed", lost) for cell in work.rest()]
             self._store_block(work)
-            self.ledger.enter_rest(work.block, took, work.cells, work.prepared.model if work.prepared else None)
+            trained = work.prepared.model if work.prepared else None
+            self.ledger.enter_rest(work.block, took - work.starting, work.cells, trained)
             self._close(work.block)
         return True
 

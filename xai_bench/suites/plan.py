@@ -73,17 +73,18 @@ class Block:
         return self.model.label if self.model else ""
 
 
-def draws(suite: Suite) -> list[Draw]:
+def draws(suite: Suite, identities: Identities | None = None) -> list[Draw]:
     """Every draw of the suite, in its order."""
+    identities = identities or Identities()
     return [
-        _draw(suite, entry, seed, fold)
+        _draw(suite, entry, identities, seed, fold)
         for entry in suite.datasets
         for seed in suite.data_seeds
         for fold in _folds(suite)
     ]
 
 
-def null_draws(suite: Suite) -> list[Draw]:
+def null_draws(suite: Suite, identities: Identities | None = None) -> list[Draw]:
     """The null runs of every dataset that is calibrated: its first draw with permuted targets.
 
     As many again as there are runs: the first half sets the thresholds, the second half judges them.
@@ -92,17 +93,37 @@ def null_draws(suite: Suite) -> list[Draw]:
     if table is None:
         return []
     chosen = [entry for entry in suite.datasets if table.covers("datasets", entry.label)]
-    first = suite.data_seeds[0], _folds(suite)[0]
-    return [_draw(suite, entry, *first, number) for entry in chosen for number in range(2 * table.runs)]
+    first, identities = (suite.data_seeds[0], _folds(suite)[0]), identities or Identities()
+    return [_draw(suite, entry, identities, *first, number) for entry in chosen for number in range(2 * table.runs)]
 
 
 def _folds(suite: Suite) -> list[Fold | None]:
     return [Fold(i, suite.folds) for i in range(suite.folds)] or [None]
 
 
-def _draw(suite: Suite, entry: Entry, seed: int, fold: Fold | None, permutation: int | None = None) -> Draw:
+class Identities:
+    """The identity of every entry of a suite, asked for once: one that reads a file does so once a plan."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Entry, dict[str, Any]]] = {}
+
+    def of(self, entry: Entry) -> dict[str, Any]:
+        """As ``entry.identity()``."""
+        if id(entry) not in self._known:
+            self._known[id(entry)] = entry, entry.identity()
+        return self._known[id(entry)][1]
+
+
+def _draw(
+    suite: Suite,
+    entry: Entry,
+    identities: Identities,
+    seed: int,
+    fold: Fold | None,
+    permutation: int | None = None,
+) -> Draw:
     standardise = suite.standardise if entry.standardise is None else entry.standardise
-    identity = entry.component.identity()
+    identity = identities.of(entry)
     content: dict[str, Any] = {
         "version": VERSION,
         "dataset": identity,
@@ -116,31 +137,33 @@ def _draw(suite: Suite, entry: Entry, seed: int, fold: Fold | None, permutation:
     return Draw(sha256(canonical_json(content)), entry, seed, fold, standardise, permutation, files)
 
 
-def model_key(draw: Draw, model: Entry, model_seed: int) -> str:
+def _model_key(draw: Draw, model: Entry, identities: Identities, model_seed: int) -> str:
     """The key of a network. One that is not trained here has no seed."""
     seed = model_seed if model.component.trains else None
-    content = {"draw": draw.key, "model": model.identity(), "model_seed": seed}
+    content = {"draw": draw.key, "model": identities.of(model), "model_seed": seed}
     return sha256(canonical_json(content))
 
 
 def blocks(suite: Suite, device: str = "cpu") -> list[Block]:
     """All blocks of a suite, null runs last. Explainers that need no model run once, in blocks without one."""
-    found = _blocks(suite, draws(suite), suite.models, suite.explainers, (), CONTROLS)
+    identities = Identities()
+    found = _blocks(suite, identities, draws(suite, identities), suite.models, suite.explainers, (), CONTROLS)
     table = suite.calibration
     if table is not None:
         # A given network knows the targets as they are, not as they are permuted.
         trained = [entry for entry in suite.models if entry.component.trains]
         models = tuple(entry for entry in trained if table.covers("models", entry.label))
         explainers = tuple(entry for entry in suite.explainers if table.covers("explainers", entry.label))
-        for draw in null_draws(suite):
+        for draw in null_draws(suite, identities):
             assert draw.permutation is not None
             # Every null run has initial weights of its own, as another real run has.
-            found += _blocks(suite, [draw], models, explainers, (draw.permutation,), ())
+            found += _blocks(suite, identities, [draw], models, explainers, (draw.permutation,), ())
     return [replace(block, device=device) for block in found]
 
 
 def _blocks(
     suite: Suite,
+    identities: Identities,
     chosen: list[Draw],
     models: tuple[Entry, ...],
     explainers: tuple[Entry, ...],
@@ -153,9 +176,9 @@ def _blocks(
     result = []
     for draw in chosen:
         if without:
-            result.append(_block(suite, draw, None, (seeds or suite.model_seeds)[0], without, controls))
+            result.append(_block(suite, identities, draw, None, (seeds or suite.model_seeds)[0], without, controls))
         result += [
-            _block(suite, draw, model, seed, with_model, controls)
+            _block(suite, identities, draw, model, seed, with_model, controls)
             for model in models
             if model.is_for(draw.dataset.label)
             for seed in (seeds or model_seeds(suite, draw))[: None if model.component.trains else 1]
@@ -170,9 +193,15 @@ def model_seeds(suite: Suite, draw: Draw) -> tuple[int, ...]:
 
 
 def _block(
-    suite: Suite, draw: Draw, model: Entry | None, seed: int, explainers: list[Entry], controls: tuple[str, ...]
+    suite: Suite,
+    identities: Identities,
+    draw: Draw,
+    model: Entry | None,
+    seed: int,
+    explainers: list[Entry],
+    controls: tuple[str, ...],
 ) -> Block:
-    trained = model_key(draw, model, seed) if model else ""
+    trained = _model_key(draw, model, identities, seed) if model else ""
     place = {"draw": draw.key, "model": trained}
     cells = [
         Cell(
@@ -184,7 +213,7 @@ def _block(
     ]
     cells += [
         Cell(
-            sha256(canonical_json({**place, "explainer": entry.identity()})),
+            sha256(canonical_json({**place, "explainer": identities.of(entry)})),
             entry.label,
             entry.component,
             entry.candidates,

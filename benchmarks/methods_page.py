@@ -50,7 +50,7 @@ def page() -> str:
     known = versions()
     names = [name for name in registry.names("explainers") if not registry.is_foreign("explainers", name)]
     lines = [
-        "| method | what it is | source | by | needs | version | tests | CPU seconds |",
+        "| method | what it is | source | by | needs | version | tested in | CPU seconds |",
         "|---|---|---|---|---|---:|---|---:|",
         *("| " + " | ".join(cells(name, known)) + " |" for name in names),
     ]
@@ -68,7 +68,7 @@ def cells(name: str, known: dict[str, str]) -> Iterator[str]:
     yield ", ".join(f"{package} {known.get(package, '')}".strip() for package in packages(method)) or "here"
     yield NEEDS[method.needs]
     yield str(method.version)
-    yield ", ".join(f"`{file}`" for file in tests_of(method)) or "all of them"
+    yield f"`{test_of(method)}`"
     yield cost(name)
 
 
@@ -113,11 +113,11 @@ def own(method: type[Explainer]) -> list[type]:
     return [kind for kind in method.__mro__ if issubclass(kind, Explainer) and kind not in BASES]
 
 
-def tests_of(method: type[Explainer]) -> list[str]:
-    """The files of tests that name its class."""
+def test_of(method: type[Explainer]) -> str:
+    """The file of tests that names its class most often, of several the first."""
     named = re.compile(rf"\b{method.__name__}\b")
     files = sorted((ROOT / "tests").glob("test_*.py"))
-    return [file.name for file in files if named.search(file.read_text(encoding="utf-8"))]
+    return max(files, key=lambda file: len(named.findall(file.read_text(encoding="utf-8")))).name
 
 
 def versions() -> dict[str, str]:

@@ -76,8 +76,6 @@ class Results:
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
     trained_again: Mapping[str, SettlingFacts] = field(default_factory=dict)
-    _guarantees: dict[tuple[float, bool], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
-    trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
     _selected: dict[tuple[float, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property

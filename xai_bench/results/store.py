@@ -446,7 +446,7 @@ class Store:
         columns: dict[str, Any] = {}
         for name, parts in codes.items():
             values: Any = np.concatenate([*parts, np.empty(0, np.float64 if name == "value" else np.int32)])
-            columns[name] = pd.Categorical.from_codes(values, list(known[name])) if name in known else values
+            columns[name] = pd.Categorical.from_codes(values, pd.Index(list(known[name]))) if name in known else values
         return pd.DataFrame(columns)
 
 

@@ -178,7 +178,7 @@ def row(one: Example, answer: Answer, minutes: float) -> dict[str, Any]:
     found = {
         "table": one.name, "package": one.package, "version": version(one.package), "target": asked.target,
         "kind": asked.kind, "rows": asked.rows, "columns": one.load().shape[1], "inputs": asked.inputs, "by": asked.by,
-        "score": asked.score, "chance": asked.chance, "baseline": simple.index[0],
+        "score": asked.score, "constant": answer.found.constant, "baseline": simple.index[0],
         "baseline_score": simple["score"].iloc[0],
     }  # fmt: skip
     for name in NETWORKS:

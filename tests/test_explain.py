@@ -20,6 +20,7 @@ from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
 from xai_bench.analysis.explain import _in_part, _possible
 from xai_bench.analysis.given import given_table
+from xai_bench.analysis.page import page
 from xai_bench.analysis.rows import Rows, how_permuted, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
 from xai_bench.analysis.words import brief, words
@@ -386,6 +387,12 @@ class TestBrief:
         lines = brief(replace(answer.found, scores=scores))
         assert "No network predicts 'value' clearly better than a constant guess" in lines[0]
         assert "no order of the inputs is given" in lines[2]
+        shown = page(replace(answer.found, scores=scores))
+        table = shown[shown.index("The inputs, lowest p first") :]
+        by_p = answer.inputs.sort_values("p_value", kind="stable")["input"]
+        assert [table.index(f"<th>{name}</th>") for name in by_p] == sorted(table.index(f"<th>{n}</th>") for n in by_p)
+        assert "With fewer inputs" not in shown
+        assert "With fewer inputs" in page(answer.found)
 
     def test_inputs_that_tell_something_and_are_spared(self, answer):
         inputs = answer.inputs.assign(above_chance=[0.2, *[0.9] * 7], p_value=[0.001] * 2 + [0.5] * 6)

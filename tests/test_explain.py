@@ -18,7 +18,7 @@ from xai_bench import cli, explain
 from xai_bench.analysis import baselines, evidence, frames, kept, trainings
 from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
-from xai_bench.analysis.explain import _in_part, _possible
+from xai_bench.analysis.explain import _in_part, _possible, _untested
 from xai_bench.analysis.given import given_table
 from xai_bench.analysis.page import page
 from xai_bench.analysis.rows import Rows, how_permuted, permuted, splits
@@ -100,9 +100,10 @@ class TestScore:
         expected = 1 - np.sum(w * (y - said[:, 0]) ** 2) / np.sum(w * (y - 2) ** 2)
         assert score.of(y, said, w, 2.0) == pytest.approx(expected)
 
-    def test_a_constant_guess_has_an_r2_of_0_where_groups_are_held_out(self):
+    def test_a_constant_guess_has_an_r2_of_0_where_groups_are_held_out(self, monkeypatch):
         """Each group has a mean of its own: by the mean of the held-out rows the constant would be far below 0."""
         rng = np.random.default_rng(0)
+        monkeypatch.setattr(baselines, "TREES", 3)
         groups = np.repeat(np.arange(6), 10)
         frame = pd.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"]).assign(y=5.0 * groups + rng.normal(size=60))
         given = given_of(frame, "y", groups=groups, weights=rng.random(60))
@@ -359,6 +360,18 @@ def test_against_chance_a_loss_that_rises_counts_as_a_share_of_it():
     assert good.against_chance[entrants[1]] == pytest.approx([0.4, 0.1])
     shown = frames.inputs(["a", "b"], [good], dict.fromkeys(entrants, 0.5), np.zeros(2), np.arange(2), 0.25)
     assert list(shown.set_index("input")["above_chance"][["a", "b"]]) == [1, 1]
+
+
+def test_what_is_the_same_in_all_rows_of_a_group_cannot_be_tested_within():
+    rng = np.random.default_rng(0)
+    groups = np.arange(60) // 4
+    income = np.where(groups == 3, np.nan, groups**2.0)
+    frame = pd.DataFrame({"income": income, "kind": np.array(list("abc"))[groups % 3], "cost": rng.normal(size=60)})
+    frame["y"] = np.arange(60) % 2
+    (line,) = _untested(given_of(frame, "y", groups=groups))
+    assert line.endswith("says nothing of it: income and kind")
+    assert _untested(given_of(frame, "y")) == []
+    assert _untested(given_of(frame.assign(y=groups % 2), "y", groups=groups)) == []
 
 
 class TestBrief:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.analysis.found import CONSTANT
 from xai_bench.analysis.rows import Rows, Split
-from xai_bench.analysis.score import Score
+from xai_bench.analysis.score import CONSTANT, Score
 from xai_bench.analysis.trainings import Step, scored, split_data
 from xai_bench.datasets.base import Table
 

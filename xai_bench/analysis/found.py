@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from xai_bench.analysis.score import CONSTANT
 from xai_bench.analysis.verdict import Verdict
 
-CONSTANT = "constant"
-"""The model that says the commonest class, or the mean."""
 SURE = 0.02
 """Adjusted p-value up to which an input is said to carry information. The chance of any wrong one is no larger."""
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from xai_bench.models.learning import UNEQUAL
 from xai_bench.statistics import Interval
 
+CONSTANT = "constant"
+"""The model that says the commonest class, or the mean."""
 ScoreName = Literal["accuracy", "AUC", "balanced accuracy", "R2"]
 
 

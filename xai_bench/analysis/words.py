@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from xai_bench.analysis.found import CONSTANT, SURE, Found
+from xai_bench.analysis.found import SURE, Found
+from xai_bench.analysis.score import CONSTANT
 from xai_bench.report.kit.wording import bounds, listed, number
 from xai_bench.wording import plural
 

@@ -14,6 +14,7 @@ from xai_bench.statistics import Interval
 
 CONSTANT = "constant"
 """The model that says the commonest class, or the mean."""
+
 ScoreName = Literal["accuracy", "AUC", "balanced accuracy", "R2"]
 
 

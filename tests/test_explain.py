@@ -330,6 +330,10 @@ class TestGiven:
         assert repeated == ["rows repeat: 60 of 60 rows have a twin in all inputs"]
         assert "name their column with groups" in str(given_of(frame, "y", drop=["g"]).found.notices)
 
+    def test_true_and_false_are_no_numbers(self):
+        frame = pd.DataFrame({"a": np.arange(40.0) ** 2, "b": np.arange(40) % 3, "y": np.arange(40) % 2 == 0})
+        assert given_of(frame, "y").found.notices == ("the target 'y' is read as classes",)
+
     def test_what_is_dropped_is_said(self):
         frame = pd.DataFrame({"a": np.arange(40.0) ** 2, "b": 1.0, "c": np.arange(40) % 3, "y": np.arange(40.0)})
         assert given_of(frame, "y", drop=[" b"]).found.notices[-1] == "left out, as was said: 'b'"

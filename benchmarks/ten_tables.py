@@ -32,6 +32,7 @@ FILE = ROOT / "benchmarks" / "scores" / "ten_tables.csv"
 PAGE = ROOT / "docs" / "tables.md"
 ANSWERS = ROOT / "runs" / "ten_tables"
 NETWORKS = ("spectral_mlp", "mlp")
+HEAD = ("table", "predicted", "rows x columns", "score", ", ".join(NETWORKS), "best other model", "CPU minutes")
 
 
 @dataclass(frozen=True)
@@ -205,13 +206,7 @@ def page(table: pd.DataFrame) -> str:
         f"`python benchmarks/ten_tables.py` makes this page; {len(rows)} of {len(TABLES)} tables were analysed. "
         "The answers are those of `Answer.brief`; none was written by hand. Where a network is clearly below the best "
         "of a linear model, a random forest and gradient boosting, the answer says so first.",
-        "\n".join(
-            [
-                f"| table | predicted | rows x columns | score | {', '.join(NETWORKS)} | best other model | CPU minutes |",
-                "|---|---|---|---|---|---|---:|",
-                *(_line(row) for row in rows),
-            ]
-        ),
+        "\n".join([f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *(_line(row) for row in rows)]),
         _words(table),
     ]
     return "\n\n".join([*head, *(_section(of_name[row["table"]], row) for row in rows)]) + "\n"

@@ -209,13 +209,14 @@ class HandSet(DataSource):
     def draw(self, rng: np.random.Generator) -> Table:
         p = relevant_inputs(self.network)
         X = rng.uniform(-EDGE, EDGE, size=(self.n, p + self.irrelevant))
-        roles: tuple[Role, ...] = (*["relevant"] * p, *["noise"] * self.irrelevant)
+        roles: list[Role] = ["relevant"] * p
+        roles += ["noise"] * self.irrelevant
         grades = np.concatenate([total_indices(self.network), np.zeros(self.irrelevant)])
         return Table(
             X=X,
             y=wired(self.network, self.irrelevant)(X),
             kind="regression",
-            truth=GroundTruth(roles, grades),
+            truth=GroundTruth(tuple(roles), grades),
             target_name=f"output of the network {self.network}",
         )
 

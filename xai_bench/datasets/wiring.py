@@ -67,8 +67,10 @@ def of_two_layers(
     formula: Callable[[Floats], Floats], first: list, bias: list, second: list, second_bias: list, out: list
 ) -> Piece:
     """A piece of two layers."""
-    arrays = [np.array(values, dtype=np.float64) for values in (first, bias, second, second_bias, out)]
-    return Piece(formula, *arrays, skip=np.zeros(arrays[0].shape[1]))
+    weights, through = np.array(first, dtype=np.float64), np.array(second, dtype=np.float64)
+    biases = np.array(bias, dtype=np.float64), np.array(second_bias, dtype=np.float64)
+    direct = np.zeros(weights.shape[1])
+    return Piece(formula, weights, biases[0], through, biases[1], np.array(out, dtype=np.float64), direct)
 
 
 def ramp(x: Floats) -> Floats:

@@ -209,14 +209,15 @@ class HandSet(DataSource):
     def draw(self, rng: np.random.Generator) -> Table:
         p = relevant_inputs(self.network)
         X = rng.uniform(-EDGE, EDGE, size=(self.n, p + self.irrelevant))
-        roles: list[Role] = ["relevant"] * p
-        roles += ["noise"] * self.irrelevant
+        relevant: tuple[Role, ...] = ("relevant",)
+        noise: tuple[Role, ...] = ("noise",)
+        roles = relevant * p + noise * self.irrelevant
         grades = np.concatenate([total_indices(self.network), np.zeros(self.irrelevant)])
         return Table(
             X=X,
             y=wired(self.network, self.irrelevant)(X),
             kind="regression",
-            truth=GroundTruth(tuple(roles), grades),
+            truth=GroundTruth(roles, grades),
             target_name=f"output of the network {self.network}",
         )
 

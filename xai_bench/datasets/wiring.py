@@ -67,10 +67,8 @@ def of_two_layers(
     formula: Callable[[Floats], Floats], first: list, bias: list, second: list, second_bias: list, out: list
 ) -> Piece:
     """A piece of two layers."""
-    weights, through = np.array(first, dtype=np.float64), np.array(second, dtype=np.float64)
-    biases = np.array(bias, dtype=np.float64), np.array(second_bias, dtype=np.float64)
-    direct = np.zeros(weights.shape[1])
-    return Piece(formula, weights, biases[0], through, biases[1], np.array(out, dtype=np.float64), direct)
+    weights, biases, through, added, outwards = (np.array(v, float) for v in (first, bias, second, second_bias, out))
+    return Piece(formula, weights, biases, through, added, outwards, skip=np.zeros(weights.shape[1]))
 
 
 def ramp(x: Floats) -> Floats:

@@ -25,6 +25,15 @@ METHODS = {"spectral": "spectral form", "group_lasso": "group lasso", "l1": "L1,
 FORMS = ("spectral", "group_lasso")
 COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
 NUMBERS = ("relevant", "support", "strengths", "sizes", "changes", "losses")
+CASES = (
+    "gaussian_correlated",
+    "xor",
+    "null",
+    "orange_skin",
+    "nonlinear_additive",
+    "gaussian_independent",
+    "friedman1",
+)
 DRAWS = {"spectral": 10, "group_lasso": 10, "l1": 10, "lassonet": 3}
 """How many were planned of each set; fewer are said."""
 LEVEL = 0.05
@@ -186,7 +195,7 @@ def refinement(runs: pd.DataFrame) -> list[str]:
 def short_of_draws(runs: pd.DataFrame) -> list[str]:
     """Sets and methods with fewer draws than planned."""
     counted = runs.groupby(["case", "method"], sort=False, observed=False).size()
-    counted = counted.unstack(fill_value=0).reindex(columns=list(METHODS), fill_value=0)
+    counted = counted.unstack(fill_value=0).reindex(list(CASES), columns=list(METHODS), fill_value=0)
     few = [
         f"{METHODS[method]} {', '.join(f'`{case}` {n}' for case, n in counted[method].items() if n < planned)} "
         f"(of {planned})"

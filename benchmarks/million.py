@@ -75,10 +75,12 @@ class Stub:
         return len(self._waiting) < 2
 
     def submit(self, task: int, function: Callable[..., Any], *arguments: Any) -> None:
-        self._waiting.append((task, arguments[0]))
+        self._waiting.append((task, arguments[0] if arguments else None))
 
     def wait(self) -> list[Event]:
         task, block = self._waiting.popleft()
+        if block is None:  # A follow-up.
+            return [Done(task)]
         draw = block.draw
         if self._facts is None:
             self._facts = recorded(draw, tuple(recovery.identities().items())).facts

@@ -152,8 +152,7 @@ def test_a_run_explains_the_network_as_it_is(tmp_path):
         "standardise": False,
         "datasets": [{"name": "hand_set", "label": name, "network": name, "n": 200} for name in ("gates",)],
         "models": [
-            {"name": "hand_set_network", "label": "exact", "wiring": name, "datasets": [name]}
-            for name in ("gates",)
+            {"name": "hand_set_network", "label": "exact", "wiring": name, "datasets": [name]} for name in ("gates",)
         ],
         "explainers": [{"name": "permutation_importance"}, {"name": "column_norm"}],
     }

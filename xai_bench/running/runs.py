@@ -10,7 +10,6 @@ from typing import Any
 from xai_bench.component import canonical_json
 from xai_bench.results.store import Store
 
-
 OF_RUN = ("jobs", "cluster", "threads", "plugins")
 """What the records of other machines have of the record of the run."""
 

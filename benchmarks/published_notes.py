@@ -1,7 +1,8 @@
 """Why figures of ours are not the published ones: what the authors' code does otherwise, measured.
 
 mRMR tells more states apart, forests see more rows, TreeSHAP explains all rows of a larger forest, and the networks are
-smaller and are trained much longer, with noise on their inputs.
+smaller and are trained much longer, with noise on their inputs. What it finds of forests and of TreeSHAP stands in
+``xai_bench/published/ring_reasons.csv``.
 
 python benchmarks/published_notes.py
 """

@@ -35,6 +35,7 @@ TOLERANCE = 1e-3
 Entry = dict[str, Any]
 
 PATH = {"hidden": (8, 4), "levels": 3, "first_steps": 30, "level_steps": 10, "refit_steps": 20}
+TRAINED = {"hidden": (8,), "steps": 20}
 SMALL: dict[str, dict[str, Any]] = {
     "boruta": {"runs": 5, "trees": 10},
     "captum": {"method": "Saliency"},
@@ -52,6 +53,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "spectral_moments": {"steps": 20},
     "spectral_path": PATH,
     "group_lasso_path": PATH,
+    "xgboost_gain": {"iterations": 5},
+    "xgboost_shap": {"iterations": 5},
+    "ebm": {"bags": 1, "interactions": 1, "max_rounds": 10},
+    "tabnet": {"epochs": 2},
+    "stg": TRAINED,
+    "deep_lasso": TRAINED,
+    "sequential_attention": {**TRAINED, "chosen": 2},
+    "concrete_selector": TRAINED,
 }
 """Fields of explainers that would take seconds."""
 SHORT = {"epochs": 0.1, "min_steps": 10, "checkpoints": 2}
@@ -129,7 +138,8 @@ def of_explainer(name: str) -> list[float] | None:
     explainer = registry.create("explainers", name, {k: v for k, v in fields.items() if k in kind.model_fields})
     X, y = map(torch.from_numpy, rows())
     shape = (2, 3) if name == "occlusion" else None
-    problem = Problem(_network(kind.needs), X[:40], y[:40], X[40:], y[40:], "classification", 2, shape)
+    model = _transformer() if name == "ft_attention" else _network(kind.needs)
+    problem = Problem(model, X[:40], y[:40], X[40:], y[40:], "classification", 2, shape)
     reason = explainer.unsupported(problem)
     if reason is not None and "it needs the package" in reason:
         return None
@@ -144,6 +154,11 @@ def _network(needs: str) -> nn.Module | None:
         return None
     layers = [SpectralLinear(6, 8) if needs == "spectral" else nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)]
     return _filled(nn.Sequential(*layers))
+
+
+def _transformer() -> nn.Module:
+    source = registry.create("models", "ft_transformer", NETS["ft_transformer"])
+    return _filled(source.network((6,), 2, torch.Generator().manual_seed(0)))
 
 
 def _filled(model: nn.Module) -> nn.Module:

@@ -69,16 +69,15 @@ def test_equal_figures_without_spread_agree():
     ]
 
 
-def test_outcomes_are_those_of_holm_over_both_questions():
+def test_outcomes_are_those_of_holm_over_the_rows():
     rng = np.random.default_rng(0)
     for _ in range(50):
         p_values = 10.0 ** -rng.uniform(0, 4, (6, 2))
         p_values[np.arange(6), rng.integers(0, 2, 6)] = 0.9  # one of the two is always large
         rows = [Compared(0.0, 1.0, 1.0, *pair) for pair in p_values]
-        rejected = literal.holm(p_values.ravel().tolist(), 0.05)
-        expected = [
-            "agrees" if rejected[2 * i] else "differs" if rejected[2 * i + 1] else "undecided" for i in range(6)
-        ]
+        rejected = literal.holm(p_values.min(1).tolist(), 0.05)
+        words = np.where(p_values[:, 0] < p_values[:, 1], "agrees", "differs")
+        expected = [word if decided_ else "undecided" for word, decided_ in zip(words, rejected, strict=True)]
         assert decided(rows) == expected
 
 
@@ -199,7 +198,7 @@ def command(*arguments: str, monkeypatch) -> int:
 
 def test_the_command_takes_suites_and_results(results, tmp_path, monkeypatch, capsys):
     assert command("anchor_cpi", monkeypatch=monkeypatch) == 0
-    assert "nothing here stands for: CPI-DNN" in capsys.readouterr().out
+    assert "nothing here stands for: CPI-RF" in capsys.readouterr().out
     assert (
         command(str(results.folder), "--format", "csv", "--out", str(tmp_path / "a.csv"), monkeypatch=monkeypatch) == 0
     )
@@ -272,3 +271,18 @@ def test_fields_that_do_not_fit_are_one_line():
         CorrelatedBlocks(d=12, signals=4)
     with pytest.raises(InputError, match="expected signals <= d"):
         CorrelatedBlocks(d=10, signals=11)
+
+
+def test_power_and_type_1_error_are_shares_of_p_values(tmp_path):
+    pytest.importorskip("hidimstat")
+    method = {"name": "conditional_randomisation", "folds": 2, "strengths": 3}
+    data = [{"name": "correlated_blocks", "n": 1250, "rule": "linear"}]
+    found = run({**SUITE, "data_seeds": [0], "datasets": data, "explainers": [method]}, out=tmp_path)
+    table = found.anchor().table.set_index("score")
+    (tested,) = found.tested.values()
+    (roles,) = {facts.roles for facts in found.draws.values()}
+    above = np.array(tested.p_values) < 0.05
+    assert table.loc["power", "ours"] == pytest.approx(above[[role == "relevant" for role in roles]].mean())
+    assert table.loc["type1error", "ours"] == pytest.approx(above[[role == "noise" for role in roles]].mean())
+    assert set(table["method"]) == {"d0CRT"}
+    assert set(table.index) == {"auc", "power", "type1error"}

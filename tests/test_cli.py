@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from xai_bench import cli, pack, read, run
+from xai_bench.commands.run import summary
 from xai_bench.errors import InputError
 from xai_bench.running import loop
 from xai_bench.running.request import Asked, Request
+from xai_bench.running.under_way import Progress
 
 TINY = """
 name = "tiny"
@@ -330,3 +332,43 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, capsys):
     assert "tiny: 900 cells: " in out, "a part leaves the plan whole"
     cells = read(store.parent).cells
     assert set(cells.loc[cells["data_seed"] == 0, "status"]) == {"done"}
+
+
+def test_quiet_says_nothing_and_verbose_every_step(in_process, tmp_path, capsys):
+    suite = tmp_path / "few.toml"
+    methods = 'explainers = [{name = "f_test"}, {name = "mrmr", max_inputs = 1}]\n'
+    suite.write_text(f'name = "few"\ndata_seeds = [0]\ndatasets = [{{name = "xor", n = 40, d = 3}}]\n{methods}')
+    assert call("run", suite, "--out", tmp_path, "-q", capsys=capsys) == (0, "", "")
+    code, out, err = call("run", suite, "--out", tmp_path, "--fresh", "--verbose", capsys=capsys)
+    assert code == 0
+    assert err.splitlines()[1:] == ["xor: 4 of 4 cells"]
+    assert "unsupported: mrmr: 3 inputs are above max_inputs = 1 (1 cell)\n" in out
+    code, _, err = call("run", suite, "-q", "-v", capsys=capsys)
+    assert (code, err) == (2, "xai-bench: expected --quiet or --verbose, got both: leave one out\n")
+
+
+def test_failures_are_listed_whole_or_in_part(by_hand, capsys):
+    lost = Progress(total=0, followup_failures=[f"failure {i}" for i in range(30)])
+    for verbose, expected in ((False, 21), (True, 30)):
+        assert summary(by_hand, lost, quiet=True, verbose=verbose) == 1
+        out, err = capsys.readouterr()
+        known = len([line for line in err.splitlines() if line.startswith("failed: ")])
+        assert known >= expected
+        assert ("more, see the report" in err) != verbose
+        assert out.startswith("unsupported") or not out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("xai-bench ru", "run"),
+        ("xai-bench run standard_p", "standard_plus"),
+        ("xai-bench run quick --explainers lrp,sali", "lrp,saliency"),
+        ("xai-bench list explai", "explainers"),
+    ],
+)
+def test_a_shell_completes_names(typed, offered, monkeypatch, capsys):
+    monkeypatch.setenv("_XAI_BENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert offered in call(capsys=capsys)[1].split()

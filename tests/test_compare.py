@@ -203,6 +203,28 @@ def test_joined_axes_are_the_sums_of_their_numbers():
     assert found.feature_names == ("x1,1", "x1,2", "x1,3", "x2,1", "x2,2", "x2,3")
 
 
+def test_columns_of_one_input_are_named(tmp_path):
+    X, y = table()
+    found = table_of(rows_of(X, y), y, "classification", ("0", "1"), {"both": ["noise", 0]}, False)
+    place = [NAMES.index("noise"), 0]
+    assert found.inputs[0] == tuple(sorted(place))
+    assert found.input_names == ("both", *[name for j, name in enumerate(NAMES) if j not in place])
+    results = compare(Net(), X, y, ["feature_ablation"], inputs={"both": ["age", "dose"]}, parts=1, out=tmp_path)
+    relevance = results.relevances().set_index("input")["relevance"]
+    assert relevance["both"] == relevance.max() > 0
+    assert len(relevance) == 3
+
+
+@pytest.mark.slow
+def test_parts_in_worker_processes_are_those_of_this_one(compared, tmp_path):
+    results, net, *_ = compared
+    X, y = table()
+    again = compare(net, X, pd.Series(y, name="ill"), ["saliency", "column_norm"], jobs=2, out=tmp_path)
+    for key, relevance in again.relevance.items():
+        assert np.array_equal(relevance, results.relevance[key])
+    assert set(again.cells.loc[again.cells["explainer"] != "oracle", "status"]) == {"done"}
+
+
 class Odd(nn.Module):
     def __init__(self, what):
         super().__init__()
@@ -254,6 +276,15 @@ WRONG = {
     "twice": (lambda X, y: (Net(), X, y, ["lrp", "lrp"]), {}, "other labels than 'lrp'"),
     "one name": (lambda X, y: (Net(), X, y, "lrp"), {}, "expected a list of names"),
     "axes": (lambda X, y: (Net(), X, y), {"inputs": 2}, "expected axes of X among 1"),
+    "column": (lambda X, y: (Net(), X, y), {"inputs": {"a": ["doze", "age"]}}, "did you mean dose"),
+    "no list": (lambda X, y: (Net(), X, y), {"inputs": {"a": "dose"}}, "a: expected a list of columns, got 'dose'"),
+    "overlap": (
+        lambda X, y: (Net(), X, y),
+        {"inputs": {"a": ["dose"], "b": ["dose"]}},
+        "b: expected columns that stand",
+    ),
+    "name of a column": (lambda X, y: (Net(), X, y), {"inputs": {"age": ["dose"]}}, "choose another name"),
+    "one input": (lambda X, y: (Net(), X, y), {"inputs": {"a": [0, 1, 2, 3]}}, "at least 2 inputs to compare, got 1"),
     "picture": (lambda X, y: (Net(), X, y), {"picture": True}, r"got \(n, 4\)"),
     "parts": (lambda X, y: (Net(), X, y), {"parts": 0}, "expected a whole number >= 1"),
     "regression": (lambda X, y: (Net(), X, y), {"kind": "regression"}, "expected one output in regression"),
@@ -323,7 +354,8 @@ def test_the_command_writes_a_page(files, monkeypatch, capsys):
     assert (files / "reports" / "compare" / "index.html").is_file()
     known = set(read(files / "runs" / "compare").relevance)
     words = ("--model", "net.py:build", "--weights", "net.pt", "--data", "rows.pt", "--name", "again")
-    assert command(monkeypatch, files, *words, "--explainers", "saliency") == 0
+    assert command(monkeypatch, files, *words, "--explainers", "saliency", "-q") == 0
+    assert capsys.readouterr() == ("", "")
     assert set(read(files / "runs" / "again").relevance).isdisjoint(known), "the rows have no names there"
 
 
@@ -349,6 +381,8 @@ BAD = {
     "code as data": ("net.py:build", "net.pt", "net.py", (), "cannot read 'net.py' as a table"),
     "a builder": ("net.py:build", None, "rows.npz", (), "got one that fails on them"),
     "axes": ("net.py:build", "net.pt", "rows.npz", ("--inputs", "a"), "expected axes of X"),
+    "join": ("net.py:build", "net.pt", "rows.npz", ("--join", "a,b"), "expected NAME:A,B"),
+    "join a column": ("net.py:build", "net.pt", "rows.npz", ("--join", "a:x1,x9"), "unknown column 'x9'"),
 }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from docs.hooks import cells, components, linked
+from tests.test_readme import ROOT, TEXTS
 from xai_bench import registry
 
 PAGE = """# A page
@@ -42,7 +42,7 @@ def test_code_of_a_page_is_run_in_its_order(capsys):
     assert outputs[:3] == ["said\n3\n", "", "10\n"]
     assert re.fullmatch(r"xai-bench [\d.]+\n", outputs[3])
     shown = cells.shown(found)
-    assert "x + 1\n```\n\n```text\nsaid\n3\n```\n" in shown
+    assert "x + 1\n```\n\n``` {.text .printed}\nsaid\n3\n```\n" in shown
     assert PAGE.splitlines() == [line for line in PAGE.splitlines() if line in shown]
     assert capsys.readouterr() == ("", "")
 
@@ -55,6 +55,22 @@ def test_a_page_is_a_notebook():
     assert made["cells"][3]["source"].startswith("%%writefile mine.py\n")
     assert made["cells"][-1]["source"] == "!xai-bench --version"
     assert made["cells"][1]["outputs"] == [{"output_type": "stream", "name": "stdout", "text": "said\n3\n"}]
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]*)\)", TEXTS[page]):
+        path, _, anchor = target.partition("#")
+        file = ((ROOT / page).parent / path) if path else ROOT / page
+        if "docs/components/" in file.resolve().as_posix():  # These pages are generated.
+            continue
+        assert file.is_file(), target
+        if anchor:
+            assert anchor in {_anchor(title) for title in re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)}
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip())
 
 
 @pytest.mark.parametrize("code", ["python\n1 / 0", "console\n$ xai-bench list nosuchthing", "console\n$ rm file"])
@@ -108,8 +124,60 @@ def test_pages_that_are_absent_are_left_out():
 
 
 def test_what_the_manual_needs_is_pinned():
-    root = Path(__file__).parents[1]
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    pins = (root / "constraints.txt").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     for each in project["optional-dependencies"]["docs"]:
         assert re.search(rf"^{re.split('[>=[]', each)[0]}==", pins, re.MULTILINE), each
+
+
+def test_every_extra_is_explained():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\.\[(\w+)\]", page)) == set(project["optional-dependencies"])
+
+
+def test_docstrings_are_converted_for_mkdocstrings():
+    docstrings = pytest.importorskip("docs.hooks.docstrings", reason="mkdocstrings is not installed")
+    text = """Do it.
+
+Parameters
+----------
+a, b : two things,
+    each long
+c : one : thing
+
+Returns
+-------
+x : the first
+    of all
+y : the second
+
+Raises
+------
+InputError
+    If not.
+"""
+    assert (
+        docstrings.converted(text, "int")
+        == """Do it.
+
+Parameters
+----------
+a, b
+    two things,
+    each long
+c
+    one : thing
+
+Returns
+-------
+int
+    - `x`: the first of all
+    - `y`: the second
+
+Raises
+------
+InputError
+    If not.
+"""
+    )

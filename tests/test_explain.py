@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import chi2, chi2_contingency, kruskal, norm
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, r2_score
 
 from tests.cases.tables import TABLES
 from tests.verdicts import alike, verdict
 from xai_bench import cli, explain
-from xai_bench.analysis import baselines, evidence, kept, trainings
+from xai_bench.analysis import baselines, evidence, frames, kept, trainings
 from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
 from xai_bench.analysis.explain import _in_part, _possible
@@ -88,6 +88,27 @@ class TestScore:
         y, guess, w = rng.integers(0, 3, 50), rng.integers(0, 3, 50), rng.random(50)
         assert balanced_accuracy(y, guess) == pytest.approx(balanced_accuracy_score(y, guess))
         assert balanced_accuracy(y, guess, w) == pytest.approx(balanced_accuracy_score(y, guess, sample_weight=w))
+
+    def test_r2_is_that_of_scikit_learn_or_0_for_another_guess(self):
+        rng = np.random.default_rng(0)
+        y, said, w = rng.normal(size=30), rng.normal(size=(30, 1)), rng.random(30)
+        score = score_for(y, "regression")
+        assert score.of(y, said) == pytest.approx(r2_score(y, said))
+        assert score.of(y, said, w) == pytest.approx(r2_score(y, said, sample_weight=w))
+        assert score.of(y, np.full((30, 1), 2.0), w, 2.0) == 0
+        expected = 1 - np.sum(w * (y - said[:, 0]) ** 2) / np.sum(w * (y - 2) ** 2)
+        assert score.of(y, said, w, 2.0) == pytest.approx(expected)
+
+    def test_a_constant_guess_has_an_r2_of_0_where_groups_are_held_out(self):
+        """Each group has a mean of its own: by the mean of the held-out rows the constant would be far below 0."""
+        rng = np.random.default_rng(0)
+        groups = np.repeat(np.arange(6), 10)
+        frame = pd.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"]).assign(y=5.0 * groups + rng.normal(size=60))
+        given = given_of(frame, "y", groups=groups, weights=rng.random(60))
+        chosen = splits(given.rows, 1, 3)
+        score = score_for(given.rows.y, "regression")
+        found = baselines.baseline_scores(given.table, given.rows, chosen, score, lambda line: None)
+        assert found["constant"] == pytest.approx([0, 0, 0], abs=1e-6)
 
     def test_an_interval_over_trainings_counts_shared_rows(self):
         values = np.array([0.7, 0.8, 0.9, 0.75])
@@ -326,6 +347,19 @@ def test_where_a_target_is_permuted_is_said():
     assert _possible(rows_of(groups=np.arange(60) // 15), 5) == (4, ["4 folds instead of 5: there are 4 groups"])
 
 
+def test_against_chance_a_loss_that_rises_counts_as_a_share_of_it():
+    """On a table of cars (R2 .87) networks on permuted targets, with ten times the loss, had rises as large."""
+    entrants = [trainings.Entrant("mlp", name) for name in ("permutation_importance", "saliency")]
+    relevances = {entrant: np.array([0.4, 0.1]) for entrant in entrants}
+    split = splits(rows_of(), 1, 3)[0]
+    good, bad = (trainings.Training("mlp", split, 0.9, relevances, loss) for loss in (0.1, 1.0))
+    assert good.against_chance[entrants[0]] == pytest.approx([4.0, 1.0])
+    assert bad.against_chance[entrants[0]] == pytest.approx([0.4, 0.1])
+    assert good.against_chance[entrants[1]] == pytest.approx([0.4, 0.1])
+    shown = frames.inputs(["a", "b"], [good], dict.fromkeys(entrants, 0.5), np.zeros(2), np.arange(2), 0.25)
+    assert list(shown.set_index("input")["above_chance"][["a", "b"]]) == [1, 1]
+
+
 class TestBrief:
     def test_three_lines(self, answer):
         assert len(answer.brief) == 3
@@ -421,6 +455,13 @@ def test_the_command(answer, tmp_path, monkeypatch, capsys):
     assert re.search(r"place +category +one input of 3 columns \(one-hot\)", printed)
     assert "3 of 8 inputs carry information" in printed
     assert "index.html" in printed
+    monkeypatch.setattr(sys, "argv", [*command, "-q"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    quiet = capsys.readouterr().out
+    assert quiet.startswith("The networks reach")
+    assert quiet in printed
+    assert "index.html" not in quiet
 
 
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):
@@ -438,3 +479,4 @@ def test_of_many_columns_those_that_are_used_as_they_are_are_counted():
     columns.loc[3, ["done", "why"]] = "left out", "a constant"
     assert list(listed(columns)) == ["c3  number  left out (a constant)", f"{MOST_LINES} columns  {AS_IT_IS}"]
     assert len(list(listed(columns.head(MOST_LINES)))) == MOST_LINES
+    assert len(list(listed(columns, most=len(columns)))) == len(columns)

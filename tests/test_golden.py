@@ -16,7 +16,7 @@ def test_numbers_change_with_the_version_only(name):
     versions, make = EVERYTHING[name]
     found = golden.numbers(make)
     if found is None:
-        pytest.skip("its files are not here")
+        pytest.skip("its files, or its package, are not here")
     assert name in GOLDEN, f"there are no golden numbers of {name}: {UPDATE}"
     entry = GOLDEN[name]
     assert entry["version"] == versions, f"{name}: version {versions}, golden {entry['version']}: {UPDATE}"

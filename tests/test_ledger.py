@@ -7,8 +7,13 @@ from collections import Counter
 import pytest
 
 from xai_bench import forecast, read, run
+from xai_bench.results.records import CellResult
+from xai_bench.running import under_way
+from xai_bench.running.block import LOADING, TRAINING, Prepared
 from xai_bench.running.ledger import FollowUpCount, Forecast, Measured, Work, at_size, duration, remaining, work_of
+from xai_bench.running.process import WARM_UP
 from xai_bench.suites import plan, reading
+from xai_bench.workers import Started
 
 
 def explaining(explainer, model, dataset):
@@ -55,6 +60,18 @@ def test_the_stored_costs_are_the_forecast(tiny, tmp_path):
     assert "missing" not in set(read(tmp_path / "runs" / "tiny").cells["status"]), "nothing was forgotten"
     run(tiny, out=tmp_path, data_seeds=1, fresh=True, on_progress=lambda p: seen.append(p.forecast))
     assert seen[-1].unknown == ()
+
+
+def test_the_start_of_a_worker_and_warming_up_are_no_cost_of_a_block(monkeypatch):
+    seconds = iter([5.0, 6.0, 8.0, 9.0, 12.0, 14.0, 14.5, 14.5, 16.0])
+    monkeypatch.setattr(under_way.time, "monotonic", lambda: next(seconds))
+    work = under_way.OpenBlock(block=None, begun=1.0)
+    done = [CellResult(key, "done") for key in "ab"]
+    first, second = ([Started(key, WARM_UP), Started(key), cell] for key, cell in zip("ab", done, strict=True))
+    for content in (LOADING, TRAINING, Prepared(None, None, ()), *first, *second):
+        work.take(content)
+    assert work.starting == (5.0 - 1.0) + (12.0 - 9.0)
+    assert work.cells == done
 
 
 def test_the_power_of_the_inputs_is_fitted():

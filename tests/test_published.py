@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -49,7 +50,9 @@ def test_ours_beside_the_published_values(results):
         both = means if name == "gradient" else means[1:]  # Mutual information was not published for d = 4.
         assert ours.boxes[-1].value == pytest.approx(sum(both) / len(both)), "d = p is left out"
         assert ours.boxes[-1].small == f"{len(both)} of them"
-    assert "three states" not in table.caption, "mrmr is not in this suite"
+    said = " ".join(published.Published(Frames(results)).findings())
+    assert "mrmr" not in said, "it is not in this suite"
+    assert "`gradient`: theirs explains a network" in said
     # The published file: ring, 16 inputs, saliency and mutual information.
     assert [row.boxes[4].main for row in table.rows[1::2]] == ["0.417", "1.000"]
     assert table.rows[1].boxes[-1].value == pytest.approx((1.0 + 0.4167) / 2)
@@ -69,13 +72,26 @@ def test_each_method_says_how_many_draws_it_rests_on(tmp_path):
 
 
 def test_every_name_is_in_the_file_and_known(results):
-    file = published._file()
-    assert set(published.known()["methods"].values()) <= set(file["method"])
-    assert len(file) == 880
+    assert len(published.ring().figures) == 880
     assert published.values("ring", "saliency") | {2: 1.0, 8: 0.5, 2048: 0.0} == published.values("ring", "saliency")
     assert published.values("ring", "spectral") == {}
-    assert set(published.known()["methods"]) <= set(registry.names("explainers"))
-    assert set(published.known()["notes"]) <= set(published.known()["methods"])
+    assert {pair.ours for pair in published.ring().methods} <= set(registry.names("explainers"))
+
+
+def test_what_was_measured_is_said_of_the_data_that_are_shown():
+    entry = {"name": "random_forest"}
+    said = published.said_of("forest", entry, {"ring_xor, d = 128", "ring, d = 16"})
+    assert said[0].startswith("`forest`: 500 trees in both;")
+    change = "a forest that is fitted on five sixths of the rows"
+    assert said[1:] == [f"On ring_xor, d = 128 {change} gives 0.97 (4 draws; published 1.00)."]
+    assert published.said_of("forest", entry, {"ring, d = 16"}) == said[:1]
+
+
+def test_of_one_size_there_is_no_mean(results):
+    one = dict(results.suite, datasets=[e for e in results.suite["datasets"] if e["label"] == "ring (d=4)"])
+    (table,) = published.tables_of(Frames(dataclasses.replace(results, suite=one)))
+    assert [column.name for column in table.columns] == ["Source", "Draws", "d = 4"]
+    assert {len(row.boxes) for row in table.rows} == {3}
 
 
 def test_the_page_shows_them_with_their_source(results, tmp_path):

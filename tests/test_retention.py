@@ -175,6 +175,24 @@ def literal_scores(data, draw, settings, form, ks):
     return lambda sets: [np.mean([score(kept, seed) for seed in settings.seeds]) for kept in sets]
 
 
+def test_a_transformer_judges_beside_the_network(draw, monkeypatch):
+    """Its score of a set of inputs is that of a transformer which is trained on these; the network's stays as it is."""
+    small = retention.TRANSFORMER.model_copy(update={"min_steps": 5, "epochs": 0.1, "checkpoints": 1})
+    monkeypatch.setattr(retention, "TRANSFORMER", small)
+    data, alone = toy(n=120), JUDGE.model_copy(update={"ks": (2,)})
+    both = alone.model_copy(update={"judges": ("network", "ft_transformer")})
+    assert retention.judge_key(draw, alone) != retention.judge_key(draw, both)
+    ranked = [retention.Ranked("c", np.arange(12.0), "")]
+    rows = {(m.metric, m.k): m.value for m in retention.judge(data, draw, both, ranked, {}, {}).measurements["c"]}
+    (fitted,) = fit_many(small, data, [0], (np.arange(12) >= 10)[None])
+    assert rows["retention_ft_transformer", 2] == pytest.approx(fitted.test_score)
+    before = {(m.metric, m.k): m.value for m in retention.judge(data, draw, alone, ranked, {}, {}).measurements["c"]}
+    assert {key: rows[key] for key in before} == before
+    assert {metric for metric, _ in rows} - {metric for metric, _ in before} == {
+        "retention_ft_transformer", "retention_ft_transformer_gain", "retention_ft_transformer_gap"
+    }  # fmt: skip
+
+
 def test_nothing_is_left_out_where_all_inputs_are_no_better_than_random_ones(draw):
     data = toy(n=400)
     noise = np.random.default_rng(1)

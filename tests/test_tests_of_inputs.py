@@ -24,6 +24,7 @@ from xai_bench.explainers.conditional import (
 from xai_bench.explainers.model_x import ConditionalRandomisation, Knockoffs, knockoff_levels
 from xai_bench.explainers.promise import Promise
 from xai_bench.explainers.sage import Sage
+from xai_bench.explainers.selectors import FTest
 from xai_bench.running.tuning import Tuned
 
 hidimstat = pytest.importorskip("hidimstat", reason="hidimstat is not installed")
@@ -33,6 +34,7 @@ SMALL = [
     LeaveOneOut(iterations=3),
     Knockoffs(strengths=4, folds=2),
     ConditionalRandomisation(strengths=2, folds=2),
+    FTest(),
 ]
 
 
@@ -164,11 +166,11 @@ def test_conditional_randomisation_is_hidimstats():
     from sklearn.model_selection import KFold
 
     p = table()
-    found = ConditionalRandomisation().explain(p, seed=SEED)
+    found = ConditionalRandomisation(strengths=3, folds=2).explain(p, seed=SEED)
     seed, y = own_seed(p), p.y_train.double().numpy()
 
     def lasso():
-        return LassoCV(alphas=10, cv=KFold(5, shuffle=True, random_state=seed), random_state=seed)
+        return LassoCV(alphas=3, cv=KFold(2, shuffle=True, random_state=seed), random_state=seed)
 
     direct = hidimstat.D0CRT(
         lasso(), lasso_screening=lasso(), model_distillation_x=lasso(), screening_threshold=100, random_state=seed
@@ -177,6 +179,18 @@ def test_conditional_randomisation_is_hidimstats():
     np.testing.assert_allclose(found.relevance, np.abs(statistic), rtol=1e-6)
     np.testing.assert_allclose(found.p_values, direct.pvalues_, rtol=1e-6)
     np.testing.assert_allclose(found.p_values, 2 * stats.norm.sf(np.abs(statistic)), rtol=1e-6)
+
+
+@BOTH
+def test_p_values_of_the_f_test_are_scipys(kind):
+    p = table(kind)
+    found = FTest().explain(p).p_values
+    X, y = p.X_train.double().numpy(), p.y_train.double().numpy()
+    for j in range(4):
+        both = stats.f_oneway(X[y == 0, j], X[y == 1, j]) if kind == "classification" else stats.linregress(X[:, j], y)
+        assert found[j] == pytest.approx(both.pvalue, rel=1e-6)
+    constant = FTest().explain(replace(p, y_train=torch.ones_like(p.y_train)))
+    assert (constant.p_values == 1).all()
 
 
 def test_an_input_of_columns_has_their_smallest_p_value_times_their_number():
@@ -238,9 +252,9 @@ def test_sage_of_a_linear_network_and_independent_inputs_is_known():
     X = p.X_valid - p.X_valid.mean(0)
     X = (X @ torch.linalg.inv(torch.linalg.cholesky(X.T @ X / len(X))).T).float()  # uncorrelated, of variance 1
     p = replace(p, X_train=X, X_valid=X, y_valid=p.model(X)[:, 0])
-    # The network is the target: E (w x)^2 falls by w^2 whenever an input joins. 4000 rows: errors of about .05.
-    found = Sage(orders=4000, background=120).explain(p).relevance
-    np.testing.assert_allclose(found, weight**2, atol=0.15)
+    # The network is the target: E (w x)^2 falls by w^2 whenever an input joins. 1500 rows: errors of about .1.
+    found = Sage(orders=1500, background=120).explain(p).relevance
+    np.testing.assert_allclose(found, weight**2, atol=0.25)
 
 
 # -- the contract ----------------------------------------------------------------------------------

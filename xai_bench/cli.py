@@ -26,7 +26,6 @@ app = typer.Typer(
     name="xai-bench",
     help="Compare methods that say which inputs a neural network relies on.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

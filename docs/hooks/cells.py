@@ -132,7 +132,7 @@ def shown(found: list[tuple[Cell, str]]) -> str:
         title = f' title="{cell.title}"' if cell.title else ""
         parts.append(f"```{cell.language}{title}\n{cell.text}```\n" if cell.language else cell.text)
         if output.strip():
-            parts.append(f"\n```text\n{output.rstrip()}\n```\n")
+            parts.append(f"\n``` {{.text .printed}}\n{output.rstrip()}\n```\n")
     return "".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 import xai_bench
-from docs.hooks import cells, components, linked
+from docs.hooks import cells, components, docstrings, linked
 
 log = logging.getLogger("mkdocs.hooks.manual")
 TUTORIALS = "tutorials/"
 API = "api.md"
+UNTITLED = "    options: {show_root_heading: false, show_root_toc_entry: false}"
 GENERATED = {API, *(f"components/{family}.md" for family in components.ABOUT)}
 
 
@@ -58,7 +60,12 @@ def api() -> str:
     """A page with the docstring of every public name."""
     lines = ["# API", "", "Every public name, as `from xai_bench import NAME`.", ""]
     for name in sorted(xai_bench._HOME, key=str.lower):
-        lines += [f"## {name}", "", f"::: xai_bench.{xai_bench._HOME[name]}.{name}", ""]
+        path = f"xai_bench.{xai_bench._HOME[name]}.{name}"
+        if path in docstrings.MADE:
+            signature = str(inspect.signature(docstrings.function(path))).replace("'", "")
+            lines += [f"## {name}", "", f"```python\n{name}{signature}\n```", "", f"::: {path}", UNTITLED, ""]
+        else:
+            lines += [f"::: {path}", ""]
     return "\n".join(lines)
 
 

@@ -29,3 +29,38 @@ def mrmr(X, y, kind):
                 best, best_value = j, value
         ranked.append(best)
     return ranked
+
+
+def relieff(X, y, kind, k):
+    """Weights of ReliefF and, in regression, of RReliefF (Robnik-Sikonja and Kononenko 2003), neighbours alike."""
+    n, d = X.shape
+    low, high = X.min(0), X.max(0)
+
+    def diff(j, a, b):
+        return abs(X[a, j] - X[b, j]) / (high[j] - low[j]) if high[j] > low[j] else 0.0
+
+    def nearest(i, among):
+        others = [a for a in among if a != i]
+        return sorted(others, key=lambda a: (sum(diff(j, i, a) for j in range(d)), a))[:k]
+
+    weights = np.zeros(d)
+    if kind == "regression":
+        target, inputs, both = 0.0, np.zeros(d), np.zeros(d)
+        for i in range(n):
+            near = nearest(i, range(n))
+            for a in near:
+                apart = abs(y[i] - y[a]) / (max(y) - min(y))
+                target += apart / len(near)
+                for j in range(d):
+                    inputs[j] += diff(j, i, a) / len(near)
+                    both[j] += apart * diff(j, i, a) / len(near)
+        return both / target - (inputs - both) / (n - target)
+    share = {c: np.mean(y == c) for c in set(y.tolist())}
+    for i in range(n):
+        for c in share:
+            near = nearest(i, [a for a in range(n) if y[a] == c])
+            factor = -1.0 if c == y[i] else share[c] / (1 - share[y[i]])
+            for a in near:
+                for j in range(d):
+                    weights[j] += factor * diff(j, i, a) / (n * len(near))
+    return weights

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.analysis.baselines import CONSTANT
-from xai_bench.analysis.score import over_trainings
+from xai_bench.analysis.score import CONSTANT, over_trainings
 from xai_bench.analysis.trainings import NETWORKS, Entrant, Training, entrants, mean_shares
 from xai_bench.explainers.selectors import PermutationImportance
 from xai_bench.statistics import rank_correlations
 
 MEASURED_BY = PermutationImportance.name
 """The method by which an input stands above chance. The gradients of a network that has found something are larger
-everywhere than those of one that has not; how much the loss rises is comparable."""
+everywhere than those of one that has not; by what share of it the loss rises is comparable."""
 FIRST = 3
 """Inputs that methods are asked to have in common."""
 
@@ -56,7 +55,7 @@ def inputs(
     """One row an input, most relevant first."""
     shares = mean_shares(trainings)
     above = np.mean(
-        [v > thresholds[e] for t in trainings for e, v in t.relevances.items() if e.method == MEASURED_BY], axis=0
+        [v > thresholds[e] for t in trainings for e, v in t.against_chance.items() if e.method == MEASURED_BY], axis=0
     )
     rows = []
     for j, name in enumerate(names):
@@ -75,7 +74,7 @@ def methods(
     for entrant in entrants():
         own = [t for t in trainings if entrant in t.relevances]
         shares = np.stack([t.shares[entrant] for t in own])
-        above = np.mean([t.relevances[entrant] > thresholds[entrant] for t in own], axis=0)
+        above = np.mean([t.against_chance[entrant] > thresholds[entrant] for t in own], axis=0)
         for j, name in enumerate(names):
             mean, low, high, _ = over_trainings(shares[:, j], ratio)
             rows.append((name, entrant.network, entrant.method, mean, max(low, 0.0), high, float(above[j])))

@@ -42,6 +42,8 @@ tenth and a hundredth of it."""
 SEARCHED = 3
 """Splits on whose validation rows they are chosen."""
 METHODS: tuple[Explainer, ...] = (Spectral(), PermutationImportance(), GradientShap(), Saliency())
+TINY = 1e-12
+"""The least loss by which is divided."""
 LEVEL = 0.95
 """Of trainings on permuted targets, the share in which no input stands above the threshold."""
 Step = Callable[[str], None]
@@ -62,13 +64,23 @@ class Entrant:
 class Training:
     """One network, what it scores on held-out rows, and what its methods say.
 
-    ``relevances``: entrant to (n_inputs,) in the order of the table.
+    ``relevances``: entrant to (n_inputs,) in the order of the table; ``valid_loss``: mean loss on validation rows.
     """
 
     network: str
     split: Split
     score: float
     relevances: dict[Entrant, NDArray[np.float64]]
+    valid_loss: float
+
+    @property
+    def against_chance(self) -> dict[Entrant, NDArray[np.float64]]:
+        """What is compared with trainings on permuted targets: relevances, rises of the loss as shares of it.
+
+        A network that has learned nothing has a large loss, which shuffled inputs change by much, up or down.
+        """
+        scale = {PermutationImportance.name: 1 / max(self.valid_loss, TINY)}
+        return {entrant: values * scale.get(entrant.method, 1.0) for entrant, values in self.relevances.items()}
 
     @property
     def shares(self) -> dict[Entrant, NDArray[np.float64]]:
@@ -143,7 +155,6 @@ def _one(
     (fitted,) = fit_many(network, data, [seed], row_weights=balanced(weights, data, score), chunk=1)
     with torch.no_grad():
         outputs = fitted.module(torch.from_numpy(data.X_test)).double().numpy()
-    held_out = None if rows.weights is None else rows.weights[split.parts.test]
     problem = problem_of(data, fitted.module)
     relevances = {}
     for method in METHODS:
@@ -152,7 +163,21 @@ def _one(
                 warnings.simplefilter("ignore", UserWarning)
                 relevance = method.explain(problem, seed=stream_seed("explained", seed)).over_inputs
             relevances[Entrant(network.name, method.name)] = data.canonical_over_inputs(relevance)
-    return Training(network.name, split, score.of(data.y_test, outputs, held_out), relevances)
+    return Training(network.name, split, scored(outputs, data, rows, split, score), relevances, fitted.valid_loss)
+
+
+def scored(outputs: NDArray, data: Dataset, rows: Rows, split: Split, score: Score) -> float:
+    """The score of outputs on the held-out rows. R2 is 0 for the mean of the others.
+
+    Held-out groups or later rows may have a mean of their own, which nobody knows who predicts them.
+    """
+    parts, weights = split.parts, rows.weights
+    known = np.concatenate([parts.train, parts.valid])
+    guess = None
+    if rows.kind == "regression":
+        y = np.concatenate([data.y_train, data.y_valid])
+        guess = float(np.average(y, weights=None if weights is None else weights[known]))
+    return score.of(data.y_test, outputs, None if weights is None else weights[parts.test], guess)
 
 
 def balanced(weights: RowWeights | None, data: Dataset, score: Score) -> RowWeights | None:
@@ -174,7 +199,9 @@ def thresholds(
     runs: int,
     step: Step,
 ) -> dict[Entrant, float]:
-    """Entrant to the relevance that the largest one of a training on a permuted target exceeds in 5 % of cases.
+    """Entrant to what the largest relevance of a training on a permuted target exceeds in 5 % of cases.
+
+    Of relevances ``Training.against_chance``.
 
     ``runs`` targets are permuted, each trained on one of the splits in turn.
     """
@@ -188,7 +215,7 @@ def thresholds(
         if len(np.unique(data.y_train)) < 2:
             continue
         for network in networks:
-            for entrant, values in _one(network, data, weights, shuffled, split, score).relevances.items():
+            for entrant, values in _one(network, data, weights, shuffled, split, score).against_chance.items():
                 largest.setdefault(entrant, []).append(float(values.max()))
     return {entrant: null_threshold(values, LEVEL) for entrant, values in largest.items()}
 

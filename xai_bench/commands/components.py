@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xai_bench import registry
-from xai_bench.commands.options import Plugins, load
+from xai_bench.commands.options import Plugins, described, load
 
 
 def list_(
@@ -18,6 +18,7 @@ def list_(
         str | None,
         typer.Argument(
             metavar="[KIND|NAME]",
+            autocompletion=described,
             help="suites, datasets, models, explainers or metrics; or one of their names, or FAMILY/NAME, for its "
             "fields, defaults and texts.",
         ),
@@ -56,7 +57,9 @@ def check(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A dataset, model, explainer or metric, of a plugin too; or FAMILY/NAME, captum:CLASS."
+            autocompletion=described,
+            metavar="NAME",
+            help="A dataset, model, explainer or metric, of a plugin too; or FAMILY/NAME, captum:CLASS.",
         ),
     ],
     plugin: Plugins = None,

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import typer
+
+from xai_bench.errors import InputError
+from xai_bench.wording import plural
 
 if TYPE_CHECKING:
     from xai_bench.running.under_way import Progress
@@ -24,15 +29,44 @@ def tell(sentence: str) -> None:
     typer.echo(in_lines(sentence))
 
 
-class Display:
-    """A progress bar on a terminal, nothing else elsewhere; forecast and notices once."""
+def check_told(quiet: bool, verbose: bool) -> None:
+    """Raise InputError for both at once."""
+    if quiet and verbose:
+        raise InputError("expected --quiet or --verbose, got both: leave one out")
 
-    def __init__(self) -> None:
+
+@contextmanager
+def status(text: str, quiet: bool = False, verbose: bool = False) -> Iterator[Callable[[str], None]]:
+    """On a terminal, says what goes on as long as it does; yields what is to be called with the next step.
+
+    ``quiet``: nothing is said. ``verbose``: every step is a line of its own, also where there is no terminal.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True, quiet=quiet)
+    shown = console.status(text)
+
+    def update(step: str) -> None:
+        shown.update(step)
+        if verbose:
+            console.print(step, highlight=False, markup=False, soft_wrap=True)
+
+    with shown if console.is_terminal else nullcontext():
+        yield update
+
+
+class Display:
+    """A progress bar on a terminal, nothing else elsewhere; forecast and notices once.
+
+    ``quiet``: nothing at all. ``verbose``: also a line for every block and follow-up that has come to its end.
+    """
+
+    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
-        self.console = Console(stderr=True)
+        self.console, self.verbose = Console(stderr=True, quiet=quiet), verbose
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
@@ -41,7 +75,7 @@ class Display:
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.description}"),
         )
-        self._bar = Bar(*columns, console=self.console, transient=True)
+        self._bar = Bar(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self._task = self._bar.add_task("starting the workers", total=None, left="")
         self._said: set[str] = set()
         self._foreseen = False
@@ -72,6 +106,11 @@ class Display:
             self._foreseen = True
             if progress.forecast is not None and progress.forecast.unknown:
                 self._say(f"forecast: about {duration(progress.remaining)} more, by what was measured so far")
+        if self.verbose and progress.last:
+            counts = f"{progress.finished} of {plural(progress.total, 'cell')}"
+            if progress.followups:
+                counts += f", {progress.followed} of {plural(progress.followups, 'follow-up')}"
+            self._say(f"{progress.last}: {counts}")
         # A follow-up weighs as much as a cell: the bar moves until the end.
         self._bar.update(
             self._task,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,8 @@ Focus = Annotated[
     str,
     typer.Option("--focus", metavar="NAME", help="Method, network or 'METHOD on NETWORK' to compare with all others."),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print what failed, and nothing else.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for every step, and all reasons.")]
 Folder = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="Results: a folder that `run` wrote, such as runs/quick, its file, or a pack."),
@@ -46,6 +49,26 @@ Score = Annotated[
     str | None,
     typer.Option("--metric", metavar="NAME", help="Score that they are compared by (default: recovery)."),
 ]
+
+
+def completing(family: str) -> Callable[[str], list[str]]:
+    """What a shell offers for names of a family between commas; ``suites`` are those that are shipped."""
+
+    def offered(incomplete: str) -> list[str]:
+        from xai_bench.suites import shipped
+
+        before, comma, last = incomplete.rpartition(",")
+        known = shipped.shipped() if family == "suites" else registry.names(family)
+        return [f"{before}{comma}{name}" for name in known if name.startswith(last)]
+
+    return offered
+
+
+def described(incomplete: str) -> list[str]:
+    """What a shell offers for ``list``: kinds, suites and components."""
+    kinds = ("suites", *registry.FAMILIES)
+    names = (name for kind in kinds for name in completing(kind)(incomplete))
+    return [*(kind for kind in kinds if kind.startswith(incomplete)), *names]
 
 
 def load(plugins: list[Path] | None) -> None:

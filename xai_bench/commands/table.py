@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xai_bench.commands.display import tell
+from xai_bench.commands.display import check_told, status, tell
 from xai_bench.commands.options import Jobs, cores, names, whole
 from xai_bench.errors import InputError
 from xai_bench.wording import plural
@@ -46,13 +46,17 @@ def explain(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write a page, a summary and a CSV table there.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the sentences of the answer only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print a line for every step, and for every column.")
+    ] = False,
 ) -> None:
     """Say which columns of a table tell something about one of them, and how sure that is."""
-    from rich.console import Console
+    check_told(quiet, verbose)
+    with status("loading", quiet, verbose) as update:
+        from xai_bench.analysis.explain import explain
 
-    from xai_bench.analysis.explain import explain
-
-    with Console(stderr=True).status("reading") as status:
+        update("reading")
         answer = explain(
             file,
             target,
@@ -68,17 +72,18 @@ def explain(
             simulate=simulate,
             seconds=seconds,
             jobs=cores() if jobs is None else jobs,
-            on_step=status.update,
+            on_step=update,
         )
     page = answer.write(out) if out else None
-    for line in listed(answer.columns):
-        typer.echo(line)
-    for line in answer.notices:
-        if not line.startswith("column "):
-            typer.echo(f"notice: {line}")
+    if not quiet:
+        for line in listed(answer.columns, len(answer.columns) if verbose else MOST_LINES):
+            typer.echo(line)
+        for line in answer.notices:
+            if not line.startswith("column "):
+                typer.echo(f"notice: {line}")
     for sentence in answer.words:
         tell(sentence)
-    if page:
+    if page and not quiet:
         typer.echo(f"page: {page}")
 
 
@@ -89,12 +94,12 @@ def _number(text: str) -> float:
         raise InputError(f"missing_codes: expected numbers, got {text!r}") from None
 
 
-def listed(columns: pd.DataFrame) -> Iterator[str]:
-    """A line for every column of a table; of many, those that are used as they are are only counted."""
+def listed(columns: pd.DataFrame, most: int = MOST_LINES) -> Iterator[str]:
+    """A line for every column of a table; of more than ``most``, those that are used as they are are only counted."""
     from xai_bench.tables.columns import AS_IT_IS
 
     plain = (columns["done"] == AS_IT_IS) & (columns["why"] == "")
-    counted = int(plain.sum()) if len(columns) > MOST_LINES else 0
+    counted = int(plain.sum()) if len(columns) > most else 0
     shown = columns[~plain] if counted else columns
     widths = [max(map(len, shown[name]), default=0) for name in ("column", "kind")]
     for row in shown.to_dict("records"):

@@ -224,31 +224,31 @@ def check_valid_score(explainer: Explainer) -> None:
 @a_check
 def check_regression(explainer: Explainer) -> None:
     """It explains a regression of 12 inputs."""
-    _check_scenes(explainer, REGRESSION)
+    _check_scenes(explainer, REGRESSION, replace(REGRESSION, layers="tokens"))
 
 
 @a_check
 def check_binary(explainer: Explainer) -> None:
     """It explains two classes."""
-    _check_scenes(explainer, BINARY)
+    _check_scenes(explainer, BINARY, replace(BINARY, layers="tokens"))
 
 
 @a_check
 def check_five_classes(explainer: Explainer) -> None:
     """It explains five classes."""
-    _check_scenes(explainer, FIVE_CLASSES)
+    _check_scenes(explainer, FIVE_CLASSES, replace(FIVE_CLASSES, layers="tokens"))
 
 
 @a_check
 def check_two_inputs(explainer: Explainer) -> None:
     """It explains a problem of two inputs."""
-    _check_scenes(explainer, TWO_INPUTS)
+    _check_scenes(explainer, TWO_INPUTS, replace(TWO_INPUTS, layers="tokens"))
 
 
 @a_check
 def check_one_validation_row(explainer: Explainer) -> None:
     """It explains a problem with a single validation row."""
-    _check_scenes(explainer, ONE_VALIDATION_ROW, SPECTRAL_ONE_ROW)
+    _check_scenes(explainer, ONE_VALIDATION_ROW, SPECTRAL_ONE_ROW, replace(ONE_VALIDATION_ROW, layers="tokens"))
 
 
 @a_check

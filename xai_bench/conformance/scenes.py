@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from xai_bench.explainers.base import Kind, Problem
+from xai_bench.models.base import Architecture
+from xai_bench.models.ft_transformer import FTTransformer
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.spectral import SpectralLinear
 
-Layers = Literal["plain", "spectral", "all_spectral"]
+Layers = Literal["plain", "spectral", "all_spectral", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,17 @@ class Scene:
         )
         return Problem(model, X_train, y_train, X_valid, y_valid, self.kind, self.n_outputs)
 
-    def _model(self, generator: torch.Generator) -> nn.Module:
+    def _source(self) -> Architecture:
+        if self.layers == "tokens":
+            return FTTransformer(d_token=8, heads=2)
         fields: dict[str, Any] = {"hidden": (6, 6)}
         if not self.batch_norm:
             fields |= {"batch_norm": (False,), "dropout": (0.0,)}
         plain = self.layers == "plain"
-        source = MLP(**fields) if plain else SpectralMLP(**fields, all_layers=self.layers == "all_spectral")
-        model = source.network((self.d,), self.n_outputs, generator, self.kind).eval()
+        return MLP(**fields) if plain else SpectralMLP(**fields, all_layers=self.layers == "all_spectral")
+
+    def _model(self, generator: torch.Generator) -> nn.Module:
+        model = self._source().network((self.d,), self.n_outputs, generator, self.kind).eval()
         for name, tensor in model.state_dict().items():  # as after a training
             if name.endswith(("bias", "running_mean")):
                 tensor.normal_(0, 0.3, generator=generator)
@@ -75,7 +81,9 @@ SCENES = (
     *(REGRESSION, BINARY, FIVE_CLASSES, TWO_INPUTS, BATCH_NORM, SPECTRAL, SPECTRAL_BATCH_NORM, ALL_SPECTRAL),
     *(ONE_VALIDATION_ROW, SPECTRAL_ONE_ROW),
 )
-ANY_MODEL = (BINARY, SPECTRAL, REGRESSION, TWO_INPUTS)
+TOKENS = Scene(layers="tokens")
+ANY_MODEL = (BINARY, SPECTRAL, REGRESSION, TWO_INPUTS, TOKENS)
+"""Of these the first that a method supports; a transformer for methods that read nothing else."""
 UNEQUAL = Scene(kind="regression", d=4, n_outputs=1, n_train=300, n_valid=40, scales=(0.3, 1.0, 0.1, 3.0))
 
 

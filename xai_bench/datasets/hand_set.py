@@ -1,4 +1,4 @@
-"""Targets that are the output of a network whose weights are set by hand: which inputs it relies on is known exactly."""
+"""Targets that a network computes whose weights are set by hand: which inputs it relies on is known exactly."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Wired:
 
     def __call__(self, X: Floats) -> Floats:
         """(n,) outputs of rows X (n, d), in double precision."""
-        z = np.asarray(X, dtype=np.float64)
+        z: Floats = np.asarray(X, dtype=np.float64)
         for place, part in enumerate(self.parts):
             if isinstance(part, Block):
                 z = z + part.second(np.maximum(part.first(z), 0))
@@ -91,7 +91,6 @@ def wired(network: str, irrelevant: int) -> Wired:
 
     f = sum over pieces of sqrt(share) (u - E u) / sd u, of mean 0 and variance 1.
     """
-    p = relevant_inputs(network)
     chosen = [PIECES[piece] for piece in SHARES[network]]
     known = [effects(piece) for piece in SHARES[network]]
     scale = [math.sqrt(share / e.variance) for share, e in zip(SHARES[network].values(), known, strict=True)]
@@ -169,26 +168,30 @@ def total_indices(network: str) -> Floats:
     return np.concatenate([share * effects(piece).total for piece, share in SHARES[network].items()]).round(DIGITS)
 
 
-def absolute_effects(network: str) -> Floats:
-    """(p,) mean absolute effect of each relevant input, E |f - E(f | all other inputs)|, in standard deviations of f."""
+def absolute_effects(network: str, of: Literal["absolute", "shapley", "slope"] = "absolute") -> Floats:
+    """(p,) another effect of each relevant input, in standard deviations of f: see ``wiring.Effects``.
+
+    As f adds up functions of different inputs, the effect of an input is that within its piece.
+    """
     found = []
     for piece, share in SHARES[network].items():
         known = effects(piece)
-        found.append(math.sqrt(share / known.variance) * known.absolute)
-    return np.concatenate(found)
+        values: Floats = getattr(known, of)
+        found.append(math.sqrt(share / known.variance) * values)
+    return np.concatenate(found).round(DIGITS)
 
 
 class HandSet(DataSource):
     """y = f(x), f a ReLU network whose weights are set by hand, x independent and uniform, of mean 0 and variance 1.
 
     f adds up functions of one to three inputs, is piecewise linear, and has mean 0 and variance 1. The graded truth is
-    the total Sobol index of f, by quadrature: the share of the variance that is lost where an input is unknown. The model
-    ``hand_set_network`` is that network: what a method says of it is wrong by the method alone, as nothing was trained.
-    Use both with ``standardise = false``: the network knows the inputs as they are.
+    the total Sobol index of f, by quadrature: the share of the variance that is lost where an input is unknown. The
+    model ``hand_set_network`` is that network: where a method is wrong about it, no training has a part in that. Use
+    both with ``standardise = false``: the network knows the inputs as they are.
 
-    ``additive``: a curve a input. ``interactions``: a product-like term of two inputs, a maximum of three, a minimum of
-    two. ``gates``: one input says which of two others counts, or whether one does. ``parity``: of two and of three signs.
-    ``saturating``: steps and clipped sums, whose slope is 0 nearly everywhere. ``cancelling``: as ``additive``, but
+    ``additive``: a curve an input. ``interactions``: a product-like term of two inputs, a maximum of three, a minimum
+    of two. ``gates``: one input says which of two others counts, or whether one does. ``parity``: of signs.
+    ``saturating``: steep parts between flat ones. ``cancelling``: as ``additive``, but
     irrelevant inputs have the largest weights, which cancel. ``skips``: a residual network.
     """
 
@@ -206,7 +209,9 @@ class HandSet(DataSource):
     def draw(self, rng: np.random.Generator) -> Table:
         p = relevant_inputs(self.network)
         X = rng.uniform(-EDGE, EDGE, size=(self.n, p + self.irrelevant))
-        roles: tuple[Role, ...] = ("relevant",) * p + ("noise",) * self.irrelevant
+        relevant: tuple[Role, ...] = ("relevant",)
+        noise: tuple[Role, ...] = ("noise",)
+        roles = relevant * p + noise * self.irrelevant
         grades = np.concatenate([total_indices(self.network), np.zeros(self.irrelevant)])
         return Table(
             X=X,
@@ -216,7 +221,7 @@ class HandSet(DataSource):
             target_name=f"output of the network {self.network}",
         )
 
-    def ceiling(self, mask: Bools) -> float:
+    def ceiling(self, mask: Bools, truth: GroundTruth | None = None) -> float:
         """R2 of E(f | known inputs): the sum over the pieces of what their known inputs explain."""
         total, at = 0.0, 0
         for piece, share in SHARES[self.network].items():

@@ -71,3 +71,24 @@ class Diabetes(DataSource):
             feature_units=tuple(units.get(name, "") for name in bunch.feature_names),
             target_name="disease progression",
         )
+
+
+class Wine(DataSource):
+    """178 Italian wines of three growers, 13 chemical measurements (UCI, Aeberhard and Forina 1992)."""
+
+    name: ClassVar[str] = "wine"
+    belongs_to: ClassVar[str] = "tabular"
+    traits: ClassVar[tuple[Trait, ...]] = ("correlated", "real")
+
+    def draw(self, rng: np.random.Generator) -> Table:
+        from sklearn.datasets import load_wine
+
+        bunch = load_wine()
+        return Table(
+            X=bunch.data,
+            y=bunch.target,
+            kind="classification",
+            feature_names=tuple(bunch.feature_names),
+            class_names=tuple(str(label) for label in bunch.target_names),
+            target_name="grower",
+        )

@@ -80,7 +80,7 @@ class Simulated(UserTable):
         except InputError as error:
             raise InputError(f"simulated: {error}") from None
         said = rules.values(places, relevant, self.order, of_truth)
-        y = np.sqrt(self.signal) * said + np.sqrt(1 - self.signal) * rng.normal(size=len(said))
+        y = with_noise(said, self.signal, rng)
         return Table(
             X=encoded.X,
             y=y if self.kind == "regression" else stretches(y, self.classes),
@@ -110,6 +110,11 @@ class Simulated(UserTable):
         if self.kind != "regression" or truth is None or not mask[truth.relevant].all():
             return None
         return self.signal
+
+
+def with_noise(said: Floats, signal: float, rng: np.random.Generator) -> Floats:
+    """(n,) what inputs say, of variance 1, and normal noise: ``signal`` is the share of the former in the variance."""
+    return np.sqrt(signal) * said + np.sqrt(1 - signal) * rng.normal(size=len(said))
 
 
 def stretches(values: Floats, shares: tuple[float, ...]) -> Ints:

@@ -1,11 +1,12 @@
 """Small functions as ReLU networks whose weights are set by hand, and what is exactly known of them.
 
-Every function is piecewise linear, and a network computes it exactly. Its inputs are independent and uniform on [-1, 1].
-So the effect of each input is a number that no training, and no sample, has a part in.
+Every function is piecewise linear, and a network computes it exactly. Its inputs are independent and uniform on
+[-1, 1]. So the effect of each input is a number that no training, and no sample, has a part in.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,8 @@ from xai_bench.datasets.arrays import Floats
 
 CELLS = 32
 """Stretches of [-1, 1] along each input, in the quadrature. All bends along one input lie between two of them."""
+STEP = 1e-4
+"""Of a difference, where a slope is asked for."""
 SLOPE = 8.0
 """Of a step, which rises from 0 to 1 between -1/16 and 1/16."""
 
@@ -64,8 +67,8 @@ def of_two_layers(
     formula: Callable[[Floats], Floats], first: list, bias: list, second: list, second_bias: list, out: list
 ) -> Piece:
     """A piece of two layers."""
-    arrays = [np.array(values, dtype=np.float64) for values in (first, bias, second, second_bias, out)]
-    return Piece(formula, *arrays, skip=np.zeros(arrays[0].shape[1]))
+    weights, biases, through, added, outwards = (np.array(v, float) for v in (first, bias, second, second_bias, out))
+    return Piece(formula, weights, biases, through, added, outwards, skip=np.zeros(weights.shape[1]))
 
 
 def ramp(x: Floats) -> Floats:
@@ -144,6 +147,8 @@ class Effects(NamedTuple):
     mean, variance : of u
     total : (k,) total Sobol index, E Var(u | all inputs but j) / Var u
     absolute : (k,) mean absolute effect, E |u - E(u | all inputs but j)|
+    shapley : (k,) mean absolute Shapley value of u(x), an unknown input being drawn from its distribution
+    slope : (k,) mean absolute slope, E |du / dx_j|
     explained : for each set of inputs, as a number whose bit j is input j, Var E(u | these) / Var u
     """
 
@@ -151,6 +156,8 @@ class Effects(NamedTuple):
     variance: float
     total: Floats
     absolute: Floats
+    shapley: Floats
+    slope: Floats
     explained: tuple[float, ...]
 
 
@@ -167,9 +174,36 @@ def effects(piece: str) -> Effects:
     values = PIECES[piece].formula(grid.reshape(-1, k)).reshape(grid.shape[:-1])
     mean, variance = float(values.mean()), float(values.var())
     apart = [values - values.mean(j, keepdims=True) for j in range(k)]
-    explained = []
+    known = []
     for kept in range(2**k):
         others = tuple(j for j in range(k) if not kept >> j & 1)
-        explained.append(float(values.mean(others).var()) / variance)
-    total = np.array([np.square(part).mean() for part in apart]) / variance
-    return Effects(mean, variance, total, np.array([np.abs(part).mean() for part in apart]), tuple(explained))
+        known.append(values.mean(others, keepdims=True))
+    return Effects(
+        mean,
+        variance,
+        total=np.array([np.square(part).mean() for part in apart]) / variance,
+        absolute=np.array([np.abs(part).mean() for part in apart]),
+        shapley=np.array([np.abs(_shapley(known, j, k)).mean() for j in range(k)]),
+        slope=np.array([_slope(piece, grid.reshape(-1, k), j) for j in range(k)]),
+        explained=tuple(float(part.var()) / variance for part in known),
+    )
+
+
+def _shapley(known: list[Floats], j: int, k: int) -> Floats:
+    """The Shapley value of input j at every point, of the value E(u | inputs in a set)."""
+    total = np.zeros((1,) * k)
+    for kept in range(2**k):
+        if not kept >> j & 1:
+            size = kept.bit_count()
+            weight = math.factorial(size) * math.factorial(k - size - 1) / math.factorial(k)
+            total = total + weight * (known[kept | 1 << j] - known[kept])
+    return total
+
+
+def _slope(piece: str, points: Floats, j: int) -> float:
+    """Points lie at least ``STEP`` away from bends along one input: differences are slopes there."""
+    before, after = points.copy(), points.copy()
+    before[:, j] -= STEP
+    after[:, j] += STEP
+    formula = PIECES[piece].formula
+    return float(np.abs(formula(after) - formula(before)).mean() / (2 * STEP))

@@ -14,7 +14,7 @@ from pydantic import Field
 from xai_bench.explainers.base import Join, Problem, Selection, Selector
 from xai_bench.explainers.conditional import MISSING, Floats
 from xai_bench.explainers.forests import seed_of
-from xai_bench.explainers.promise import Promise
+from xai_bench.explainers.promise import Promise, smallest_of_inputs
 
 
 class _Linear(Selector):
@@ -135,5 +135,4 @@ class ConditionalRandomisation(_Linear):
         return np.nan_to_num(np.abs(statistic)), np.nan_to_num(method.pvalues_, nan=1.0)
 
     def _of_inputs(self, p_values: Floats, problem: Problem) -> NDArray | None:
-        smallest = [len(columns) * p_values[list(columns)].min() for columns in problem.partition]
-        return np.minimum(smallest, 1.0)
+        return smallest_of_inputs(p_values, problem.partition)

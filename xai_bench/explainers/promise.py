@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_bench.datasets.inputs import Inputs
 from xai_bench.datasets.truth import Controls, Null
 
 
@@ -23,6 +24,11 @@ class Promise:
 
     null: Null
     controls: Controls = "type1"
+
+
+def smallest_of_inputs(p_values: NDArray, inputs: Inputs) -> NDArray[np.float64]:
+    """(n_inputs,) the smallest of the p-values of columns (d,) of each input, times their number (Bonferroni)."""
+    return np.minimum([len(columns) * p_values[list(columns)].min() for columns in inputs], 1.0)
 
 
 def checked_p_values(name: str, raw: NDArray, n: int) -> NDArray[np.float64]:

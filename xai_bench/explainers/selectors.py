@@ -23,6 +23,7 @@ from xai_bench.explainers.base import (
     rows_at_once,
     score_on_valid,
 )
+from xai_bench.explainers.promise import Promise, smallest_of_inputs
 from xai_bench.models.folding import first_and_rest, fold_spectral
 from xai_bench.models.training import loss
 
@@ -143,17 +144,21 @@ class FTest(Selector):
     """F test of each input alone: analysis of variance over classes, or linear regression.
 
     The relevance is the share of variance explained, F / (F + df2 / df1): the order of F, without its infinities. It
-    sees differences of the mean only.
+    sees differences of the mean only. Its p-value is exact where the input is Gaussian within classes, or the target
+    given the input; an input of several columns has the smallest of theirs times their number.
     """
 
     name: ClassVar[str] = "f_test"
+    promise: ClassVar[Promise | None] = Promise("marginal")
     joins: ClassVar[Join] = "max"
     predicts: ClassVar[bool] = False
 
     def select(self, problem: Problem) -> Selection:
         X, y = problem.X_train.cpu().numpy(), problem.y_train.cpu().numpy()
+        explaining = 1
         if problem.kind == "classification":
             members = (y == np.unique(y)[:, None]).astype(np.float64)
+            explaining = len(members) - 1
             sums, squares = sums_and_squares(members, X)
             of_mean = sums.sum(0) ** 2 / len(X)
             explained = (sums**2 / members.sum(1, keepdims=True)).sum(0) - of_mean
@@ -163,7 +168,18 @@ class FTest(Selector):
             of_mean = sums[0] ** 2 / len(X)
             explained = sums[1] ** 2 / max(y @ y, np.finfo(float).tiny)
         total = squares - of_mean
-        return Selection(np.divide(explained, total, out=np.zeros_like(total), where=total > 0).clip(0, 1))
+        shares = np.divide(explained, total, out=np.zeros_like(total), where=total > 0).clip(0, 1)
+        return Selection(shares, p_values=smallest_of_inputs(_of_shares(shares, explaining, len(X)), problem.partition))
+
+
+def _of_shares(shares: NDArray[np.float64], explaining: int, n: int) -> NDArray[np.float64]:
+    """(d,) p-values of F tests, from the shares of variance explained: Beta(df1 / 2, df2 / 2) without a difference."""
+    rest = n - 1 - explaining
+    if explaining < 1 or rest < 1:
+        return np.ones(len(shares))
+    from scipy.special import betainc
+
+    return betainc(rest / 2, explaining / 2, 1 - shares)
 
 
 def sums_and_squares(weights: NDArray[np.float64], X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -48,7 +48,7 @@ class TrainedSelector(Selector):
     """
 
     hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
-    steps: Count = 1000
+    steps: Count = 2000
     """Gradient steps."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-2
     """Of Adam, at the first step."""

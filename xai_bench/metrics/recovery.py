@@ -172,6 +172,14 @@ def _auroc_redundant(items: Reduced) -> Floats | None:
     return None if rest is None else area_under_roc(rest.relevance, ~rest.noise)
 
 
+def _auroc_originals(items: Reduced) -> Floats | None:
+    copies = items.being("redundant")
+    if items.noise.any() or not items.relevant.any() or not copies.any():
+        return None
+    rest = items.where(items.relevant | copies)
+    return area_under_roc(rest.relevance, rest.relevant)
+
+
 def _auroc_suppressor(items: Reduced) -> Floats | None:
     rest = items.against_noise("suppressor")
     return None if rest is None else area_under_roc(rest.relevance, ~rest.noise)
@@ -239,6 +247,10 @@ def _half_redundant(items: Reduced) -> float | None:
     return None if items.against_noise("redundant") is None else 0.5
 
 
+def _half_originals(items: Reduced) -> float | None:
+    return None if _auroc_originals(items) is None else 0.5
+
+
 def _half_suppressor(items: Reduced) -> float | None:
     return None if items.against_noise("suppressor") is None else 0.5
 
@@ -293,6 +305,18 @@ auroc_clear = Metric(
     "auroc_clear", _Score(_auroc_clear), _Chance(_half_clear), 0.0, 1.0, "AUROC, clear", order=20, headline=True
 )
 """AUROC without the relevant inputs whose graded truth is below the resolution that the dataset states."""
+auroc_originals = Metric(
+    "auroc_originals",
+    _Score(_auroc_originals),
+    _Chance(_half_originals),
+    0.0,
+    1.0,
+    "AUROC, originals",
+    order=15,
+    headline=True,
+)
+"""The chance that a relevant input ranks above a redundant one, where no input is noise: a real table with decoys that
+are made of its own columns. A lower bound: a measured column may be noise, and a decoy as useful as its columns."""
 average_precision = Metric(
     "average_precision",
     _Score(_average_precision),

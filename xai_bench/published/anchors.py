@@ -142,7 +142,7 @@ def _read(name: str) -> Anchor:
         source=facts["source"],
         licence=facts["licence"],
         scores=tuple(Counterpart(**row) for row in facts["scores"]),
-        data=tuple(Counterpart(**row) for row in facts["data"]),
+        data=tuple(pair for row in facts["data"] for pair in _over(row)),
         methods=tuple(Counterpart(**row) for row in facts["methods"]),
         protocol=tuple(Line(**row) for row in facts["protocol"]),
         figures=tuple(Figure(r["score"], r["data"], r["method"], _mean(r)) for r in rows(f"{name}.csv")),
@@ -151,6 +151,19 @@ def _read(name: str) -> Anchor:
             for r in (rows(reasons) if any(path.name == reasons for path in _folder()) else ())
         ),
     )
+
+
+def _over(row: dict[str, Any]) -> list[Counterpart]:
+    """One counterpart, or with ``over = {d = [...]}`` one for every value, which stands in the name of theirs."""
+    over = row.pop("over", None)
+    if over is None:
+        return [Counterpart(**row)]
+    ((name, values),) = over.items()
+    fields = row.pop("fields", {})
+    return [
+        Counterpart(**{**row, "theirs": row["theirs"].format(**{name: value})}, fields={**fields, name: value})
+        for value in values
+    ]
 
 
 def rows(file: str) -> list[dict[str, str]]:

@@ -71,17 +71,14 @@ def compared(ours: Mean, theirs: Mean, margin: float = MARGIN, shared: float = 0
 def decided(rows: Sequence[Compared], level: float = LEVEL) -> list[Outcome]:
     """What is decided of every row; the chance of any wrong decision among them is at most ``level``.
 
-    Holm's procedure (1979) over both questions of every row; rows without an error ask none.
+    Of the two hypotheses of a row one is true, and a decision is wrong if it rejects that one. Holm's procedure (1979)
+    over the rows, by the smaller p-value of each: a row that is decided early on is so far from the margin that it is
+    hardly ever decided wrongly. Rows without an error ask nothing.
     """
-    questions = sorted(
-        (p, i, outcome)
-        for i, row in enumerate(rows)
-        for p, outcome in ((row.agrees, "agrees"), (row.differs, "differs"))
-        if not math.isnan(p)
-    )
     outcomes: list[Outcome] = ["undecided"] * len(rows)
-    for number, (p, i, outcome) in enumerate(questions):
-        if p > level / (len(questions) - number):
+    asked = sorted((min(row.agrees, row.differs), i) for i, row in enumerate(rows) if not math.isnan(row.error))
+    for number, (p, i) in enumerate(asked):
+        if p > level / (len(asked) - number):
             break
-        outcomes[i] = outcome  # type: ignore[assignment]
+        outcomes[i] = "agrees" if rows[i].agrees < rows[i].differs else "differs"
     return outcomes

@@ -77,6 +77,23 @@ def shown(found: Agreement) -> Shown:
     return Shown((*HEAD, "Why"), rows, text_columns=4)
 
 
+def beside(found: Agreement, score: str) -> tuple[list[str], list[tuple[str, str, dict[str, float]]]]:
+    """Everything published of a score, then everything of ours: data, and (source, method, mean by data) of each."""
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for figure in found.anchor.figures:
+        if figure.score == score:
+            rows.setdefault(("published", figure.method), {})[figure.data] = figure.value.mean
+    for row in found.ours[found.ours["score"] == score].to_dict("records"):
+        rows.setdefault(("ours", named(row)), {})[str(row["data"])] = float(row["mean"])
+    data = dict.fromkeys(name for means in rows.values() for name in means)
+    return list(data), [(source, name, means) for (source, name), means in rows.items()]
+
+
+def scores_of(found: Agreement) -> list[str]:
+    """The scores of which there are figures of ours, by their published names."""
+    return list(dict.fromkeys(str(score) for score in found.ours["score"]))
+
+
 def named(row: Mapping[Any, Any]) -> str:
     """``permutation_importance on mlp``, or the explainer alone."""
     return f"{row['explainer']} on {row['model']}" if row["model"] else str(row["explainer"])

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
 NOT_EXPLAINED = "not explained"
+SELECTED = ("power", "type1_error")
+"""Scores of what is selected at level .05 by a method's own p-values."""
+OURS = ["score", "data", "explainer", "model", "mean", "sd", "n"]
 COLUMNS = [
     *("score", "data", "method", "explainer", "model"),
     *("published", "published_sd", "published_n", "ours", "ours_sd", "ours_n"),
@@ -42,10 +45,12 @@ class Agreement:
         score, data, method (of theirs), explainer, model (labels of ours; "" without a network), published and ours
         (means) with _sd and _n, difference (ours less published) and its standard error, p_agrees, p_differs (see
         ``results.agreement``), outcome (agrees, differs, undecided) and why (of one that differs or has few draws)
+    ours : every method of the run on the data of the anchor: score, data, explainer, model, mean, sd, n
     """
 
     anchor: Anchor
     table: pd.DataFrame
+    ours: pd.DataFrame
 
     def sentences(self) -> list[str]:
         """What the table shows, in words that are made from it."""
@@ -55,9 +60,12 @@ class Agreement:
         counts = found["outcome"].value_counts()
         every = [
             f"Of {plural(len(found), 'pair')} of figures {counts.get('agrees', 0)} agree within {MARGIN:g}, "
-            f"{counts.get('differs', 0)} differ by more, {counts.get('undecided', 0)} are undecided (Holm over both "
-            f"questions of every pair, level {LEVEL:g})."
+            f"{counts.get('differs', 0)} differ by more, {counts.get('undecided', 0)} are undecided (Holm over the "
+            f"pairs, level {LEVEL:g})."
         ]
+        open_ = found[(found["outcome"] == "undecided") & found["error"].notna()]
+        if len(open_):
+            every[0] += f" The median standard error of the undecided ones is {open_['error'].median():.3f}."
         differing = found[found["outcome"] == "differs"]
         if len(differing):
             unknown = int((differing["why"] == NOT_EXPLAINED).sum())
@@ -93,7 +101,20 @@ def agreement(results: Results, name: str = "") -> Agreement:
     pairs = list(_pairs(results, known_anchor))
     rows = [comparison for *_, comparison in pairs]
     shown = [_row(known_anchor, *pair, outcome) for pair, outcome in zip(pairs, decided(rows), strict=True)]
-    return Agreement(known_anchor, pd.DataFrame(shown, columns=COLUMNS))
+    ours = pd.DataFrame(_everything(results, known_anchor), columns=OURS)
+    return Agreement(known_anchor, pd.DataFrame(shown, columns=COLUMNS), ours)
+
+
+def _everything(results: Results, known: Anchor) -> Iterator[tuple[Any, ...]]:
+    """Rows of ``Agreement.ours``."""
+    datasets, explainers = results.suite.get("datasets", []), results.suite.get("explainers", [])
+    labels = [*(entry["label"] for entry in explainers), *CONTROLS]
+    for score in known.scores:
+        for data in dict.fromkeys(pair.theirs for pair in known.data):
+            for dataset in _labels(known.data, data, datasets):
+                for label in labels:
+                    found = _ours(results, score, dataset, label, Counterpart(label, label))
+                    yield from ((score.theirs, data, label, model, *mean) for model, mean in found.items())
 
 
 def _pairs(results: Results, known: Anchor) -> Iterator[tuple[Figure, str, str, Mean, Compared]]:
@@ -121,7 +142,7 @@ def _labels(counterparts: tuple[Counterpart, ...], name: str, entries: list[dict
 
 def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, method: Counterpart) -> dict[str, Mean]:
     """Label of a network ("" for none) to the mean over draws; folds and model seeds are averaged within a draw."""
-    frame = results.measurements
+    frame = results.selections() if score.ours in SELECTED else results.measurements
     frame = frame[(frame["metric"] == score.ours) & (frame["dataset"] == dataset) & (frame["explainer"] == explainer)]
     if (k := method.k or score.k) != 0:
         frame = frame[frame["k"] == (k if isinstance(k, int) else _kept(results, dataset, k))]

@@ -107,8 +107,8 @@ class Content:
             return _of_vectors(self.columns, other.columns)
         if self.chosen != other.chosen:
             return Unequal("chosen", self.chosen, other.chosen)
-        if self.tested != other.tested:
-            return first_difference(self.tested or {}, other.tested or {}, "tested")
+        if self.tested and other.tested and self.tested != other.tested:  # earlier versions stored no p-values
+            return first_difference(self.tested, other.tested, "tested")
         for metric, k in sorted(self.measurements.keys() & other.measurements.keys()):
             one, two = self.measurements[metric, k], other.measurements[metric, k]
             if one != two:

@@ -76,7 +76,7 @@ class Results:
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
     trained_again: Mapping[str, SettlingFacts] = field(default_factory=dict)
-    _guarantees: dict[tuple[float, bool], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _selected: dict[tuple[float, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -261,9 +261,16 @@ class Results:
 
     def guarantees(self, level: float = 0.05, *, pooled: bool = False) -> pd.DataFrame:
         """What is selected at a level, and how often falsely: see ``results.guarantees.guarantees``."""
-        if (level, pooled) not in self._guarantees:
-            self._guarantees[level, pooled] = guarantees.guarantees(self, level, pooled=pooled)
-        return self._guarantees[level, pooled].copy()
+        key = level, "pooled" if pooled else "datasets"
+        if key not in self._selected:
+            self._selected[key] = guarantees.guarantees(self, level, pooled=pooled)
+        return self._selected[key].copy()
+
+    def selections(self, level: float = 0.05) -> pd.DataFrame:
+        """Power and type-1 error of every cell that has p-values: see ``results.guarantees.by_cell``."""
+        if (level, "cells") not in self._selected:
+            self._selected[level, "cells"] = guarantees.by_cell(self, level)
+        return self._selected[level, "cells"].copy()
 
     def relevances(self) -> pd.DataFrame:
         """Every relevance under the name of its input, one row an input: see ``results.tables.relevances``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from xai_bench.results.guarantees import MARGIN, null_inputs
+from xai_bench.results.shown import records
 from xai_bench.wording import plural
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def stated(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = frame[frame["stated"].astype(bool)].reset_index(drop=True)
     for name, end in (("error", ""), ("low", "_low"), ("high", "_high")):
-        values = [row[f"{row['controls']}{end}"] for row in rows.to_dict("records")]
+        values = [row[f"{row['controls']}{end}"] for row in records(rows)]
         rows[name] = pd.Series(values, index=rows.index, dtype=float)
     return rows
 
@@ -57,7 +58,7 @@ def sentences(results: Results, level: float = 0.05) -> list[str]:
     for rule, group in rows.groupby("rule", sort=False):
         parts = []
         for outcome in ("kept", "exceeded", "undecided"):
-            found = [_named(row) for row in group[group["outcome"] == outcome].to_dict("records")]
+            found = [_named(row) for row in records(group[group["outcome"] == outcome])]
             if found:
                 parts.append(f"{outcome}: {', '.join(found)}")
         error = ERRORS[str(group["controls"].iloc[0])]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ COLUMNS = [
 class Rule(NamedTuple):
     """How inputs are selected from p-values, and what is controlled then.
 
-    ``null``: the hypothesis that is stated, or ``both``: such inputs are null by either.
+    ``null``: the hypothesis that is stated, or ``both``, where none is: an input counts as false if both hold.
     """
 
     name: str
@@ -72,8 +72,8 @@ def guarantees(results: Results, level: float = 0.05, *, pooled: bool = False) -
     Returns
     -------
     dataset, model ("" without one), explainer, entrant, rule, controls (``type1``, ``fdr`` or ``family``)
-    null : inputs that count as false: ``marginal``, ``conditional`` (see ``GroundTruth.null``), or ``both``: that
-        are null by either
+    null : inputs that count as false: ``marginal``, ``conditional`` (see ``GroundTruth.null``), or ``both``: of which
+        both hypotheses hold
     stated : whether it is the hypothesis that the method states; null runs say ``both``
     null_runs : that set the threshold; 0 where none do
     draws, of_draws : data seeds with a result, of how many
@@ -93,7 +93,7 @@ def guarantees(results: Results, level: float = 0.05, *, pooled: bool = False) -
     """
     if not 0 < level < 1:
         raise InputError(f"level: expected a number between 0 and 1, got {level}")
-    counted = pd.DataFrame(list(_counts(results, level)))
+    counted = pd.DataFrame(list(_counts(results, level, _of_null_runs(results))))
     if counted.empty:
         return pd.DataFrame(columns=COLUMNS)
     places = results.cells[["dataset", *METHOD, "data_seed"]].drop_duplicates()
@@ -109,9 +109,28 @@ def guarantees(results: Results, level: float = 0.05, *, pooled: bool = False) -
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _counts(results: Results, level: float) -> Iterator[dict[str, Any]]:
-    """One row a cell, rule and null hypothesis: what was selected."""
-    nulls, truths = _of_null_runs(results), {key: truth_of(facts) for key, facts in results.draws.items()}
+def by_cell(results: Results, level: float = 0.05) -> pd.DataFrame:
+    """Shares of every cell whose method has p-values of its own, at a level, of the null hypothesis that it states.
+
+    Returns
+    -------
+    dataset, model, explainer, data_seed, metric (``power`` or ``type1_error``), k (0), value; without those that are
+    not defined
+    """
+    found = [
+        {**{name: row[name] for name in ("dataset", *METHOD)}, "data_seed": row["seed"], "metric": metric, "k": 0,
+         "value": row[hits] / row[of]}
+        for row in _counts(results, level, {})
+        if row["stated"] and row["rule"] == "p_values"
+        for metric, hits, of in (("power", "hits", "wanted"), ("type1_error", "false", "nulls"))
+        if row[of]
+    ]  # fmt: skip
+    return pd.DataFrame(found, columns=["dataset", *METHOD, "data_seed", "metric", "k", "value"])
+
+
+def _counts(results: Results, level: float, nulls: Mapping[tuple[str, str, str], Floats]) -> Iterator[dict[str, Any]]:
+    """One row a cell, rule and null hypothesis: what was selected. ``nulls``: see ``_of_null_runs``."""
+    truths = {key: truth_of(facts) for key, facts in results.draws.items()}
     held = {(key, name): _held(truth, name) for key, truth in truths.items() if truth for name in NULLS}
     for cell in results.cells.to_dict("records"):
         truth = truths.get(cell["draw"])
@@ -172,16 +191,18 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
 
 def _of_null_runs(results: Results) -> dict[tuple[str, str, str], Floats]:
     """(dataset, model, explainer) to the relevances (runs, n_inputs) of its null runs; none where one is missing."""
-    found = {}
-    for key, group in results.null_cells.groupby(["dataset", *METHOD], sort=False):
+    found: dict[tuple[str, str, str], Floats] = {}
+    for (dataset, model, explainer), group in results.null_cells.groupby(["dataset", *METHOD], sort=False):
         if (group["status"] == "done").all():
-            found[key] = np.stack([results.relevance[cell] for cell in group["cell"]])
+            found[str(dataset), str(model), str(explainer)] = np.stack(
+                [results.relevance[cell] for cell in group["cell"]]
+            )
     return found
 
 
 def _held(truth: GroundTruth, null: str) -> Bools:
     """(n_inputs,) True where the hypothesis holds, one of ``NULLS``."""
-    kinds = get_args(Null) if null == "both" else (null,)
+    kinds: tuple[Null, ...] = get_args(Null) if null == "both" else (cast(Null, null),)
     return np.all([truth.null(kind) for kind in kinds], axis=0)
 
 

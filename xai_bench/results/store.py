@@ -433,7 +433,7 @@ class Store:
     def _scores(self) -> pd.DataFrame:
         """All measurements: their texts are categories, as there are ten and more of every cell."""
         known: dict[str, dict[str, int]] = {"cell": {}, "metric": {}, "reason": {}}
-        codes: dict[str, list[NDArray]] = {name: [] for name in ("cell", "metric", "k", "value", "reason")}
+        codes: dict[str, list[NDArray[Any]]] = {name: [] for name in ("cell", "metric", "k", "value", "reason")}
         rows = self._db.execute("SELECT cell, metric, k, value, reason FROM measurements")
         while chunk := rows.fetchmany(AT_ONCE):
             for name, column in zip(codes, zip(*chunk, strict=True), strict=True):
@@ -445,8 +445,8 @@ class Store:
                 codes[name].append(found)
         columns: dict[str, Any] = {}
         for name, parts in codes.items():
-            values = np.concatenate([*parts, np.empty(0, np.float64 if name == "value" else np.int32)])
-            columns[name] = pd.Categorical.from_codes(values, list(known[name])) if name in known else values
+            values: Any = np.concatenate([*parts, np.empty(0, np.float64 if name == "value" else np.int32)])
+            columns[name] = pd.Categorical.from_codes(values, pd.Index(list(known[name]))) if name in known else values
         return pd.DataFrame(columns)
 
 

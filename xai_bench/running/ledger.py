@@ -23,8 +23,8 @@ from xai_bench.suites.plan import Block
 from xai_bench.wording import plural
 
 TRAINING, EXPLAINING, REST = "training", "explaining", "rest"
-"""Kinds of work; every follow-up is a further one, by its name. ``rest``: starting a worker, loading, warming up,
-controls and scores of a block."""
+"""Kinds of work; every follow-up is a further one, by its name. ``rest``: loading, controls and scores of a block. The
+start of a worker, and warming up, are no part of it: they are paid once, and a forecast leaves them out."""
 
 
 class Work(NamedTuple):
@@ -174,7 +174,7 @@ class Measured:
             if not seen:
                 continue
             sizes = [(self.inputs[w.dataset], seconds) for w, seconds in seen if self.inputs.get(w.dataset)]
-            if d and sizes and work.kind == REST:  # mostly starting and loading, whatever the number of inputs
+            if d and sizes and work.kind == REST:  # mostly loading, whatever the number of inputs
                 return min(sizes, key=lambda one: abs(math.log(one[0] / d)))[1]
             if d and sizes:
                 return at_size(d, sizes)
@@ -250,7 +250,7 @@ class Ledger:
                     self.charge(work, _explained(cell))
 
     def enter_rest(self, block: Block, took: float, cells: Iterable[CellResult], model: ModelRecord | None) -> None:
-        """Enter what a whole block took beside its training and its explanations."""
+        """Enter what a whole block took, once its worker had started, beside its training and its explanations."""
         trained = 0.0 if model is None else model.facts.train_wall or 0.0
         self.charge(Work.on(REST, block), max(took - trained - sum(map(_explained, cells)), 0.0))
 

@@ -176,7 +176,8 @@ class Loop:
             lost = "the worker came to the end of its work without a result of this cell"
             work.cells += [CellResult(cell.key, "failed", lost) for cell in work.rest()]
             self._store_block(work)
-            self.ledger.enter_rest(work.block, took, work.cells, work.prepared.model if work.prepared else None)
+            trained = work.prepared.model if work.prepared else None
+            self.ledger.enter_rest(work.block, took - work.starting, work.cells, trained)
             self._close(work.block)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,10 +62,19 @@ class OpenBlock:
     is_loading: bool = False
     is_warming: bool = False
     """Whether its explainer is being warmed up."""
+    starting: float = 0.0
+    """Seconds in which the worker started and methods were warmed up: once a worker, not once a block."""
+    looked: float = 0.0
+    """When the worker sent something last."""
 
     def take(self, content: Prepared | Started | CellResult) -> None:
         """Keep what the worker has sent."""
-        self.is_loading = content == LOADING
+        now = time.monotonic()
+        if content == LOADING:
+            self.starting += now - self.begun
+        elif self.is_warming:
+            self.starting += now - self.looked
+        self.looked, self.is_loading = now, content == LOADING
         if isinstance(content, Prepared):
             self.prepared = content
         elif isinstance(content, Started):

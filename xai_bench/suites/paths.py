@@ -10,7 +10,7 @@ from xai_bench.errors import InputError
 from xai_bench.places import expanded
 from xai_bench.validation import shown
 
-TABLES = ("csv", "simulated")
+TABLES = ("csv", "simulated", "decoys", "simulated_on")
 """Datasets whose ``path`` is a file of the user."""
 
 

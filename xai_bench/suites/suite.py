@@ -139,9 +139,9 @@ class Retention(Draws):
     """Seeds of the judge; scores are averaged over them."""
     judge: dict[str, Any] = {}
     """Fields of the judge that differ from the default judge."""
-    judges: tuple[Literal["network", "trees"], ...] = ("network",)
-    """Who is retrained on the kept inputs: the network, and as a second judge extremely randomised trees; () for none:
-    the explained network is the only judge."""
+    judges: tuple[Literal["network", "trees", "ft_transformer"], ...] = ("network",)
+    """Who is retrained on the kept inputs: the network, and as further judges extremely randomised trees and a small
+    ``ft_transformer``, which takes about a second a mask; () for none: the explained network is the only judge."""
 
     score: Literal["score", "auroc"] = "score"
     """What all are scored by: ``score`` is accuracy or R2. ``auroc``, in classification: the area under the ROC curve,

@@ -16,7 +16,7 @@ from xai_bench.running.request import Request
 from xai_bench.running.run import compute
 from xai_bench.suites.suite import CONTROLS, Entry, Limits, Retention, Sanity, Settling, Suite
 from xai_bench.trained.network import look_at, source_of
-from xai_bench.trained.rows import Axes, Kind, classes_of, rows_of, table_of
+from xai_bench.trained.rows import Axes, Joined, Kind, classes_of, rows_of, table_of
 from xai_bench.trained.source import Content, RowsOfUser
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ def compare(
     *,
     kind: Kind | None = None,
     classes: Sequence[str] = (),
-    inputs: Axes = None,
+    inputs: Axes | Joined = None,
     picture: bool | None = None,
     parts: int = 2,
     sanity: bool = True,
     seconds: float | None = 60.0,
+    jobs: int | None = None,
     device: str = "cpu",
     name: str = "compare",
     out: str | Path = ".",
@@ -73,12 +74,15 @@ def compare(
     kind : ``classification`` or ``regression``; None for what outputs and target look like
     classes : labels in the order of the outputs
     inputs : axes of X, from 1, whose places are the inputs, such as 1 for the tokens of X (rows, tokens, features);
-        what the others hold is joined. None for every number, and for the pixels of a picture
+        what the others hold is joined. Of a table, names of inputs with their columns (names, or numbers from 0), such
+        as ``{"place": ["place=north", "place=south"]}`` for one-hot columns; every other column is an input by itself.
+        None for every number, and for the pixels of a picture
     picture : whether the last two axes of X are rows and columns of a picture, (n, rows, columns) or (n, channels,
         rows, columns); None: if X has four axes
     parts : disjoint parts of the rows; from five on methods are told apart, with intervals
     sanity : also explain the network with all its weights new; on the first part
     seconds : that one method may take on one part; None for any
+    jobs : worker processes, to which parts of the rows are dealt; they get the model by pickling. None for this process
     device : ``cpu``, ``cuda``, ``auto`` ...
     name, out : results are kept in ``out``/runs/``name``: what is there of this model and these rows is not computed
         again
@@ -117,7 +121,7 @@ def compare(
         limits=Limits(seconds=seconds),
         settling=Settling(draws=0),
     )
-    return compute(Request(suite, out=out, device=device, fresh=fresh, on_progress=on_progress))
+    return compute(Request(suite, out=out, jobs=jobs, device=device, fresh=fresh, on_progress=on_progress))
 
 
 def _has_weights(model: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.datasets.inputs import Inputs, partition
+from xai_bench.datasets.inputs import Inputs, partition, with_singles
 from xai_bench.datasets.table import Table, checked
-from xai_bench.errors import InputError, one_line
+from xai_bench.errors import InputError, one_line, unknown
 
 Kind = Literal["classification", "regression"]
 Axes = int | Sequence[int] | None
+Joined = Mapping[str, Sequence[str | int]]
+"""Name of an input to its columns, by their names or their numbers from 0."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def table_of(
     y: NDArray,
     kind: Kind,
     class_names: tuple[str, ...],
-    inputs: Axes,
+    inputs: Axes | Joined,
     picture: bool,
     notices: tuple[str, ...] = (),
 ) -> Table:
@@ -155,23 +157,20 @@ def table_of(
 
     Parameters
     ----------
-    inputs : axes of X, from 1, whose places are the inputs, the numbers along the other axes being joined; None for
-        every number, and in pictures for every pixel
+    inputs : axes of X, from 1, whose places are the inputs, the numbers along the other axes being joined; or, of a
+        table, names of inputs with their columns, every other column being one by itself; None for every number, and in
+        pictures for every pixel
     picture : whether the last two axes of X are the rows and columns of a picture
 
     Raises
     ------
     InputError
-        If the axes do not exist, or there is nothing to compare.
+        If the axes or columns do not exist, or there is nothing to compare.
     """
     shape = rows.shape
-    axes = _axes(inputs, shape, picture)
-    numbers = np.arange(math.prod(shape)).reshape(shape)
-    others = [axis for axis in range(len(shape)) if axis not in axes]
-    places = np.transpose(numbers, [*axes, *others]).reshape(math.prod(shape[axis] for axis in axes), -1)
-    if len(places) < 2:
-        raise InputError(f"inputs: expected at least 2 inputs to compare, got {len(places)} along the axes {axes}")
-    columns = partition(places.tolist(), numbers.size)
+    columns, names = _joined(rows, inputs, picture) if isinstance(inputs, Mapping) else _along(rows, inputs, picture)
+    if len(columns) < 2:
+        raise InputError(f"inputs: expected at least 2 inputs to compare, got {len(columns)}: {', '.join(names)}")
     return checked(
         "X",
         Table(
@@ -181,12 +180,62 @@ def table_of(
             feature_names=_names(rows, shape, range(len(shape)), picture),
             feature_shape=(shape[-2], shape[-1]) if picture else None,
             inputs=columns,
-            input_names=_of_inputs(rows, shape, axes, columns, places, picture),
+            input_names=names,
             class_names=class_names,
             target_name=rows.target,
             notices=notices,
         ),
     )
+
+
+def _along(rows: Rows, inputs: Axes, picture: bool) -> tuple[Inputs, tuple[str, ...]]:
+    """The inputs along axes of X, and their names."""
+    shape = rows.shape
+    axes = _axes(inputs, shape, picture)
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    others = [axis for axis in range(len(shape)) if axis not in axes]
+    places = np.transpose(numbers, [*axes, *others]).reshape(math.prod(shape[axis] for axis in axes), -1)
+    columns = partition(places.tolist(), numbers.size)
+    names = _names(rows, shape, axes, picture)
+    of_first = {tuple(sorted(part)): name for part, name in zip(places.tolist(), names, strict=True)}
+    return columns, tuple(of_first[part] for part in columns)
+
+
+def _joined(rows: Rows, inputs: Joined, picture: bool) -> tuple[Inputs, tuple[str, ...]]:
+    """The inputs that are named, and every other column; and their names."""
+    if len(rows.shape) != 1 or picture:
+        raise InputError("inputs: expected a table X (n, columns) where inputs are named, got rows of another shape")
+    known = _names(rows, rows.shape, (0,), False)
+    place = {name: number for number, name in enumerate(known)}
+    blocks: dict[tuple[int, ...], str] = {}
+    taken: set[int] = set()
+    for name, columns in inputs.items():
+        own = tuple(sorted(_column(column, place) for column in _listed_columns(name, columns)))
+        if taken & set(own) or len(set(own)) < len(own):
+            raise InputError(f"inputs: {name}: expected columns that stand in one input, once, got {list(columns)!r}")
+        taken |= set(own)
+        blocks[own] = str(name)
+    found = with_singles(list(blocks), len(known))
+    names = tuple(blocks[part] if part in blocks else known[part[0]] for part in found)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"inputs: expected other names than those of columns, got {twice!r}: choose another name")
+    return found, names
+
+
+def _listed_columns(name: str, columns: Sequence[str | int]) -> Sequence[str | int]:
+    if isinstance(columns, str) or not isinstance(columns, Sequence) or not columns:
+        raise InputError(f"inputs: {name}: expected a list of columns, got {columns!r}")
+    return columns
+
+
+def _column(column: str | int, place: Mapping[str, int]) -> int:
+    """The number of a column that is named or numbered."""
+    if isinstance(column, int | np.integer) and not isinstance(column, bool) and 0 <= column < len(place):
+        return int(column)
+    if column not in place:
+        raise unknown("column", str(column), place)
+    return place[str(column)]
 
 
 def _axes(inputs: Axes, shape: tuple[int, ...], picture: bool) -> tuple[int, ...]:
@@ -220,11 +269,3 @@ def _names(rows: Rows, shape: tuple[int, ...], axes: Sequence[int], picture: boo
     word = "pixel " if picture else "x"
     sides = [shape[axis] for axis in axes]
     return tuple(word + ",".join(str(place + 1) for place in index) for index in np.ndindex(*sides))
-
-
-def _of_inputs(
-    rows: Rows, shape: tuple[int, ...], axes: tuple[int, ...], columns: Inputs, places: NDArray, picture: bool
-) -> tuple[str, ...]:
-    names = _names(rows, shape, axes, picture)
-    of_first = {tuple(sorted(part)): name for part, name in zip(places.tolist(), names, strict=True)}
-    return tuple(of_first[part] for part in columns)

@@ -19,7 +19,7 @@ LONGEST = 300
 """Characters of a reason."""
 STATUS = {"failed": "failed", "timed_out": "out of time", "missing": "not run", "unsupported": "not supported"}
 """What became of a cell, in words."""
-FORMS = {"retrained": "Retrained", "trees": "Trees", "masked": "Masked"}
+FORMS = {"retrained": "Retrained", "trees": "Trees", "ft_transformer": "Transformer", "masked": "Masked"}
 """Form of retention to its title."""
 GAIN_TITLES = {
     **{f"retention_{form}_gain": title for form, title in FORMS.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from xai_bench.report.kit.section import Section
-from xai_bench.report.kit.tables import Box, Column, Row, Table, text
+from xai_bench.report.kit.tables import Box, Column, Row, Table, text, valued
 from xai_bench.results import anchor_text
 from xai_bench.results.agreement import MARGIN
 from xai_bench.results.anchors import Agreement
@@ -27,7 +27,8 @@ class AnchorTable(Section):
         return " ".join(self._found.sentences())
 
     def tables(self) -> list[Table]:
-        return [self._protocol(), self._figures()]
+        found = self._found
+        return [self._protocol(), self._figures(), *(self._beside(score) for score in anchor_text.scores_of(found))]
 
     def _protocol(self) -> Table:
         anchor = self._found.anchor
@@ -39,6 +40,19 @@ class AnchorTable(Section):
         absent = f" Nothing of this run stands for {', '.join(self._found.absent)}." if self._found.absent else ""
         caption = f"How it was done there and here. {anchor.source}; licence: {anchor.licence}.{absent}"
         return Table(caption, "What", [Column("Theirs", text=True), Column("Ours", text=True)], rows, look="plain")
+
+    def _beside(self, score: str) -> Table:
+        data, lines = anchor_text.beside(self._found, score)
+        rows = [
+            Row(
+                name,
+                [text(source), *(valued(means.get(one)) for one in data)],
+                "control" if source != "ours" else "method",
+            )
+            for source, name, means in lines
+        ]
+        caption = f"{score}: everything published, and every method of this run; means over draws."
+        return Table(caption, "Method", [Column("Source", text=True), *map(Column, data)], rows, fold=True)
 
     def _figures(self) -> Table:
         caption = (

@@ -1,32 +1,33 @@
 """Published precision at p beside ours, for the datasets of Passemiers et al.: shown as published, never mixed in.
 
-Source: Scientific Reports 2024, arXiv 2304.02383, the result files of the authors' repository.
+Source: Scientific Reports 2024, arXiv 2304.02383, the result files of the authors' repository (the anchor ``ring``).
 """
 
 from __future__ import annotations
 
-import functools
 import math
-import tomllib
-from importlib.resources import files
+from functools import cache, cached_property
 
 import pandas as pd
 
+from xai_bench.published.anchors import Anchor, Counterpart, anchor
 from xai_bench.report.kit import wording
 from xai_bench.report.kit.frames import NO_MODEL, Frames
 from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, text, valued
 
-ROWS = 1000
-"""Rows of the published datasets."""
 METRIC = "precision_at_p"
 
 
-@functools.cache
-def known() -> dict[str, dict[str, str]]:
-    """``methods``: our name of a method to the published one; ``notes``: why a figure of ours is not comparable."""
-    path = files("xai_bench.report.sections").joinpath("published_ring_family.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+@cache
+def _known() -> dict[tuple[str, str], float]:
+    """(data, method), by the names of their source, to the published precision at p."""
+    return {(figure.data, figure.method): figure.value.mean for figure in ring().figures}
+
+
+def ring() -> Anchor:
+    """What was published."""
+    return anchor("ring")
 
 
 class Published(Section):
@@ -37,35 +38,59 @@ class Published(Section):
     def needs(self) -> bool:
         return bool(self._tables)
 
-    @functools.cached_property
+    @cached_property
     def _tables(self) -> list[Table]:
         return tables_of(self.frames)
 
     def words(self) -> str:
         return (
             "The published values stand here as published, with their source, each of one draw of the data; no mean, "
-            "interval or ranking of this report uses them. The mean over d leaves out d = p, where every ranking has "
-            "precision 1, and every d without a value in one of the rows of the method."
+            "interval or ranking of this report uses them."
         )
 
     def tables(self) -> list[Table]:
         return self._tables
 
+    def findings(self) -> list[str]:
+        """How each method that is shown is done there, and what was measured with one thing done as there."""
+        there = {pair.theirs for found in datasets_of(self.frames).values() for pair in found.values()}
+        shown = {row.name for table in self._tables for row in table.rows}
+        return [
+            " ".join(said)
+            for entry in self.frames.results.suite.get("explainers", [])
+            if wording.without_paths(entry["label"]) in shown
+            and (said := said_of(wording.without_paths(entry["label"]), entry, there))
+        ]
 
-@functools.cache
-def _file() -> pd.DataFrame:
-    path = files("xai_bench.report.sections").joinpath("published_ring_family.csv")
-    with path.open(encoding="utf-8") as lines:
-        return pd.read_csv(lines, comment="#")
+
+def said_of(label: str, entry: dict[str, object], data: set[str]) -> list[str]:
+    """Sentences about a method of the suite: its note, and what was measured on these data."""
+    found = []
+    for pair in ring().methods:
+        if not pair.fits(entry):
+            continue
+        found += [f"`{label}`: {pair.note}."] if pair.note else []
+        for reason in ring().reasons:
+            if reason.method == pair.theirs and reason.data in data:
+                draws = wording.plural(reason.value.n or 1, "draw")
+                ours, theirs = reason.value.mean, _known()[reason.data, reason.method]
+                found.append(
+                    f"On {reason.data} {reason.change} gives {wording.number(ours, 2)} ({draws}; published "
+                    f"{wording.number(theirs, 2)})."
+                )
+    return found
 
 
 def values(dataset: str, method: str) -> dict[int, float]:
     """Number of inputs to the published precision at p of a method, by our names; {} if there is none."""
-    frame = _file()
-    rows = frame[
-        (frame["n"] == ROWS) & (frame["dataset"] == dataset) & (frame["method"] == known()["methods"].get(method))
-    ]
-    return {int(d): float(value) for d, value in zip(rows["d"], rows["best_p"], strict=True)}
+    theirs = {pair.theirs for pair in ring().methods if pair.ours == method}
+    return {
+        pair.fields["d"]: value
+        for pair in ring().data
+        if pair.ours == dataset
+        for name in theirs
+        if (value := _known().get((pair.theirs, name))) is not None
+    }
 
 
 def ours(frames: Frames, labels: dict[int, str], model: str, explainer: str) -> dict[int, pd.Series]:
@@ -84,22 +109,32 @@ def box(draws: pd.Series, *, counted: bool) -> Box:
     return valued(float(draws.mean()), small=", ".join(parts))
 
 
+def datasets_of(frames: Frames) -> dict[str, dict[str, Counterpart]]:
+    """Name of a dataset to its labels in the suite, each with what was published of it."""
+    found: dict[str, dict[str, Counterpart]] = {}
+    for entry in frames.results.suite.get("datasets", []):
+        label = wording.without_paths(entry["label"])
+        for pair in ring().data:
+            if pair.fits(entry) and label in frames.datasets:
+                found.setdefault(pair.ours, {}).setdefault(label, pair)
+    return found
+
+
 def tables_of(frames: Frames) -> list[Table]:
     """A table for each published dataset of the suite; [] if there is none of a published size."""
-    sizes = set(zip(_file()["dataset"], _file()["d"], strict=True))
-    datasets: dict[str, dict[int, str]] = {}
-    for entry in frames.results.suite.get("datasets", []):
-        fields = entry.get("fields", {})
-        name, label = entry.get("name"), wording.without_paths(entry["label"])
-        if (name, fields.get("d")) in sizes and fields.get("n") == ROWS and label in frames.datasets:
-            datasets.setdefault(name, {}).setdefault(fields["d"], label)
-    return [table for name, labels in datasets.items() if (table := _table(frames, name, labels)) is not None]
+    tables = []
+    for name, found in datasets_of(frames).items():
+        labels: dict[int, str] = {}
+        for label, pair in found.items():
+            labels.setdefault(pair.fields["d"], label)
+        tables.append(_table(frames, name, labels))
+    return [table for table in tables if table is not None]
 
 
 def _table(frames: Frames, name: str, labels: dict[int, str]) -> Table | None:
     """Of each method our rows, a network each, then the published one; None where no method has both."""
     relevant = max((draw["n_relevant"] or 0 for label in labels.values() for draw in frames.draws(label)), default=0)
-    rows, notes = [], []
+    rows, means = [], len(labels) > 1
     for entry in frames.results.suite.get("explainers", []):
         published, explainer = values(name, entry.get("name", "")), wording.without_paths(entry["label"])
         found = {m: own for m in (*frames.models, NO_MODEL) if (own := ours(frames, labels, m, explainer))}
@@ -109,23 +144,24 @@ def _table(frames: Frames, name: str, labels: dict[int, str]) -> Table | None:
         lines = {m: {d: box(draws, counted=unequal) for d, draws in own.items()} for m, own in found.items()}
         lines["published"] = {d: valued(value) for d, value in published.items()}
         common = [d for d in labels if d > relevant and all(d in boxes for boxes in lines.values())]
-        rows += [_row(explainer, m, number(found.get(m, {})), boxes, labels, common) for m, boxes in lines.items()]
-        notes += [known()["notes"][entry["name"]]] if entry["name"] in known()["notes"] else []
+        for m, boxes in lines.items():
+            row = _row(explainer, m, number(found.get(m, {})), boxes, labels, common)
+            rows.append(row if means else Row(row.name, row.boxes[:-1], row.kind))
     if not rows:
         return None
     folds = wording.plural(frames.results.suite.get("folds") or 1, "fold")
     caption = (
-        f"Precision at p on {name}, {ROWS:,} rows. Ours: mean over {folds} of each draw and over the draws, with their "
-        "range. Published: Passemiers et al., Scientific Reports 2024 (arXiv 2304.02383), result files of the authors’ "
-        f"repository; one draw, six folds. {' '.join(notes)}"
+        f"Precision at p on {name}, 1,000 rows. Ours: mean over {folds} of each draw and over the draws, with their "
+        f"range. Published: {ring().source}; one draw, six folds."
     )
-    columns = [
-        Column("Source", text=True),
-        Column("Draws"),
-        *[Column(f"d = {d}") for d in labels],
-        Column(f"mean over d > {relevant}"),
-    ]
-    return Table(caption.strip(), "Method", columns, rows)
+    columns = [Column("Source", text=True), Column("Draws"), *[Column(f"d = {d}") for d in labels]]
+    if means:
+        columns.append(Column(f"mean over d > {relevant}"))
+        caption += (
+            " The mean leaves out d = p, where every ranking has precision 1, and every d without a value in one of "
+            "the rows of the method."
+        )
+    return Table(caption, "Method", columns, rows)
 
 
 def number(own: dict[int, pd.Series]) -> str:

@@ -13,9 +13,10 @@ from xai_bench.report.kit.drawing import GREY, INK
 from xai_bench.report.kit.frames import CONTROLS, NO_MODEL, Frames
 from xai_bench.report.kit.section import Figure, Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, kind_of, share, text, valued
+from xai_bench.report.kit.wording import FORMS as WORDS
 from xai_bench.results.entrants import judges
 
-FORMS = ("retention_retrained", "retention_trees", "retention_masked")
+FORMS = ("retention_retrained", "retention_trees", "retention_ft_transformer", "retention_masked")
 ROUND = tuple(step * 10**power for power in range(6) for step in (1, 2, 5))
 SHOWN = (1, 2, 3, 5, 10, 17, 50)
 """The k of the table, where they were measured and leave half of the inputs out; 17 and 50 are quoted in the paper."""
@@ -64,7 +65,7 @@ class Retained(Section):
         found = [(m, e, boxes(m, e)) for m, e in lines]
         shown = [Row(e, [text("" if e in CONTROLS else m), *own], kind_of(self.frames, e)) for m, e, own in found
                  if any(box is not EMPTY for box in own)]  # fmt: skip
-        columns = [Column(f"k = {k}", form.removeprefix("retention_").capitalize()) for form in forms for k in ks]
+        columns = [Column(f"k = {k}", WORDS[form.removeprefix("retention_")]) for form in forms for k in ks]
         caption = f"Test score with the top k of {d:,} inputs; bars run from the constant guess to 1"
         return [Table(caption, "Method", [Column("Network", text=True), *columns], shown, fold=True)]
 

@@ -1,0 +1,116 @@
+"""Our runs beside published tables: from stored runs to the committed tables and the page of the manual.
+
+xai-bench run anchor_cpi --out RUNS (and the other suites whose names begin with anchor_), then
+python benchmarks/anchors.py --runs RUNS/runs
+writes reports/anchors/SUITE_agreement.csv and SUITE_ours.csv; without --runs it writes docs/anchors.md from these anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from xai_bench.published.anchors import Anchor, anchor
+from xai_bench.results import anchor_text, formats
+from xai_bench.results.anchors import Agreement
+from xai_bench.results.formats import Shown
+from xai_bench.results.store import read
+from xai_bench.suites import reading
+from xai_bench.suites.shipped import shipped
+
+ROOT = Path(__file__).parents[1]
+TABLES, PAGE = ROOT / "reports" / "anchors", ROOT / "docs" / "anchors.md"
+HEAD = """# Published tables beside ours
+
+A suite can name a published table, its *anchor*. `xai-bench anchor SUITE` shows what was published, and how;
+`xai-bench anchor DIR` and the report of a run show the run beside it; `Results.anchor()` gives the table. Published
+figures enter no mean, interval or ranking.
+
+Two figures *agree* if their difference is shown to be below .03, *differ* if it is shown to be above, and are
+*undecided* otherwise. The difference has the Monte Carlo errors of both; Holm's procedure over the pairs keeps the
+chance of any wrong decision in a table at 5 %. What differs has a reason if one was measured: our figure with one thing
+done as theirs.
+
+This page is written by `python benchmarks/anchors.py` from `reports/anchors/`.
+"""
+
+
+def suites() -> list[str]:
+    """The shipped suites that are made for an anchor."""
+    return [name for name in shipped() if name.startswith("anchor_")]
+
+
+def keep(runs: Path) -> None:
+    """Write the tables of the runs that are there."""
+    TABLES.mkdir(parents=True, exist_ok=True)
+    for name in suites():
+        if (runs / name).exists():
+            found = read(runs / name).anchor()
+            for what, frame in (("agreement", found.table), ("ours", found.ours)):
+                frame.to_csv(TABLES / f"{name}_{what}.csv", index=False, float_format="%.6g")
+
+
+def kept(name: str) -> Agreement | None:
+    """What was kept of a suite, None if nothing was."""
+    table, ours = (TABLES / f"{name}_{what}.csv" for what in ("agreement", "ours"))
+    if not table.is_file():
+        return None
+    texts = {"model": "", "why": ""}
+    return Agreement(
+        anchor(reading.load(name).anchor), pd.read_csv(table).fillna(texts), pd.read_csv(ours).fillna({"model": ""})
+    )
+
+
+def page() -> str:
+    """docs/anchors.md."""
+    parts = [HEAD]
+    for name in suites():
+        if (found := kept(name)) is not None:
+            parts += [f"## {found.anchor.title}", *section(name, found)]
+    return "\n".join(parts)
+
+
+def section(name: str, found: Agreement) -> list[str]:
+    """Protocols, what agrees, and everything side by side."""
+    known = found.anchor
+    about = f"Suite `{name}`, anchor `{known.name}`. Source: {known.source}. Licence: {known.licence}.\n"
+    absent = [f"Nothing here stands for {', '.join(found.absent)}.\n"] if found.absent else []
+    sides = [formats.markdown(_beside(found, score)) for score in anchor_text.scores_of(found)]
+    return [
+        about,
+        formats.markdown(_protocol(known)),
+        *absent,
+        " ".join(found.sentences()) + "\n",
+        formats.markdown(anchor_text.shown(found)),
+        *sides,
+    ]
+
+
+def _protocol(known: Anchor) -> Shown:
+    lines = [(line.what, line.theirs, "the same" if line.same else line.ours) for line in known.protocol]
+    pairs = [(f"method {pair.theirs}", pair.note, anchor_text.ours_of(pair)) for pair in known.methods]
+    return Shown(("Protocol", "Theirs", "Ours"), [*lines, *pairs], text_columns=3)
+
+
+def _beside(found: Agreement, score: str) -> Shown:
+    data, lines = anchor_text.beside(found, score)
+    rows = [
+        (source, name, *(f"{means[one]:.3f}" if one in means else "" for one in data)) for source, name, means in lines
+    ]
+    return Shown((f"All means, {score}", "Method", *data), rows, text_columns=2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, help="a folder with runs of these suites")
+    runs = parser.parse_args().runs
+    if runs:
+        keep(runs)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

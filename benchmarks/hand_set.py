@@ -1,0 +1,171 @@
+"""The error of a method apart from that of training: methods on networks whose weights are set by hand.
+
+    python -m benchmarks.hand_set       # runs the suite hand_set into runs/ (two CPU minutes), writes
+                                        # scores/hand_set.csv and the part of docs/semireal.md between its marks
+
+What a network relies on is known exactly, by four definitions: the total Sobol index, the mean absolute effect, the
+mean absolute Shapley value, the mean absolute slope. Each method is scored against all of them (Somers' D of the
+ranking), on the network itself and on an mlp that was trained on the same rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xai_bench import Results, run
+from xai_bench.datasets import hand_set
+from xai_bench.datasets.truth import GroundTruth
+from xai_bench.metrics.recovery import auroc, somers_d
+from xai_bench.suites.suite import CONTROLS
+
+FILE = Path(__file__).parent / "scores" / "hand_set.csv"
+PAGE = Path(__file__).parents[1] / "docs" / "semireal.md"
+BEGIN, END = "<!-- from benchmarks/hand_set.py: begin -->\n", "<!-- from benchmarks/hand_set.py: end -->\n"
+TRUTHS = {
+    "sobol": "Total Sobol index",
+    "absolute": "Mean absolute effect",
+    "shapley": "Mean absolute Shapley value",
+    "slope": "Mean absolute slope",
+}
+EXACT, TRAINED = "set_by_hand", "trained"
+MEANT = {
+    "permutation_importance": "sobol",
+    "shap_kernel": "shapley",
+    "shap_permutation": "shapley",
+    "saliency": "slope",
+}
+"""Methods that estimate one of the four: with the squared error, permuting an input costs twice its total index."""
+SAME = 0.02
+"""Differences of Somers' D below it are not told apart in words."""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--out", type=Path, default=Path("."), help="folder that receives runs/")
+    results = run("hand_set", out=arguments.parse_args().out, jobs=None)
+    rows = scored(results)
+    rows.to_csv(FILE, index=False, float_format="%.4f")
+    PAGE.write_text(with_part(PAGE.read_text(encoding="utf-8"), part(pd.read_csv(FILE))), encoding="utf-8")
+
+
+def exact(network: str, truth: str, d: int) -> NDArray[np.float64]:
+    """(d,) the effect of every input by one of the four definitions; 0 of irrelevant ones."""
+    known = hand_set.total_indices(network) if truth == "sobol" else hand_set.absolute_effects(network, truth)
+    return np.concatenate([known, np.zeros(d - len(known))])
+
+
+def scored(results: Results) -> pd.DataFrame:
+    """network, method, model, score, truth, draws, mean, lowest, highest, test_score: one row a mean over draws."""
+    found = []
+    cells = results.cells[results.cells["status"].eq("done") & ~results.cells["explainer"].isin(CONTROLS)]
+    for (network, method, model), group in cells.groupby(["dataset", "explainer", "model"], sort=False):
+        relevances = [results.relevance[key] for key in group["cell"]]
+        for truth in TRUTHS:
+            grades = exact(network, truth, len(relevances[0]))
+            roles = tuple("relevant" if grade > 0 else "noise" for grade in grades)
+            scores = {"somers_d": somers_d, "auroc": auroc} if truth == "sobol" else {"somers_d": somers_d}
+            for score, metric in scores.items():
+                values = np.array([metric(relevance, GroundTruth(roles, grades)) for relevance in relevances])
+                found.append(
+                    {
+                        "network": network,
+                        "method": method,
+                        "model": model,
+                        "score": score,
+                        "truth": truth,
+                        "draws": len(values),
+                        "mean": values.mean(),
+                        "lowest": values.min(),
+                        "highest": values.max(),
+                        "test_score": group["test_score"].mean(),
+                    }
+                )
+    return pd.DataFrame(found)
+
+
+def part(rows: pd.DataFrame) -> str:
+    """Two sentences and two tables, as Markdown."""
+    return "\n\n".join([*words(rows), by_definition(rows), by_network(rows)]) + "\n"
+
+
+def words(rows: pd.DataFrame) -> list[str]:
+    """What the numbers say: methods by what they estimate, where irrelevant inputs rank high, what training adds."""
+    own, trained = means(rows, EXACT), means(rows, TRAINED)
+    meant = [f"{name} {own.loc[name, what]:.2f} ({TRUTHS[what].lower()})" for name, what in MEANT.items()]
+    best, which = own.max(axis=1), own.idxmax(axis=1)
+    others = best.drop(list(MEANT)).sort_values(ascending=False)
+    areas = rows[(rows["score"] == "auroc") & (rows["model"] == EXACT) & (rows["mean"] < 1 - SAME)]
+    misled = areas.groupby("network", sort=False)["method"].agg(", ".join)
+    worse = pd.Series({name: own.loc[name, what] - trained.loc[name, what] for name, what in which.items()}).dropna()
+    return [
+        "Somers' D on the networks themselves, mean over networks and draws. Methods that estimate one of the four "
+        f"definitions, against that one: {', '.join(meant)}. The others, against the one that fits them best: "
+        f"{', '.join(f'{name} {value:.2f}' for name, value in others.items())}.",
+        *(f"On `{where}` irrelevant inputs rank above some relevant ones: {names}." for where, names in misled.items()),
+        f"What training adds: Somers' D is lower by {worse.median():.2f} on the trained network (median over methods, "
+        f"by the same definition); at most by {worse.max():.2f} ({worse.idxmax()}), at least by {worse.min():.2f} "
+        f"({worse.idxmin()}; below 0 the network that was trained is the easier one).",
+    ]
+
+
+def means(rows: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Method by definition: Somers' D, the mean over networks that the method supports."""
+    chosen_rows = rows[(rows["score"] == "somers_d") & (rows["model"] == model)]
+    return chosen_rows.pivot_table(index="method", columns="truth", values="mean", sort=False)[list(TRUTHS)]
+
+
+def by_definition(rows: pd.DataFrame) -> str:
+    """A row a method: Somers' D by each definition on the networks, and by the best one after training."""
+    own, trained = means(rows, EXACT), means(rows, TRAINED)
+    best = own.max(axis=1).sort_values(ascending=False)
+    networks = rows[rows["model"] == EXACT].groupby("method")["network"].nunique()
+    head = ["Method", *TRUTHS.values(), "Networks", "Best definition, after training"]
+    lines = [_row(head), _row(["---", *["--:"] * (len(head) - 1)])]
+    for method in best.index:
+        values = [f"{own.loc[method, truth]:.2f}" for truth in TRUTHS]
+        at = int(np.argmax([own.loc[method, truth] for truth in TRUTHS]))
+        values[at] = f"**{values[at]}**"
+        after = trained.loc[method, list(TRUTHS)[at]] if method in trained.index else np.nan
+        lines.append(_row([f"`{method}`", *values, str(networks[method]), f"{after:.2f}"]))
+    return "\n".join(lines)
+
+
+def by_network(rows: pd.DataFrame) -> str:
+    """A row a method: Somers' D against the total Sobol index, and the AUROC where it is not 1, network by network."""
+    chosen = rows[(rows["model"] == EXACT) & (rows["truth"] == "sobol")]
+    table = chosen.set_index(["method", "network", "score"])["mean"]
+    networks = list(dict.fromkeys(rows["network"]))
+    lines = [_row(["Method", *networks]), _row(["---", *["--:"] * len(networks)])]
+    for method in dict.fromkeys(chosen["method"]):
+        lines.append(_row([f"`{method}`", *(_box(table, method, network) for network in networks)]))
+    return "\n".join(lines)
+
+
+def _box(table: pd.Series, method: str, network: str) -> str:
+    if (method, network, "somers_d") not in table.index:
+        return ""
+    area = table[method, network, "auroc"]
+    said = f"{table[method, network, 'somers_d']:.2f}"
+    return said if area >= 1 - SAME else f"{said} (AUROC {area:.2f})"
+
+
+def _row(boxes: list[str]) -> str:
+    return f"| {' | '.join(boxes)} |"
+
+
+def with_part(page: str, made: str) -> str:
+    """The page with what stands between the marks replaced."""
+    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    if not re.search(pattern, page, flags=re.DOTALL):
+        raise SystemExit(f"{PAGE}: expected the lines {BEGIN!r} and {END!r}, found none: put them where the tables go")
+    return re.sub(pattern, lambda _: BEGIN + "\n" + made + "\n" + END, page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    main()

@@ -412,12 +412,12 @@ class Store:
             _measurements=self._scores(),
             models=Held(ModelFacts, self._db.execute("SELECT key, content FROM models")),
             draws=Held(DrawFacts, self._db.execute("SELECT key, content FROM draws")),
-            metrics=Held(MetricFacts, self._db.execute("SELECT name, content FROM metrics")),
+            metrics=dict(Held(MetricFacts, self._db.execute("SELECT name, content FROM metrics"))),
             relevance=relevance,
             provenance=self.provenance(),
             folder=self.path.parent,
             column_relevance=columns,
-            trained_again=Held(SettlingFacts, self._db.execute("SELECT model, content FROM settling")),
+            trained_again=dict(Held(SettlingFacts, self._db.execute("SELECT model, content FROM settling"))),
         )
 
     def _frame(self, query: str) -> pd.DataFrame:

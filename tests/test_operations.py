@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from benchmarks.million import stubbed, suite_of
 from xai_bench.results.opening import FILE
+from xai_bench.results.records import Held, MetricFacts
 from xai_bench.results.store import Store
 from xai_bench.running import loop as loops
 from xai_bench.running import run as runner
@@ -92,3 +94,17 @@ def test_the_running_median_is_the_median(numbers):
     for count, number in enumerate(numbers, 1):
         running.add(number)
         assert running.value == median(numbers[:count])
+
+
+def test_records_that_are_held_are_those_that_were_stored(monkeypatch):
+    monkeypatch.setattr(Held, "LATEST", 2)
+    records = {name: MetricFacts(name, name.upper(), 0.0, 1.0) for name in "abcde"}
+    held = Held(MetricFacts, [(name, json.dumps(record.to_json())) for name, record in records.items()])
+    assert dict(held) == records
+    assert held["a"] is held["a"]
+    held["a"] = held.pop("b")
+    assert dict(held) == {name: records["b" if name == "a" else name] for name in "acde"}
+    with pytest.raises(KeyError):
+        held["b"]
+    with pytest.raises(TypeError):
+        Held(MetricFacts, [("a", "{}")])

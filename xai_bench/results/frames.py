@@ -69,13 +69,13 @@ class Results:
     _measurements: pd.DataFrame
     models: Mapping[str, ModelFacts]
     draws: Mapping[str, DrawFacts]
-    metrics: Mapping[str, MetricFacts]
+    metrics: dict[str, MetricFacts]
     relevance: dict[str, NDArray[np.float64]]
     provenance: list[dict[str, Any]]
     folder: Path
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
-    trained_again: Mapping[str, SettlingFacts] = field(default_factory=dict)
+    trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
     _selected: dict[tuple[float, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property

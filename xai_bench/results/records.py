@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
@@ -113,7 +113,7 @@ def _thawed(value: Any) -> Any:
 F = TypeVar("F", bound=Facts)
 
 
-class Held(Mapping[str, F]):
+class Held(MutableMapping[str, F]):
     """Records by key, kept as packed JSON, and made when they are asked for: thousands would take gigabytes."""
 
     LATEST = 1024
@@ -138,10 +138,19 @@ class Held(Mapping[str, F]):
         return self._keep(key, zlib.decompress(self._packed[key])) if found is None else found
 
     def _keep(self, key: str, text: str | bytes) -> F:
-        if len(self._made) >= self.LATEST:
+        if key not in self._made and len(self._made) >= self.LATEST:
             del self._made[next(iter(self._made))]
         made = self._made[key] = self._kind.from_json(json.loads(text))
         return made
+
+    def __setitem__(self, key: str, record: F) -> None:
+        text = json.dumps(record.to_json())
+        self._packed[key] = zlib.compress(text.encode(), 1)
+        self._keep(key, text)
+
+    def __delitem__(self, key: str) -> None:
+        del self._packed[key]
+        self._made.pop(key, None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._packed)

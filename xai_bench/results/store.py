@@ -11,7 +11,6 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ MODEL = (
     "SET content = excluded.content, weights = excluded.weights WHERE length(models.weights) = 0"
 )
 """A network is stored once; one that is known without its weights gets them when it is trained here."""
-AT_ONCE = 100_000
+AT_ONCE = 20_000
 """Rows that are fetched together."""
 CELLS = (
     "SELECT key, status, reason, costs, (SELECT count(*) FROM provenance WHERE id < cells.provenance) AS run FROM cells"
@@ -121,7 +120,7 @@ class Store:
         with transaction(self._db):
             self.set_meta("suite", gate.json_text(suite))
             self._db.execute("DELETE FROM plan")
-            rows = [(i, *asdict(row).values()) for i, row in enumerate(plan)]
+            rows = ((i, *vars(row).values()) for i, row in enumerate(plan))
             self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             for facts in map(gate.facts, metrics):
                 self._db.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?)", (facts.name, _json(facts)))
@@ -413,12 +412,12 @@ class Store:
             _measurements=self._scores(),
             models=Held(ModelFacts, self._db.execute("SELECT key, content FROM models")),
             draws=Held(DrawFacts, self._db.execute("SELECT key, content FROM draws")),
-            metrics=Held(MetricFacts, self._db.execute("SELECT name, content FROM metrics")),
+            metrics=dict(Held(MetricFacts, self._db.execute("SELECT name, content FROM metrics"))),
             relevance=relevance,
             provenance=self.provenance(),
             folder=self.path.parent,
             column_relevance=columns,
-            trained_again=Held(SettlingFacts, self._db.execute("SELECT model, content FROM settling")),
+            trained_again=dict(Held(SettlingFacts, self._db.execute("SELECT model, content FROM settling"))),
         )
 
     def _frame(self, query: str) -> pd.DataFrame:

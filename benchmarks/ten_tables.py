@@ -104,7 +104,7 @@ TABLES = (
     Example(
         "job_training", "causaldata", "The National Supported Work experiment (LaLonde 1986, Dehejia and Wahba 1999)",
         "no licence said of the data, package MIT", lambda: _causaldata("nsw_mixtape"), "treat", {"drop": ("re78",)},
-        "Who was trained was drawn by lot: nothing known before should tell it. Earnings after it are left out.",
+        "Who was trained was drawn by lot; these are the rows with earnings of 1974. Later earnings are left out.",
     ),
     Example(
         "titanic", "causaldata", "Passengers and crew of the Titanic (Board of Trade 1912)",
@@ -132,13 +132,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     names = [one.name for one in TABLES]
     parser.add_argument("tables", nargs="*", choices=[*names, []], default=[], metavar="TABLE", help=", ".join(names))
-    asked = parser.parse_args().tables
+    parser.add_argument("--kept", action="store_true", help="Analyse nothing: write what is kept in other words.")
+    arguments = parser.parse_args()
+    asked = arguments.tables
     known = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
     rows = {str(row["table"]): row for row in known}
     of_name = {one.name: one for one in TABLES}
     for one in [of_name[name] for name in asked or names]:
-        here = _file(one.name).exists() or one.name in rows
-        kept = _kept(one.name) if here and not asked else analysed(one)
+        here = arguments.kept or (not asked and (_file(one.name).exists() or one.name in rows))
+        kept = _kept(one.name) if here else analysed(one)
         if kept is not None:
             rows[one.name] = row(one, *kept)
         write([rows[name] for name in names if name in rows])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import chi2, chi2_contingency, kruskal, norm
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, r2_score
 
 from tests.cases.tables import TABLES
 from tests.verdicts import alike, verdict
@@ -88,6 +88,27 @@ class TestScore:
         y, guess, w = rng.integers(0, 3, 50), rng.integers(0, 3, 50), rng.random(50)
         assert balanced_accuracy(y, guess) == pytest.approx(balanced_accuracy_score(y, guess))
         assert balanced_accuracy(y, guess, w) == pytest.approx(balanced_accuracy_score(y, guess, sample_weight=w))
+
+    def test_r2_is_that_of_scikit_learn_or_0_for_another_guess(self):
+        rng = np.random.default_rng(0)
+        y, said, w = rng.normal(size=30), rng.normal(size=(30, 1)), rng.random(30)
+        score = score_for(y, "regression")
+        assert score.of(y, said) == pytest.approx(r2_score(y, said))
+        assert score.of(y, said, w) == pytest.approx(r2_score(y, said, sample_weight=w))
+        assert score.of(y, np.full((30, 1), 2.0), w, 2.0) == 0
+        expected = 1 - np.sum(w * (y - said[:, 0]) ** 2) / np.sum(w * (y - 2) ** 2)
+        assert score.of(y, said, w, 2.0) == pytest.approx(expected)
+
+    def test_a_constant_guess_has_an_r2_of_0_where_groups_are_held_out(self):
+        """Each group has a mean of its own: by the mean of the held-out rows the constant would be far below 0."""
+        rng = np.random.default_rng(0)
+        groups = np.repeat(np.arange(6), 10)
+        frame = pd.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"]).assign(y=5.0 * groups + rng.normal(size=60))
+        given = given_of(frame, "y", groups=groups, weights=rng.random(60))
+        chosen = splits(given.rows, 1, 3)
+        score = score_for(given.rows.y, "regression")
+        found = baselines.baseline_scores(given.table, given.rows, chosen, score, lambda line: None)
+        assert found["constant"] == pytest.approx([0, 0, 0], abs=1e-6)
 
     def test_an_interval_over_trainings_counts_shared_rows(self):
         values = np.array([0.7, 0.8, 0.9, 0.75])

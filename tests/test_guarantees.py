@@ -123,6 +123,7 @@ def test_null_runs_select_what_few_of_them_reach():
     for level in (0.05, 0.2):
         selected = guarantees.exceeding(found, nulls) <= level
         assert selected.tolist() == literal.by_null_runs(found, nulls, level, largest=False)
+    assert guarantees.exceeding(np.full(5, 2.0), nulls).tolist() == [1 / 40] * 5
 
 
 def test_outcomes():
@@ -199,7 +200,7 @@ def test_shares_are_those_of_the_slow_version(results, level, pooled):
 
 
 def test_the_cells_of_a_method_with_p_values_have_a_power_and_an_error(results):
-    found = guarantees.by_cell(results, 0.2).set_index(["explainer", "data_seed", "metric"])["value"]
+    found = results.selections(0.2).set_index(["explainer", "data_seed", "metric"])["value"]
     assert len(found) == 2 * 8
     for seed, chosen in zip(SEEDS, selections("p_values", 0.2), strict=True):
         expected = literal.shares([chosen], ROLES, GROUPS, "conditional")

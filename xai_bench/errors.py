@@ -44,6 +44,8 @@ def one_line(text: object, longest: int = LONGEST) -> str:
     """
     try:
         raw = text if isinstance(text, str) else str(text)
+        if len(raw) <= longest and type(raw) is str and raw.isascii() and raw.isprintable():
+            return raw
         letters = "".join(map(_letter, islice(raw, longest + 1)))
     except Exception:
         return f"a {one_line(type(text).__name__, 100)}"

@@ -180,7 +180,7 @@ def _asked(
 def _possible(rows: Rows, folds: int) -> tuple[int, list[str]]:
     """Folds that the smallest class or the groups allow, and what is to be said of the rows."""
     if rows.groups is not None:
-        return _by_groups(rows, folds)
+        return _by_groups(rows, len(np.unique(rows.groups)), folds)
     if rows.kind == "regression" or rows.time is not None:
         return folds, []
     least = int(np.bincount(rows.y)[np.unique(rows.y)].min())
@@ -189,8 +189,9 @@ def _possible(rows: Rows, folds: int) -> tuple[int, list[str]]:
     return max(2, least), [f"{max(2, least)} folds instead of {folds}: the smallest class has {least} rows"]
 
 
-def _by_groups(rows: Rows, folds: int) -> tuple[int, list[str]]:
-    notices, count = [], len(np.unique(rows.groups))
+def _by_groups(rows: Rows, count: int, folds: int) -> tuple[int, list[str]]:
+    """The same where rows are of so many groups."""
+    notices = []
     if count < folds:
         notices.append(f"{count} folds instead of {folds}: there are {count} groups")
     where, alone = how_permuted(rows)

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reason, anchor
-from xai_bench.results import guarantees
 from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided
 from xai_bench.results.means import splits
 from xai_bench.suites.suite import CONTROLS
@@ -25,13 +23,9 @@ from xai_bench.wording import plural
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
+NOT_EXPLAINED = "not explained"
 SELECTED = ("power", "type1_error")
 """Scores of what is selected at level .05 by a method's own p-values."""
-NOT_EXPLAINED = "not explained"
-NOMINAL = 0.05
-"""Level of the p-values below which an input is selected."""
-SELECTIONS = {"power": "relevant", "type1_error": "noise"}
-"""Scores of a selection: the role of the inputs of which they are the share that is selected."""
 OURS = ["score", "data", "explainer", "model", "mean", "sd", "n"]
 COLUMNS = [
     *("score", "data", "method", "explainer", "model"),
@@ -148,8 +142,7 @@ def _labels(counterparts: tuple[Counterpart, ...], name: str, entries: list[dict
 
 def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, method: Counterpart) -> dict[str, Mean]:
     """Label of a network ("" for none) to the mean over draws; folds and model seeds are averaged within a draw."""
-    frame = guarantees.by_cell(results) if score.ours in SELECTED else results.measurements
-    frame = _selections(results) if score.ours in SELECTIONS else results.measurements
+    frame = results.selections() if score.ours in SELECTED else results.measurements
     frame = frame[(frame["metric"] == score.ours) & (frame["dataset"] == dataset) & (frame["explainer"] == explainer)]
     if (k := method.k or score.k) != 0:
         frame = frame[frame["k"] == (k if isinstance(k, int) else _kept(results, dataset, k))]
@@ -160,22 +153,6 @@ def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, me
         draws = rows.groupby("data_seed")["value"].mean()
         found[str(model)] = Mean(float(draws.mean()), float(draws.std(ddof=1)) if len(draws) > 1 else None, len(draws))
     return found
-
-
-def _selections(results: Results) -> pd.DataFrame:
-    """Power and type-1 error of every cell whose method has p-values of single inputs: as ``Results.measurements``."""
-    names = ["cell", "draw", "dataset", "model", "explainer", "data_seed"]
-    rows = []
-    for cell in results.cells.loc[results.cells["cell"].isin(results.tested), names].to_dict("records"):
-        tested, roles = results.tested[cell["cell"]], results.draws[cell["draw"]].roles
-        if tested.controls != "type1" or roles is None:
-            continue
-        above = np.array(tested.p_values) < NOMINAL
-        for metric, role in SELECTIONS.items():
-            asked = np.array([one == role for one in roles])
-            value = float(above[asked].mean()) if asked.any() else None
-            rows.append({**cell, "metric": metric, "k": 0, "value": value})
-    return pd.DataFrame(rows, columns=[*names, "metric", "k", "value"])
 
 
 def _kept(results: Results, dataset: str, which: str) -> int:

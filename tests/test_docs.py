@@ -118,8 +118,16 @@ def test_fields_stand_in_a_table():
 
 def test_pages_that_are_absent_are_left_out():
     manual = pytest.importorskip("docs.hooks.manual", reason="mkdocs is not installed")
-    nav = ["index.md", "nosuch.md", {"A": ["nosuch.md"]}, {"B": ["faq.md", "components/models.md"]}, "api.md"]
-    assert manual._present(nav) == ["index.md", {"B": ["faq.md", "components/models.md"]}, "api.md"]
+    nav = [
+        "index.md",
+        "nosuch.md",
+        {"A": ["nosuch.md"]},
+        {"C": "nosuch.md"},
+        {"D": "faq.md"},
+        {"B": ["faq.md", "components/models.md"]},
+        "api.md",
+    ]
+    assert manual._present(nav) == ["index.md", {"D": "faq.md"}, {"B": ["faq.md", "components/models.md"]}, "api.md"]
     assert "::: xai_bench.running.run.run" in manual.api()
 
 

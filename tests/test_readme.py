@@ -47,10 +47,15 @@ def _commands() -> list[str]:
     return sorted(found)
 
 
+@pytest.fixture(scope="module")
+def group():
+    return typer.main.get_command(cli.app)
+
+
 @pytest.mark.parametrize("line", _commands())
-def test_commands_are_understood(line):
+def test_commands_are_understood(line, group):
     """Read as the command line reads them, and not called."""
-    words, command = shlex.split(line)[1:], typer.main.get_command(cli.app)
+    words, command = shlex.split(line)[1:], group
     context = command.make_context("xai-bench", ["--help"], resilient_parsing=True)
     while hasattr(command, "commands") and words:
         assert words[0] in command.commands, words[0]

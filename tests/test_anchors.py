@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import anchors as page_maker
 from tests.reference import published as literal
 from xai_bench import registry, run
 from xai_bench.datasets.blocks import CorrelatedBlocks
@@ -289,3 +290,7 @@ def test_power_and_type_1_error_are_shares_of_p_values(tmp_path):
     assert table.loc["type1error", "ours"] == pytest.approx(above[[role == "noise" for role in roles]].mean())
     assert set(table["method"]) == {"d0CRT"}
     assert set(table.index) == {"auc", "power", "type1error"}
+
+
+def test_the_page_of_the_manual_is_made_from_the_committed_tables():
+    assert page_maker.PAGE.read_text(encoding="utf-8") == page_maker.page(), "run python benchmarks/anchors.py"

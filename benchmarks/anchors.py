@@ -3,7 +3,7 @@
 xai-bench run anchor_cpi --out RUNS (and the other suites whose names begin with anchor_), then
 python benchmarks/anchors.py --runs RUNS/runs
 writes reports/anchors/SUITE_agreement.csv and SUITE_ours.csv. --functional METHODS (names between commas) writes
-functional.csv, what these methods pass of the functional tests. Every call writes docs/anchors.md anew from these files.
+functional.csv, what these methods pass of the functional tests. Every call writes docs/anchors.md from these files.
 """
 
 from __future__ import annotations

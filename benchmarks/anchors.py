@@ -60,10 +60,13 @@ def kept(name: str) -> Agreement | None:
     table, ours = (TABLES / f"{name}_{what}.csv" for what in ("agreement", "ours"))
     if not table.is_file():
         return None
-    texts = {"model": "", "why": ""}
-    return Agreement(
-        anchor(reading.load(name).anchor), pd.read_csv(table).fillna(texts), pd.read_csv(ours).fillna({"model": ""})
-    )
+    known = anchor(reading.load(name).anchor)
+    return Agreement(known, *(_with_texts(pd.read_csv(path)) for path in (table, ours)))
+
+
+def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """With "" where a text is empty, which a CSV does not tell from a missing number."""
+    return frame.assign(**{name: frame[name].astype(object).fillna("") for name in ("model", "why") if name in frame})
 
 
 def page() -> str:

@@ -2,7 +2,8 @@
 
 xai-bench run anchor_cpi --out RUNS (and the other suites whose names begin with anchor_), then
 python benchmarks/anchors.py --runs RUNS/runs
-writes reports/anchors/SUITE_agreement.csv and SUITE_ours.csv; without --runs it writes docs/anchors.md from these anew.
+writes reports/anchors/SUITE_agreement.csv and SUITE_ours.csv. --functional METHODS (names between commas) writes
+functional.csv, what these methods pass of the functional tests. Every call writes docs/anchors.md from these files.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xai_bench import functional
 from xai_bench.published.anchors import Anchor, anchor
 from xai_bench.results import anchor_text, formats
 from xai_bench.results.anchors import Agreement
@@ -22,6 +24,7 @@ from xai_bench.suites.shipped import shipped
 
 ROOT = Path(__file__).parents[1]
 TABLES, PAGE = ROOT / "reports" / "anchors", ROOT / "docs" / "anchors.md"
+FUNCTIONAL = TABLES / "functional.csv"
 HEAD = """# Published tables beside ours
 
 A suite can name a published table, its *anchor*. `xai-bench anchor SUITE` shows what was published, and how;
@@ -57,10 +60,13 @@ def kept(name: str) -> Agreement | None:
     table, ours = (TABLES / f"{name}_{what}.csv" for what in ("agreement", "ours"))
     if not table.is_file():
         return None
-    texts = {"model": "", "why": ""}
-    return Agreement(
-        anchor(reading.load(name).anchor), pd.read_csv(table).fillna(texts), pd.read_csv(ours).fillna({"model": ""})
-    )
+    known = anchor(reading.load(name).anchor)
+    return Agreement(known, *(_with_texts(pd.read_csv(path)) for path in (table, ours)))
+
+
+def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """With "" where a text is empty, which a CSV does not tell from a missing number."""
+    return frame.assign(**{name: frame[name].astype(object).fillna("") for name in ("model", "why") if name in frame})
 
 
 def page() -> str:
@@ -69,7 +75,58 @@ def page() -> str:
     for name in suites():
         if (found := kept(name)) is not None:
             parts += [f"## {found.anchor.title}", *section(name, found)]
+    if FUNCTIONAL.is_file():
+        parts += functional_section(pd.read_csv(FUNCTIONAL).fillna({"reason": ""}))
     return "\n".join(parts)
+
+
+def functional_section(found: pd.DataFrame) -> list[str]:
+    """Every method with what it passes, theirs first, and why it does not."""
+    known, tests = anchor("functional"), list(dict.fromkeys(found["test"]))
+    theirs = {(f.method, f.data): f.value.mean for f in known.figures}
+    rows = [
+        ("published", name, *(_mark(theirs.get((name, test))) for test in tests))
+        for name in dict.fromkeys(f.method for f in known.figures)
+    ]
+    by_method = found.groupby("explainer", sort=False)
+    rows += [("ours", str(name), *(_mark(score) for score in of["score"])) for name, of in by_method]
+    missed = found[(found["reason"] != "") & found["score"].notna()]
+    why = [(row["explainer"], row["test"], row["reason"]) for row in missed.to_dict("records")]
+    lacking = found[found["score"].isna()].drop_duplicates("explainer")
+    why += [(row["explainer"], "all", row["reason"]) for row in lacking.to_dict("records")]
+    return [
+        f"## {known.title}",
+        f"Source: {known.source}. Licence: {known.licence}.\n",
+        formats.markdown(_protocol(known)),
+        " ".join(functional_words(found, theirs)) + "\n",
+        formats.markdown(Shown(("Source", "Method", *tests), rows, text_columns=len(tests) + 2)),
+        formats.markdown(Shown(("Method", "Test", "Why not passed"), why, text_columns=3)),
+    ]
+
+
+def functional_words(found: pd.DataFrame, theirs: dict[tuple[str, str], float]) -> list[str]:
+    """How many pass everything, and how often a counterpart of theirs passes the same tests."""
+    scored = found[found["score"].notna()]
+    every = scored.groupby("explainer")["passed"].all()
+    words = [
+        f"{int(every.sum())} of {len(every)} methods that give importances pass all {found['test'].nunique()} tests."
+    ]
+    known = {pair.ours: pair.theirs for pair in anchor("functional").methods}
+    both = [
+        (row["passed"], theirs[known[row["explainer"]], row["test"]] >= functional.PASSED)
+        for row in scored.to_dict("records")
+        if (known.get(row["explainer"], ""), row["test"]) in theirs
+    ]
+    if both:
+        same = sum(ours == other for ours, other in both)
+        words.append(f"Of {len(both)} results with a published counterpart {same} are the same, passed or not.")
+    return words
+
+
+def _mark(score: float | None) -> str:
+    if score is None or score != score:
+        return ""
+    return "passed" if score >= functional.PASSED else f"{score:.3f}"
 
 
 def section(name: str, found: Agreement) -> list[str]:
@@ -105,9 +162,13 @@ def _beside(found: Agreement, score: str) -> Shown:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, help="a folder with runs of these suites")
-    runs = parser.parse_args().runs
-    if runs:
-        keep(runs)
+    parser.add_argument("--functional", default="", help="methods for the functional tests, names between commas")
+    asked = parser.parse_args()
+    if asked.runs:
+        keep(asked.runs)
+    if asked.functional:
+        found = functional.results(asked.functional.split(","))
+        found.to_csv(FUNCTIONAL, index=False, float_format="%.6g")
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from xai_bench.errors import InputError
-from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reason, anchor
+from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reason, anchor, names
+from xai_bench.results import guarantees
 from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided
 from xai_bench.results.means import splits
 from xai_bench.suites.suite import CONTROLS
@@ -65,7 +66,9 @@ class Agreement:
         ]
         open_ = found[(found["outcome"] == "undecided") & found["error"].notna()]
         if len(open_):
-            every[0] += f" The median standard error of the undecided ones is {open_['error'].median():.3f}."
+            every[0] += (
+                f" The standard error of those that are undecided is {open_['error'].median():.3f} at the median."
+            )
         differing = found[found["outcome"] == "differs"]
         if len(differing):
             unknown = int((differing["why"] == NOT_EXPLAINED).sum())
@@ -93,8 +96,6 @@ def agreement(results: Results, name: str = "") -> Agreement:
     """
     name = name or str(results.suite.get("anchor") or "")
     if not name:
-        from xai_bench.published.anchors import names
-
         known = ", ".join(names())
         raise InputError(f'anchor: expected a suite with anchor = "NAME", or a name, got none; known: {known}')
     known_anchor = anchor(name)

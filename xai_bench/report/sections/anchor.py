@@ -24,7 +24,10 @@ class AnchorTable(Section):
         return self.frames.results.anchor()
 
     def words(self) -> str:
-        return " ".join(self._found.sentences())
+        return self._found.sentences()[0]
+
+    def findings(self) -> list[str]:
+        return self._found.sentences()[1:]
 
     def tables(self) -> list[Table]:
         found = self._found

@@ -15,7 +15,6 @@ import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reason, anchor, names
-from xai_bench.results import guarantees
 from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided
 from xai_bench.results.means import splits
 from xai_bench.suites.suite import CONTROLS

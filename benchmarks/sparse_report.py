@@ -21,10 +21,20 @@ from scipy.stats import binomtest
 from xai_bench.report.kit import drawing
 
 RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
-METHODS = {"spectral": "spectral form", "group_lasso": "group lasso", "l1": "L1, linear", "lassonet": "LassoNet"}
+METHODS = {"spectral": "spectral form", "group_lasso": "group lasso", "l1": "L1 (linear)", "lassonet": "LassoNet"}
+OTHERS = {"l1": "L1 on linear models", "lassonet": "LassoNet"}
 FORMS = ("spectral", "group_lasso")
 COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
 NUMBERS = ("relevant", "support", "strengths", "sizes", "changes", "losses")
+CASES = (
+    "gaussian_correlated",
+    "xor",
+    "null",
+    "orange_skin",
+    "nonlinear_additive",
+    "gaussian_independent",
+    "friedman1",
+)
 DRAWS = {"spectral": 10, "group_lasso": 10, "l1": 10, "lassonet": 3}
 """How many were planned of each set; fewer are said."""
 LEVEL = 0.05
@@ -186,14 +196,22 @@ def refinement(runs: pd.DataFrame) -> list[str]:
 def short_of_draws(runs: pd.DataFrame) -> list[str]:
     """Sets and methods with fewer draws than planned."""
     counted = runs.groupby(["case", "method"], sort=False, observed=False).size()
-    counted = counted.unstack(fill_value=0).reindex(columns=list(METHODS), fill_value=0)
+    counted = counted.unstack(fill_value=0).reindex(list(CASES), columns=list(METHODS), fill_value=0)
     few = [
-        f"{METHODS[method]} {', '.join(f'`{case}` {n}' for case, n in counted[method].items() if n < planned)} "
-        f"(of {planned})"
+        f"{METHODS[method]} {missing_draws(counted[method], planned)}"
         for method, planned in DRAWS.items()
         if (counted[method] < planned).any()
     ]
     return [f"Fewer draws than planned: {'; '.join(few)}."] if few else []
+
+
+def missing_draws(counted: pd.Series, planned: int) -> str:
+    """The sets with fewer draws than planned, by their number."""
+    groups = []
+    for number, group in counted[counted < planned].groupby(counted):
+        sets = "all sets" if len(group) == len(counted) else ", ".join(f"`{case}`" for case in group.index)
+        groups.append(f"{number} of {planned} on {sets}")
+    return ", ".join(groups)
 
 
 def constants(runs: pd.DataFrame) -> list[tuple[str, str]]:
@@ -246,12 +264,21 @@ def panel(axis: pages.Axes, run: pd.Series, color: str, kind: str) -> None:
         axis.set_ylim(bottom=0)
 
 
+def others(runs: pd.DataFrame) -> str:
+    """Which further methods were measured."""
+    measured = [name for method, name in OTHERS.items() if (runs["method"] == method).any()]
+    verb = "bring" if len(measured) > 1 else "brings"
+    return f"{' and '.join(measured)} {verb} further supports" if measured else "No other method was measured"
+
+
 def write(path: Path = RUNS) -> None:
     """Write index.html and summary.md beside the runs."""
     runs = read(path)
     pages.write("sparse", path.parent, {
-        "seeds": words(set(runs["seed"].tolist())),
-        "sets": runs["case"].nunique(),
+        "seeds": f"seed{'s' * (runs['seed'].nunique() > 1)} {words(set(runs['seed'].tolist()))}",
+        "sets": "One set" if runs["case"].nunique() == 1 else f"{runs['case'].nunique()} sets",
+        "others": others(runs),
+        "lassonet": bool((runs["method"] == "lassonet").any()),
         "sentences": sentences(runs),
         "tables": [supports_table(runs), paths_table(runs)],
         "losses": Markup(figure(runs, "losses")),

@@ -81,8 +81,9 @@ def of_losses(monkeypatch, loss):
     """Refits whose loss is ``loss`` of the support."""
 
     def judged(rows, fold, supports, settings, seed, dtype):
-        noise = np.random.default_rng(0).normal(size=N) / 5
-        losses = np.array([loss(set(np.flatnonzero(of_folds[0]))) + noise for of_folds in supports])
+        noise = np.random.default_rng(0).normal(size=(len(supports), N)) / 5
+        noise -= noise.mean(1, keepdims=True)
+        losses = noise + np.array([[loss(set(np.flatnonzero(of_folds[0])))] for of_folds in supports])
         return Judgement(losses, np.zeros_like(losses))
 
     monkeypatch.setattr(sparse, "pooled_refits", judged)

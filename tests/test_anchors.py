@@ -147,7 +147,11 @@ def results(tmp_path_factory):
 
 def test_theirs_stand_beside_ours(results):
     found = results.anchor()
-    (row,) = found.table.to_dict("records")  # Lasso alone was not published.
+    rows = {row["score"]: row for row in found.table.to_dict("records")}  # Lasso alone was not published.
+    assert set(rows) == {"auc", "power", "type1error"}
+    chosen = results.selections().query("metric == 'type1_error'")["value"]
+    assert rows["type1error"]["ours"] == pytest.approx(chosen.mean())
+    row = rows["auc"]
     assert (row["data"], row["method"], row["explainer"], row["model"]) == ("Plain linear", "Marginal", "f_test", "")
     draws = results.measurements.query("metric == 'auroc' and explainer == 'f_test'")["value"]
     assert (row["ours"], row["ours_sd"], row["ours_n"]) == pytest.approx((draws.mean(), draws.std(), 5))
@@ -156,11 +160,11 @@ def test_theirs_stand_beside_ours(results):
     assert (row["difference"], row["error"]) == pytest.approx((both.difference, both.error))
     assert "SHAP" in found.absent
     assert "Marginal" not in found.absent
-    assert found.sentences()[0].startswith("Of 1 pair of figures ")
+    assert found.sentences()[0].startswith("Of 3 pairs of figures ")
 
 
 def test_a_difference_has_its_measured_reason_or_none(results, monkeypatch):
-    anchor, ours = anchors.anchor("cpi"), results.anchor().table["ours"].item()
+    anchor, ours = anchors.anchor("cpi"), results.anchor().table.set_index("score")["ours"]["auc"]
     chosen = ("auc", "Plain linear", "Marginal")
     far = dataclasses.replace(anchor, figures=(anchors.Figure(*chosen, Mean(ours - 0.4, 0.01, 100)),), reasons=())
     near, other = (anchors.Reason(*chosen, "their rows", Mean(ours - 0.4 + step, 0.01, 100)) for step in (0.01, 0.3))
@@ -202,7 +206,7 @@ def test_the_command_takes_suites_and_results(results, tmp_path, monkeypatch, ca
     assert (
         command(str(results.folder), "--format", "csv", "--out", str(tmp_path / "a.csv"), monkeypatch=monkeypatch) == 0
     )
-    assert list(pd.read_csv(tmp_path / "a.csv")["method"]) == ["Marginal"]
+    assert list(pd.read_csv(tmp_path / "a.csv")["method"]) == ["Marginal"] * 3
 
 
 @pytest.mark.parametrize(

@@ -256,11 +256,22 @@ def test_other_p_values_are_another_result(results, tmp_path):
 def test_sentences_say_what_is_kept(results):
     said = guarantee_words.sentences(results)
     assert said[0].startswith("Selections at level 0.05, on 1 dataset, 8 draws: a promise is kept if the upper bound")
-    assert len(said) == 1 + 7
+    exceeded = guarantee_words.stated(results.guarantees()).query("outcome == 'exceeded'")
+    assert len(said) == 1 + 7 + (len(exceeded) > 0)
     frame = guarantee_words.stated(results.guarantees(pooled=True)).set_index(["explainer", "rule"])
     own = frame.loc[("tests", "p_values")]
     assert f"{own['outcome']}: tests {own['error']:.3f} (power {own['power']:.2f})" in " ".join(said)
     assert own["error"] == own["type1"]
+
+
+def test_what_all_datasets_hide_is_said(results, monkeypatch):
+    monkeypatch.setattr(guarantees, "outcome", lambda low, high, level: "exceeded" if high > 0.3 else "kept")
+    fresh = replace(results)
+    row = guarantee_words.stated(fresh.guarantees()).query("outcome == 'exceeded'").iloc[0]
+    expected = f"{row['explainer']} on toy {row['error']:.3f} ({guarantee_words.RULES[row['rule']]})"
+    assert expected in guarantee_words.sentences(fresh)[-1]
+    monkeypatch.setattr(guarantees, "outcome", lambda low, high, level: "kept")
+    assert "single datasets" not in guarantee_words.sentences(replace(results))[-1]
 
 
 def test_the_command_prints_words_and_a_table(results, tmp_path):

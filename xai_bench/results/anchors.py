@@ -143,7 +143,6 @@ def _labels(counterparts: tuple[Counterpart, ...], name: str, entries: list[dict
 def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, method: Counterpart) -> dict[str, Mean]:
     """Label of a network ("" for none) to the mean over draws; folds and model seeds are averaged within a draw."""
     frame = results.selections() if score.ours in SELECTED else results.measurements
-    frame = results.selections() if score.ours in SELECTED else results.measurements
     frame = frame[(frame["metric"] == score.ours) & (frame["dataset"] == dataset) & (frame["explainer"] == explainer)]
     if (k := method.k or score.k) != 0:
         frame = frame[frame["k"] == (k if isinstance(k, int) else _kept(results, dataset, k))]

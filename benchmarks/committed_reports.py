@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import xai_bench
-from benchmarks import readme_numbers
+from benchmarks import methods_page, readme_numbers
 from xai_bench import plots, registry
 from xai_bench.report import write_report
 from xai_bench.report.kit.markup import render
@@ -189,6 +189,7 @@ def finish(reports: Path = REPORTS) -> None:
     if reports == REPORTS:
         for path in filter(None, map(pack_of, folders(reports))):
             ship(read(path))
+        methods_page.write()
         if readme_numbers.PACK.is_file():
             readme_numbers.write()
 

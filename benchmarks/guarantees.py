@@ -1,7 +1,6 @@
 """Selections at a level, measured: runs the suite ``guarantees`` and writes ``reports/guarantees``.
 
-python -m benchmarks.guarantees               # run what is missing into runs/, pack it, write the table and the summary
-python -m benchmarks.guarantees --from-pack   # write the table and the summary from the pack that is committed
+python -m benchmarks.guarantees    # run what is missing into runs/ (four minutes of CPU time), write table and summary
 """
 
 from __future__ import annotations
@@ -16,13 +15,10 @@ from xai_bench.report.kit.wording import number
 from xai_bench.results import guarantee_words, means
 from xai_bench.results.frames import Results
 from xai_bench.results.guarantees import null_inputs
-from xai_bench.results.packing import SUFFIX
-from xai_bench.results.store import pack, read
 from xai_bench.wording import plural
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "reports" / "guarantees"
-PACK = FOLDER / f"guarantees{SUFFIX}"
 LEVELS = (0.05, 0.2)
 """The second is where knockoffs can select anything on tables of ten inputs."""
 MARKS = {"exceeded": "!", "undecided": "?", "kept": "", "": ""}
@@ -107,17 +103,15 @@ def _table(rows: pd.DataFrame) -> str:
 
 def write(results: Results) -> None:
     """The table and the summary."""
+    FOLDER.mkdir(exist_ok=True)
     frame(results).to_csv(FOLDER / "guarantees.csv", index=False)
     (FOLDER / "summary.md").write_text(text(results), encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:
-    if arguments not in ([], ["--from-pack"]):
-        sys.exit("usage: python -m benchmarks.guarantees [--from-pack]")
-    if not arguments:
-        xai_bench.run("guarantees", out=ROOT)
-        pack(ROOT / "runs" / "guarantees", PACK)
-    write(read(PACK))
+    if arguments:
+        sys.exit("usage: python -m benchmarks.guarantees")
+    write(xai_bench.run("guarantees", out=ROOT))
 
 
 if __name__ == "__main__":

@@ -97,21 +97,26 @@ def part(rows: pd.DataFrame) -> str:
 def words(rows: pd.DataFrame) -> list[str]:
     """What the numbers say: methods by what they estimate, where irrelevant inputs rank high, what training adds."""
     own, trained = means(rows, EXACT), means(rows, TRAINED)
-    meant = [f"{name} {own.loc[name, what]:.2f} ({TRUTHS[what].lower()})" for name, what in MEANT.items()]
+    meant = [f"{name} {own.loc[name, what]:.2f} ({_within(TRUTHS[what])})" for name, what in MEANT.items()]
     best, which = own.max(axis=1), own.idxmax(axis=1)
     others = best.drop(list(MEANT)).sort_values(ascending=False)
     areas = rows[(rows["score"] == "auroc") & (rows["model"] == EXACT) & (rows["mean"] < 1 - SAME)]
     misled = areas.groupby("network", sort=False)["method"].agg(", ".join)
-    worse = pd.Series({name: own.loc[name, what] - trained.loc[name, what] for name, what in which.items()}).dropna()
+    gained = pd.Series({name: trained.loc[name, what] - own.loc[name, what] for name, what in which.items()}).dropna()
     return [
         "Somers' D on the networks themselves, mean over networks and draws. Methods that estimate one of the four "
         f"definitions, against that one: {', '.join(meant)}. The others, against the one that fits them best: "
         f"{', '.join(f'{name} {value:.2f}' for name, value in others.items())}.",
         *(f"On `{where}` irrelevant inputs rank above some relevant ones: {names}." for where, names in misled.items()),
-        f"What training adds: Somers' D is lower by {worse.median():.2f} on the trained network (median over methods, "
-        f"by the same definition); at most by {worse.max():.2f} ({worse.idxmax()}), at least by {worse.min():.2f} "
-        f"({worse.idxmin()}; below 0 the network that was trained is the easier one).",
+        f"On the network that was trained on the same rows Somers' D is {gained.median():+.2f} (median over methods, "
+        f"by the same definition), from {gained.min():+.2f} ({gained.idxmin()}) to {gained.max():+.2f} "
+        f"({gained.idxmax()}). Above 0 the trained network is the easier one.",
     ]
+
+
+def _within(title: str) -> str:
+    """A title within a sentence."""
+    return title[:1].lower() + title[1:]
 
 
 def means(rows: pd.DataFrame, model: str) -> pd.DataFrame:

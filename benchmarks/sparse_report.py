@@ -1,13 +1,14 @@
 """The report of ``sparse_supports.py``: a page and a summary from the kept runs. Equal runs give equal bytes.
 
-python benchmarks/sparse_report.py               # anew from reports/sparse/runs.jsonl
+python benchmarks/sparse_report.py               # anew from reports/sparse/supports.csv
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pages
@@ -15,281 +16,275 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 from pages import Table, plain_numbers
+from scipy.stats import binomtest
 
-from xai_bench.report.kit import drawing, pixels
+from xai_bench.report.kit import drawing
 
-HERE = Path(__file__).parent
-RUNS = HERE.parent / "reports" / "sparse" / "runs.jsonl"
-FORMS = {"spectral": "spectral", "group_lasso": "group lasso"}
+RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
+METHODS = {"spectral": "spectral form", "group_lasso": "group lasso", "l1": "L1 (linear)", "lassonet": "LassoNet"}
+OTHERS = {"l1": "L1 on linear models", "lassonet": "LassoNet"}
+FORMS = ("spectral", "group_lasso")
 COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
-JUDGES = {"refit": "refits judge", "path": "its own networks judge"}
-READING = ["case", "judged_by", "tolerance", "form"]
-SIDE = 28
+NUMBERS = ("relevant", "support", "strengths", "sizes", "changes", "losses")
+CASES = (
+    "gaussian_correlated",
+    "xor",
+    "null",
+    "orange_skin",
+    "nonlinear_additive",
+    "gaussian_independent",
+    "friedman1",
+)
+DRAWS = {"spectral": 10, "group_lasso": 10, "l1": 10, "lassonet": 3}
+"""How many were planned of each set; fewer are said."""
+LEVEL = 0.05
 
 
 def read(path: Path) -> pd.DataFrame:
-    """One row a run and reading, in a fixed order; of runs that were repeated the last."""
-    frame = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
-    frame["judged_by"] = pd.Categorical(frame["judged_by"].fillna("refit"), list(JUDGES))
-    keys = [*READING, "seed"]
-    frame = frame.drop_duplicates(keys, keep="last")
-    order = {case: i for i, case in enumerate(dict.fromkeys(frame["case"].sort_values()))}
-    frame["order"] = frame["d"] + frame["relevant"].isna() * 1e6 + frame["case"].map(order) / 1e3
-    frame["form"] = pd.Categorical(frame["form"], list(FORMS))
-    return frame.sort_values(["order", "judged_by", "tolerance", "form", "seed"], ignore_index=True)
+    """One row a run, in a fixed order, with its mistakes; lists of numbers as arrays."""
+    frame = pd.read_csv(path, converters=dict.fromkeys(NUMBERS, _numbers), keep_default_na=False, na_values=[""])
+    frame = frame.drop_duplicates(["case", "method", "seed"], keep="last")
+    frame["method"] = pd.Categorical(frame["method"], list(METHODS))
+    frame["relevant_inputs"] = frame["relevant"].map(len)
+    frame = frame.sort_values(["inputs", "relevant_inputs", "case", "method", "seed"], ignore_index=True)
+    sets = [(set(chosen), set(true)) for chosen, true in zip(frame["support"], frame["relevant"], strict=True)]
+    frame["found"] = [len(chosen & true) for chosen, true in sets]
+    frame["false"] = [len(chosen - true) for chosen, true in sets]
+    frame["missed"] = [len(true - chosen) for chosen, true in sets]
+    frame["exact"] = frame["false"] + frame["missed"] == 0
+    return frame
 
 
-def chosen(runs: pd.DataFrame) -> NDArray[np.bool_]:
-    """(runs, d) which inputs each run chose, in canonical order."""
-    result = np.zeros((len(runs), int(runs["d"].iloc[0])), dtype=bool)
-    for row, support in zip(result, runs["support"], strict=True):
-        row[support] = True
-    return result
-
-
-def stability(selected: NDArray[np.bool_]) -> float:
-    """Nogueira's index of m selections (m, d): 1 if all are equal, 0 as random ones (JMLR 18(174), definition 4)."""
-    m, d = selected.shape
-    share, size = selected.mean(0), selected.sum(1).mean()
-    expected = size / d * (1 - size / d)
-    return float(1 - m / (m - 1) * (share * (1 - share)).mean() / expected) if m > 1 and expected > 0 else np.nan
-
-
-def mean_score(runs: pd.DataFrame, which: str) -> str:
-    """The mean of one score over seeds."""
-    values = [scores.get(which) for scores in runs["scores"]]
-    return "–" if None in values else f"{np.mean(values):.3f}"
-
-
-def cpu(runs: pd.DataFrame) -> str:
-    """Median seconds: the walk, and the refits of all folds and levels."""
-    return f"{runs['walk_cpu'].median():.1f} + {runs['refit_cpu'].median():.1f}"
-
-
-def mistakes(runs: pd.DataFrame) -> pd.DataFrame:
-    """False and missed inputs of every run with a known truth, and whether there are none."""
-    pairs = [(set(a), set(b)) for a, b in zip(runs["support"], runs["relevant"], strict=True)]
-    result = pd.DataFrame({"false": [len(a - b) for a, b in pairs], "missed": [len(b - a) for a, b in pairs]})
-    result["found"], result["true"] = [len(a & b) for a, b in pairs], [len(b) for _, b in pairs]
-    return result.assign(exact=(result["false"] + result["missed"]) == 0).set_index(runs.index)
+def _numbers(text: str) -> NDArray[np.float64]:
+    return np.array([float(word) for word in text.split()])
 
 
 def supports_table(runs: pd.DataFrame) -> Table:
-    """One row a dataset and form."""
+    """One row a dataset and method."""
     rows = []
-    for (case, form), group in runs.groupby(["case", "form"], sort=False, observed=True):
-        wrong = mistakes(group)
-        found, false, missed = wrong["found"].sum(), wrong["false"].sum(), wrong["missed"].sum()
-        precision = f"{found / (found + false):.3f}" if found + false else "–"
-        recall = f"{found / (found + missed):.3f}" if found + missed else "–"
-        scores = " / ".join(mean_score(group, which) for which in ("all", "true", "chosen"))
+    for (case, method), group in runs.groupby(["case", "method"], sort=False, observed=True):
+        found, false, missed = (group[name].sum() for name in ("found", "false", "missed"))
         first = group.iloc[0]
-        size = f"{first['n']}, {first['d']}, {len(first['relevant'])}"
-        exact = f"{wrong['exact'].sum()} of {len(group)}"
-        rows.append([f"`{case}`, {FORMS[form]}", size, exact, str(false), str(missed), precision, recall, scores,
-                     cpu(group)])  # fmt: skip
-    head = ["Data, form", "n, d, true inputs", "Exact", "False", "Missed", "Precision", "Recall",
-            "Score: all / true / chosen", "CPU seconds: walk + refits"]  # fmt: skip
+        rows.append([
+            f"`{case}`, {METHODS[method]}", f"{first['rows']}, {first['inputs']}, {first['relevant_inputs']}",
+            f"{group['exact'].sum()} of {len(group)}", str(false), str(missed),
+            f"{found / (found + false):.3f}" if found + false else "–",
+            f"{found / (found + missed):.3f}" if found + missed else "–",
+            " / ".join(mean_score(group[f"score_{which}"]) for which in ("all", "true", "chosen")),
+            f"{group['networks'].median():.0f}",
+            f"{group['walk_cpu'].median():.1f} + {group['refit_cpu'].median():.1f}",
+        ])  # fmt: skip
+    head = ["Data, method", "n, d, true inputs", "Exact", "False", "Missed", "Precision", "Recall",
+            "Score: all / true / chosen", "Networks trained", "CPU seconds: path + refits"]  # fmt: skip
     return Table("Exact supports over data seeds", head, rows)
 
 
-class Goal(NamedTuple):
-    """What is asked of a set of pictures: so few pixels, and so good on test rows."""
-
-    pixels: int
-    retrained: bool
-    accuracy: str
-
-    def met(self, runs: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """(runs,) few enough, and (runs,) good enough."""
-        if self.retrained:
-            lost = np.array([scores["all"] - scores["chosen"] for scores in runs["scores"]])
-            return runs["support"].map(len).to_numpy() <= self.pixels, lost <= 0.01 + 1e-9
-        own = np.array([scores.get("unrefitted", np.nan) for scores in runs["scores"]])
-        return runs["unrefitted_inputs"].to_numpy() <= self.pixels, own >= 0.99
-
-    def counted(self, runs: pd.DataFrame) -> str:
-        """In words."""
-        few, good = self.met(runs)
-        return (
-            f"at most {self.pixels} pixels on {few.sum()}, {self.accuracy} on {good.sum()}, both on "
-            f"{(few & good).sum()} of {len(runs)} seeds ({words(sorted(runs['seed'].tolist()))})"
-        )
+def mean_score(values: pd.Series) -> str:
+    """The mean over seeds; a dash where there is none."""
+    return "–" if values.isna().any() else f"{values.mean():.3f}"
 
 
-GOALS = {
-    "mnist_01": Goal(30, False, "at least .99"),
-    "mnist": Goal(150, True, "at most .01 below all pixels"),
-}
+def steepness(run: pd.Series) -> tuple[float, int, int]:
+    """The largest mean change between successive supports of a path, how many steps exceed one input and 5 % of the
+    inputs, and how many steps there are; without the step to the empty support that ends an unfinished path."""
+    steps = len(run["strengths"]) - 1
+    changes, before = run["changes"][:steps], run["sizes"][:steps]
+    beyond = changes > np.maximum(1, 0.05 * before) + 1e-9
+    return float(changes.max()), int(beyond.sum()), steps
 
 
-def counted_pixels(sizes: pd.Series) -> str:
-    """Mean and range."""
-    return f"{sizes.mean():.1f} ({sizes.min():.0f} to {sizes.max():.0f})"
-
-
-def reading(case: str, judge: str, tolerance: float, form: str) -> str:
-    """What a row of the pictures is about."""
-    return f"`{case}`, {FORMS[form]}, {JUDGES[judge]}, tolerance {tolerance:g}"
-
-
-def pictures_table(runs: pd.DataFrame) -> Table:
-    """One row a set of pictures, judge, tolerance and form."""
+def paths_table(runs: pd.DataFrame) -> Table:
+    """One row a dataset and form: how far the paths were refined."""
     rows = []
-    for key, group in runs.groupby(READING, sort=False, observed=True):
-        few, good = GOALS[key[0]].met(group)
+    for (case, form), group in runs[runs["method"].isin(FORMS)].groupby(["case", "method"], sort=False, observed=True):
+        largest, beyond, steps = zip(*(steepness(run) for _, run in group.iterrows()), strict=True)
         rows.append([
-            reading(*key), f"{(few & good).sum()} of {len(group)}",
-            counted_pixels(group["support"].map(len)), mean_score(group, "chosen"), mean_score(group, "all"),
-            counted_pixels(group["unrefitted_inputs"]), mean_score(group, "unrefitted"),
-            f"{stability(chosen(group)):.2f}", cpu(group),
+            f"`{case}`, {METHODS[form]}", f"{group['levels_walked'].median():.0f}", f"{np.median(steps):.0f}",
+            f"{sum(b == 0 for b in beyond)} of {len(group)}", f"{np.median(beyond):.0f}", f"{np.median(largest):.1f}",
         ])  # fmt: skip
-    head = ["Data, form, choice", "As asked", "Pixels: mean (range)", "Accuracy, refitted", "Accuracy, all pixels",
-            "Pixels of the path's network", "Its accuracy, not retrained", "Stability",
-            "CPU seconds: walk + refits"]  # fmt: skip
-    return Table("Pictures: pixels and accuracy over data seeds", head, rows)
+    head = [
+        "Data, form",
+        "Strengths trained at",
+        "Steps of the path",
+        "Refined as asked",
+        "Steps beyond",
+        "Largest step",
+    ]
+    return Table("How fine the paths are", head, rows)
+
+
+def sentences(runs: pd.DataFrame) -> list[str]:
+    """What came out, in words, computed from the runs."""
+    exact = runs.pivot(index=["case", "seed"], columns="method", values="exact")
+    pairs = [("spectral", other) for other in METHODS if other != "spectral" and {"spectral", other} <= set(exact)]
+    compared = [exact[list(pair)].dropna().astype(bool) for pair in pairs]
+    adjusted = holm([sign_test(both) for both in compared])
+    result = [against(pair, both, p, by_case(both)) for pair, both, p in zip(pairs, compared, adjusted, strict=True)]
+    if pairs and pairs[0] == FORMS:
+        result.insert(0, conclusion(compared[0], adjusted[0]))
+    return [*result, *refinement(runs), *short_of_draws(runs)]
+
+
+def sign_test(both: pd.DataFrame) -> float:
+    """Exact two-sided sign test on the draws on which one of two methods is exact."""
+    first, second = (both.iloc[:, i] for i in (0, 1))
+    only, other = int((first & ~second).sum()), int((second & ~first).sum())
+    return float(binomtest(only, only + other).pvalue) if only + other else 1.0
+
+
+def holm(values: list[float]) -> list[float]:
+    """p values adjusted for their number (Holm 1979)."""
+    order = np.argsort(values)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(np.sort(values) * np.arange(len(values), 0, -1)))
+    return adjusted.tolist()
+
+
+def by_case(both: pd.DataFrame) -> list[str]:
+    """The sets on which the second of two methods is exact as often, or more often."""
+    counts = both.groupby(level="case").sum()
+    return counts.index[counts.iloc[:, 1] >= counts.iloc[:, 0]].tolist()
+
+
+def conclusion(both: pd.DataFrame, p: float) -> str:
+    """Whether it is the spectral form, or the penalty, that finds the supports."""
+    spectral, plain = both["spectral"].sum(), both["group_lasso"].sum()
+    if p >= LEVEL:
+        return (
+            "It is not shown that the spectral form makes a difference: with the same path, allowance, refits and "
+            f"choice the supports are exact on {spectral} and {plain} of {len(both)} draws (p = {p:.2g})."
+        )
+    better = "the spectral form finds more than" if spectral > plain else "the spectral form finds fewer than"
+    return (
+        f"The form makes a difference, not the penalty alone: with the same path, allowance, refits and choice "
+        f"{better} the group lasso on a plain network, {spectral} against {plain} of {len(both)} draws (p = {p:.2g})."
+    )
+
+
+def against(pair: tuple[str, str], both: pd.DataFrame, p: float, as_often: list[str]) -> str:
+    """Two methods on the same draws."""
+    first, second = (both[method] for method in pair)
+    names = METHODS[pair[0]], METHODS[pair[1]]
+    text = (
+        f"Exact on {len(both)} common draws: {names[0]} {first.sum()}, {names[1]} {second.sum()}; both on "
+        f"{(first & second).sum()}, only {names[0]} on {(first & ~second).sum()}, only {names[1]} on "
+        f"{(second & ~first).sum()} (exact sign test, Holm: p = {p:.2g})"
+    )
+    sets = ", ".join(f"`{case}`" for case in as_often) or "no set"
+    return f"{text}. {names[1][0].upper()}{names[1][1:]} is exact as often, or more often, on {sets}."
+
+
+def refinement(runs: pd.DataFrame) -> list[str]:
+    """Whether successive supports differ as little as was asked for."""
+    result = []
+    for form in FORMS:
+        group = runs[runs["method"] == form]
+        if len(group):
+            facts = [steepness(run) for _, run in group.iterrows()]
+            met = sum(beyond == 0 for _, beyond, _ in facts)
+            allowed = json.loads(group["settings"].iloc[-1])["most_levels"]
+            result.append(
+                "Asked for: successive supports that differ by one input, or 5 %, at the most (mean over folds). "
+                f"{METHODS[form].capitalize()}: {'met' if met == len(group) else 'missed'}, {met} of {len(group)} "
+                f"paths; {sum(b for _, b, _ in facts)} of {sum(s for *_, s in facts)} steps are larger. Strengths "
+                f"trained at: median {group['levels_walked'].median():.0f}, largest "
+                f"{group['levels_walked'].max():.0f} of {allowed:.0f} allowed."
+            )
+    return result
+
+
+def short_of_draws(runs: pd.DataFrame) -> list[str]:
+    """Sets and methods with fewer draws than planned."""
+    counted = runs.groupby(["case", "method"], sort=False, observed=False).size()
+    counted = counted.unstack(fill_value=0).reindex(list(CASES), columns=list(METHODS), fill_value=0)
+    few = [
+        f"{METHODS[method]} {missing_draws(counted[method], planned)}"
+        for method, planned in DRAWS.items()
+        if (counted[method] < planned).any()
+    ]
+    return [f"Fewer draws than planned: {'; '.join(few)}."] if few else []
+
+
+def missing_draws(counted: pd.Series, planned: int) -> str:
+    """The sets with fewer draws than planned, by their number."""
+    groups = []
+    for number, group in counted[counted < planned].groupby(counted):
+        sets = "all sets" if len(group) == len(counted) else ", ".join(f"`{case}`" for case in group.index)
+        groups.append(f"{number} of {planned} on {sets}")
+    return ", ".join(groups)
 
 
 def constants(runs: pd.DataFrame) -> list[tuple[str, str]]:
-    """The settings of each form, and what a case changes in them."""
-    result = []
-    for form, group in runs.groupby("form", sort=False, observed=True):
-        base = json.loads(group["settings"].iloc[0])
-        result.append((FORMS[form], group["settings"].iloc[0]))
-        for case, of_case in group.groupby("case", sort=False):
-            own = json.loads(of_case["settings"].iloc[0])
-            changed = [f"{name} = {value}" for name, value in own.items() if value != base[name]]
-            if changed:
-                result.append((f"{FORMS[form]}, {case}", ", ".join(changed)))
-    return result
+    """The settings of the two forms."""
+    last = runs.drop_duplicates("method", keep="last").set_index("method")["settings"]
+    return [(METHODS[form], last[form]) for form in FORMS if form in last]
 
 
-def sentences(known: pd.DataFrame, pictures: pd.DataFrame) -> list[str]:
-    """What came out, in words, computed from the runs."""
-    result = []
-    if len(known):
-        exact = known.assign(exact=mistakes(known)["exact"]).pivot(
-            index=["case", "seed"], columns="form", values="exact"
-        )
-        paired = exact.dropna().astype(bool)
-        if len(paired.columns) == len(FORMS):
-            result.append(verdict(paired["spectral"], paired["group_lasso"]))
-    for key, group in pictures.groupby(READING, sort=False, observed=True):
-        goal, d = GOALS[key[0]], group["d"].iloc[0]
-        gaps = [scores["all"] - scores["chosen"] for scores in group["scores"]]
-        own = counted_pixels(group["unrefitted_inputs"])
-        if goal.retrained:
-            side = "below" if np.mean(gaps) >= 0 else "above"
-            line = (
-                f"{counted_pixels(group['support'].map(len))} of {d} pixels; refitted on them the accuracy is "
-                f"{abs(np.mean(gaps)):.4f} {side} that of all pixels"
-            )
-        else:
-            line = (
-                f"the path's network, not retrained, has {own} of {d} pixels and an accuracy of "
-                f"{mean_score(group, 'unrefitted')}"
-            )
-        result.append(f"{reading(*key)}: {line}; {goal.counted(group)}.")
-    return result
-
-
-def verdict(spectral: pd.Series, plain: pd.Series) -> str:
-    """The two forms on the same draws, and the exact sign test on those where one of them is right."""
-    from scipy.stats import binomtest
-
-    only, other = int((spectral & ~plain).sum()), int((plain & ~spectral).sum())
-    text = (
-        f"Exact supports on {len(spectral)} draws: spectral form {spectral.sum()}, group lasso {plain.sum()}. Both are "
-        f"exact on {(spectral & plain).sum()}, only the spectral form on {only}, only the group lasso on {other}"
-    )
-    if only + other:
-        text += f" (sign test: p = {binomtest(only, only + other).pvalue:.2g})"
-    return f"{text}. All else is the same: path, folds, refits, choice and vote, and as many tries for the step."
-
-
-def words(seeds: list[int]) -> str:
+def words(seeds: Iterable[int]) -> str:
     """Numbers that follow each other by the first and the last."""
-    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
+    known = sorted(seeds)
+    if len(known) > 2 and known == list(range(known[0], known[-1] + 1)):
+        return f"{known[0]} to {known[-1]}"
+    return ", ".join(map(str, known))
 
 
-def curves(runs: pd.DataFrame) -> str:
-    """Held-out loss against the number of inputs, a panel a dataset, a line a seed."""
+def figure(runs: pd.DataFrame, kind: str) -> str:
+    """A panel a dataset, a line a path: held-out loss against the number of inputs, or that against strength."""
+    runs = runs[runs["method"].isin(FORMS)]
     cases = list(dict.fromkeys(runs["case"]))
-    across = min(3, len(cases))
+    across = min(4, len(cases))
     down = -(-len(cases) // across)
     with drawing.style():
-        figure, axes = drawing.new(3.2 * across, 2.2 * down, down, across)
-        for axis, case in zip(axes.ravel(), cases, strict=False):
-            group = runs[(runs["case"] == case) & (runs["tolerance"] == 0) & (runs["judged_by"] == "refit")]
+        canvas, axes = drawing.new(2.5 * across, 2.1 * down, down, across)
+        for axis, case in itertools.zip_longest(np.ravel(axes), cases):
+            if case is None:
+                axis.set_axis_off()
+                continue
             for form in reversed(FORMS):
-                for _, run in group[group["form"] == form].iterrows():
-                    # An empty support stands left of one input.
-                    sizes, losses = np.maximum(run["sizes"], 0.5), run["losses"]
-                    axis.plot(sizes, losses, "-", color=COLORS[form], lw=0.7, alpha=0.5)
-                    axis.plot(sizes[run["level"]], losses[run["level"]], "o", color=COLORS[form], ms=3.4, mew=0)
-            if isinstance(relevant := group["relevant"].iloc[0], list) and relevant:
-                axis.axvline(len(relevant), color=drawing.GREY, lw=0.8, ls=drawing.DASHES[2], zorder=0)
-            axis.set(xscale="log", title=case, xlabel="inputs, mean over folds", ylabel="held-out loss")
+                group = runs[(runs["case"] == case) & (runs["method"] == form)]
+                for _, run in group.iterrows():
+                    panel(axis, run, COLORS[form], kind)
+            axis.set(title=case)
             plain_numbers(axis)
-        for axis in axes.ravel()[len(cases) :]:
-            axis.set_axis_off()
-        return drawing.svg(figure, "curves")
+        return drawing.svg(canvas, kind)
 
 
-def along_the_path(runs: pd.DataFrame) -> str:
-    """Number of inputs against strength, data seed 0."""
-    cases = list(dict.fromkeys(runs["case"]))
-    across = min(3, len(cases))
-    down = -(-len(cases) // across)
-    with drawing.style():
-        figure, axes = drawing.new(3.2 * across, 2.0 * down, down, across)
-        for axis, case in zip(axes.ravel(), cases, strict=False):
-            group = runs[(runs["case"] == case) & (runs["tolerance"] == 0) & (runs["judged_by"] == "refit")]
-            for form in reversed(FORMS):
-                for _, run in group[group["form"] == form].head(1).iterrows():
-                    strengths = np.array(run["strengths"])[1:]
-                    sizes = np.array(run["sizes"])[1 : len(strengths) + 1]
-                    axis.plot(strengths, sizes, ".-", color=COLORS[form], lw=1.2, ms=4)
-            axis.set(xscale="log", yscale="symlog", title=case, xlabel="strength", ylabel="inputs, mean over folds")
-            axis.set_ylim(bottom=0)
-            plain_numbers(axis)
-        for axis in axes.ravel()[len(cases) :]:
-            axis.set_axis_off()
-        return drawing.svg(figure, "path")
+def panel(axis: pages.Axes, run: pd.Series, color: str, kind: str) -> None:
+    """One line."""
+    if kind == "losses":
+        sizes = np.maximum(run["sizes"], 0.5)  # an empty support stands left of one input
+        axis.plot(sizes, run["losses"], "-", color=color, lw=0.7, alpha=0.6)
+        axis.plot(sizes[run["level"]], run["losses"][run["level"]], "o", color=color, ms=3.4, mew=0)
+        axis.axvline(max(run["relevant_inputs"], 0.5), color=drawing.GREY, lw=0.8, ls=drawing.DASHES[2], zorder=0)
+        axis.set(xscale="log", xlabel="inputs, mean over folds", ylabel="held-out loss")
+    else:
+        strengths = run["strengths"][1:]
+        axis.plot(strengths, run["sizes"][1 : len(strengths) + 1], ".-", color=color, lw=0.8, ms=3, alpha=0.6)
+        axis.set(xscale="log", xlabel="strength", ylabel="inputs, mean over folds")
+        axis.set_ylim(bottom=0)
 
 
-def maps(runs: pd.DataFrame) -> list[tuple[str, Markup]]:
-    """How often each pixel is chosen, as 28 x 28 pictures."""
-    palette = pixels.colors()
-    return [
-        (
-            reading(*key).replace("`", ""),
-            Markup(pixels.drawn(chosen(group).mean(0).reshape(SIDE, SIDE), 1.0, palette)),
-        )
-        for key, group in runs.groupby(READING, sort=False, observed=True)
-    ]
+def others(runs: pd.DataFrame) -> str:
+    """Which further methods were measured."""
+    measured = [name for method, name in OTHERS.items() if (runs["method"] == method).any()]
+    verb = "bring" if len(measured) > 1 else "brings"
+    return f"{' and '.join(measured)} {verb} further supports" if measured else "No other method was measured"
 
 
 def write(path: Path = RUNS) -> None:
     """Write index.html and summary.md beside the runs."""
     runs = read(path)
-    known, pictures = runs[runs["relevant"].notna()], runs[runs["relevant"].isna()]
-    tables = [supports_table(known)] if len(known) else []
-    tables += [pictures_table(pictures)] if len(pictures) else []
-    seeds = words(sorted(runs["seed"].unique().tolist()))
-    content = {
-        "seeds": seeds,
-        "sentences": sentences(known, pictures),
-        "tables": tables,
-        "curves": Markup(curves(runs)),
-        "path": Markup(along_the_path(runs)),
-        "maps": maps(pictures) if len(pictures) else [],
-        "scale": pixels.colors(),
+    pages.write("sparse", path.parent, {
+        "seeds": f"seed{'s' * (runs['seed'].nunique() > 1)} {words(set(runs['seed'].tolist()))}",
+        "sets": "One set" if runs["case"].nunique() == 1 else f"{runs['case'].nunique()} sets",
+        "others": others(runs),
+        "lassonet": bool((runs["method"] == "lassonet").any()),
+        "sentences": sentences(runs),
+        "tables": [supports_table(runs), paths_table(runs)],
+        "losses": Markup(figure(runs, "losses")),
+        "path": Markup(figure(runs, "path")),
         "constants": constants(runs),
-    }
-    pages.write("sparse", path.parent, content)
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

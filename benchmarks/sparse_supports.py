@@ -1,170 +1,219 @@
-"""How often the sparse path finds exactly the true inputs, by validation alone, with both forms of its penalty.
+"""How often exactly the true inputs are found, by validation alone, on seven sets with a known truth.
 
-Data seeds 0 to 9. All inputs, the true and the chosen ones are trained with the same settings and scored on test
-rows. Pictures have no known truth: there the number of pixels counts, and what the network of the path itself,
-exact zeros and no refit, reaches; its strength is chosen by refits and by its own held-out rows. Every run is kept in
-``reports/sparse/runs.jsonl``; one that is there with the same settings is not repeated.
+Both forms of the path (``models.path``) walk with the same allowance of strengths and are refined where their supports
+jump. L1 (the lasso, or logistic regression) and LassoNet (Lemhadri et al., JMLR 2021; package lassonet) give supports
+by paths of their own. All supports are judged by the same refits and the same rule; LassoNet's on one split, since it
+takes a minute a path. The truth is read when everything is chosen. Every run is a line of
+``reports/sparse/supports.csv``; one that is there with the same settings is not repeated, so this can be stopped.
 
-    python benchmarks/sparse_supports.py             # all cases, then the report
-    python benchmarks/sparse_supports.py xor mnist   # some
+    python benchmarks/sparse_supports.py             # what is missing, one data seed after the other; then the report
+    python benchmarks/sparse_supports.py xor null    # of some sets
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
+import csv
+import importlib.metadata
+import itertools
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from itertools import product
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import sparse_report
 import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, lasso_path
+from sklearn.svm import l1_min_c
 
 from xai_bench import registry
 from xai_bench.component import canonical_json
-from xai_bench.datasets.base import Dataset
-from xai_bench.models.path import Form, Judge, Rows, SparseSettings, tuned
-from xai_bench.models.sparse import JudgedPath, judged_path, refitted, walked
-from xai_bench.models.training import score
+from xai_bench.datasets.base import Bools, Dataset
+from xai_bench.models.path import REFINED, Rows, SparseSettings, tuned
+from xai_bench.models.sparse import JudgedPath, fold_numbers, judged_path, pooled_refits, refitted
 
+RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
 SEEDS = range(10)
-PROCESSES = 2
-RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "runs.jsonl"
+CASES: dict[str, tuple[str, dict[str, int]]] = {
+    "gaussian_correlated": ("gaussian_correlated", {"n": 4000}),
+    "xor": ("xor", {"n": 1000, "d": 20}),
+    "null": ("null", {"n": 2000, "d": 20}),
+    "orange_skin": ("orange_skin", {"n": 4000, "d": 20}),
+    "nonlinear_additive": ("nonlinear_additive", {"n": 4000, "d": 20}),
+    "gaussian_independent": ("gaussian_independent", {"n": 4000, "d": 20}),
+    "friedman1": ("friedman1", {"n": 2000, "d": 50}),
+}
+L1_STRENGTHS = 24
+L1_WEAKEST = 0.01
+"""The weakest L1 strength as a share of the one that leaves no input."""
+LASSONET_RATIO = 1.05
 
 
-class Reading(NamedTuple):
-    """How a strength is chosen from a path."""
+class Walked(NamedTuple):
+    """A path that was judged, the settings that choose from it, and how many networks were trained along it."""
 
-    judged_by: Judge
-    tolerance: float
-
-
-class Case(NamedTuple):
-    """A dataset, what its path changes in the settings of a form, and the ways to read one path."""
-
-    dataset: str
-    fields: dict[str, int]
-    path: dict[Form, dict[str, Any]] = {}
-    readings: tuple[Reading, ...] = (Reading("refit", 0.0),)
-
-    def settings(self, form: Form) -> SparseSettings:
-        """Of the path; the readings change two of them."""
-        return tuned(form, **self.path.get(form, {}))
+    path: JudgedPath
+    settings: SparseSettings
+    networks: int
 
 
-CASES = {
-    "xor": Case("xor", {"n": 1000, "d": 20}),
-    "orange_skin": Case("orange_skin", {"n": 4000, "d": 20}),
-    "nonlinear_additive": Case("nonlinear_additive", {"n": 4000, "d": 20}),
-    "friedman1": Case("friedman1", {"n": 2000, "d": 50}),
-    "gaussian_correlated": Case("gaussian_correlated", {"n": 4000}),
-    "null": Case("null", {"n": 2000, "d": 20}),
-    "linear_sparse": Case("linear_sparse", {"n": 2000, "d": 1000}),
-    # Steps of .3 let idle pixels leave at weak strengths, where some 50 others stay; beyond five strengths they shake
-    # the networks. The tolerance and both fields were chosen on data seeds 1000 to 1002.
-    "mnist_01": Case(
-        "mnist_01",
-        {},
-        {"spectral": {"proximal_rate": 0.3, "levels": 5}},
-        (Reading("refit", 0.0), Reading("refit", 0.01), Reading("path", 0.003)),
-    ),
-    # Where 1000 steps are enough for all pixels, 3000 are for a hundred. From data seed 1000.
-    "mnist": Case(
-        "mnist",
-        {},
-        {"spectral": {"proximal_rate": 0.1, "levels": 5, "refit_steps": 3000}},
-        (Reading("refit", 0.0), Reading("refit", 0.005), Reading("refit", 0.01)),
-    ),
+def of_form(data: Dataset, settings: SparseSettings, seed: int) -> Walked:
+    """The path of strengths of this package."""
+    path = judged_path(Rows.of(data), settings, seed)
+    return Walked(path, settings, path.trainings)
+
+
+def of_l1(data: Dataset, settings: SparseSettings, seed: int) -> Walked:
+    """In every fold the supports of linear models along strengths of an L1 penalty, then none."""
+    started, rows = time.process_time(), Rows.of(data)
+    fold = fold_numbers(rows.y, rows.kind, settings.folds, seed)
+    supports = np.stack([_linear(rows, np.flatnonzero(fold != f)) for f in range(settings.folds)], axis=1)
+    return _judged(rows, fold, supports, settings, seed, time.process_time() - started, 0)
+
+
+def _linear(rows: Rows, train: NDArray[np.intp]) -> Bools:
+    """(levels, d) all inputs, then what L1 leaves from weak to strong, then none."""
+    X, y = rows.X[train].astype(np.float64), rows.y[train]
+    if rows.kind == "regression":
+        coefficients = lasso_path(X, y - y.mean(), eps=L1_WEAKEST, n_alphas=L1_STRENGTHS)[1].T[::-1]
+    else:
+        least = l1_min_c(X, y, loss="log")
+        coefficients = np.array([
+            LogisticRegression(l1_ratio=1.0, solver="liblinear", C=least / share).fit(X, y).coef_[0]
+            for share in np.geomspace(L1_WEAKEST, 1, L1_STRENGTHS)
+        ])  # fmt: skip
+    d = X.shape[1]
+    return np.concatenate([np.ones((1, d), bool), coefficients != 0, np.zeros((1, d), bool)])
+
+
+def of_lassonet(data: Dataset, settings: SparseSettings, seed: int) -> Walked:
+    """The supports of one LassoNet path on the training rows, judged by refits on the validation rows."""
+    from lassonet import LassoNetClassifier, LassoNetRegressor
+
+    started = time.process_time()
+    kind: Any = LassoNetClassifier if data.kind == "classification" else LassoNetRegressor
+    model = kind(hidden_dims=(100,), path_multiplier=LASSONET_RATIO, torch_seed=seed, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        steps = model.path(data.X_train, data.y_train, X_val=data.X_valid, y_val=data.y_valid)
+    found = [np.ones(data.d, dtype=bool), *(step.selected.numpy() for step in steps), np.zeros(data.d, dtype=bool)]
+    supports = np.array([support for support, _ in itertools.groupby(map(tuple, found))])[:, None]
+    rows = Rows.of(data)
+    fold = (np.arange(len(rows.X)) < len(data.X_train)).astype(np.intp)  # the validation rows are fold 0
+    one = settings.model_copy(update={"votes": 1})
+    return _judged(rows, fold, supports, one, seed, time.process_time() - started, len(steps))
+
+
+def _judged(
+    rows: Rows, fold: NDArray, supports: Bools, settings: SparseSettings, seed: int, walk_cpu: float, networks: int
+) -> Walked:
+    """Refits on all supports (levels, folds, d), as the path of this package has them."""
+    started, held = time.process_time(), fold < supports.shape[1]
+    refits = pooled_refits(rows, fold, supports, settings, seed, torch.float32)
+    judged = type(refits)(refits.losses[:, held], refits.shortfalls[:, held])
+    cpu = walk_cpu, time.process_time() - started
+    levels = np.arange(len(supports), dtype=float)
+    path = JudgedPath(levels, supports, {"refit": judged}, fold[held], rows.weight[held], *cpu)
+    return Walked(path, settings, networks + path.trainings)
+
+
+class Method(NamedTuple):
+    """What makes a path, the form whose networks are refitted, and how many draws it gets."""
+
+    walk: Callable[[Dataset, SparseSettings, int], Walked]
+    settings: SparseSettings
+    draws: int = len(SEEDS)
+
+
+PLAIN = tuned("group_lasso", **REFINED, agreed_by="votes")
+METHODS = {
+    "spectral": Method(of_form, tuned("spectral", **REFINED, agreed_by="votes")),
+    "group_lasso": Method(of_form, PLAIN),
+    "l1": Method(of_l1, PLAIN),
+    "lassonet": Method(of_lassonet, PLAIN, 3),
 }
 
 
-def one(name: str, form: Form, seed: int) -> list[dict[str, Any]]:
-    """One path on one draw: a record for every reading."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    case = CASES[name]
-    data = registry.create("datasets", case.dataset, case.fields).load(seed).standardised()
-    settings = case.settings(form)
-    path = judged_path(Rows.of(data), settings, seed)
-    everything = refitted(data, np.ones(data.d, dtype=bool), settings, seed).test_score
-    truth = data.truth.relevant if data.truth else None
-    true = refitted(data, truth, settings, seed).test_score if truth is not None and truth.any() else None
-    known = {
-        "case": name,
-        "form": form,
-        "seed": seed,
-        "settings": recorded(settings),
-        "n": len(data.X_train) + len(data.X_valid) + len(data.X_test),
-        "d": data.d,
-        "relevant": None if truth is None else np.flatnonzero(data.canonical(truth)).tolist(),
-        "strengths": [float(f"{strength:.6g}") for strength in path.strengths if np.isfinite(strength)],
-        "sizes": path.supports.sum(2).mean(1).round(2).tolist(),
-        "losses": path.judgements["refit"].losses.mean(1).round(6).tolist(),
-        "own_losses": path.judgements["path"].losses.mean(1).round(6).tolist(),
-        "own_scores": (1 - path.judgements["path"].shortfalls.mean(1)).round(6).tolist(),
+def one(name: str, method: str, seed: int) -> dict[str, Any]:
+    """One path on one draw, chosen by held-out rows; then the truth is read."""
+    data = registry.create("datasets", *CASES[name]).load(seed).standardised()
+    walk, wanted, _ = METHODS[method]
+    path, settings, networks = walk(data, wanted, seed)
+    chosen = path.choose(settings)
+    scores = {"all": np.ones(data.d, dtype=bool), "chosen": chosen.support}
+    assert data.truth is not None
+    if data.truth.relevant.any():
+        scores["true"] = data.truth.relevant
+    scored = {f"score_{which}": refitted(data, s, settings, seed).test_score for which, s in scores.items()}
+    return {
+        **key_of(name, method, seed),
+        "version": importlib.metadata.version("xai-bench"),
+        "rows": len(data.X_train) + len(data.X_valid) + len(data.X_test),
+        "inputs": data.d,
+        "relevant": listed(np.flatnonzero(data.canonical(data.truth.relevant))),
+        "support": listed(np.flatnonzero(data.canonical(chosen.support))),
+        **{f"score_{which}": scored.get(f"score_{which}") for which in ("all", "true", "chosen")},
+        "networks": networks,
+        "levels_walked": path.walked,
         "walk_cpu": round(path.walk_cpu, 2),
         "refit_cpu": round(path.refit_cpu, 2),
-    }
-    chosen = [choice(data, path, settings.model_copy(update=r._asdict()), seed) for r in case.readings]
-    return [{**known, **record, "scores": {"all": everything, "true": true, **record["scores"]}} for record in chosen]
-
-
-def recorded(settings: SparseSettings) -> str:
-    """The settings as the runs keep them: fields that came later and are not set stay out."""
-    return canonical_json(settings.identity()["fields"])
-
-
-def choice(data: Dataset, path: JudgedPath, settings: SparseSettings, seed: int) -> dict[str, Any]:
-    """What one reading chooses from a path, refitted; of pictures also the network of the path, not refitted."""
-    chosen = path.choose(settings)
-    record: dict[str, Any] = {
-        "judged_by": settings.judged_by,
-        "tolerance": settings.tolerance,
         "level": chosen.level,
-        "support": np.flatnonzero(data.canonical(chosen.support)).tolist(),
-        "scores": {"chosen": refitted(data, chosen.support, settings, seed).test_score},
+        "strengths": listed(float(f"{strength:.6g}") for strength in path.strengths if np.isfinite(strength)),
+        "sizes": listed(path.supports.sum(2).mean(1).round(2)),
+        "changes": listed((path.supports[1:] != path.supports[:-1]).sum(2).mean(1).round(2)),
+        "losses": listed(path.judgements["refit"].losses.mean(1).round(6)),
     }
-    if data.feature_shape is not None and np.isfinite(chosen.strength):
-        module, support = walked(path.strengths[: chosen.level + 1], Rows.of(data), settings, seed)
-        with torch.no_grad():
-            outputs = module(torch.from_numpy(data.X_test))
-        record["scores"]["unrefitted"] = score(outputs, torch.from_numpy(data.y_test), data.kind)
-        record["unrefitted_inputs"] = int(support.sum())
-    return record
 
 
-def done() -> Iterator[tuple[str, Form, int]]:
-    """The runs that are kept, have today's settings and every reading that their case wants."""
-    read: dict[tuple[str, Form, int], set[Reading]] = defaultdict(set)
-    for line in RUNS.read_text().splitlines() if RUNS.exists() else []:
-        record = json.loads(line)
-        name, form = record["case"], record["form"]
-        if record["settings"] == recorded(CASES[name].settings(form)):
-            read[name, form, record["seed"]].add(Reading(record.get("judged_by", "refit"), record["tolerance"]))
-    return (run for run, readings in read.items() if readings.issuperset(CASES[run[0]].readings))
+def listed(values: Iterator[Any] | Sequence[Any] | NDArray) -> str:
+    """Numbers with blanks between them."""
+    return " ".join(f"{value:g}" for value in values)
+
+
+def key_of(name: str, method: str, seed: int) -> dict[str, Any]:
+    """What a run is known by; other settings are another run."""
+    settings = canonical_json(METHODS[method].settings.identity()["fields"])
+    return {"case": name, "method": method, "seed": seed, "settings": settings}
+
+
+def wanted(names: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """All runs, one data seed after the other; LassoNet, the dearest, after three seeds of the others."""
+    first = list(itertools.product(SEEDS, names, [m for m in METHODS if m != "lassonet"]))
+    dear = list(itertools.product(SEEDS, names, ["lassonet"]))
+    early = [run for run in first if run[0] < 3]
+    for seed, name, method in [*early, *dear[: len(names)], *(r for r in first if r[0] >= 3), *dear[len(names) :]]:
+        if seed < METHODS[method].draws:
+            yield name, method, seed
+
+
+def done() -> set[tuple[str, ...]]:
+    """The keys of the runs that are kept."""
+    if not RUNS.exists():
+        return set()
+    with RUNS.open(encoding="utf-8", newline="") as file:
+        return {tuple(row[field] for field in ("case", "method", "seed", "settings")) for row in csv.DictReader(file)}
 
 
 def main(names: list[str]) -> None:
-    """Run what is missing, case by case, the two forms in turn; then write the report."""
-    kept = set(done())
-    missing = [
-        (name, form, seed)
-        for name, seed, form in product(names, SEEDS, get_args(Form))
-        if (name, form, seed) not in kept
-    ]
-    # A thread pool of torch does not survive a fork.
-    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = {pool.submit(one, *run): run for run in missing}
-        for job in as_completed(jobs):
-            with RUNS.open("a") as file:
-                file.writelines(json.dumps(record) + "\n" for record in job.result())
-            print(*jobs[job], file=sys.stderr, flush=True)
-    sparse_report.write(RUNS)
+    """Run what is missing, then write the report."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    kept = done()
+    for run in wanted(names):
+        if tuple(map(str, key_of(*run).values())) in kept:
+            continue
+        record = one(*run)
+        new = not RUNS.exists()
+        with RUNS.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(record), lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(record)
+        print(*run, record["walk_cpu"], record["refit_cpu"], file=sys.stderr, flush=True)
+    sparse_report.write()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from xai_bench import cli, pack, read, run
+from xai_bench.commands import display
 from xai_bench.commands.run import summary
 from xai_bench.errors import InputError
 from xai_bench.running import loop
@@ -345,6 +346,21 @@ def test_quiet_says_nothing_and_verbose_every_step(in_process, tmp_path, capsys)
     assert "unsupported: mrmr: 3 inputs are above max_inputs = 1 (1 cell)\n" in out
     code, _, err = call("run", suite, "-q", "-v", capsys=capsys)
     assert (code, err) == (2, "xai-bench: expected --quiet or --verbose, got both: leave one out\n")
+
+
+def test_what_goes_on_is_said_on_a_terminal_and_nowhere_else(monkeypatch, capsys):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    with display.status("loading"):
+        pass
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # A terminal, says rich.
+    with display.status("loading", quiet=True):
+        pass
+    assert capsys.readouterr() == ("", "")
+    for shown, text in ((display.status("loading"), "loading"), (display.Display(), "starting the workers")):
+        with shown:
+            pass
+        assert text in capsys.readouterr().err
 
 
 def test_failures_are_listed_whole_or_in_part(by_hand, capsys):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from docs.hooks import cells, components, linked
+from tests.test_readme import ROOT, TEXTS
 from xai_bench import registry
 
 PAGE = """# A page
@@ -57,6 +57,22 @@ def test_a_page_is_a_notebook():
     assert made["cells"][1]["outputs"] == [{"output_type": "stream", "name": "stdout", "text": "said\n3\n"}]
 
 
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]*)\)", TEXTS[page]):
+        path, _, anchor = target.partition("#")
+        file = ((ROOT / page).parent / path) if path else ROOT / page
+        if "docs/components/" in file.resolve().as_posix():  # These pages are generated.
+            continue
+        assert file.is_file(), target
+        if anchor:
+            assert anchor in {_anchor(title) for title in re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)}
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip())
+
+
 @pytest.mark.parametrize("code", ["python\n1 / 0", "console\n$ xai-bench list nosuchthing", "console\n$ rm file"])
 def test_code_that_fails_stops_the_build(code):
     with pytest.raises(RuntimeError, match="in the block"):
@@ -102,17 +118,30 @@ def test_fields_stand_in_a_table():
 
 def test_pages_that_are_absent_are_left_out():
     manual = pytest.importorskip("docs.hooks.manual", reason="mkdocs is not installed")
-    nav = ["index.md", "nosuch.md", {"A": ["nosuch.md"]}, {"B": ["faq.md", "components/models.md"]}, "api.md"]
-    assert manual._present(nav) == ["index.md", {"B": ["faq.md", "components/models.md"]}, "api.md"]
+    nav = [
+        "index.md",
+        "nosuch.md",
+        {"A": ["nosuch.md"]},
+        {"C": "nosuch.md"},
+        {"D": "faq.md"},
+        {"B": ["faq.md", "components/models.md"]},
+        "api.md",
+    ]
+    assert manual._present(nav) == ["index.md", {"D": "faq.md"}, {"B": ["faq.md", "components/models.md"]}, "api.md"]
     assert "::: xai_bench.running.run.run" in manual.api()
 
 
 def test_what_the_manual_needs_is_pinned():
-    root = Path(__file__).parents[1]
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    pins = (root / "constraints.txt").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     for each in project["optional-dependencies"]["docs"]:
         assert re.search(rf"^{re.split('[>=[]', each)[0]}==", pins, re.MULTILINE), each
+
+
+def test_every_extra_is_explained():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\.\[(\w+)\]", page)) == set(project["optional-dependencies"])
 
 
 def test_docstrings_are_converted_for_mkdocstrings():

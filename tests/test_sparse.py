@@ -192,6 +192,41 @@ def test_steps_that_lose_many_inputs_are_halved():
         assert high <= low * fine.finest or before - after <= max(4, 0.3 * before)
 
 
+def test_a_refined_path_changes_by_few_inputs_within_its_allowance():
+    rows, training = rows_of(toy(n=300, d=12)), [np.arange(128), np.arange(64, 192)]
+    coarse = QUICK.model_copy(update={"hidden": (8,), "levels": 12, "level_steps": 30, "window": 10, "first_steps": 60})
+    fine = coarse.model_copy(update={"fall_of": "inputs", "least_fall": 1, "largest_fall": 0.05, "finest": 1.1})
+    offered = coarse.strengths()
+    plain = Walk(rows, training, coarse, 0, torch.float32)
+    few, supports = plain.follow(offered)
+    assert plain.trained == len(few)
+    assert max((a != b).sum(1).mean() for a, b in itertools.pairwise(supports)) > 1
+    free = Walk(rows, training, fine, 0, torch.float32)
+    strengths, supports = free.follow(offered)
+    for (low, high), (before, after) in zip(itertools.pairwise(strengths), itertools.pairwise(supports), strict=True):
+        assert high <= low * fine.finest or (before != after).sum(1).mean() <= 1
+    most = len(offered) + 2
+    assert free.trained > most
+    bound = Walk(rows, training, fine.model_copy(update={"most_levels": most}), 0, torch.float32)
+    strengths, supports = bound.follow(offered)
+    assert len(few) < len(strengths) <= bound.trained <= most
+    assert not supports[-1].any()
+
+
+def test_what_a_step_loses():
+    before, after = np.zeros((2, 2, 40), dtype=bool)
+    before[:, :30] = True
+    after[0, 2:30] = after[1, :28] = after[1, 38:] = True  # 2 leave; 2 leave and 2 come
+    sizes = SparseSettings(least_fall=0, largest_fall=0.03)
+    inputs = SparseSettings(least_fall=0, largest_fall=0.09, fall_of="inputs")
+    assert sizes.too_steep(before, after)  # (2 + 0) / 2 of 30
+    assert not sizes.model_copy(update={"largest_fall": 0.04}).too_steep(before, after)
+    assert inputs.too_steep(before, after)  # (2 + 4) / 2 of 30
+    assert not inputs.model_copy(update={"largest_fall": 0.11}).too_steep(before, after)
+    assert not inputs.model_copy(update={"least_fall": 3}).too_steep(before, after)
+    assert inputs.model_copy(update={"least_fall": 2}).too_steep(before, after)
+
+
 def test_a_step_that_is_taken_back_leaves_no_trace_in_the_weights():
     walk = Walk(rows_of(toy(n=300)), [np.arange(192)], QUICK, 0, torch.float64)
     walk.level(0.0)
@@ -286,6 +321,15 @@ def test_support_by_votes_or_of_the_best_fold():
     scattered = np.eye(5, 6, dtype=bool)
     assert np.flatnonzero(agreed(scattered, [3, 2, 1, 2, 3], SparseSettings())).tolist() == [2]
     assert not agreed(np.zeros((5, 6), dtype=bool), [1, 1, 1, 1, 1], SparseSettings()).any()
+
+
+def test_trainings_are_counted_over_strengths_and_refits(xor):
+    settings = QUICK.model_copy(update={"folds": 2, "votes": 2, "levels": 5, "first_steps": 100, "refit_steps": 20})
+    path = judged_path(rows_of(xor), settings, 0)
+    assert path.walked == np.isfinite(path.strengths).sum()
+    distinct = sum(len({tuple(s) for s in path.supports[:, f] if s.any()}) for f in range(2))
+    assert path.trainings == 2 * path.walked + distinct
+    assert replace(path, judgements={"path": path.judgements["path"]}).trainings == 2 * path.walked
 
 
 def test_folds_keep_the_shares_of_classes():

@@ -96,8 +96,6 @@ def test_conditional_permutation_is_hidimstats(kind):
     cfi.fit(p.X_train.double().numpy())
     np.testing.assert_allclose(found.relevance, cfi.importance(X, y).clip(0), rtol=1e-5, atol=1e-7)
     assert found.relevance.argmax() == 0
-    # Its own p-values are of permutations of the same rows: an input that the network hardly uses is significant too.
-    assert (found.p_values >= 0).all()
     assert found.p_values[0] < 1e-6
 
 

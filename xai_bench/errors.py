@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import traceback
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -31,9 +31,13 @@ def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
     names = sorted(known)
     got = got if len(got) <= LONGEST_NAME else f"{got[:LONGEST_NAME]} ..."
     near = difflib.get_close_matches(got, names, n=3, cutoff=0.6)
-    known_names = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {known_names or 'none'}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {listed(names) or 'none'}"
     return InputError(f"unknown {what} {got!r}: {hint}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def one_line(text: object, longest: int = LONGEST) -> str:
@@ -44,6 +48,8 @@ def one_line(text: object, longest: int = LONGEST) -> str:
     """
     try:
         raw = text if isinstance(text, str) else str(text)
+        if len(raw) <= longest and type(raw) is str and raw.isascii() and raw.isprintable():
+            return raw
         letters = "".join(map(_letter, islice(raw, longest + 1)))
     except Exception:
         return f"a {one_line(type(text).__name__, 100)}"

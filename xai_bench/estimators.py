@@ -67,7 +67,8 @@ class SpectralEstimator(BaseEstimator):
     sparsity : None, float >= 0 or "auto"
         None keeps all inputs. A number is a strength of the L1 penalty on the eigenvalues: the inputs whose
         eigenvalue it leaves different from 0 are kept. "auto" chooses the strength on held-out rows, see
-        ``models.sparse``. The network is then fitted on the kept inputs without that penalty.
+        ``models.sparse``, and among equally good inputs that can stand for each other by stability, see
+        ``models.agreement``. The network is then fitted on the kept inputs without that penalty.
     path : SparseSettings or None
         How ``sparsity`` searches; None for the defaults.
     random_state : int, RandomState or None

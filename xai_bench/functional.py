@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,10 @@ REPEATS = 4
 COLUMNS = ["test", "check", "explainer", "score", "passed", "reason"]
 
 
+Layer: TypeAlias = tuple[list[list[float]], list[float]]
+Layers: TypeAlias = tuple[Layer, ...]
+
+
 @dataclass(frozen=True)
 class Test:
     """A function on a few rows, and what is asked of the importances of its inputs.
@@ -47,7 +52,7 @@ class Test:
     check: str
     rows: Floats
     counts: tuple[int, ...]
-    layers: tuple[tuple[list[list[float]], list[float]], ...]
+    layers: Layers
     score: Callable[[Floats], float]
 
     def network(self) -> nn.Sequential:
@@ -99,9 +104,9 @@ def _grid(values: int, d: int) -> Floats:
 
 
 PAIRS = _grid(2, 2)
-BOTH: tuple[list[list[float]], list[float]] = ([[1, 1]], [-1])
+BOTH: Layer = ([[1, 1]], [-1])
 """x0 and x1, of 0 and 1."""
-SUM = (([[1.0, 0], [0, 1]], [0.0, 0]), ([[1.0, 1]], [0.0]))
+SUM: Layers = (([[1.0, 0], [0, 1]], [0.0, 0]), ([[1.0, 1]], [0.0]))
 TESTS = (
     Test("cough_and_fever", "importance_symmetric", PAIRS, (250,) * 4, (BOTH, ([[80]], [0])), symmetric),
     Test(

@@ -33,8 +33,8 @@ def _present(nav: list[Any]) -> list[Any]:
             found += [entry] if entry in GENERATED or (linked.DOCS / entry).is_file() else []
         else:
             ((title, pages),) = entry.items()
-            kept = _present(pages) if isinstance(pages, list) else pages
-            found += [{title: kept}] if kept else []
+            kept = _present(pages if isinstance(pages, list) else [pages])
+            found += [{title: kept if isinstance(pages, list) else pages}] if kept else []
     return found
 
 

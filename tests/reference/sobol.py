@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -36,3 +37,27 @@ def absolute_effects(function: Function, X: NDArray, levels: NDArray) -> NDArray
             mean += function(other) / len(levels)
         found.append(np.abs(before - mean).mean())
     return np.array(found)
+
+
+def absolute_shapley(function: Function, k: int, levels: NDArray) -> NDArray:
+    """(k,) mean absolute Shapley values where every input takes each of ``levels`` (m,) equally often.
+
+    Of every point, over all orders in which inputs become known: what knowing one more changes in the expectation.
+    """
+    points = np.array(list(itertools.product(levels, repeat=k)))
+    said = function(points)
+
+    def expectation(kept: frozenset[int], point: NDArray) -> float:
+        alike = np.ones(len(points), dtype=bool)
+        for j in kept:
+            alike &= points[:, j] == point[j]
+        return said[alike].mean()
+
+    values = np.zeros((len(points), k))
+    orders = list(itertools.permutations(range(k)))
+    for row, point in enumerate(points):
+        for order in orders:
+            for at, j in enumerate(order):
+                before = frozenset(order[:at])
+                values[row, j] += (expectation(before | {j}, point) - expectation(before, point)) / len(orders)
+    return np.abs(values).mean(0)

@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_bench.analysis.rows import Rows, Split
-from xai_bench.analysis.score import Score
-from xai_bench.analysis.trainings import Step, split_data
+from xai_bench.analysis.score import CONSTANT, Score
+from xai_bench.analysis.trainings import Step, scored, split_data
 from xai_bench.datasets.base import Table
 
 TREES = 100
 FEWER_COLUMNS = 1 / 3
 """Of a large table, in regression, the share of the columns that a split of a tree looks at; of classes it is the root
 of their number anyway."""
-CONSTANT = "constant"
-"""The commonest class, or the mean."""
 
 
 def models(kind: str, score: Score, seed: int, large: bool = False) -> dict[str, Any]:
@@ -60,12 +58,11 @@ def baseline_scores(
         data, weights = split_data(table, rows, split)
         X, y = np.concatenate([data.X_train, data.X_valid]), np.concatenate([data.y_train, data.y_valid])
         w = None if weights is None else np.concatenate([weights.train, weights.valid])
-        held_out = None if rows.weights is None else rows.weights[split.parts.test]
         for name, model in models(rows.kind, score, split.seed, large).items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 outputs = fitted_outputs(model, X, y, w, data.X_test, data.n_outputs)
-            value = math.nan if outputs is None else score.of(data.y_test, outputs, held_out)
+            value = math.nan if outputs is None else scored(outputs, data, rows, split, score)
             found.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in found.items()}
 

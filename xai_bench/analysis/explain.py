@@ -17,10 +17,11 @@ from xai_bench.analysis.evidence import bins_of, p_values
 from xai_bench.analysis.found import Asked, Found
 from xai_bench.analysis.given import Column, Given, check_counts, given_table
 from xai_bench.analysis.kept import kept_scores
-from xai_bench.analysis.rows import Rows, Split, how_permuted, splits
+from xai_bench.analysis.rows import WITHIN_GROUPS, Rows, Split, first_of_groups, how_permuted, splits
 from xai_bench.analysis.score import score_for
 from xai_bench.analysis.trainings import Step, held_out_ratio, searched, thresholds, told, trained
 from xai_bench.analysis.trust import SECONDS, How, checked_seconds, of_given
+from xai_bench.report.kit.wording import listed
 from xai_bench.tables.target import Kind
 
 LARGE = 10**6
@@ -93,6 +94,7 @@ def analysed(given: Given, folds: int, seeds: int, permutations: int, null_train
     table, rows = given.table, given.rows
     score = score_for(rows.y, rows.kind)
     folds, noticed = _possible(rows, folds)
+    noticed += _untested(given)
     chosen = splits(rows, seeds, folds)
     ratio, first = held_out_ratio(chosen), [split for split in chosen if split.seed == 0]
     large = table.X.size > LARGE
@@ -180,7 +182,7 @@ def _asked(
 def _possible(rows: Rows, folds: int) -> tuple[int, list[str]]:
     """Folds that the smallest class or the groups allow, and what is to be said of the rows."""
     if rows.groups is not None:
-        return _by_groups(rows, folds)
+        return _by_groups(rows, len(np.unique(rows.groups)), folds)
     if rows.kind == "regression" or rows.time is not None:
         return folds, []
     least = int(np.bincount(rows.y)[np.unique(rows.y)].min())
@@ -189,8 +191,25 @@ def _possible(rows: Rows, folds: int) -> tuple[int, list[str]]:
     return max(2, least), [f"{max(2, least)} folds instead of {folds}: the smallest class has {least} rows"]
 
 
-def _by_groups(rows: Rows, folds: int) -> tuple[int, list[str]]:
-    notices, count = [], len(np.unique(rows.groups))
+def _untested(given: Given) -> list[str]:
+    """What the test cannot find: inputs that are the same in all rows of a group, where a target is permuted within."""
+    rows, X = given.rows, given.table.X
+    if rows.groups is None or how_permuted(rows)[0] != WITHIN_GROUPS:
+        return []
+    first = first_of_groups(rows.groups)
+    same = ((X[first] == X) | (np.isnan(X) & np.isnan(X[first]))).all(axis=0)
+    pairs = zip(given.table.input_names, given.table.inputs, strict=True)
+    names = [name for name, part in pairs if same[list(part)].all()]
+    if not names:
+        return []
+    return [
+        f"the same in all rows of a group, so that the test, {WITHIN_GROUPS}, says nothing of it: {listed(names, 8)}"
+    ]
+
+
+def _by_groups(rows: Rows, count: int, folds: int) -> tuple[int, list[str]]:
+    """The same where rows are of so many groups."""
+    notices = []
     if count < folds:
         notices.append(f"{count} folds instead of {folds}: there are {count} groups")
     where, alone = how_permuted(rows)

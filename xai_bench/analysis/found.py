@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from xai_bench.analysis.score import CONSTANT
 from xai_bench.analysis.verdict import Verdict
 
 SURE = 0.02
@@ -98,6 +99,12 @@ class Found:
         """Inputs that carry information about the target, most relevant first."""
         sure = self.inputs["p_value"] <= SURE
         return [str(name) for name in self.inputs.loc[sure, "input"]]
+
+    @property
+    def constant(self) -> float:
+        """What a constant guess reaches on the held-out rows: the commonest class, or the mean, of the others."""
+        reached = self.scores.loc[self.scores["model"] == CONSTANT, "score"]
+        return float(reached.iloc[0]) if len(reached) else self.asked.chance
 
     @property
     def learned(self) -> list[str]:

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.analysis.baselines import CONSTANT
-from xai_bench.analysis.score import over_trainings
+from xai_bench.analysis.score import CONSTANT, over_trainings
 from xai_bench.analysis.trainings import NETWORKS, Entrant, Training, entrants, mean_shares
 from xai_bench.explainers.selectors import PermutationImportance
 from xai_bench.statistics import rank_correlations

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xai_bench.analysis.rows import Rows, Split
 from xai_bench.analysis.score import Score, over_trainings
-from xai_bench.analysis.trainings import Step, Training, balanced, held_out_ratio, mean_shares, split_data
+from xai_bench.analysis.trainings import Step, Training, balanced, held_out_ratio, mean_shares, scored, split_data
 from xai_bench.component import stream_seed
 from xai_bench.datasets.base import Dataset, Table
 from xai_bench.datasets.inputs import columns_of
@@ -66,13 +66,12 @@ def _judged(table: Table, rows: Rows, split: Split, score: Score, sets: Sequence
     masks = np.stack([_mask(data, chosen) for chosen in sets])
     seeds = [stream_seed("kept", split.seed, split.fold)] * len(sets)
     found = fit_many(MLP(**JUDGE), data, seeds, masks, row_weights=balanced(weights, data, score))
-    held_out = None if rows.weights is None else rows.weights[split.parts.test]
     X = torch.from_numpy(data.X_test)
     with torch.no_grad():
         outputs = [
             f.module(X[:, mask]).double().numpy() for f, mask in zip(found, torch.from_numpy(masks), strict=True)
         ]
-    return [score.of(data.y_test, one, held_out) for one in outputs]
+    return [scored(one, data, rows, split, score) for one in outputs]
 
 
 def _mask(data: Dataset, chosen: NDArray) -> NDArray[np.bool_]:

@@ -59,7 +59,8 @@ def _of_trust(trust: Verdict | None) -> dict[str, Any] | None:
 
 
 def _content(found: Found) -> dict[str, Any]:
-    inputs = found.inputs.head(MOST_INPUTS)
+    inputs = found.inputs if found.learned else found.inputs.sort_values("p_value", kind="stable")
+    inputs = inputs.head(MOST_INPUTS)
     pairs = found.methods[["network", "method"]].drop_duplicates()
     return {
         "found": found,
@@ -70,8 +71,9 @@ def _content(found: Found) -> dict[str, Any]:
         "limits": limits(found),
         "scores": _rows(found.scores),
         "inputs": _rows(inputs),
+        "title_of_inputs": "The inputs, most relevant first" if found.learned else "The inputs, lowest p first",
         "clusters": _rows(found.clusters),
-        "kept": _rows(found.kept),
+        "kept": _rows(found.kept) if found.learned else [],
         "columns": _rows(found.columns.head(MOST_COLUMNS)),
         "top": max(float(inputs["high"].max()), float(inputs["relevance"].max()), 1e-9),
         "entrants": [f"{row['method']} on {row['network']}" for row in _rows(pairs)],

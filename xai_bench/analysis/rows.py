@@ -16,6 +16,7 @@ from xai_bench.errors import InputError
 VALID_FOLDS = 5
 """One of so many folds of the rows that are not held out is for validation."""
 LEAST_GROUPS = 3
+WITHIN_GROUPS = "within groups"
 TIME_BLOCKS = 10
 """Stretches of time, within which a target is permuted."""
 
@@ -145,7 +146,13 @@ def how_permuted(rows: Rows) -> tuple[str, int]:
     groups, first = _numbered(rows.groups)
     if (rows.y[first[groups]] == rows.y).all():
         return "between groups", 0
-    return "within groups", int((np.bincount(groups) == 1).sum())
+    return WITHIN_GROUPS, int((np.bincount(groups) == 1).sum())
+
+
+def first_of_groups(groups: NDArray) -> NDArray[np.int64]:
+    """(n,) the first row of the group of each row."""
+    numbers, first = _numbered(groups)
+    return first[numbers]
 
 
 def _numbered(groups: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from xai_bench.models.learning import UNEQUAL
 from xai_bench.statistics import Interval
 
+CONSTANT = "constant"
+"""The model that says the commonest class, or the mean."""
+
 ScoreName = Literal["accuracy", "AUC", "balanced accuracy", "R2"]
 
 
@@ -28,20 +31,25 @@ class Score:
     name: ScoreName
     chance: float
 
-    def of(self, y: NDArray, outputs: NDArray, weights: NDArray | None = None) -> float:
-        """Of outputs (n, classes), larger for likelier classes, or (n, 1) values; NaN where it is not defined."""
+    def of(self, y: NDArray, outputs: NDArray, weights: NDArray | None = None, guess: float | None = None) -> float:
+        """Of outputs (n, classes), larger for likelier classes, or (n, 1) values; NaN where it is not defined.
+
+        ``guess``: the constant that R2 is 0 for, such as the mean of training rows; None for the mean of ``y``.
+        """
         from sklearn import metrics
 
         if not np.isfinite(outputs).all() or len(np.unique(y)) < 2:
             return math.nan
         if self.name == "R2":
-            return float(metrics.r2_score(y, outputs[:, 0], sample_weight=weights))
+            constant = np.average(y, weights=weights) if guess is None else guess
+            error, total = (np.average((y - said) ** 2, weights=weights) for said in (outputs[:, 0], constant))
+            return float(1 - error / total) if total > 0 else math.nan
         if self.name == "AUC":
             return float(metrics.roc_auc_score(y, outputs[:, 1] - outputs[:, 0], sample_weight=weights))
-        guess = outputs.argmax(1)
+        said = outputs.argmax(1)
         if self.name == "accuracy":
-            return float(metrics.accuracy_score(y, guess, sample_weight=weights))
-        return balanced_accuracy(y, guess, weights)
+            return float(metrics.accuracy_score(y, said, sample_weight=weights))
+        return balanced_accuracy(y, said, weights)
 
 
 def balanced_accuracy(y: NDArray, guess: NDArray, weights: NDArray | None = None) -> float:

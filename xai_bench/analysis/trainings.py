@@ -155,7 +155,6 @@ def _one(
     (fitted,) = fit_many(network, data, [seed], row_weights=balanced(weights, data, score), chunk=1)
     with torch.no_grad():
         outputs = fitted.module(torch.from_numpy(data.X_test)).double().numpy()
-    held_out = None if rows.weights is None else rows.weights[split.parts.test]
     problem = problem_of(data, fitted.module)
     relevances = {}
     for method in METHODS:
@@ -164,8 +163,21 @@ def _one(
                 warnings.simplefilter("ignore", UserWarning)
                 relevance = method.explain(problem, seed=stream_seed("explained", seed)).over_inputs
             relevances[Entrant(network.name, method.name)] = data.canonical_over_inputs(relevance)
-    reached = score.of(data.y_test, outputs, held_out)
-    return Training(network.name, split, reached, relevances, fitted.valid_loss)
+    return Training(network.name, split, scored(outputs, data, rows, split, score), relevances, fitted.valid_loss)
+
+
+def scored(outputs: NDArray, data: Dataset, rows: Rows, split: Split, score: Score) -> float:
+    """The score of outputs on the held-out rows. R2 is 0 for the mean of the others.
+
+    Held-out groups or later rows may have a mean of their own, which nobody knows who predicts them.
+    """
+    parts, weights = split.parts, rows.weights
+    known = np.concatenate([parts.train, parts.valid])
+    guess = None
+    if rows.kind == "regression":
+        y = np.concatenate([data.y_train, data.y_valid])
+        guess = float(np.average(y, weights=None if weights is None else weights[known]))
+    return score.of(data.y_test, outputs, None if weights is None else weights[parts.test], guess)
 
 
 def balanced(weights: RowWeights | None, data: Dataset, score: Score) -> RowWeights | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from xai_bench.analysis.found import SURE, Found
+from xai_bench.analysis.score import CONSTANT
 from xai_bench.report.kit.wording import bounds, listed, number
 from xai_bench.wording import plural
 
@@ -39,7 +40,7 @@ def _predictions(found: Found) -> list[str]:
     if not found.learned:
         lines.append(
             f"No network predicts {asked.target!r} clearly better than a constant guess ({asked.score} "
-            f"{_reached(found)})."
+            f"{_reached(found, intervals=True)})."
         )
     elif not lines:
         lines.append(f"The networks reach {asked.score} {_reached(found)}.")
@@ -63,14 +64,16 @@ def _behind(found: Found) -> str:
     )
 
 
-def _reached(found: Found) -> str:
-    networks = found.scores[found.scores["kind"] == "network"]
-    rows = [f"{number(row['score'])} ({row['model']})" for row in networks.to_dict("records")]
-    return f"{listed(rows)}; a constant guess {number(found.asked.chance)}"
+def _reached(found: Found, intervals: bool = False) -> str:
+    rows = []
+    for row in found.scores[found.scores["kind"] == "network"].to_dict("records"):
+        interval = f" {bounds(row['low'], row['high'])}" if intervals else ""
+        rows.append(f"{number(row['score'])}{interval} ({row['model']})")
+    return f"{listed(rows)}; a constant guess {number(found.constant)}"
 
 
 def _baselines(found: Found) -> str:
-    rows = found.scores[(found.scores["kind"] == "baseline") & (found.scores["model"] != "constant")]
+    rows = found.scores[(found.scores["kind"] == "baseline") & (found.scores["model"] != CONSTANT)]
     return "On the same rows: " + listed([f"{r['model']} {number(r['score'])}" for r in rows.to_dict("records")]) + "."
 
 

@@ -80,7 +80,8 @@ def explain(
             typer.echo(line)
         for line in answer.notices:
             if not line.startswith("column "):
-                typer.echo(f"notice: {line}")
+                tell(f"notice: {line}")
+        typer.echo()
     for sentence in answer.words:
         tell(sentence)
     if page and not quiet:

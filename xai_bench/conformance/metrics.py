@@ -92,6 +92,7 @@ def _truths() -> dict[str, GroundTruth]:
         "windows": GroundTruth(plain, windows=windows),
         "no relevant input": GroundTruth(_Roles(0, 5).all()),
         "no noise": GroundTruth(_Roles(5, 0).all()),
+        "no noise, but copies": GroundTruth(_Roles(4, 0, 5).all()),
     }
 
 

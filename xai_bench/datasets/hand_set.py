@@ -209,7 +209,9 @@ class HandSet(DataSource):
     def draw(self, rng: np.random.Generator) -> Table:
         p = relevant_inputs(self.network)
         X = rng.uniform(-EDGE, EDGE, size=(self.n, p + self.irrelevant))
-        roles: tuple[Role, ...] = (*["relevant"] * p, *["noise"] * self.irrelevant)
+        relevant: tuple[Role, ...] = ("relevant",)
+        noise: tuple[Role, ...] = ("noise",)
+        roles = relevant * p + noise * self.irrelevant
         grades = np.concatenate([total_indices(self.network), np.zeros(self.irrelevant)])
         return Table(
             X=X,

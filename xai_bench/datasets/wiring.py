@@ -67,8 +67,8 @@ def of_two_layers(
     formula: Callable[[Floats], Floats], first: list, bias: list, second: list, second_bias: list, out: list
 ) -> Piece:
     """A piece of two layers."""
-    arrays = [np.array(values, dtype=np.float64) for values in (first, bias, second, second_bias, out)]
-    return Piece(formula, *arrays, skip=np.zeros(arrays[0].shape[1]))
+    weights, biases, through, added, outwards = (np.array(v, float) for v in (first, bias, second, second_bias, out))
+    return Piece(formula, weights, biases, through, added, outwards, skip=np.zeros(weights.shape[1]))
 
 
 def ramp(x: Floats) -> Floats:

@@ -154,8 +154,11 @@ REFINED: dict[str, Any] = {
     "largest_fall": 0.05,
     "finest": 1.01,
     "most_levels": 64,
+    "level_steps": 100,
+    "window": 50,
 }
-"""Of a path whose successive supports are to differ by one input, or by 5 % of them, on the mean over its networks."""
+"""Of a path whose successive supports are to differ by one input, or by 5 % of them, on the mean over its networks.
+Strengths are some three times as many, so that half the steps are spent on each."""
 
 
 def tuned(form: Form, **fields: Any) -> SparseSettings:

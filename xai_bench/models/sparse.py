@@ -200,7 +200,7 @@ def stable_support(
 
     Beside the voted support stand those of ``agreement.stand_ins``. All are refitted in every fold. Among those whose
     paired held-out loss is within one standard error of the best (or whose score within the tolerance), the one that
-    overlaps most with what the folds select is taken; of equal ones the smallest.
+    overlaps most with what the folds select is taken; of equal ones the smallest, then that with the lowest loss.
     """
     supports = path.supports[chosen.level]
     collinearity = Collinearity(rows.X.astype(np.float64), rows.weight)
@@ -212,7 +212,8 @@ def stable_support(
     refits = pooled_refits(rows, path.fold, in_folds, settings, seed, dtype)
     within, _, _ = equally_good(refits.losses, rows.weight, refits.shortfalls, settings.tolerance)
     stable = [round(collinearity.stability(support, supports), 6) for support in candidates]
-    best = max(np.flatnonzero(within), key=lambda k: (stable[k], -candidates[k].sum()))
+    means = refits.losses @ rows.weight
+    best = max(np.flatnonzero(within), key=lambda k: (stable[k], -candidates[k].sum(), -means[k]))
     of_folds = path.of_folds(path.judgements["refit"].losses[chosen.level])
     return or_best_fold(candidates[best], supports, of_folds, settings)
 

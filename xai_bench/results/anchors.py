@@ -15,7 +15,6 @@ import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reason, anchor, names
-from xai_bench.results import guarantees
 from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided
 from xai_bench.results.means import splits
 from xai_bench.suites.suite import CONTROLS
@@ -143,7 +142,7 @@ def _labels(counterparts: tuple[Counterpart, ...], name: str, entries: list[dict
 
 def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, method: Counterpart) -> dict[str, Mean]:
     """Label of a network ("" for none) to the mean over draws; folds and model seeds are averaged within a draw."""
-    frame = _selected(results) if score.ours in SELECTED else results.measurements
+    frame = results.selections() if score.ours in SELECTED else results.measurements
     frame = frame[(frame["metric"] == score.ours) & (frame["dataset"] == dataset) & (frame["explainer"] == explainer)]
     if (k := method.k or score.k) != 0:
         frame = frame[frame["k"] == (k if isinstance(k, int) else _kept(results, dataset, k))]
@@ -153,15 +152,6 @@ def _ours(results: Results, score: Counterpart, dataset: str, explainer: str, me
     for model, rows in frame.dropna(subset="value").groupby("model", sort=False):
         draws = rows.groupby("data_seed")["value"].mean()
         found[str(model)] = Mean(float(draws.mean()), float(draws.std(ddof=1)) if len(draws) > 1 else None, len(draws))
-    return found
-
-
-def _selected(results: Results) -> pd.DataFrame:
-    """``guarantees.by_cell``, which goes through every cell: once for the same results."""
-    known = results.__dict__
-    if "_selected_by_cell" not in known:
-        known["_selected_by_cell"] = guarantees.by_cell(results)
-    found: pd.DataFrame = known["_selected_by_cell"]
     return found
 
 

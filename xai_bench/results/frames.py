@@ -67,8 +67,8 @@ class Results:
     _plan: pd.DataFrame
     _cells: pd.DataFrame
     _measurements: pd.DataFrame
-    models: dict[str, ModelFacts]
-    draws: dict[str, DrawFacts]
+    models: Mapping[str, ModelFacts]
+    draws: Mapping[str, DrawFacts]
     metrics: dict[str, MetricFacts]
     relevance: dict[str, NDArray[np.float64]]
     provenance: list[dict[str, Any]]
@@ -76,7 +76,7 @@ class Results:
     column_relevance: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _compared: dict[tuple[str, str, bool], Comparison] = field(default_factory=dict, init=False, repr=False)
     trained_again: dict[str, SettlingFacts] = field(default_factory=dict)
-    _guarantees: dict[tuple[float, bool], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _selected: dict[tuple[float, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -102,16 +102,16 @@ class Results:
 
     @cached_property
     def _every_cell(self) -> pd.DataFrame:
-        columns = [*Costs.__annotations__, "chosen"]
-        costs = pd.DataFrame([json.loads(text) for text in self._cells["costs"]], columns=columns)
+        costs = _costs(self._cells["costs"])
         stored = pd.concat([self._cells.drop(columns="costs"), costs], axis=1)
         frame = self._plan.merge(stored, how="left", left_on="cell", right_on="key").drop(columns=["key", "position"])
         frame["status"] = frame["status"].fillna("missing")
         frame["reason"] = frame["reason"].fillna("")
         frame["machine"] = frame["run"].map(dict(enumerate(self.machines))).fillna("")
         frame["entrant"] = entrants.ids(frame)
-        frame["family"] = [self.draws[key].family if key in self.draws else "" for key in frame["draw"]]
-        frame["traits"] = [", ".join(self.draws[key].traits) if key in self.draws else "" for key in frame["draw"]]
+        kinds = {key: (facts.family, ", ".join(facts.traits)) for key, facts in self.draws.items()}
+        for place, name in enumerate(KIND):
+            frame[name] = [kinds[key][place] if key in kinds else "" for key in frame["draw"]]
         rows = {key: _of_model(facts) for key, facts in self.models.items()}
         models = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model_key").reset_index()
         numbers = [name for name in SCORES if name in models]
@@ -132,12 +132,17 @@ class Results:
         """The machine of every run of ``provenance``, in words. Costs of different ones cannot be compared."""
         return [machine(record) for record in self.provenance]
 
+    @property
+    def _scores(self) -> pd.DataFrame:
+        """The measurements with texts in place of categories."""
+        return self._measurements.astype(dict.fromkeys(("cell", "metric", "reason"), str))
+
     @cached_property
     def measurements(self) -> pd.DataFrame:
         """One row a number: the columns of ``cells`` that name it, and metric, k (0 if none), value, reason."""
         names = ["cell", "draw", "dataset", "model", "explainer", "entrant", "data_seed", "model_seed", "fold", *KIND]
         done = self.cells.loc[self.cells["status"] == "done", names]
-        return done.merge(self._measurements, on="cell", how="inner").sort_values(
+        return done.merge(self._scores, on="cell", how="inner").sort_values(
             ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"],
             kind="stable",
             ignore_index=True,
@@ -154,7 +159,7 @@ class Results:
         frame = self.cells
         learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
         base = frame[names].assign(learned=learned.astype("boolean"), settled=frame["settled"])
-        scores = base.merge(self._measurements, on="cell", how="inner")
+        scores = base.merge(self._scores, on="cell", how="inner")
         costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
         costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
         costs["value"] = costs["value"].astype(float)
@@ -256,9 +261,16 @@ class Results:
 
     def guarantees(self, level: float = 0.05, *, pooled: bool = False) -> pd.DataFrame:
         """What is selected at a level, and how often falsely: see ``results.guarantees.guarantees``."""
-        if (level, pooled) not in self._guarantees:
-            self._guarantees[level, pooled] = guarantees.guarantees(self, level, pooled=pooled)
-        return self._guarantees[level, pooled].copy()
+        key = level, "pooled" if pooled else "datasets"
+        if key not in self._selected:
+            self._selected[key] = guarantees.guarantees(self, level, pooled=pooled)
+        return self._selected[key].copy()
+
+    def selections(self, level: float = 0.05) -> pd.DataFrame:
+        """Power and type-1 error of every cell that has p-values: see ``results.guarantees.by_cell``."""
+        if (level, "cells") not in self._selected:
+            self._selected[level, "cells"] = guarantees.by_cell(self, level)
+        return self._selected[level, "cells"].copy()
 
     def relevances(self) -> pd.DataFrame:
         """Every relevance under the name of its input, one row an input: see ``results.tables.relevances``."""
@@ -415,6 +427,16 @@ def machine(record: Mapping[str, Any]) -> str:
         record.get("system", ""), device if device != "cpu" else "",
     ]  # fmt: skip
     return ", ".join(part for part in parts if part)
+
+
+def _costs(texts: pd.Series) -> pd.DataFrame:
+    """Costs and choices from their JSON, one row each; column by column, as rows would take four times the memory."""
+    columns: dict[str, list[Any]] = {name: [] for name in (*Costs.__annotations__, "chosen")}
+    for text in texts:
+        found = json.loads(text)
+        for name, values in columns.items():
+            values.append(found.get(name, np.nan))
+    return pd.DataFrame(columns)
 
 
 def _of_model(facts: ModelFacts) -> dict[str, Any]:

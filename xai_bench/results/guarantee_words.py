@@ -63,7 +63,23 @@ def sentences(results: Results, level: float = 0.05) -> list[str]:
                 parts.append(f"{outcome}: {', '.join(found)}")
         error = ERRORS[str(group["controls"].iloc[0])]
         said.append(f"Selected by {RULES[str(rule)]} ({error}): {'; '.join(parts) or 'no interval'}.")
-    return said
+    return [*said, *_alone(results, level)]
+
+
+def _alone(results: Results, level: float) -> list[str]:
+    """Where a promise is exceeded on a dataset by itself, which all of them together may hide."""
+    rows = stated(results.guarantees(level))
+    judged = rows[rows["outcome"] != ""]
+    found = [
+        f"{row['explainer']} on {row['dataset']} {row['error']:.3f} ({RULES[row['rule']]})"
+        for row in records(judged[judged["outcome"] == "exceeded"])
+    ]
+    if not found:
+        return []
+    return [
+        f"On single datasets the promise is exceeded {len(found)} of {plural(len(judged), 'time')}, without a "
+        f"correction for their number: {'; '.join(found)}."
+    ]
 
 
 def _named(row: dict[str, Any]) -> str:

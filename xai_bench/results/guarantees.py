@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 import numpy as np
@@ -93,7 +93,7 @@ def guarantees(results: Results, level: float = 0.05, *, pooled: bool = False) -
     """
     if not 0 < level < 1:
         raise InputError(f"level: expected a number between 0 and 1, got {level}")
-    counted = pd.DataFrame(list(_counts(results, level)))
+    counted = pd.DataFrame(list(_counts(results, level, _of_null_runs(results))))
     if counted.empty:
         return pd.DataFrame(columns=COLUMNS)
     places = results.cells[["dataset", *METHOD, "data_seed"]].drop_duplicates()
@@ -120,7 +120,7 @@ def by_cell(results: Results, level: float = 0.05) -> pd.DataFrame:
     found = [
         {**{name: row[name] for name in ("dataset", *METHOD)}, "data_seed": row["seed"], "metric": metric, "k": 0,
          "value": row[hits] / row[of]}
-        for row in _counts(results, level)
+        for row in _counts(results, level, {})
         if row["stated"] and row["rule"] == "p_values"
         for metric, hits, of in (("power", "hits", "wanted"), ("type1_error", "false", "nulls"))
         if row[of]
@@ -128,9 +128,9 @@ def by_cell(results: Results, level: float = 0.05) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["dataset", *METHOD, "data_seed", "metric", "k", "value"])
 
 
-def _counts(results: Results, level: float) -> Iterator[dict[str, Any]]:
-    """One row a cell, rule and null hypothesis: what was selected."""
-    nulls, truths = _of_null_runs(results), {key: truth_of(facts) for key, facts in results.draws.items()}
+def _counts(results: Results, level: float, nulls: Mapping[tuple[str, str, str], Floats]) -> Iterator[dict[str, Any]]:
+    """One row a cell, rule and null hypothesis: what was selected. ``nulls``: see ``_of_null_runs``."""
+    truths = {key: truth_of(facts) for key, facts in results.draws.items()}
     held = {(key, name): _held(truth, name) for key, truth in truths.items() if truth for name in NULLS}
     for cell in results.cells.to_dict("records"):
         truth = truths.get(cell["draw"])

@@ -150,24 +150,22 @@ class Placed:
             found.loc[mine, ["first_group", "ranked"]] = False
             found.loc[mine, "reason"] = f"rank withheld: {self.withheld}"
         else:
-            for row in np.flatnonzero(found["name"].isin(comparison.others.keys() & set(self.own))):
-                self._settle(found, int(row), comparison)
+            for name in comparison.others.keys() & set(self.own):
+                found = self._settled(found, name, comparison)
         order = ["ranked", "rank_low", "rank_high", "score"]
         return found.sort_values(order, ascending=[False, True, True, False], kind="stable", ignore_index=True)
 
-    def _settle(self, board: pd.DataFrame, row: int, comparison: Comparison) -> None:
-        """Count for one's own in a row of the board what is decided on the local networks."""
-        name = board.loc[row, "name"]
-        one = comparison.others[name]
+    def _settled(self, board: pd.DataFrame, name: str, comparison: Comparison) -> pd.DataFrame:
+        """The board where what is decided on the local networks counts for one's own of that name."""
+        one, mine = comparison.others[name], board["name"] == name
         local = self.pairs[(self.pairs["first"] == name) & (self.pairs["outcome"] != APART)]
-        decided = dict(zip(one.others, one.outcomes, strict=True))
-        decided |= {
-            other: word for other, word in zip(local["second"], local["outcome"], strict=True) if other in decided
-        }
-        counts = standing(np.array(list(decided.values())), ranked=bool(board.loc[row, "ranked"]))
-        board.loc[row, list(counts)] = list(counts.values())
-        first = board.loc[board["first_group"], "name"]
-        board.loc[row, "first_group"] &= not any(decided.get(other) in WORSE for other in first)
+        known = dict(zip(one.others, one.outcomes.tolist(), strict=True))
+        known |= {other: word for other, word in zip(local["second"], local["outcome"], strict=True) if other in known}
+        counts = standing(np.array(list(known.values())), ranked=bool(board.loc[mine, "ranked"].all()))
+        board.loc[mine, list(counts)] = list(counts.values())
+        if any(known.get(other) in WORSE for other in board.loc[board["first_group"], "name"]):
+            board.loc[mine, "first_group"] = False
+        return board
 
     def words(self) -> Iterator[str]:
         """What was found, line by line, for a terminal."""

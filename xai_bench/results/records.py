@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 Status = Literal["done", "unsupported", "failed", "timed_out"]
 SETTLED = ("done", "unsupported")
+PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 class Facts(Mapping[str, Any]):
@@ -85,15 +88,78 @@ class Facts(Mapping[str, Any]):
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple(value) if _are_plain(value) else tuple(_frozen(item) for item in value)
+
+
+def _are_plain(values: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether nothing in a list holds something: histograms have thousands of numbers."""
+    return PLAIN.issuperset(map(type, values))
 
 
 def _thawed(value: Any) -> Any:
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, Facts):
         return value.to_json()
     if isinstance(value, Mapping):
         return {name: _thawed(item) for name, item in value.items()}
-    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    return list(value) if _are_plain(value) else [_thawed(item) for item in value]
+
+
+F = TypeVar("F", bound=Facts)
+
+
+class Held(MutableMapping[str, F]):
+    """Records by key, kept as packed JSON, and made when they are asked for: thousands would take gigabytes."""
+
+    LATEST = 1024
+    """So many are kept as they were made."""
+
+    def __init__(self, kind: type[F], rows: Iterable[tuple[str, str]]) -> None:
+        """``rows``: keys and JSON texts.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a text is none of such a record.
+        """
+        self._kind, self._made = kind, dict[str, F]()
+        self._packed: dict[str, bytes] = {}
+        for key, text in rows:
+            self._packed[key] = zlib.compress(text.encode(), 1)
+            self._keep(key, text)
+
+    def __getitem__(self, key: str) -> F:
+        found = self._made.get(key)
+        return self._keep(key, zlib.decompress(self._packed[key])) if found is None else found
+
+    def _keep(self, key: str, text: str | bytes) -> F:
+        if key not in self._made and len(self._made) >= self.LATEST:
+            del self._made[next(iter(self._made))]
+        made = self._made[key] = self._kind.from_json(json.loads(text))
+        return made
+
+    def __setitem__(self, key: str, record: F) -> None:
+        text = json.dumps(record.to_json())
+        self._packed[key] = zlib.compress(text.encode(), 1)
+        self._keep(key, text)
+
+    def __delitem__(self, key: str) -> None:
+        del self._packed[key]
+        self._made.pop(key, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._packed
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from xai_bench.results.records import (
     DrawFacts,
     DrawRecord,
     Facts,
+    Held,
     Measurement,
     MetricFacts,
     ModelFacts,
@@ -45,6 +45,8 @@ MODEL = (
     "SET content = excluded.content, weights = excluded.weights WHERE length(models.weights) = 0"
 )
 """A network is stored once; one that is known without its weights gets them when it is trained here."""
+AT_ONCE = 20_000
+"""Rows that are fetched together."""
 CELLS = (
     "SELECT key, status, reason, costs, (SELECT count(*) FROM provenance WHERE id < cells.provenance) AS run FROM cells"
 )
@@ -118,7 +120,7 @@ class Store:
         with transaction(self._db):
             self.set_meta("suite", gate.json_text(suite))
             self._db.execute("DELETE FROM plan")
-            rows = [(i, *asdict(row).values()) for i, row in enumerate(plan)]
+            rows = ((i, *vars(row).values()) for i, row in enumerate(plan))
             self._db.executemany("INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             for facts in map(gate.facts, metrics):
                 self._db.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?)", (facts.name, _json(facts)))
@@ -158,25 +160,14 @@ class Store:
             if model is not None:
                 self._db.execute(MODEL, (model.key, _json(gate.facts(model.facts)), model.weights))
                 checksums.seal(self._db, (), [model.key])
-            for cell in passed:
-                vectors = [
-                    None if v is None else np.asarray(v, "<f8").tobytes() for v in (cell.relevance, cell.columns)
-                ]
-                row_ = (
-                    cell.key,
-                    cell.status,
-                    cell.reason,
-                    gate.costs_json(cell),
-                    vectors[0],
-                    provenance_id,
-                    vectors[1],
-                )
-                self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)", row_)
-                self._db.execute("DELETE FROM measurements WHERE cell = ?", (cell.key,))
-                self._db.execute("DELETE FROM checksums WHERE key = ?", (cell.key,))
-                self._measure(cell.key, cell.measurements)
-                if draw is not None and cell.status in SETTLED:
-                    self._mark(cell.key, draw.facts.metrics)
+            keys = [(cell.key,) for cell in passed]
+            self._db.executemany("DELETE FROM measurements WHERE cell = ?", keys)
+            self._db.executemany("DELETE FROM checksums WHERE key = ?", keys)
+            rows = [_row_of(cell, provenance_id) for cell in passed]
+            self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._insert((cell.key, m) for cell in passed for m in cell.measurements)
+            if draw is not None:
+                self._mark([cell.key for cell in passed if cell.status in SETTLED], draw.facts.metrics)
             checksums.seal(self._db, [cell.key for cell in passed], ())
         return passed
 
@@ -228,7 +219,7 @@ class Store:
                 rows = [(cell, name) for metric in identities for name in (metric, f"{metric}_se")]
                 self._db.executemany("DELETE FROM measurements WHERE cell = ? AND metric = ?", rows)
                 self._measure(cell, scores.get(cell, ()))
-                self._mark(cell, {**self._identities(cell), **identities})
+                self._mark([cell], {**self._identities(cell), **identities})
 
     def take(self, other: Store, plan: Iterable[PlanRow], seconds: float | None = None) -> int:
         """Copy what another store has settled of these cells and this one has not, with all that belongs to it.
@@ -255,16 +246,20 @@ class Store:
         """
         return taking.remove(self._db, cells)
 
-    def _mark(self, cell: str, identities: Mapping[str, str]) -> None:
-        row = (cell, canonical_json(dict(identities)))
-        self._db.execute("INSERT OR REPLACE INTO scored VALUES (?, ?)", row)
+    def _mark(self, cells: Iterable[str], identities: Mapping[str, str]) -> None:
+        text = canonical_json(dict(identities))
+        self._db.executemany("INSERT OR REPLACE INTO scored VALUES (?, ?)", [(cell, text) for cell in cells])
 
     def _identities(self, cell: str) -> dict[str, str]:
         row = self._db.execute("SELECT metrics FROM scored WHERE cell = ?", (cell,)).fetchone()
         return json.loads(row[0]) if row else {}
 
     def _measure(self, cell: str, measurements: Iterable[Measurement]) -> None:
-        rows = [(cell, m.metric, m.k, m.value, m.reason) for m in gate.measurements(measurements)]
+        self._insert((cell, m) for m in gate.measurements(measurements))
+
+    def _insert(self, measurements: Iterable[tuple[str, Measurement]]) -> None:
+        """Store (cell, measurement) pairs that have passed the gate."""
+        rows = ((cell, m.metric, m.k, m.value, m.reason) for cell, m in measurements)
         self._db.executemany("INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?)", rows)
 
     # -- looking up --------------------------------------------------------------------------------
@@ -410,29 +405,54 @@ class Store:
             }
             for name in ("relevance", "columns")
         )
-        records = {
-            table: {key: json.loads(c) for key, c in self._db.execute(f"SELECT {name}, content FROM {table}")}
-            for table, name in (("models", "key"), ("draws", "key"), ("metrics", "name"), ("settling", "model"))
-        }
         return Results(
             suite=self.suite(),
             _plan=self._frame("SELECT * FROM plan ORDER BY position"),
             _cells=self._frame(CELLS),
-            _measurements=self._frame("SELECT * FROM measurements"),
-            models={key: ModelFacts.from_json(content) for key, content in records["models"].items()},
-            draws={key: DrawFacts.from_json(content) for key, content in records["draws"].items()},
-            metrics={key: MetricFacts.from_json(content) for key, content in records["metrics"].items()},
+            _measurements=self._scores(),
+            models=Held(ModelFacts, self._db.execute("SELECT key, content FROM models")),
+            draws=Held(DrawFacts, self._db.execute("SELECT key, content FROM draws")),
+            metrics=dict(Held(MetricFacts, self._db.execute("SELECT name, content FROM metrics"))),
             relevance=relevance,
             provenance=self.provenance(),
             folder=self.path.parent,
             column_relevance=columns,
-            trained_again={key: SettlingFacts.from_json(content) for key, content in records["settling"].items()},
+            trained_again=dict(Held(SettlingFacts, self._db.execute("SELECT model, content FROM settling"))),
         )
 
     def _frame(self, query: str) -> pd.DataFrame:
+        """The rows of a query; so many at a time that their Python objects take no memory to speak of."""
         rows = self._db.execute(query)
         columns = [column[0] for column in rows.description]
-        return pd.DataFrame.from_records(rows.fetchall(), columns=columns, coerce_float=True)
+        parts = []
+        while chunk := rows.fetchmany(AT_ONCE):
+            parts.append(pd.DataFrame.from_records(chunk, columns=columns, coerce_float=True))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+    def _scores(self) -> pd.DataFrame:
+        """All measurements: their texts are categories, as there are ten and more of every cell."""
+        known: dict[str, dict[str, int]] = {"cell": {}, "metric": {}, "reason": {}}
+        codes: dict[str, list[NDArray[Any]]] = {name: [] for name in ("cell", "metric", "k", "value", "reason")}
+        rows = self._db.execute("SELECT cell, metric, k, value, reason FROM measurements")
+        while chunk := rows.fetchmany(AT_ONCE):
+            for name, column in zip(codes, zip(*chunk, strict=True), strict=True):
+                if name in known:
+                    number = known[name]
+                    found = np.fromiter((number.setdefault(text, len(number)) for text in column), np.int32, len(chunk))
+                else:
+                    found = np.array(column, np.int64 if name == "k" else np.float64)  # None is NaN
+                codes[name].append(found)
+        columns: dict[str, Any] = {}
+        for name, parts in codes.items():
+            values: Any = np.concatenate([*parts, np.empty(0, np.float64 if name == "value" else np.int32)])
+            columns[name] = pd.Categorical.from_codes(values, pd.Index(list(known[name]))) if name in known else values
+        return pd.DataFrame(columns)
+
+
+def _row_of(cell: CellResult, provenance_id: int) -> tuple[Any, ...]:
+    """The row of a cell that has passed the gate."""
+    relevance, columns = (None if v is None else np.asarray(v, "<f8").tobytes() for v in (cell.relevance, cell.columns))
+    return cell.key, cell.status, cell.reason, gate.costs_json(cell), relevance, provenance_id, columns
 
 
 def _json(facts: Facts) -> str:

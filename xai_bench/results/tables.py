@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,7 +155,7 @@ _ALONE: dict[str, Callable[[Any], pd.DataFrame]] = {
 NAMES = (*BOARDS, "recovery", *_ALONE)
 
 
-def _means(results: Results, rows: pd.DataFrame, declared: dict[str, MetricFacts]) -> pd.DataFrame:
+def _means(results: Results, rows: pd.DataFrame, declared: Mapping[str, MetricFacts]) -> pd.DataFrame:
     """Means over data seeds, model seeds and folds averaged within one. ``declared``: metrics with bounds."""
     rows = rows.assign(value=rows["value"].astype(float)).dropna(subset=["value"])
     known = _chance(results, rows, declared)
@@ -167,7 +167,7 @@ def _means(results: Results, rows: pd.DataFrame, declared: dict[str, MetricFacts
     return frame.loc[keys.sort_values(["dataset", "model", "explainer", "metric"]).index].reset_index(drop=True)
 
 
-def _chance(results: Results, rows: pd.DataFrame, declared: dict[str, MetricFacts]) -> dict[tuple[str, str], float]:
+def _chance(results: Results, rows: pd.DataFrame, declared: Mapping[str, MetricFacts]) -> dict[tuple[str, str], float]:
     """(dataset, metric) to the mean score of chance over draws."""
     levels: dict[tuple[str, str], list[float]] = {}
     for dataset, draw in rows[["dataset", "draw"]].drop_duplicates().itertuples(index=False):

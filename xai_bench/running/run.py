@@ -97,6 +97,9 @@ def _completed(asked: Asked, earlier: Measured | None, site: Site | None) -> Res
         finally:
             spent = {"wall": time.monotonic() - begun, "spent": dict(loop.ledger.spent)}
             runs.end({**finished, **spent, "seconds": loop.ledger.measured.summary()})
+        del loop
+        for blocks in (asked.planned, asked.chosen):  # The results of a million cells need their room.
+            blocks.clear()
         return store.results()
 
 

@@ -10,6 +10,9 @@ from typing import Any
 from xai_bench.component import canonical_json
 from xai_bench.results.store import Store
 
+OF_RUN = ("jobs", "cluster", "threads", "plugins")
+"""What the records of other machines have of the record of the run."""
+
 
 @dataclass
 class Runs:
@@ -35,12 +38,9 @@ class Runs:
             return self.number
         key = canonical_json(machine)
         if key not in self._others:
-            names = [name for name in ("jobs", "cluster", "threads", "plugins") if name in self.facts]
-            facts = {
-                "started": now(),
-                "part_of": self.facts["started"],
-                **machine,
-                **{name: self.facts[name] for name in names},
+            facts: dict[str, Any] = {"started": now(), "part_of": self.facts["started"], **machine}
+            facts |= {
+                name: self.facts[name] for name in ("jobs", "cluster", "threads", "plugins") if name in self.facts
             }
             self._others[key] = number = self.store.record(facts)
             self._known[number] = facts

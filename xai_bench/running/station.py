@@ -199,4 +199,4 @@ def drive(run: str, task: int, sent: bytes) -> None:
     worker = get_worker()
     station = worker.plugins.get(run)
     if isinstance(station, Station):
-        station.do(worker.get_current_task(), task, sent)
+        station.do(str(worker.get_current_task()), task, sent)

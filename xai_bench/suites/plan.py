@@ -36,7 +36,7 @@ class Draw:
     """The fingerprint of what the dataset reads, as the key has it; None for any."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One explainer in one block. ``explainer`` is None for the controls random and oracle.
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from xai_bench import registry
 from xai_bench.component import stream_seed
-from xai_bench.errors import InputError, unknown
+from xai_bench.errors import InputError, listed, unknown
 from xai_bench.errors import one_line as as_one_line
 from xai_bench.published import anchors
 from xai_bench.suites import paths
@@ -271,7 +271,7 @@ def _validated(kind: type[Model], fields: dict[str, Any], where: str) -> Model:
 def _expand(axis: str, row: dict[str, Any], folder: Path | None) -> list[Entry]:
     row = _table(row, f"[[{axis}]]")
     if not isinstance(row.get("name"), str):
-        raise InputError(f"suite: every [[{axis}]] table needs a name; known: {', '.join(registry.names(axis))}")
+        raise InputError(f"suite: every [[{axis}]] table needs a name; known: {listed(registry.names(axis))}")
     if "optional" in row and (axis != "datasets" or not isinstance(row["optional"], bool)):
         raise InputError("suite: optional = true or false belongs to a [[datasets]] table")
     if "standardise" in row and (axis != "datasets" or not isinstance(row["standardise"], bool)):

@@ -52,9 +52,10 @@ def target_of(column: pd.Series, kind: Kind | None, decimal: str = ".") -> Targe
             "field, NA, None and the like): drop those rows, or write the label in another way"
         )
     notices: tuple[str, ...] = ()
+    boolean = pd.api.types.is_bool_dtype(column)
     if kind is None:
         kind = _looks_like(numbers)
-        notices = (f"the target {name!r} is read as {_said(kind, numbers)}",)
+        notices = (f"the target {name!r} is read as {_said(kind, None if boolean else numbers)}",)
     if kind == "regression":
         if numbers is None:
             raise InputError(
@@ -64,7 +65,6 @@ def target_of(column: pd.Series, kind: Kind | None, decimal: str = ".") -> Targe
         return Target(name, kind, numbers, notices=notices)
     labels, values = np.unique(texts.to_numpy(dtype=str) if numbers is None else numbers, return_inverse=True)
     _check_classes(name, len(labels), len(values), numbers is not None and bool((numbers != np.floor(numbers)).any()))
-    boolean = pd.api.types.is_bool_dtype(column)
     names = tuple(
         str(bool(label)) if boolean else str(label) if numbers is None else f"{label:.15g}" for label in labels
     )

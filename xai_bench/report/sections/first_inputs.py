@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import Table
 from xai_bench.report.sections.relevance import LEADING, Relevance
 
 
-class FirstInputs(Relevance):
-    """On the first page, where all is about one dataset whose truth nobody knows: what methods say is the answer."""
+class FirstInputs(Section):
+    """What methods say of the inputs is the answer there."""
 
-    id, title, label, within, order = "first_inputs", "Which inputs the methods name", "Inputs", "", 15
-
-    def __init__(self, frames: Frames, dataset: str = "") -> None:
-        super().__init__(frames, dataset or (frames.datasets[0] if len(frames.datasets) == 1 else ""))
-
-    def needs(self) -> bool:
-        return bool(self.dataset) and not self.frames.metrics and not self.draw.get("feature_shape") and super().needs()
+    id, title, label, order = "first_inputs", "Which inputs the methods name", "Inputs", 15
 
     @cached_property
-    def listed(self) -> list[int]:
-        """Those with the highest mean over methods."""
-        return super().listed[:LEADING]
+    def inputs(self) -> Relevance:
+        """The section of the page of the dataset."""
+        return Relevance(self.frames, self.frames.datasets[0])
+
+    def needs(self) -> bool:
+        if len(self.frames.datasets) != 1 or self.frames.metrics:
+            return False
+        return not self.inputs.draw.get("feature_shape") and self.inputs.needs()
 
     def words(self) -> str:
         return (
@@ -31,14 +30,11 @@ class FirstInputs(Relevance):
             "Inputs are sorted by the mean over methods."
         )
 
-    def findings(self) -> list[str]:
-        d = len(self.methods)
-        page = f"the page of `{self.dataset}`"
-        return (
-            [f"Listed are the first {len(self.listed)} of {d:,} inputs: more on {page}."]
-            if len(self.listed) < d
-            else []
-        )
-
     def tables(self) -> list[Table]:
-        return [self._table(self.methods, self.caption)]
+        return [self.inputs.of_methods(LEADING)]
+
+    def findings(self) -> list[str]:
+        d = len(self.inputs.methods)
+        if d <= LEADING:
+            return []
+        return [f"Listed are the first {LEADING} of {d:,} inputs: more on the page of `{self.inputs.dataset}`."]

@@ -50,11 +50,6 @@ class Relevance(Section):
                 chosen |= set(np.argsort(-self.methods[name].to_numpy(), kind="stable")[:LEADING].tolist())
         return sorted(chosen, key=lambda j: (-main[j], -mean[j]))
 
-    @property
-    def caption(self) -> str:
-        """Of the table of methods."""
-        return "Relevance by method, averaged over networks" if len(self.frames.models) > 1 else "Relevance by method"
-
     def words(self) -> str:
         known = truth(self.frames, self.dataset)
         said = (
@@ -81,7 +76,7 @@ class Relevance(Section):
         )
 
     def tables(self) -> list[Table]:
-        tables = [self._table(self.methods, self.caption)]
+        tables = [self.of_methods()]
         models = [m for m in self.frames.models if m in self.frame.columns.get_level_values(0)]
         if len(models) > 1 and len(self.listed) <= MOST // 4:
             for model in models:
@@ -90,14 +85,21 @@ class Relevance(Section):
                 tables.append(self._table(own, f"Relevance on {model}", fold=True))
         return tables
 
-    def _table(self, values: pd.DataFrame, caption: str, *, fold: bool = False) -> Table:
+    def of_methods(self, most: int | None = None) -> Table:
+        """The table of methods, with the first inputs only if so many are given."""
+        caption = (
+            "Relevance by method, averaged over networks" if len(self.frames.models) > 1 else "Relevance by method"
+        )
+        return self._table(self.methods, caption, most=most)
+
+    def _table(self, values: pd.DataFrame, caption: str, *, fold: bool = False, most: int | None = None) -> Table:
         names, units = self.draw["feature_names"], self.draw.get("feature_units") or []
         known, roles = truth(self.frames, self.dataset), self.draw.get("roles")
         columns = [Column("Role", text=True), Column("Truth")] if known else []
         percent = 100 * values.to_numpy()
         top = np.maximum(percent.max(axis=0), 1e-300)
         rows = []
-        for j in self.listed:
+        for j in self.listed[:most]:
             own = (
                 [text(roles[j]), _share(100 * known[0][j], known[0][j] / max(known[0].max(), 1e-300))]
                 if known and roles

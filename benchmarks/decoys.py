@@ -1,0 +1,137 @@
+"""What the suite ``tables`` shows, as the part of docs/semireal.md between its marks.
+
+    python -m benchmarks.decoys                 # from reports/tables/tables.xaipack
+    python -m benchmarks.decoys runs/tables     # from a run
+
+Means over tables and networks, with the interval over data seeds. Published figures stand below, on their own: they are
+of other tables, none of which comes with a package, so nothing is compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from xai_bench import InputError, Results, read
+from xai_bench.published import anchors
+from xai_bench.statistics import interval
+from xai_bench.suites.suite import CONTROLS
+
+ROOT = Path(__file__).parents[1]
+PACK = ROOT / "reports" / "tables" / "tables.xaipack"
+PAGE = ROOT / "docs" / "semireal.md"
+BEGIN, END = "<!-- from benchmarks/decoys.py: begin -->\n", "<!-- from benchmarks/decoys.py: end -->\n"
+KINDS = {
+    "random_50": "random, 50 %",
+    "random_75": "random, 75 %",
+    "corrupted_50": "corrupted, 50 %",
+    "second_order_50": "second order, 50 %",
+}
+JUDGES = {"retrained": "network", "trees": "trees", "ft_transformer": "transformer"}
+MOST_NAMED = 6
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("results", nargs="?", type=Path, default=PACK, help="a pack or the folder of a run")
+    results = read(arguments.parse_args().results)
+    PAGE.write_text(with_part(PAGE.read_text(encoding="utf-8"), part(results)), encoding="utf-8")
+
+
+def part(results: Results) -> str:
+    """Sentences and tables, as Markdown."""
+    return (
+        "\n\n".join([*results.in_words(), of_copies(results), recovery(results), retention(results), theirs()]) + "\n"
+    )
+
+
+def of_copies(results: Results) -> str:
+    """Who leads where decoys are made of measured columns."""
+    try:
+        board = results.leaderboard("methods", "auroc_originals")
+    except InputError as error:
+        return f"Decoys that are made of measured columns: {error}."
+    first = board[board["first_group"]]["name"].tolist()
+    where = f"Where decoys are made of measured columns ({int(board['draws'].min())} draws)"
+    if len(first) == 1:
+        return f"{where} {first[0]} leads: all {len(board) - 1} others are shown to be worse."
+    named = ", ".join(first) if len(first) <= MOST_NAMED else f"among them {', '.join(first[:MOST_NAMED])}"
+    return f"{where} {len(first)} of {len(board)} methods are not shown to be worse than the best: {named}."
+
+
+def recovery(results: Results) -> str:
+    """A row a method, a column a kind of decoys: the chance that a measured column ranks above a decoy."""
+    rows = results.measurements
+    rows = rows[rows["metric"].isin(["auroc", "auroc_originals"]) & ~rows["explainer"].isin(CONTROLS)]
+    rows = rows.assign(kind=rows["dataset"].str.extract(f"({'|'.join(KINDS)})$")[0])
+    per_draw = rows.groupby(["explainer", "kind", "data_seed"])["value"].mean()
+    methods = per_draw.groupby("explainer").mean().sort_values(ascending=False).index
+    lines = [_row(["Method", *KINDS.values()]), _row(["---", *["---"] * len(KINDS)])]
+    for method in methods:
+        boxes = []
+        for kind in KINDS:
+            values = per_draw.loc[method, kind].to_numpy()
+            low, high = interval(values)[1:3]
+            boxes.append(f"{values.mean():.3f} [{low:.2f}, {high:.2f}]")
+        lines.append(_row([f"`{method}`", *boxes]))
+    return "\n".join(lines)
+
+
+def retention(results: Results) -> str:
+    """What three judges reach on the inputs that each method keeps."""
+    rows = results.measurements
+    kept = int(results.suite["retention"]["ks"][0])
+    rows = rows[(rows["k"] == kept) & rows["metric"].isin([f"retention_{form}" for form in JUDGES])]
+    means = rows.pivot_table(index="explainer", columns="metric", values="value", sort=False)
+    means = means[[f"retention_{form}" for form in JUDGES]]
+    order = [name for name in means.mean(axis=1).sort_values(ascending=False).index if name not in CONTROLS]
+    draws = rows[["dataset", "data_seed"]].drop_duplicates()
+    where = ", ".join(dict.fromkeys(draws["dataset"]))
+    lines = [
+        f"Score of judges on the {kept} inputs that a method ranks first (`{where}`, {len(draws)} draws; `random` is "
+        "the mean of random rankings):",
+        "",
+        _row(["Method", *JUDGES.values()]),
+        _row(["---", *["--:"] * len(JUDGES)]),
+    ]
+    lines += [_row([f"`{name}`", *(f"{value:.3f}" for value in means.loc[name])]) for name in [*order, "random"]]
+    return "\n".join(lines)
+
+
+def theirs() -> str:
+    """Published figures of other tables, as means over these."""
+    rows = pd.DataFrame(anchors.rows("decoys.csv"))
+    rows = rows.assign(kind=rows["data"].str.split(" ", n=1).str[1], value=rows["mean"].astype(float))
+    means = rows.pivot_table(index="method", columns="kind", values="value", sort=False)
+    tables = rows["data"].str.split(" ").str[0].nunique()
+    lines = [
+        f"Published, for random decoys: the mean AUROC over {tables} other tables (Cherepanova et al. 2023, Table 11; "
+        "of 9,873 to 1.2 million rows; selectors are tuned together with a judge). None of these tables comes with a "
+        "package, so nothing is compared: what both have in common is the question.",
+        "",
+        _row(["Theirs", *(f"{kind.replace(' ', ', ')} %" for kind in means.columns)]),
+        _row(["---", *["--:"] * len(means.columns)]),
+    ]
+    for method, values in means.sort_values(means.columns[0], ascending=False).iterrows():
+        lines.append(_row([str(method), *("" if np.isnan(value) else f"{value:.3f}" for value in values)]))
+    return "\n".join(lines)
+
+
+def _row(boxes: list[str]) -> str:
+    return f"| {' | '.join(boxes)} |"
+
+
+def with_part(page: str, made: str) -> str:
+    """The page with what stands between the marks replaced."""
+    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    if not re.search(pattern, page, flags=re.DOTALL):
+        raise SystemExit(f"{PAGE}: expected the lines {BEGIN!r} and {END!r}, found none: put them where the tables go")
+    return re.sub(pattern, lambda _: BEGIN + "\n" + made + "\n" + END, page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,12 +10,12 @@ of other tables, none of which comes with a package, so nothing is compared.
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import between
 from xai_bench import InputError, Results, read
 from xai_bench.published import anchors
 from xai_bench.statistics import interval
@@ -24,7 +24,7 @@ from xai_bench.suites.suite import CONTROLS
 ROOT = Path(__file__).parents[1]
 PACK = ROOT / "reports" / "tables" / "tables.xaipack"
 PAGE = ROOT / "docs" / "semireal.md"
-BEGIN, END = "<!-- from benchmarks/decoys.py: begin -->\n", "<!-- from benchmarks/decoys.py: end -->\n"
+BEGIN, END = "<!-- from benchmarks/decoys.py: begin -->", "<!-- from benchmarks/decoys.py: end -->"
 KINDS = {
     "random_50": "random, 50 %",
     "random_75": "random, 75 %",
@@ -39,7 +39,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("results", nargs="?", type=Path, default=PACK, help="a pack or the folder of a run")
     results = read(arguments.parse_args().results)
-    PAGE.write_text(with_part(PAGE.read_text(encoding="utf-8"), part(results)), encoding="utf-8")
+    between.put(PAGE, BEGIN, END, f"\n{part(results)}\n")
 
 
 def part(results: Results) -> str:
@@ -123,14 +123,6 @@ def theirs() -> str:
 
 def _row(boxes: list[str]) -> str:
     return f"| {' | '.join(boxes)} |"
-
-
-def with_part(page: str, made: str) -> str:
-    """The page with what stands between the marks replaced."""
-    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-    if not re.search(pattern, page, flags=re.DOTALL):
-        raise SystemExit(f"{PAGE}: expected the lines {BEGIN!r} and {END!r}, found none: put them where the tables go")
-    return re.sub(pattern, lambda _: BEGIN + "\n" + made + "\n" + END, page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

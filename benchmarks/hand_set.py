@@ -11,13 +11,13 @@ ranking), on the network itself and on an mlp that was trained on the same rows.
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks import between
 from xai_bench import Results, run
 from xai_bench.datasets import hand_set
 from xai_bench.datasets.truth import GroundTruth
@@ -26,7 +26,7 @@ from xai_bench.suites.suite import CONTROLS
 
 FILE = Path(__file__).parent / "scores" / "hand_set.csv"
 PAGE = Path(__file__).parents[1] / "docs" / "semireal.md"
-BEGIN, END = "<!-- from benchmarks/hand_set.py: begin -->\n", "<!-- from benchmarks/hand_set.py: end -->\n"
+BEGIN, END = "<!-- from benchmarks/hand_set.py: begin -->", "<!-- from benchmarks/hand_set.py: end -->"
 TRUTHS = {
     "sobol": "Total Sobol index",
     "absolute": "Mean absolute effect",
@@ -51,7 +51,7 @@ def main() -> None:
     results = run("hand_set", out=arguments.parse_args().out, jobs=None)
     rows = scored(results)
     rows.to_csv(FILE, index=False, float_format="%.4f")
-    PAGE.write_text(with_part(PAGE.read_text(encoding="utf-8"), part(pd.read_csv(FILE))), encoding="utf-8")
+    between.put(PAGE, BEGIN, END, f"\n{part(pd.read_csv(FILE))}\n")
 
 
 def exact(network: str, truth: str, d: int) -> NDArray[np.float64]:
@@ -162,14 +162,6 @@ def _box(table: pd.Series, method: str, network: str) -> str:
 
 def _row(boxes: list[str]) -> str:
     return f"| {' | '.join(boxes)} |"
-
-
-def with_part(page: str, made: str) -> str:
-    """The page with what stands between the marks replaced."""
-    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-    if not re.search(pattern, page, flags=re.DOTALL):
-        raise SystemExit(f"{PAGE}: expected the lines {BEGIN!r} and {END!r}, found none: put them where the tables go")
-    return re.sub(pattern, lambda _: BEGIN + "\n" + made + "\n" + END, page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ python benchmarks/readme_numbers.py
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks import between
 from xai_bench.errors import InputError
 from xai_bench.results.frames import Results
 from xai_bench.results.store import read
@@ -76,19 +76,14 @@ def block(text: str) -> str:
     ValueError
         If a mark is missing.
     """
-    found = re.search(f"{re.escape(BEGIN)}\n(.*?){re.escape(END)}", text, flags=re.S)
-    if found is None:
-        raise ValueError(f"expected the marks {BEGIN!r} and {END!r}")
-    return found.group(1)
+    return between.found(text, BEGIN, END)
 
 
 def write() -> None:
     """Put what the pack says today between the marks."""
     results = read(PACK)
     for path, said in ((README, sentences(results)), (MANUAL, table(results))):
-        text = path.read_text(encoding="utf-8")
-        before, after = f"{BEGIN}\n{block(text)}{END}", f"{BEGIN}\n{said}{END}"
-        path.write_text(text.replace(before, after), encoding="utf-8")
+        between.put(path, BEGIN, END, said)
 
 
 if __name__ == "__main__":

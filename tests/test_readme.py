@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import shlex
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 
-from benchmarks import readme_numbers
+from benchmarks import between, paper_numbers, readme_numbers
 from xai_bench import cli, registry, run
 from xai_bench.conformance.explainers import check_explainer
 from xai_bench.results.store import read
@@ -130,6 +132,26 @@ def test_its_numbers_are_those_of_the_committed_pack():
     table = readme_numbers.table(results)
     assert readme_numbers.block(RESULTS) == table
     assert readme_numbers.block(README) == table.partition("\n\n")[0] + "\n"
+
+
+def test_what_is_said_of_the_paper_is_of_the_committed_packs():
+    if not paper_numbers.PACK.is_file():
+        pytest.skip("reports/paper has no pack")
+    assert between.found(RESULTS, paper_numbers.BEGIN, paper_numbers.END) == paper_numbers.today()
+
+
+def test_differences_are_told_by_their_intervals():
+    rows = [
+        ("the other", "a", "AUROC", 0.2, 0.1, 0.3),
+        ("the other", "b", "AUROC", -0.2, -0.3, -0.1),
+        ("the other", "c", "AUROC", 0.1, -0.1, 0.3),
+        ("the other", "d", "AUROC", 0.9, math.nan, math.nan),
+    ]
+    found = pd.DataFrame(rows, columns=["other", "data", "score", "difference", "low", "high"])
+    said = list(paper_numbers.sentences(found))
+    assert [text.partition(":")[2].strip() for text in said] == [f"{data} (AUROC)." for data in "abcd"]
+    starts = ("The all-spectral network is ahead", "It is behind", "Between it and the other no", "Too few draws")
+    assert all(text.startswith(start) for text, start in zip(said, starts, strict=True))
 
 
 def test_a_suite_runs_from_python(tmp_path, monkeypatch):

@@ -64,10 +64,12 @@ class Agreement:
             f"pairs, level {LEVEL:g})."
         ]
         open_ = found[(found["outcome"] == "undecided") & found["error"].notna()]
+        few = counts.get("undecided", 0) - len(open_)
+        if few:
+            every[0] += f" {few} of those that are undecided rest on fewer than five draws of ours and have no error."
         if len(open_):
-            every[0] += (
-                f" The standard error of those that are undecided is {open_['error'].median():.3f} at the median."
-            )
+            rest = "the other ones that" if few else "those that"
+            every[0] += f" The standard error of {rest} are undecided is {open_['error'].median():.3f} at the median."
         differing = found[found["outcome"] == "differs"]
         if len(differing):
             unknown = int((differing["why"] == NOT_EXPLAINED).sum())

@@ -131,11 +131,12 @@ def sentences(found: pd.DataFrame) -> Iterator[str]:
             f"The all-spectral network is ahead of {other}": rows[ahead],
             f"It is behind {other}": rows[behind],
             f"Between it and {other} no difference is shown": rows[~ahead & ~behind & ~few],
-            f"Too few draws for an interval between it and {other}": rows[few],
         }
         for words, chosen in outcomes.items():
             if len(chosen):
                 yield f"{words}: {'; '.join(f'{row.data} ({row.score})' for row in chosen.itertuples())}."
+    if few_of_any := int(found["low"].isna().sum()):
+        yield f"Nothing is decided below {LEAST_DRAWS} draws: {few_of_any} of {len(found)} differences."
 
 
 def paired(found: pd.DataFrame) -> list[str]:

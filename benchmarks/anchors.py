@@ -38,6 +38,8 @@ done as theirs.
 
 This page is written by `python benchmarks/anchors.py` from `reports/anchors/`.
 """
+UNMEASURED = """Not measured yet: {}. `xai-bench anchor SUITE` shows what was published.
+"""
 
 
 def suites() -> list[str]:
@@ -72,6 +74,8 @@ def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
 def page() -> str:
     """docs/anchors.md."""
     parts = [HEAD]
+    if lacking := [f"`{name}`" for name in suites() if kept(name) is None]:
+        parts.append(UNMEASURED.format(", ".join(lacking)))
     for name in suites():
         if (found := kept(name)) is not None:
             parts += [f"## {found.anchor.title}", *section(name, found)]

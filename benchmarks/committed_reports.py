@@ -117,8 +117,14 @@ def unmark(name: str, reports: Path = REPORTS) -> None:
 
 
 def folders(reports: Path = REPORTS) -> list[Path]:
-    """The reports, by name."""
+    """The reports that have a page, by name."""
     return sorted(path.parent for path in reports.glob("*/index.html"))
+
+
+def listed_files(reports: Path = REPORTS) -> dict[str, str]:
+    """Every report to the file that is read first: its page, else its summary; by name."""
+    found = {path.parent.name: path.name for name in ("summary.md", PAGE) for path in reports.glob(f"*/{name}")}
+    return dict(sorted(found.items()))
 
 
 def pack_of(folder: Path) -> Path | None:
@@ -151,25 +157,27 @@ def listed(reports: Path = REPORTS) -> str:
         "# Reports",
         "",
         "Written by `make reports`. A pack (`SUITE.xaipack`) holds every number; `xai-bench report` and `export`,",
-        "`--known` and `xai_bench.read` read it.",
+        "`--known` and `xai_bench.read` read it. Published tables beside ours (`anchors`) are a page of the manual.",
         "",
         "| report | in short | measured |",
         "|:---|:---|:---|",
     ]
-    for folder in folders(reports):
-        path = pack_of(folder)
-        texts = [sentence(known[folder.name])] if folder.name in known else []
+    for name, first in listed_files(reports).items():
+        path = pack_of(reports / name)
+        texts = [sentence(known[name])] if name in known else []
         if path is not None:
-            texts.insert(0, f"By xai-bench {', '.join(measured_by(read(path)))}; [pack]({folder.name}/{path.name}).")
-        name = folder.name
-        lines.append(f"| [{name}]({name}/index.html) | [summary]({name}/summary.md) | {' '.join(texts)} |")
+            texts.insert(0, f"By xai-bench {', '.join(measured_by(read(path)))}; [pack]({name}/{path.name}).")
+        said = " ".join(texts) or "The version is not recorded."
+        lines.append(f"| [{name}]({name}/{first}) | [summary]({name}/summary.md) | {said} |")
     return "\n".join(lines) + "\n"
 
 
 def page_of(reports: Path = REPORTS) -> str:
     """The list of reports as a page."""
     known = marks(reports)
-    rows = [(folder.name, sentence(known[folder.name]) if folder.name in known else "") for folder in folders(reports)]
+    rows = [
+        (name, first, sentence(known[name]) if name in known else "") for name, first in listed_files(reports).items()
+    ]
     return str(render("list.html", rows=rows))
 
 

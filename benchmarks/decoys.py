@@ -20,6 +20,7 @@ from xai_bench import InputError, Results, read
 from xai_bench.published import anchors
 from xai_bench.statistics import interval
 from xai_bench.suites.suite import CONTROLS
+from xai_bench.wording import plural
 
 ROOT = Path(__file__).parents[1]
 PACK = ROOT / "reports" / "tables" / "tables.xaipack"
@@ -69,8 +70,10 @@ def recovery(results: Results) -> str:
     rows = rows[rows["metric"].isin(["auroc", "auroc_originals"]) & ~rows["explainer"].isin(CONTROLS)]
     rows = rows.assign(kind=rows["dataset"].str.extract(f"({'|'.join(KINDS)})$")[0])
     per_draw = rows.groupby(["explainer", "kind", "data_seed"])["value"].mean()
+    tables = rows.groupby("kind")["dataset"].nunique()
+    heads = [f"{name} ({plural(int(tables[kind]), 'table')})" for kind, name in KINDS.items()]
     methods = per_draw.groupby("explainer").mean().sort_values(ascending=False).index
-    lines = [_row(["Method", *KINDS.values()]), _row(["---", *["---"] * len(KINDS)])]
+    lines = [_row(["Method", *heads]), _row(["---", *["---"] * len(KINDS)])]
     for method in methods:
         boxes = []
         for kind in KINDS:

@@ -35,7 +35,8 @@ def text(results: Results) -> str:
         "# Selection with guarantees",
         f"{plural(len(draws), 'dataset')}, {spread} draws of each, {plural(runs, 'null run')}. Written by `python -m "
         "benchmarks.guarantees`; `docs/guarantees.md` says what is counted, and how. Intervals: 95 %, Clopper-Pearson, "
-        "draws as clusters.",
+        "draws as clusters. An input counts as false under the hypothesis that a method states, with null runs if it "
+        "is null alone and given the others: powers under different hypotheses are of different inputs.",
         *guarantee_words.sentences(results, first),
         "## All datasets together",
         _pooled(results, first),

@@ -19,6 +19,7 @@ from pages import Table, plain_numbers
 from scipy.stats import binomtest
 
 from xai_bench.report.kit import drawing
+from xai_bench.wording import plural
 
 RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
 METHODS = {"spectral": "spectral form", "group_lasso": "group lasso", "l1": "L1 (linear)", "lassonet": "LassoNet"}
@@ -152,13 +153,18 @@ def conclusion(both: pd.DataFrame, p: float) -> str:
     if p >= LEVEL:
         return (
             "It is not shown that the spectral form makes a difference: with the same path, allowance, refits and "
-            f"choice the supports are exact on {spectral} and {plain} of {len(both)} draws (p = {p:.2g})."
+            f"choice the supports are exact on {spectral} and {plain} of {draws_of(both)} (p = {p:.2g})."
         )
     better = "the spectral form finds more than" if spectral > plain else "the spectral form finds fewer than"
     return (
         f"The form makes a difference, not the penalty alone: with the same path, allowance, refits and choice "
-        f"{better} the group lasso on a plain network, {spectral} against {plain} of {len(both)} draws (p = {p:.2g})."
+        f"{better} the group lasso on a plain network, {spectral} against {plain} of {draws_of(both)} (p = {p:.2g})."
     )
+
+
+def draws_of(both: pd.DataFrame) -> str:
+    """How many draws two methods have in common, of how many sets."""
+    return f"{plural(len(both), 'common draw')} of {plural(both.index.unique('case').size, 'set')}"
 
 
 def against(pair: tuple[str, str], both: pd.DataFrame, p: float, as_often: list[str]) -> str:
@@ -166,7 +172,7 @@ def against(pair: tuple[str, str], both: pd.DataFrame, p: float, as_often: list[
     first, second = (both[method] for method in pair)
     names = METHODS[pair[0]], METHODS[pair[1]]
     text = (
-        f"Exact on {len(both)} common draws: {names[0]} {first.sum()}, {names[1]} {second.sum()}; both on "
+        f"Exact on {draws_of(both)}: {names[0]} {first.sum()}, {names[1]} {second.sum()}; both on "
         f"{(first & second).sum()}, only {names[0]} on {(first & ~second).sum()}, only {names[1]} on "
         f"{(second & ~first).sum()} (exact sign test, Holm: p = {p:.2g})"
     )

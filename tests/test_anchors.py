@@ -162,7 +162,7 @@ def test_theirs_stand_beside_ours(results):
     assert (row["difference"], row["error"]) == pytest.approx((both.difference, both.error))
     assert "SHAP" in found.absent
     assert "Marginal" not in found.absent
-    assert found.sentences()[0].startswith("Of 3 pairs of figures ")
+    assert found.sentences()[0].startswith("Of 3 pairs of figures: ")
 
 
 def test_a_difference_has_its_measured_reason_or_none(results, monkeypatch):

@@ -115,6 +115,8 @@ def test_below_five_draws_nothing_is_decided():
     assert first.startswith("On these 2 families by recovery (2 AUROC - 1, 3 draws): `s` 0.7")
     assert first.endswith("; below 5 draws nothing is decided.")
     assert second == "None of the 3 pairs of methods is decided."
+    third = told(recovery=cells(FOUR), retention=cells(FOUR, draws=2))[2]
+    assert third.endswith("; of 2 draws: below 5 nothing is decided.")
 
 
 def test_where_nothing_can_be_compared_the_reason_is_said():

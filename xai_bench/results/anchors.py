@@ -59,14 +59,17 @@ class Agreement:
             return [f"Nothing of this run stands for a figure of `{self.anchor.name}`."]
         counts = found["outcome"].value_counts()
         every = [
-            f"Of {plural(len(found), 'pair')} of figures {counts.get('agrees', 0)} agree within {MARGIN:g}, "
-            f"{counts.get('differs', 0)} differ by more, {counts.get('undecided', 0)} are undecided (Holm over the "
-            f"pairs, level {LEVEL:g})."
+            f"Of {plural(len(found), 'pair')} of figures: {counts.get('agrees', 0)} shown to agree within {MARGIN:g}, "
+            f"{counts.get('differs', 0)} shown to differ by more, {counts.get('undecided', 0)} undecided (Holm over "
+            f"the pairs, level {LEVEL:g})."
         ]
         open_ = found[(found["outcome"] == "undecided") & found["error"].notna()]
+        few = counts.get("undecided", 0) - len(open_)
+        if few:
+            every[0] += f" Undecided because there are fewer than five draws of ours: {few}."
         if len(open_):
             every[0] += (
-                f" The standard error of those that are undecided is {open_['error'].median():.3f} at the median."
+                f" Standard error of the {'other ' * bool(few)}undecided ones, median: {open_['error'].median():.3f}."
             )
         differing = found[found["outcome"] == "differs"]
         if len(differing):

@@ -134,7 +134,8 @@ def _second(first: Comparison, second: Comparison) -> str:
     one, other = _ranked(first), _ranked(second)
     by = f"by {TITLES[second.metric]} ({SCALES[second.metric]}, {_families(other)})"
     if other["draws"].min() < LEAST_DRAWS:
-        said = f"{by}: {_values(second, other)}"
+        draws = plural(int(other["draws"].min()), "draw")
+        said = f"{by}: {_values(second, other)}; of {draws}: below {LEAST_DRAWS} nothing is decided"
     else:
         said = f"{_first_group(second, other, by)}{_place(one, other)}{_both(first, second)}"
     return f"{said[:1].upper()}{said[1:]}."

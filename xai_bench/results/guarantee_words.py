@@ -67,18 +67,21 @@ def sentences(results: Results, level: float = 0.05) -> list[str]:
 
 
 def _alone(results: Results, level: float) -> list[str]:
-    """Where a promise is exceeded on a dataset by itself, which all of them together may hide."""
+    """What becomes of a promise on a dataset by itself, which all of them together may hide."""
     rows = stated(results.guarantees(level))
     judged = rows[rows["outcome"] != ""]
     found = [
         f"{row['explainer']} on {row['dataset']} {row['error']:.3f} ({RULES[row['rule']]})"
         for row in records(judged[judged["outcome"] == "exceeded"])
     ]
-    if not found:
+    if not found and judged["dataset"].nunique() < 2:
         return []
+    counts = judged["outcome"].value_counts()
+    kept, undecided = counts.get("kept", 0), counts.get("undecided", 0)
     return [
-        f"On single datasets the promise is exceeded {len(found)} of {plural(len(judged), 'time')}, without a "
-        f"correction for their number: {'; '.join(found)}."
+        f"On single datasets the promise is exceeded {len(found)}, undecided {undecided} and kept {kept} of "
+        f"{plural(len(judged), 'time')}, without a correction for their number"
+        f"{': ' if found else ''}{'; '.join(found)}."
     ]
 
 

@@ -37,8 +37,7 @@ def test_nobody_is_named_as_leader_where_nothing_is_decided():
         for who in ("`s` and `g`", "`g` and `s`")
     }
     assert second == (
-        "Of 3 pairs of methods 2 are better (2 by over 0.050, 0 by less, 0 by either), 1 practically "
-        "equal, 0 undecided."
+        "Of 3 pairs of methods 2 are better (2 by over 0.050, 0 by less, 0 open), 1 practically equal, 0 undecided."
     )
     assert third.startswith("`g` leads by retention (points over random, 2 families), ")
     assert third.endswith(": all 2 others ranked are shown to be worse (pack).")

@@ -150,7 +150,7 @@ def test_data_networks_and_code_of_metrics(tmp_path):
         model = stores.network("toy1net", test_score=0.5)
         store.add([], 1, stores.draw("toy", 1, content_hash="new"), model)
         for row in plan(suite()):
-            store._mark(row.cell, {"auroc": "2", "contrast": "1", "mine": "1"})
+            store._mark([row.cell], {"auroc": "2", "contrast": "1", "mine": "1"})
     frame = diff(path, other)
     assert rows(frame, "data")[["name", "cells"]].to_numpy().tolist() == [["toy", 1]]
     network = rows(frame, "network").iloc[0]

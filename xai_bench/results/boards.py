@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 METRIC = "recovery"
 SHIPPED = "shipped"
+GENERAL = ("quick", "standard")
+"""Comparisons of many kinds of data; the others have a purpose."""
 SUFFIX = ".json.gz"
 FLAGS = ["unsupported", "method_confirmed", "network_confirmed", "confirmatory"]
 NUMBERS = ["value", "value_learned", "learned"]
@@ -120,8 +122,8 @@ def _plain(values: pd.Series) -> list[Any]:
 
 
 def shipped_suites() -> list[str]:
-    """The suites whose board comes with the package."""
-    return sorted(_files())
+    """The suites whose board comes with the package; first those for everybody."""
+    return sorted(_files(), key=lambda suite: (suite not in GENERAL, suite))
 
 
 def shipped(suite: str) -> Board:

@@ -122,7 +122,7 @@ def _decided(comparison: Comparison) -> str:
     unknown = found["better"] - found["beyond"] - found["slightly"]
     better = f"{found['better']} are better"
     if found["better"]:
-        better += f" ({found['beyond']} by over {margin}, {found['slightly']} by less, {unknown} by either)"
+        better += f" ({found['beyond']} by over {margin}, {found['slightly']} by less, {unknown} open)"
     return (
         f"Of {plural(found['pairs'], 'pair')} of {comparison.of} {better}, {found['equal']} practically equal, "
         f"{found['undecided']} undecided."

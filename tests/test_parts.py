@@ -162,17 +162,20 @@ def assert_networks_are_trained_for(more, folder, path):
     pd.testing.assert_frame_equal(scores(found), scores(expected), check_exact=True)
 
 
-def test_a_fresh_part_of_another_device_is_refused(again, monkeypatch):
+def test_a_fresh_part_on_another_device_replaces_that_part_only(again):
     import sqlite3
 
     db = sqlite3.connect(again / "runs" / "part" / "results.sqlite")
     with db:
         db.execute("UPDATE provenance SET content = json_set(content, '$.device', 'cuda (a card)')")
+        db.execute("UPDATE models SET content = json_set(content, '$.trained_on.device', 'cuda (a card)')")
     db.close()
     before = read(again)
-    with pytest.raises(InputError, match="--fresh for the whole suite"):
-        run(PART, out=again, datasets=["xor"], fresh=True)
-    assert_same(before, read(again))
+    after = run(PART, out=again, datasets=["xor"], fresh=True)
+    assert_same(before, after)
+    there = after.cells["machine"].str.endswith("cuda (a card)")
+    assert (there == (after.cells["dataset"] != "xor")).all()
+    assert after.devices == ["cuda (a card)", "cpu"]
 
 
 # What plugins return and the store could not hold

@@ -98,8 +98,8 @@ def timed(cells: pd.DataFrame) -> pd.DataFrame:
     rows = cells[(cells["status"] == "done") & ~cells["explainer"].isin(CONTROLS)]
     for clock in ("cpu", "wall"):
         train = rows[f"train_{clock}"].astype(float) if f"train_{clock}" in rows else 0.0
-        train = np.where(rows["trained_on"] == rows["machine"], train, np.nan)
-        rows = rows.assign(train=np.where(rows["model_key"] == "", 0.0, train))
+        trained = np.where(rows["trained_on"] == rows["machine"], train, np.nan)
+        rows = rows.assign(train=np.where(rows["model_key"] == "", 0.0, trained))
         rows = rows.assign(given=rows[f"setup_{clock}"] + rows[f"explain_{clock}"])
         rows = rows.assign(end=rows["given"] + rows["train"]).drop(columns=f"train_{clock}", errors="ignore")
         rows = rows.rename(columns={part: f"{part}_{clock}" for part in ("train", "given", "end")})

@@ -71,8 +71,8 @@ def merge(out: str | Path, *places: str | Path, prefer: Prefer | None = None) ->
     Raises
     ------
     InputError
-        If there are results at ``out``; if a part has none, or is of another suite; if metrics changed between parts; if
-        equal keys differ and ``prefer`` is None. Nothing is written then.
+        If there are results at ``out``; if a part has none, or is of another suite; if metrics changed between parts;
+        if equal keys differ and ``prefer`` is None. Nothing is written then.
     """
     if len(places) < 2:
         raise InputError(f"merge: expected two or more runs or packs, got {len(places)}: name all that become one")

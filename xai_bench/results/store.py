@@ -51,7 +51,6 @@ CELLS = (
     "SELECT key, status, reason, costs, (SELECT count(*) FROM provenance WHERE id < cells.provenance) AS run FROM cells"
 )
 """With the number of the run that measured a cell, from 0, in the order of ``Store.provenance``."""
-
 ON_DEVICE = "SELECT id FROM provenance WHERE coalesce(json_extract(content, '$.device'), 'cpu') = ?"
 """The records of the runs on one device."""
 
@@ -315,10 +314,8 @@ class Store:
 
     def computed_elsewhere(self, device: str) -> set[str]:
         """Keys of the cells that were computed on another device."""
-        return {
-            row[0]
-            for row in self._db.execute(f"SELECT key FROM cells WHERE provenance NOT IN ({ON_DEVICE})", (device,))
-        }
+        query = f"SELECT key FROM cells WHERE provenance NOT IN ({ON_DEVICE})"
+        return {key for (key,) in self._db.execute(query, (device,))}
 
     def train_seconds(self) -> dict[str, tuple[float, str | None]]:
         """Key of every network that was trained to its wall seconds, and the device; None where it is not recorded."""

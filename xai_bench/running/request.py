@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from xai_bench.errors import InputError
 from xai_bench.results.opening import FILE, is_empty
@@ -103,8 +104,9 @@ class Asked:
         Raises
         ------
         InputError
-            For a bad suite, an unknown label, labels that do not occur together, missing data, what is no number
-            from 1 on, an ``out`` inside the results of a run, or a device that is not there.
+            For a bad suite, an unknown label, labels that do not occur together, missing data, ``data_seeds`` or
+            ``jobs`` that are no whole numbers from 1 on, an ``out`` inside the results of a run, or a device that is
+            not there.
         """
         from xai_bench import devices
 
@@ -118,7 +120,7 @@ class Asked:
             suite = suite.model_copy(update={"focus": request.focus})
         for name in ("data_seeds", "jobs"):
             number = getattr(request, name)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, Integral)):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer)):
                 raise InputError(f"{name}: expected a whole number, got {shown(number)}: {COUNTED[name]}")
             if number is not None and number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")

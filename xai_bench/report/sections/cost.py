@@ -68,8 +68,8 @@ class Cost(Section):
         foreign = int((~own["trained_on"].isin([here, ""])).sum())
         if foreign:
             words.append(
-                f"{plural(foreign, 'explanation')} of these {'is' if foreign == 1 else 'are'} of a network that another "
-                "machine trained, or it is not known which: their training and end-to-end times are left out."
+                f"Of these, {plural(foreign, 'explanation')} had a network that another machine trained, or it is not "
+                "known which one did: training and end-to-end times leave them out."
             )
         return words
 

@@ -333,6 +333,7 @@ def test_training_counts_on_the_device_that_is_recorded(tmp_path):
     assert tables.networks(both)["train_cpu"].notna().all()
     assert Board.of(both).costs.keys() == {"lrp", "f_test", "net", "plain"}
     assert len(Cost(Frames(both)).findings()) == 2
+    assert Frames(both).stability_over_rows.empty, "all were trained here"
 
 
 def test_other_metrics_are_refused(tmp_path):

@@ -178,6 +178,16 @@ def test_a_fresh_part_on_another_device_replaces_that_part_only(again):
     assert after.devices == ["cuda (a card)", "cpu"]
 
 
+@pytest.mark.parametrize("name", ["data_seeds", "jobs"])
+@pytest.mark.parametrize("number", [[0], 1.5, "two", True])
+def test_what_is_no_number_is_one_line(name, number, tmp_path):
+    for action in (run, forecast):
+        with pytest.raises(InputError, match=rf"^{name}: expected a whole number, got .*: say how many.*$") as raised:
+            action(PART, out=tmp_path, **{name: number})
+        assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 # What plugins return and the store could not hold
 
 

@@ -336,6 +336,17 @@ def test_training_counts_on_the_device_that_is_recorded(tmp_path):
     assert Frames(both).stability_over_rows.empty, "all were trained here"
 
 
+def test_where_a_network_was_trained_is_no_difference(tmp_path):
+    """As its times: those of the first part are kept, with their machine."""
+    parts = []
+    for name, device in (("a", "cpu"), ("b", CARD)):
+        parts.append(build(tmp_path / f"{name}.sqlite", suite([0]), device=device))
+        with Store(parts[-1]) as store:
+            store._db.execute("UPDATE models SET content = json_set(content, '$.trained_on.device', ?)", (device,))
+    both = read(merge(tmp_path / "both.sqlite", *parts).path)
+    assert {facts.trained_on["device"] for facts in both.models.values()} == {"cpu"}
+
+
 def test_other_metrics_are_refused(tmp_path):
     path = build(tmp_path / "a.sqlite")
     other = build(tmp_path / "d.sqlite", suite([5]))

@@ -350,6 +350,17 @@ def test_costs_of_other_machines_are_kept_apart(losing, tmp_path):
     assert set(found.cells["run"]) == {1}
 
 
+def test_a_network_is_known_to_be_of_the_machine_that_trained_it(losing, tmp_path):
+    losing(0, bool)
+    net = {"name": "mlp", "hidden": [4], "epochs": 0.1, "min_steps": 5, "checkpoints": 1}
+    found = run({**ONE, "models": [net], "explainers": [{"name": "saliency"}]}, out=tmp_path)
+    (facts,) = found.models.values()
+    assert facts.trained_on["processor"].startswith("number ")
+    (row,) = found.cells[found.cells["explainer"] == "saliency"].to_dict("records")
+    assert row["trained_on"] == row["machine"]
+    assert row["trained_on"].startswith("number ")
+
+
 def test_a_cell_that_takes_its_workers_along_is_a_failure(losing, tmp_path):
     executor = losing(3, lambda content: isinstance(content, Started) and content.name != "" and not content.allowance)
     found = run(ONE, out=tmp_path).cells.set_index("explainer")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import sqlite3
 import time
 
@@ -15,7 +14,7 @@ from tests.test_cli import TINY, call
 from tests.test_every_combination import FIELDS
 from tests.test_run import assert_same
 from tests.toy import toy
-from xai_bench import devices, forecast, registry, run
+from xai_bench import devices, forecast, pack, registry, run
 from xai_bench.errors import InputError
 from xai_bench.explainers import base
 from xai_bench.models import stacked, training
@@ -23,6 +22,9 @@ from xai_bench.models.losses import Tensors
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.streams import Streams, Task
 from xai_bench.models.training import fit_many, fit_one
+from xai_bench.report.kit.frames import Frames
+from xai_bench.report.page import render
+from xai_bench.results import means
 from xai_bench.running import block, process
 from xai_bench.scoring import retention
 from xai_bench.suites import plan, reading
@@ -81,25 +83,80 @@ def test_the_cpu_is_the_default(tiny, tmp_path):
     assert [record["device"] for record in (*without.provenance, *named.provenance)] == ["cpu", "cpu"]
 
 
-def test_a_store_holds_results_of_one_device(tiny, tmp_path):
+def as_if_on_the_card(path, factor=1.0):
+    """All that a store holds was computed on a CUDA device. ``factor``: of the seconds of its cells and trainings."""
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("UPDATE provenance SET content = json_set(content, '$.device', ?)", (CARD,))
+        database.execute("UPDATE models SET content = json_set(content, '$.trained_on.device', ?)", (CARD,))
+        for table, column, names in (
+            ("cells", "costs", ("setup_wall", "explain_wall")), ("models", "content", ("train_wall", "train_cpu"))
+        ):  # fmt: skip
+            for name in names:
+                new = f"json_set({column}, '$.{name}', ? * json_extract({column}, '$.{name}'))"
+                database.execute(f"UPDATE {table} SET {column} = {new}", (factor,))
+    database.close()
+
+
+def test_times_of_another_device_foretell_nothing(tiny, tmp_path):
     tiny["data_seeds"] = [0]
     run(tiny, out=tmp_path)
-    path = tmp_path / "runs" / "tiny" / "results.sqlite"
-    database = sqlite3.connect(path)
-    ((content,),) = database.execute("SELECT content FROM provenance").fetchall()
-    with database:
-        database.execute("UPDATE provenance SET content = ?", (json.dumps(json.loads(content) | {"device": CARD}),))
-    database.close()
-    for action in (run, forecast):
-        with pytest.raises(
-            InputError, match=r"of the device cuda \(a card\), and .* on cpu: .*--fresh.*--out"
-        ) as raised:
-            action(tiny, out=tmp_path)
-        assert "\n" not in str(raised.value)
-    assert forecast(tiny, out=tmp_path, fresh=True).unknown, "times of another device foretell nothing"
+    as_if_on_the_card(tmp_path / "runs" / "tiny" / "results.sqlite")
+    unknown = forecast(tiny, out=tmp_path, fresh=True).unknown
+    assert {"saliency", "retention", "training of mlp"} <= set(unknown)
     again = run(tiny, out=tmp_path, fresh=True)
     assert [record["device"] for record in again.provenance] == ["cpu"]
+    assert again.devices == ["cpu"]
     assert not forecast(tiny, out=tmp_path, fresh=True).unknown
+
+
+def test_a_store_goes_on_on_another_device(tiny, tmp_path):
+    path = tmp_path / "runs" / "tiny" / "results.sqlite"
+    tiny |= {"data_seeds": [0], "retention": None}
+    of_card = {**tiny, "explainers": [{"name": "saliency"}]}
+    first = run(of_card, out=tmp_path)
+    as_if_on_the_card(path, 1e6)
+    more = {**tiny, "explainers": [{"name": "saliency"}, {"name": "lrp"}, {"name": "f_test"}]}
+    both = run(more, out=tmp_path)
+    assert both.devices == [CARD, "cpu"]
+    done = both.cells[both.cells["model"] != ""].set_index("explainer")
+    assert done.loc["saliency", "machine"].str.endswith(CARD).all()
+    assert not done.loc["lrp", "machine"].str.endswith(CARD).any()
+    assert done["trained_on"].str.endswith(CARD).all(), "networks are trained once"
+    timed = means.timed(both.cells).set_index("explainer")
+    assert timed.loc["saliency", "end_wall"].gt(1e3).all()
+    assert timed.loc["lrp", ["train_wall", "end_wall"]].isna().all(axis=None)
+    assert timed.loc["lrp", "given_wall"].lt(1e3).all()
+    assert (timed.loc["f_test", "train_wall"] == 0).all()
+    further = forecast({**more, "data_seeds": [0, 1]}, out=tmp_path)
+    assert set(further.unknown) == {"saliency", "training of mlp", "training of spectral_mlp"}
+    assert further.seconds < 1e3
+    alone = run(more, out=tmp_path / "alone")
+    assert_same(alone, both)
+    assert set(first.cells["cell"]) < set(both.cells["cell"])
+    page = render(Frames(both))["index.html"]
+    assert f"Scores come from 2 devices, {CARD} and cpu: the same work has other last bits on each." in page
+    assert "Of these, 4 explanations had a network that another machine trained" in page
+    assert "Scores come from" not in render(Frames(alone))["index.html"]
+
+
+def test_a_network_that_is_trained_again_here_counts_here(tiny, tmp_path):
+    """A pack has no weights: a further method trains the network anew, on the device of this run."""
+    tiny |= {"data_seeds": [0], "retention": None, "models": tiny["models"][:1]}
+    run({**tiny, "explainers": [{"name": "saliency"}]}, out=tmp_path / "card")
+    path = tmp_path / "card" / "runs" / "tiny" / "results.sqlite"
+    as_if_on_the_card(path)
+    known = [pack(path, tmp_path / "card.xaipack")]
+    taken = run({**tiny, "explainers": [{"name": "saliency"}]}, out=tmp_path, known=known)
+    assert taken.cells.query("model != ''")["trained_on"].str.endswith(CARD).all()
+    assert taken.devices[0] == CARD
+    more = {**tiny, "explainers": [{"name": "saliency"}, {"name": "lrp"}]}
+    both = run(more, out=tmp_path, known=known)
+    networks = both.cells[both.cells["model"] != ""]
+    assert not networks["trained_on"].str.endswith(CARD).any()
+    there = networks.set_index("explainer")["machine"].str.endswith(CARD)
+    assert there["saliency"].all()
+    assert not there["lrp"].any()
 
 
 def test_the_device_reaches_everything_that_is_computed(tiny, tmp_path, monkeypatch):

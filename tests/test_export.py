@@ -100,7 +100,8 @@ def test_the_page_shows_the_costs_of_one_machine(tmp_path):
     frames = Frames(read(merge(tmp_path / "c.sqlite", tmp_path / "b.sqlite", tmp_path / "a.sqlite").path))
     assert frames.machine == "One, 2 cores, Linux x86_64"
     assert set(frames.cost(["model", "explainer"])["given_cpu"]) == {1.0}
-    assert "these are of 30 explanations on One, 2 cores, Linux x86_64, 20 others" in Cost(frames).findings()[-1]
+    finding = Cost(frames).findings()[-1]
+    assert "these are of 30 explanations on One, 2 cores, Linux x86_64. Made elsewhere: 20 on Two," in finding
     alone = Frames(read(tmp_path / "a.sqlite"))
     assert len(Cost(alone).findings()) == 1
 

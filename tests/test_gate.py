@@ -249,7 +249,7 @@ def test_scores_of_a_network_and_of_chance_that_are_not_finite_have_a_reason():
         draw = stores.draw(chance={"auroc": np.float32(0.5), "odd": math.nan}, ceiling=np.float64(0.9))
         store.add([stores.cell("a")], number, draw, stores.network("toy0net", test_score=-math.inf, p_value=math.nan))
         results = store.results()
-        assert store.train_seconds() == {"toy0net": 1.5}
+        assert store.train_seconds() == {"toy0net": (1.5, None)}
     facts = results.models["toy0net"]
     assert (facts.test_score, facts.p_value) == (None, None)
     assert facts.reasons == {"test_score": "the value is -inf", "p_value": "the value is not a number"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -19,11 +20,15 @@ from tests.test_store import EARLIER, earlier
 from xai_bench import merge, pack, read, run
 from xai_bench.component import canonical_json
 from xai_bench.errors import InputError
-from xai_bench.results import packing, schema, taking, whole
+from xai_bench.report.kit.frames import Frames
+from xai_bench.report.sections.cost import Cost
+from xai_bench.results import packing, schema, tables, taking, whole
+from xai_bench.results.boards import Board
 from xai_bench.results.records import CellResult, Costs, Measurement, PlanRow, SettlingFacts
 from xai_bench.results.store import Store
 
-COSTS = [*Costs.__annotations__, "train_cpu", "train_wall", "run", "machine"]
+COSTS = [*Costs.__annotations__, "train_cpu", "train_wall", "trained_on", "run", "machine"]
+CARD = "cuda (X)"
 
 
 def assert_same_measurements(first, second):
@@ -281,10 +286,69 @@ def test_parts_of_another_suite_are_refused(tmp_path, changed, words):
         }
 
 
-def test_other_devices_and_other_metrics_are_refused(tmp_path):
+def on_two_devices(tmp_path, **recorded):
+    """Saliency on the CPU, LRP and the F-test on a card, of the same networks. ``recorded``: of what trained them."""
+    parts = [
+        build(tmp_path / "cpu.sqlite", suite([0, 1], ["saliency"]), cost=1.0),
+        build(tmp_path / "card.sqlite", suite([0, 1], ["lrp", "f_test"]), cost=5.0, day=2, device=CARD),
+    ]
+    for path in parts if recorded else ():
+        with Store(path) as store:
+            machine = canonical_json(hand_made.RECORD | recorded)
+            store._db.execute("UPDATE models SET content = json_set(content, '$.trained_on', json(?))", (machine,))
+    return read(merge(tmp_path / "both.sqlite", *parts).path)
+
+
+def test_devices_are_merged_and_their_costs_kept_apart(tmp_path):
+    both = on_two_devices(tmp_path)
+    assert both.devices == ["cpu", CARD]
+    cpu, card = both.machines
+    assert card == f"{cpu}, {CARD}"
+    assert set(both.leaderboard()["name"]) == {"saliency", "lrp", "f_test"}, "scores are pooled"
+    frame = tables.cost(both).set_index(["entrant", "machine"])
+    assert frame.loc[("saliency on net", cpu), "given_cpu"] == 1.0
+    assert frame.loc[("lrp on net", card), "given_cpu"] == 5.0
+    networks = frame.drop(index=("f_test", card))
+    assert networks[["train_cpu", "end_cpu"]].isna().all(axis=None), "nobody knows where these were trained"
+    assert frame.loc[("f_test", card), "end_cpu"] == 5.0
+    assert tables.networks(both)["train_cpu"].isna().all()
+    numbers = both.table()
+    machines = numbers.groupby("explainer")["machine"].agg(set).to_dict()
+    assert (machines["saliency"], machines["lrp"]) == ({cpu}, {card})
+    assert "machine" not in read(tmp_path / "cpu.sqlite").table()
+    assert Board.of(both).costs == {"lrp": 5.0, "f_test": 5.0}
+    assert Board.of(both).machines == (card, cpu), "the costs are of the first"
+    findings = Cost(Frames(both)).findings()
+    assert f"12 explanations on {card}. Made elsewhere: 8 on {cpu} (" in findings[-2]
+    assert "8 explanations had a network that another machine trained, or it is not known" in findings[-1]
+
+
+def test_training_counts_on_the_device_that_is_recorded(tmp_path):
+    both = on_two_devices(tmp_path, device=CARD)
+    cpu, card = both.machines
+    assert set(both.cells.loc[both.cells["model"] != "", "trained_on"]) == {card}
+    frame = tables.cost(both).set_index(["entrant", "machine"])
+    assert math.isnan(frame.loc[("saliency on net", cpu), "train_cpu"])
+    assert frame.loc[("lrp on net", card), "end_cpu"] == frame.loc[("lrp on net", card), "train_cpu"] + 5.0
+    assert tables.networks(both)["train_cpu"].notna().all()
+    assert Board.of(both).costs.keys() == {"lrp", "f_test", "net", "plain"}
+    assert len(Cost(Frames(both)).findings()) == 2
+    assert Frames(both).stability_over_rows.empty, "all were trained here"
+
+
+def test_where_a_network_was_trained_is_no_difference(tmp_path):
+    """As its times: those of the first part are kept, with their machine."""
+    parts = []
+    for name, device in (("a", "cpu"), ("b", CARD)):
+        parts.append(build(tmp_path / f"{name}.sqlite", suite([0]), device=device))
+        with Store(parts[-1]) as store:
+            store._db.execute("UPDATE models SET content = json_set(content, '$.trained_on.device', ?)", (device,))
+    both = read(merge(tmp_path / "both.sqlite", *parts).path)
+    assert {facts.trained_on["device"] for facts in both.models.values()} == {"cpu"}
+
+
+def test_other_metrics_are_refused(tmp_path):
     path = build(tmp_path / "a.sqlite")
-    with pytest.raises(InputError, match=r"'.*a.sqlite' holds results of the device cpu, '.*b.sqlite' those of cuda"):
-        merge(tmp_path / "c", path, build(tmp_path / "b.sqlite", device="cuda"))
     other = build(tmp_path / "d.sqlite", suite([5]))
     with Store(other) as store:
         for row in hand_made.plan(suite([5])):

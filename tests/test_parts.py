@@ -162,17 +162,30 @@ def assert_networks_are_trained_for(more, folder, path):
     pd.testing.assert_frame_equal(scores(found), scores(expected), check_exact=True)
 
 
-def test_a_fresh_part_of_another_device_is_refused(again, monkeypatch):
+def test_a_fresh_part_on_another_device_replaces_that_part_only(again):
     import sqlite3
 
     db = sqlite3.connect(again / "runs" / "part" / "results.sqlite")
     with db:
         db.execute("UPDATE provenance SET content = json_set(content, '$.device', 'cuda (a card)')")
+        db.execute("UPDATE models SET content = json_set(content, '$.trained_on.device', 'cuda (a card)')")
     db.close()
     before = read(again)
-    with pytest.raises(InputError, match="--fresh for the whole suite"):
-        run(PART, out=again, datasets=["xor"], fresh=True)
-    assert_same(before, read(again))
+    after = run(PART, out=again, datasets=["xor"], fresh=True)
+    assert_same(before, after)
+    there = after.cells["machine"].str.endswith("cuda (a card)")
+    assert (there == (after.cells["dataset"] != "xor")).all()
+    assert after.devices == ["cuda (a card)", "cpu"]
+
+
+@pytest.mark.parametrize("name", ["data_seeds", "jobs"])
+@pytest.mark.parametrize("number", [[0], 1.5, "two", True])
+def test_what_is_no_number_is_one_line(name, number, tmp_path):
+    for action in (run, forecast):
+        with pytest.raises(InputError, match=rf"^{name}: expected a whole number, got .*: say how many.*$") as raised:
+            action(PART, out=tmp_path, **{name: number})
+        assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 # What plugins return and the store could not hold

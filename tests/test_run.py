@@ -21,7 +21,8 @@ NAMES = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "me
 
 
 def scores(results):
-    table = results.table()
+    """All numbers but costs, whichever machine they are from."""
+    table = results.table().drop(columns="machine", errors="ignore")
     return table[~table["metric"].isin(COSTS)].reset_index(drop=True)
 
 

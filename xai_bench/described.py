@@ -139,7 +139,7 @@ def _cost(family: str, name: str) -> dict[str, str]:
         board = boards.shipped(suite)
         if name in board.costs:
             what = "a training" if family == "models" else "an explanation, with its set-up"
-            machine = "; ".join(board.machines)
+            machine = board.machines[0]
             return {"cost": f"{board.costs[name]:.3g} CPU seconds {what}, median in {suite} ({machine})"}
     return {} if family == "datasets" else {"cost": "not measured in a shipped comparison"}
 

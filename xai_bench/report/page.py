@@ -36,7 +36,7 @@ def render(frames: Frames, jobs: int = 1) -> dict[str, str]:
         "name": wording.without_paths(suite.get("name", "")),
         "line": line(frames),
         "part": part(frames),
-        "versions": versions(frames),
+        "versions": versions(frames) + devices(frames),
         "sections": [one for one in shown if not one.absent],
         "absent": absent(shown),
     }
@@ -135,6 +135,17 @@ def versions(frames: Frames) -> str:
     measured = dict.fromkeys(wording.without_paths(one or "of an unknown version") for one in recorded)
     by = wording.listed(list(measured)) if measured else "of an unknown version"
     return f"Measured by xai-bench {by}, drawn by xai-bench {version('xai-bench')}."
+
+
+def devices(frames: Frames) -> str:
+    """That scores come from several devices, with a space before it; "" if they do not."""
+    known = [wording.without_paths(name) for name in frames.results.devices]
+    if len(known) < 2:
+        return ""
+    return (
+        f" Scores come from {len(known)} devices, {wording.listed(known)}: the same work has other last bits on each. "
+        "Their costs are kept apart."
+    )
 
 
 def part(frames: Frames) -> str:

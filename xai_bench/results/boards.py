@@ -40,7 +40,7 @@ class Board:
     ----------
     suite : its name
     versions : of xai_bench that measured
-    machines : in words
+    machines : in words, the one that measured the most first: the costs are its own
     costs : median CPU seconds: label of a method to those of an explanation, of a network to those of a training
     columns : name of a column to its values, one an entrant and draw; see ``COLUMNS``
     """
@@ -73,7 +73,7 @@ class Board:
         return cls(
             str(results.suite["name"]),
             tuple(dict.fromkeys(recorded)),
-            tuple(dict.fromkeys(results.machines)),
+            tuple(dict.fromkeys([*_machine(results.cells), *results.machines])),
             _costs(results.cells),
             {name: _plain(frame[name]) for name in COLUMNS},
         )
@@ -106,11 +106,19 @@ class Board:
         return cls(known["suite"], versions, machines, known["costs"], known["columns"])
 
 
+def _machine(cells: pd.DataFrame) -> list[str]:
+    """The machine that has measured the most; none if nothing was."""
+    timed = cells[(cells["status"] == "done") & ~cells["explainer"].isin(CONTROLS)]
+    return [str(name) for name in timed["machine"].mode()[:1]]
+
+
 def _costs(cells: pd.DataFrame) -> dict[str, float]:
-    """Median CPU seconds of a method's explanations, set-up included, and of a network's trainings."""
-    done = cells[cells["status"] == "done"].assign(spent=lambda frame: frame["setup_cpu"] + frame["explain_cpu"])
+    """Median CPU seconds of a method's explanations, set-up included, and of a network's trainings, on one machine."""
+    done = cells[(cells["status"] == "done") & cells["machine"].isin(_machine(cells))].assign(
+        spent=lambda frame: frame["setup_cpu"] + frame["explain_cpu"]
+    )
     found = done[~done["explainer"].isin(CONTROLS)].groupby("explainer", sort=False)["spent"].median()
-    networks = done[done["model"] != ""].drop_duplicates("model_key")
+    networks = done[(done["model"] != "") & (done["trained_on"] == done["machine"])].drop_duplicates("model_key")
     if "train_cpu" in networks:
         found = pd.concat([found, networks.groupby("model", sort=False)["train_cpu"].median().dropna()])
     return {str(name): float(seconds) for name, seconds in found.items()}

@@ -14,8 +14,8 @@ from xai_bench.results import packing
 from xai_bench.results.taking import rows_of
 from xai_bench.validation import shown
 
-TIMES = ("train_cpu", "train_wall")
-"""Facts of a network that are costs."""
+TIMES = ("train_cpu", "train_wall", "trained_on")
+"""Facts of a network that are costs, and whose they are."""
 SCORING = ("metrics", "chance", "notices")
 """Facts of a draw that depend on who scored last, or are words."""
 ABSENT = "nothing"

@@ -19,7 +19,7 @@ from xai_bench.rank_tests import RankTests
 from xai_bench.results import anchors, claims, comparison, entrants, guarantees, packing, tables
 from xai_bench.results import settling as rule
 from xai_bench.results.comparison import Comparison, Unit
-from xai_bench.results.records import Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts, Tested
+from xai_bench.results.records import NOT_KNOWN, Costs, DrawFacts, MetricFacts, ModelFacts, SettlingFacts, Tested
 from xai_bench.suites.suite import CONTROLS
 
 if TYPE_CHECKING:
@@ -84,8 +84,9 @@ class Results:
 
         Columns: cell, draw, model_key, dataset, model ("" without one), explainer, entrant (its id), data_seed,
         model_seed, fold (-1 without folds), status (``missing`` if not run), reason, run (its index in ``provenance``;
-        NaN if not run), machine (see ``machines``), the fields of ``Costs``, family
-        and traits of the dataset ("" until the draw is known; traits are joined by commas), and of the model:
+        NaN if not run), machine (see ``machines``), trained_on (the machine that trained the network, "" where nothing
+        was trained, "not known" where several explained it and none is recorded), the fields of ``Costs``, family and
+        traits of the dataset ("" until the draw is known; traits are joined by commas), and of the model:
         train_score, valid_score, test_score, chance, ceiling, p_value, learned, train_cpu, train_wall. ``settled``, the
         same for all networks of a label on a dataset, says whether their relevance has (see ``settling``), NA where
         that is not known. ``chosen`` and ``model_chosen`` (there if a model had a choice) hold settings that validation
@@ -118,6 +119,7 @@ class Results:
         models[numbers] = models[numbers].astype(float)  # None is NaN
         if len(models):
             frame = frame.merge(models, how="left", on="model_key")
+        frame["trained_on"] = _trained_on(frame)
         known = rule.of_networks(self.settling)
         settled = [known.get(pair) for pair in zip(frame["dataset"], frame["model"], strict=True)]
         return frame.assign(settled=pd.array(settled, dtype="boolean"))
@@ -131,6 +133,14 @@ class Results:
     def machines(self) -> list[str]:
         """The machine of every run of ``provenance``, in words. Costs of different ones cannot be compared."""
         return [machine(record) for record in self.provenance]
+
+    @cached_property
+    def devices(self) -> list[str]:
+        """The devices that scores come from: of the runs that computed planned cells, or what follows on them."""
+        every = self._every_cell
+        used = set(every.loc[every["run"].notna(), "run"].astype(int))
+        used |= {i for i, record in enumerate(self.provenance) if any((record.get("spent") or {}).values())}
+        return list(dict.fromkeys(str(self.provenance[i].get("device", "cpu")) for i in sorted(used)))
 
     @property
     def _scores(self) -> pd.DataFrame:
@@ -152,13 +162,15 @@ class Results:
         """Tidy: one row a number, costs included.
 
         Columns: dataset, model, explainer, entrant, data_seed, model_seed, fold, family, traits, status, learned,
-        settled, metric, k, value, reason. A cell that is not done has one row without a metric.
+        settled, metric, k, value, reason, and machine (see ``cells``; there if several have measured). A cell that is
+        not done has one row without a metric.
         """
         cell = ["cell", "dataset", "model", "explainer", "entrant", "data_seed", "model_seed", "fold"]
-        names = [*cell, *KIND, "status"]
         frame = self.cells
+        machines = ["machine"] if frame.loc[frame["machine"] != "", "machine"].nunique() > 1 else []
+        names = [*cell, *KIND, "status"]
         learned = frame["learned"] if "learned" in frame else pd.Series(pd.NA, index=frame.index)
-        base = frame[names].assign(learned=learned.astype("boolean"), settled=frame["settled"])
+        base = frame[[*names, *machines]].assign(learned=learned.astype("boolean"), settled=frame["settled"])
         scores = base.merge(self._scores, on="cell", how="inner")
         costs = frame.loc[frame["status"] == "done", ["cell", *Costs.__annotations__]]
         costs = costs.melt(id_vars="cell", var_name="metric", value_name="value").assign(k=0, reason="")
@@ -167,7 +179,7 @@ class Results:
         costs = base.merge(costs, on="cell", how="inner")
         other = base.assign(reason=frame["reason"], metric="", k=0, value=np.nan)[frame["status"] != "done"]
         parts = [part for part in (scores, costs, other) if len(part)]
-        columns = [*names[1:], "learned", "settled", "metric", "k", "value", "reason"]
+        columns = [*names[1:], "learned", "settled", "metric", "k", "value", "reason", *machines]
         if not parts:
             return pd.DataFrame(columns=columns)
         order = ["dataset", "model", "explainer", "data_seed", "model_seed", "fold", "metric", "k"]
@@ -439,8 +451,20 @@ def _costs(texts: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _trained_on(frame: pd.DataFrame) -> pd.Series:
+    """The machine that trained the network of every cell; where none is recorded, the only one that explained it."""
+    if "trained_on" not in frame:
+        return pd.Series("", index=frame.index)
+    used = frame.loc[frame["machine"] != "", ["model_key", "machine"]].drop_duplicates()
+    alone = used.drop_duplicates("model_key", keep=False).set_index("model_key")["machine"]
+    recorded = frame["trained_on"].fillna("")
+    return recorded.where(recorded != NOT_KNOWN, frame["model_key"].map(alone).fillna(NOT_KNOWN))
+
+
 def _of_model(facts: ModelFacts) -> dict[str, Any]:
     """The columns of a model."""
     row = facts.to_json()
     reasons = row.pop("reasons", {})
+    known = NOT_KNOWN if facts.trained_on is None else machine(facts.trained_on)
+    row["trained_on"] = "" if facts.train_cpu is None else known
     return row | ({"model_reason": "; ".join(f"{name}: {why}" for name, why in reasons.items())} if reasons else {})

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.results.records import DrawFacts, MetricFacts
+from xai_bench.results.records import NOT_KNOWN, DrawFacts, MetricFacts
 from xai_bench.statistics import LEAST_DRAWS, bounded_interval, by_data_seed, corrected_interval, interval
 from xai_bench.suites.suite import CONTROLS
 
@@ -93,15 +93,23 @@ def splits(cells: pd.DataFrame, draws: Mapping[str, DrawFacts]) -> dict[str, flo
 
 def timed(cells: pd.DataFrame) -> pd.DataFrame:
     """Explanations that were done, controls left out, with ``given`` a network (set-up and explain) and ``end`` to end
-    (training as well) for both clocks; training counts 0 where there is no network."""
+    (training as well) for both clocks; training counts 0 where there is no network, and is NaN, as ``end``, where the
+    network was trained on another machine than that of the explanation."""
     rows = cells[(cells["status"] == "done") & ~cells["explainer"].isin(CONTROLS)]
     for clock in ("cpu", "wall"):
         train = rows[f"train_{clock}"].astype(float) if f"train_{clock}" in rows else 0.0
-        rows = rows.assign(train=np.where(rows["model_key"] == "", 0.0, train))
+        trained = np.where(rows["trained_on"] == rows["machine"], train, np.nan)
+        rows = rows.assign(train=np.where(rows["model_key"] == "", 0.0, trained))
         rows = rows.assign(given=rows[f"setup_{clock}"] + rows[f"explain_{clock}"])
         rows = rows.assign(end=rows["given"] + rows["train"]).drop(columns=f"train_{clock}", errors="ignore")
         rows = rows.rename(columns={part: f"{part}_{clock}" for part in ("train", "given", "end")})
     return rows
+
+
+def trained_most(networks: pd.DataFrame) -> pd.DataFrame:
+    """The rows, one a network, of those that were trained on the machine that trained the most."""
+    known = networks.loc[~networks["trained_on"].isin(["", NOT_KNOWN]), "trained_on"]
+    return networks[networks["trained_on"].isin(known.mode()[:1])]
 
 
 def medians(rows: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.DataFrame:

@@ -71,8 +71,8 @@ def merge(out: str | Path, *places: str | Path, prefer: Prefer | None = None) ->
     Raises
     ------
     InputError
-        If there are results at ``out``; if a part has none, is of another suite or another device; if metrics changed
-        between parts; if equal keys differ and ``prefer`` is None. Nothing is written then.
+        If there are results at ``out``; if a part has none, or is of another suite; if metrics changed between parts;
+        if equal keys differ and ``prefer`` is None. Nothing is written then.
     """
     if len(places) < 2:
         raise InputError(f"merge: expected two or more runs or packs, got {len(places)}: name all that become one")
@@ -145,18 +145,11 @@ class _Part:
 
 
 def _check(parts: Sequence[_Part]) -> None:
-    """Raise InputError if parts hold no run, are of several devices, or were scored by several codes."""
-    devices: dict[str, str] = {}
+    """Raise InputError if parts hold no run, or were scored by several codes."""
     metrics: dict[str, tuple[str, set[str]]] = {}
     for part in parts:
         if not part.suite:
             raise InputError(f"no run is stored in {part.name!r}: run the suite first")
-        devices |= {record.get("device", "cpu"): part.name for record in part.store.provenance()}
-        if len(devices) > 1:
-            (one, there), (other, here) = list(devices.items())[:2]
-            raise InputError(
-                f"{there!r} holds results of the device {one}, {here!r} those of {other}: a store holds those of one"
-            )
         for name, found in part.identities().items():
             place, known = metrics.setdefault(name, (part.name, found))
             if known != found:

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 Status = Literal["done", "unsupported", "failed", "timed_out"]
 SETTLED = ("done", "unsupported")
+MACHINE = ("processor", "cores", "system", "device")
+"""What tells machines apart in the record of a run: costs of two that differ in one of them cannot be compared."""
+NOT_KNOWN = "not known"
+"""In place of the machine that trained a network."""
 PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
@@ -285,9 +289,11 @@ class ModelFacts(Facts):
     A score that is None has its reason in ``reasons``. A network that was not trained here has no times.
     ``ceiling``: the best score that can be reached, or None.
     ``model_chosen``: the setting that validation chose, None where there was no choice.
+    ``trained_on``: of the machine that trained it, what tells machines apart (see ``MACHINE``); None where nothing was
+    trained, or by a version that did not record it.
     """
 
-    optional = Facts.optional | {"model_chosen", "test_balanced"}
+    optional = Facts.optional | {"model_chosen", "test_balanced", "trained_on"}
 
     kind: str
     train_score: float | None
@@ -304,6 +310,7 @@ class ModelFacts(Facts):
     parameters: int | None = None
     model_chosen: Mapping[str, JSON] | None = None
     test_balanced: float | None = None
+    trained_on: Mapping[str, JSON] | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, JSON] = field(default_factory=dict)
 

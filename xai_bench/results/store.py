@@ -51,6 +51,8 @@ CELLS = (
     "SELECT key, status, reason, costs, (SELECT count(*) FROM provenance WHERE id < cells.provenance) AS run FROM cells"
 )
 """With the number of the run that measured a cell, from 0, in the order of ``Store.provenance``."""
+ON_DEVICE = "SELECT id FROM provenance WHERE coalesce(json_extract(content, '$.device'), 'cpu') = ?"
+"""The records of the runs on one device."""
 
 
 class Store:
@@ -299,18 +301,30 @@ class Store:
         query += " AND key = ?"
         return {key for key in among if self._db.execute(query, (*values, key)).fetchone()}
 
-    def explain_seconds(self) -> dict[str, float]:
-        """Cell key to the wall seconds of set-up and explanation; 0 for what is not supported, failures left out."""
+    def explain_seconds(self, device: str) -> dict[str, float]:
+        """Cell key to the wall seconds of set-up and explanation; 0 for what is not supported, failures left out.
+
+        Of the cells that were computed on the ``device``, as it is recorded.
+        """
         query = (
             "SELECT key, json_extract(costs, '$.setup_wall') + json_extract(costs, '$.explain_wall') FROM cells "
-            "WHERE status IN ('done', 'unsupported', 'timed_out')"
+            f"WHERE status IN ('done', 'unsupported', 'timed_out') AND provenance IN ({ON_DEVICE})"
         )
-        return dict(self._db.execute(query))
+        return dict(self._db.execute(query, (device,)))
 
-    def train_seconds(self) -> dict[str, float]:
-        """Key of every network that was trained here to its wall seconds."""
-        seconds = "json_extract(content, '$.train_wall')"
-        return dict(self._db.execute(f"SELECT key, {seconds} FROM models WHERE {seconds} IS NOT NULL"))
+    def computed_elsewhere(self, device: str) -> set[str]:
+        """Keys of the cells that were computed on another device."""
+        query = f"SELECT key FROM cells WHERE provenance NOT IN ({ON_DEVICE})"
+        return {key for (key,) in self._db.execute(query, (device,))}
+
+    def train_seconds(self) -> dict[str, tuple[float, str | None]]:
+        """Key of every network that was trained to its wall seconds, and the device; None where it is not recorded."""
+        seconds, machine = "json_extract(content, '$.train_wall')", "json_extract(content, '$.trained_on')"
+        device = (
+            f"CASE WHEN {machine} IS NOT NULL THEN coalesce(json_extract(content, '$.trained_on.device'), 'cpu') END"
+        )
+        rows = self._db.execute(f"SELECT key, {seconds}, {device} FROM models WHERE {seconds} IS NOT NULL")
+        return {key: (took, where) for key, took, where in rows}
 
     def trained(self) -> set[str]:
         """Keys of the networks whose weights are stored."""

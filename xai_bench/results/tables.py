@@ -108,7 +108,7 @@ def networks(results: Results) -> pd.DataFrame:
     if found.empty:
         return found
     facts = rows.assign(learned=rows["learned"].astype(float)).groupby(by, sort=False)
-    here = rows[rows["machine"] == rows["machine"].mode().iloc[0]].groupby(by, sort=False)["train_cpu"]
+    here = means.trained_most(rows).groupby(by, sort=False)["train_cpu"]
     more = pd.DataFrame({
         "chance": facts["chance"].mean(), "ceiling": facts["ceiling"].mean(), "learned": facts["learned"].mean(),
     }).join(here.median())  # fmt: skip
@@ -117,6 +117,8 @@ def networks(results: Results) -> pd.DataFrame:
 
 def cost(results: Results) -> pd.DataFrame:
     """Medians over the explanations of every entrant on one machine, which alone can be compared.
+
+    Training counts where the same machine trained the network.
 
     Returns
     -------

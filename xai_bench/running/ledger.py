@@ -1,10 +1,10 @@
 """All accounts of time: what every kind of work took, what a run has spent, and how long the rest will take.
 
-A forecast comes from what was measured in the same store, never from a guess. The cost of a kind of work is the median
-of what it took on the same dataset. Where it was not measured there, it comes from the other datasets, by a power of
-the number of inputs that is fitted to them (the overhead of a block: from the dataset with the nearest number of
-inputs). An explainer that was not measured on a network costs what it took on any network. No explanation takes longer
-than the limit of the suite. Work of which nothing was measured is named as unknown.
+A forecast comes from what was measured in the same store on the same device, never from a guess. The cost of a kind of
+work is the median of what it took on the same dataset. Where it was not measured there, it comes from the other
+datasets, by a power of the number of inputs that is fitted to them (the overhead of a block: from the dataset with the
+nearest number of inputs). An explainer that was not measured on a network costs what it took on any network. No
+explanation takes longer than the limit of the suite. Work of which nothing was measured is named as unknown.
 """
 
 from __future__ import annotations
@@ -259,10 +259,10 @@ def _explained(cell: CellResult) -> float:
     return cell.costs.setup_wall + cell.costs.explain_wall
 
 
-def recorded(store: Store, planned: Sequence[Block]) -> Measured:
-    """What everything of a plan took that is stored."""
+def recorded(store: Store, planned: Sequence[Block], device: str) -> Measured:
+    """What everything of a plan took that is stored, on one ``device``, as it is recorded."""
     measured = Measured()
-    explained, trained = store.explain_seconds(), store.train_seconds()
+    explained, trained = store.explain_seconds(device), _trained(store, planned, device)
     for block in planned:
         dataset = block.draw.dataset.label
         if dataset not in measured.inputs:
@@ -276,9 +276,22 @@ def recorded(store: Store, planned: Sequence[Block]) -> Measured:
             if cell.explainer is not None and cell.key in explained:
                 measured.add(Work.on(EXPLAINING, block, cell.label), explained[cell.key])
     for record in store.provenance():
+        if record.get("device", "cpu") != device:
+            continue
         for kind, model, dataset, seconds in record.get("seconds", []):
             measured.add(Work(kind, model, dataset), seconds)
     return measured
+
+
+def _trained(store: Store, planned: Sequence[Block], device: str) -> dict[str, float]:
+    """Wall seconds of the networks that were trained on a device; where none is recorded, all of its cells were."""
+    elsewhere = store.computed_elsewhere(device)
+    mixed = {block.model_key for block in planned if any(cell.key in elsewhere for cell in block.cells)}
+    return {
+        key: seconds
+        for key, (seconds, where) in store.train_seconds().items()
+        if (key not in mixed if where is None else where == device)
+    }
 
 
 def work_of(todo: Iterable[Block], trained: Collection[str]) -> Counter[Work]:

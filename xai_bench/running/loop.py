@@ -244,7 +244,10 @@ class Loop:
             draw, model = work.prepared.draw, work.prepared.model
             new = [notice for notice in work.prepared.notices if notice not in self.progress.notices]
             self.progress.notices.extend(new)
-        work.cells = self.store.add(work.cells, work.run or self._runs.number, draw, model)
+        run = work.run or self._runs.number
+        if model is not None and model.facts.train_wall is not None:
+            model = replace(model, facts=replace(model.facts, trained_on=self._runs.machine(run)))
+        work.cells = self.store.add(work.cells, run, draw, model)
         self.ledger.enter_cells(work.block, work.cells, draw, model)
         for cell in work.cells:
             setattr(self.progress, cell.status, getattr(self.progress, cell.status) + 1)

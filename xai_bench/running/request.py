@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from xai_bench.errors import InputError
 from xai_bench.results.opening import FILE, is_empty
 from xai_bench.results.records import PlanRow
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 
 
 MOST = {"data_seeds": 100_000, "jobs": 4096}
+COUNTED = {
+    "data_seeds": "say how many; 3 stands for the data seeds 0, 1 and 2",
+    "jobs": "say how many worker processes compute",
+}
+"""What a number of a request counts."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,9 @@ class Request:
     fresh : forget the results that are stored; with ``datasets``, ``models``, ``explainers`` or ``data_seeds`` those
         that these name
     device : where networks are trained and explained: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` (``cuda`` where there
-        is one). Methods of other libraries that know the CPU only, and the sparse paths, run there. A store holds the
-        results of one device: costs differ, and the last bits of scores. On a CUDA device ``peak_memory`` is that of
-        the tensors on it, and a suite's limit of memory is not kept.
+        is one). Methods of other libraries that know the CPU only, and the sparse paths, run there. What a store holds
+        of another device stays: its scores, whose last bits differ, count as all others, its costs are kept apart. On a
+        CUDA device ``peak_memory`` is that of the tensors on it, and a suite's limit of memory is not kept.
     known : folders of other runs, such as ``runs/quick`` of another machine, or packs: what they hold of this suite is
         copied, not computed. Their costs are those of their machines. A pack has no weights and relevances in single
         precision: what is scored or retained later of its cells is so by these
@@ -97,8 +104,9 @@ class Asked:
         Raises
         ------
         InputError
-            For a bad suite, an unknown label, labels that do not occur together, missing data, a number below 1, an
-            ``out`` inside the results of a run, or a device that is not there.
+            For a bad suite, an unknown label, labels that do not occur together, missing data, ``data_seeds`` or
+            ``jobs`` that are no whole numbers from 1 on, an ``out`` inside the results of a run, or a device that is
+            not there.
         """
         from xai_bench import devices
 
@@ -112,6 +120,8 @@ class Asked:
             suite = suite.model_copy(update={"focus": request.focus})
         for name in ("data_seeds", "jobs"):
             number = getattr(request, name)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer)):
+                raise InputError(f"{name}: expected a whole number, got {shown(number)}: {COUNTED[name]}")
             if number is not None and number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
             if number is not None and number > MOST[name]:

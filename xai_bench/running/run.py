@@ -40,8 +40,8 @@ def compute(request: Request) -> Results:
     ------
     InputError
         For a bad suite, an unknown label, missing data, an unwritable folder, one that another process writes to, a
-        folder in ``known`` without results, a device that is not there or not that of the stored results, or a
-        component that cannot be sent to the workers that are asked for. Nothing is lost.
+        folder in ``known`` without results, a device that is not there, or a component that cannot be sent to the
+        workers that are asked for. Nothing is lost.
     """
     from xai_bench.running.executors import check_sent
 
@@ -50,7 +50,7 @@ def compute(request: Request) -> Results:
         check_sent(asked.suite)
     with _site(asked) as site, lock.held(asked.folder):
         asked = asked if site is None else replace(asked, device=site.device)
-        _check_known(asked, request.known, asked.folder if request.fresh else None)
+        _check_known(request.known, asked.folder if request.fresh else None)
         earlier = _measured_before(asked) if request.fresh else None
         if request.fresh and not asked.is_part:
             opening.remove(asked.folder / FILE)
@@ -79,7 +79,6 @@ def _completed(asked: Asked, earlier: Measured | None, site: Site | None) -> Res
 
     request, jobs = asked.request, asked.request.jobs
     with Store(asked.folder / FILE) as store:
-        _check_device(store, asked.device)
         if request.fresh and asked.is_part:
             store.forget(_named(store, asked))
         _take(store, asked, request.known)
@@ -117,8 +116,8 @@ def foresee(request: Request) -> Forecast:
             asked, request = replace(asked, device=site.device), replace(request, jobs=site.size, scheduler=None)
     folder, known = asked.folder, request.known
     own = [folder] if (asked.is_part or not request.fresh) and is_stored(folder) else []
-    _check_known(asked, known, folder if request.fresh else None)
-    _check_known(asked, own, None)
+    _check_known(known, folder if request.fresh else None)
+    _check_known(own, None)
     if own and not known and not request.fresh:
         with Store.reading(folder) as store:
             return _loop(asked, store).forecast(request.jobs)
@@ -158,28 +157,13 @@ run = _with_arguments(Request, compute, "run")
 forecast = _with_arguments(Request, foresee, "forecast")
 
 
-def _devices(store: Store) -> set[str]:
-    """The devices of the runs that added to a store, as they are recorded."""
-    return {record.get("device", "cpu") for record in store.provenance()}
-
-
-def _check_device(store: Store, device: str) -> None:
-    """Raise InputError if a store holds results of another device."""
-    others = sorted(_devices(store) - {device})
-    if others:
-        raise InputError(
-            f"{str(store.path.parent)!r} holds results of the device {others[0]}, and this run would be on {device}: "
-            "use that device, --fresh for the whole suite, or another --out"
-        )
-
-
-def _check_known(asked: Asked, known: Sequence[str | Path], forgotten: Path | None) -> None:
-    """Raise InputError if a folder holds no results, those of another device, or those that are to be ``forgotten``."""
+def _check_known(known: Sequence[str | Path], forgotten: Path | None) -> None:
+    """Raise InputError if a folder holds no results, or those that are to be ``forgotten``."""
     for folder in known:
         if forgotten is not None and locate(folder).resolve() == (forgotten / FILE).resolve():
             raise InputError(f"{str(folder)!r} is what a fresh start forgets: name another folder, or do without fresh")
-        with Store.reading(folder) as other:
-            _check_device(other, asked.device)
+        with Store.reading(folder):
+            pass
 
 
 def _take(store: Store, asked: Asked, known: Sequence[str | Path]) -> None:
@@ -192,16 +176,16 @@ def _loop(asked: Asked, store: Store, measured: Measured | None = None) -> Loop:
     from xai_bench.running.loop import Loop
 
     todo = plan.missing(asked.chosen, store.settled(asked.limits.seconds))
-    measured = measured or recorded(store, asked.planned)
+    measured = measured or recorded(store, asked.planned, asked.device)
     return Loop(asked.suite, store, asked.planned, todo, measured, list(asked.notices), asked.limits)
 
 
 def _measured_before(asked: Asked) -> Measured:
-    """What the runs took whose results are to be forgotten; nothing if they were on another device or are damaged."""
+    """What the runs took whose results are to be forgotten; nothing of another device, or if they are damaged."""
     try:
         if is_stored(asked.folder):
             with Store.reading(asked.folder) as store:
-                return recorded(store, asked.planned) if _devices(store) <= {asked.device} else Measured()
+                return recorded(store, asked.planned, asked.device)
     except (Damaged, schema.Newer):  # It is about to be removed.
         pass
     return Measured()

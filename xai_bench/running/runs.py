@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from xai_bench.component import canonical_json
+from xai_bench.results.records import MACHINE
 from xai_bench.results.store import Store
 
 OF_RUN = ("jobs", "cluster", "threads", "plugins")
@@ -45,6 +46,11 @@ class Runs:
             self._others[key] = number = self.store.record(facts)
             self._known[number] = facts
         return self._others[key]
+
+    def machine(self, number: int) -> dict[str, Any]:
+        """What tells the machine of that record apart from others."""
+        facts = self._known.get(number, self.facts)
+        return {name: facts[name] for name in MACHINE if name in facts}
 
     def end(self, facts: Mapping[str, Any]) -> None:
         """Complete the records."""

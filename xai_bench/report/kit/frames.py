@@ -255,7 +255,7 @@ class Frames:
                                          "train_cpu", "train_wall", "parameters", "settled", *MAE])  # fmt: skip
         by = ["dataset", "model"]
         groups = networks.groupby(by, sort=False)
-        here = networks[networks["machine"] == self.machine].groupby(by, sort=False)[["train_cpu", "train_wall"]]
+        here = networks[networks["trained_on"] == self.machine].groupby(by, sort=False)[["train_cpu", "train_wall"]]
         facts = pd.DataFrame({
             "train": groups["train_score"].mean(), "valid": groups["valid_score"].mean(),
             "chance": groups["chance"].mean(), "ceiling": groups["ceiling"].mean(),
@@ -354,7 +354,8 @@ class Frames:
     @cached_property
     def stability_over_rows(self) -> pd.DataFrame:
         """Of networks that were not trained here: see ``scoring.stability.over_rows``."""
-        return stability.over_rows(self.with_relevance, self.results.relevance)
+        with_relevance = self.cells[self.cells["cell"].isin(self.with_relevance["cell"])]
+        return stability.over_rows(with_relevance, self.results.relevance)
 
     @cached_property
     def settling(self) -> pd.DataFrame:

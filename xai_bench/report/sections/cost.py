@@ -57,12 +57,21 @@ class Cost(Section):
         counts = self.frames.timed["machine"].value_counts()
         if len(counts) < 2:
             return []
-        here = int(counts[self.frames.machine])
-        return [
-            f"Costs of different machines cannot be compared: these are of {plural(here, 'explanation')} on "
-            f"{wording.without_paths(self.frames.machine)}, {plural(int(counts.sum()) - here, 'other')} were made "
-            "elsewhere (`xai-bench export --table cost` has all, apart)."
+        here, there = self.frames.machine, counts.drop(self.frames.machine)
+        others = [f"{count:,} on {wording.without_paths(name)}" for name, count in there.items()]
+        words = [
+            "Costs of different machines cannot be compared: these are of "
+            f"{plural(int(counts[here]), 'explanation')} on {wording.without_paths(here)}. Made elsewhere: "
+            f"{'; '.join(others)} (`xai-bench export --table cost` has all, apart)."
         ]
+        own = self.frames.timed[self.frames.timed["machine"] == here]
+        foreign = int((~own["trained_on"].isin([here, ""])).sum())
+        if foreign:
+            words.append(
+                f"Of these, {plural(foreign, 'explanation')} had a network that another machine trained, or it is not "
+                "known which one did: training and end-to-end times leave them out."
+            )
+        return words
 
     def tables(self) -> list[Table]:
         positive = self.frame["given_cpu"][self.frame["given_cpu"] > 0]

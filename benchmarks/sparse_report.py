@@ -155,13 +155,12 @@ def conclusion(both: pd.DataFrame, p: float) -> str:
             "It is not shown that the spectral form makes a difference: with the same path, allowance, refits and "
             f"choice the supports are exact on {spectral} and {plain} of {draws_of(both)} (p = {p:.2g})."
         )
-    better = (
-        "the spectral form finds more exact supports than" if spectral > plain else "the spectral form finds fewer than"
-    )
+    better = "more" if spectral > plain else "fewer"
     return (
-        f"With the same path, allowance, refits and choice {better} the group lasso on a plain network, {spectral} against "
-        f"{plain} of {draws_of(both)} (p = {p:.2g}), on these sets. Both paths are coarser than asked (below); whether that "
-        "holds for finer ones, or with step rates that are tuned for each form, was not tried."
+        f"With the same path, allowance, refits and choice the spectral form finds {better} exact supports than the group "
+        f"lasso on a plain network, {spectral} against {plain} of {draws_of(both)} (p = {p:.2g}), on these sets. Both "
+        "paths are coarser than asked (below); whether that holds for finer ones, or with step rates that are tuned for "
+        "each form, was not tried."
     )
 
 

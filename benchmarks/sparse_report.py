@@ -157,10 +157,10 @@ def conclusion(both: pd.DataFrame, p: float) -> str:
         )
     better = "more" if spectral > plain else "fewer"
     return (
-        f"With the same path, allowance, refits and choice the spectral form finds {better} exact supports than the group "
-        f"lasso on a plain network, {spectral} against {plain} of {draws_of(both)} (p = {p:.2g}), on these sets. Both "
-        "paths are coarser than asked (below); whether that holds for finer ones, or with step rates that are tuned for "
-        "each form, was not tried."
+        f"With the same path, allowance, refits and choice the spectral form finds {better} exact supports than the "
+        f"group lasso on a plain network, {spectral} against {plain} of {draws_of(both)} (p = {p:.2g}), on these sets. "
+        "Both paths are coarser than asked (below); whether that holds for finer ones, or with step rates tuned for each "
+        "form, was not tried."
     )
 
 

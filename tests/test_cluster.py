@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -176,8 +177,9 @@ def test_ctrl_c_stops_the_workers_processes(scheduler, plugin, tmp_path):
     suite.write_text(ONE_FILE.replace('"f_test" }', f'"f_test" }}, {{ name = "sleeps", flag = "{flag}" }}'))
     command = [sys.executable, "-m", "xai_bench", "run", suite, "--plugin", plugin, "--scheduler", scheduler]
     with subprocess.Popen(
-        [*map(str, command), "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+        [*map(str, command), "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # in the background it would be ignored
+    ) as process:  # fmt: skip
         until(lambda: (flag.is_file() and flag.read_text() != "") or process.poll() is not None, "nothing begins")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=LONGEST)

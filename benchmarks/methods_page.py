@@ -128,10 +128,8 @@ def versions() -> dict[str, str]:
 
 def cost(name: str) -> str:
     """Median CPU seconds of an explanation, and the shipped comparison that they are from."""
-    for suite in boards.shipped_suites():
-        if name in (costs := boards.shipped(suite).costs):
-            return f"{costs[name]:.2g} (`{suite}`)"
-    return "–"
+    board = boards.measured(name)
+    return "–" if board is None else f"{board.costs[name]:.2g} (`{board.suite}`)"
 
 
 def write() -> None:

@@ -20,7 +20,7 @@ from benchmarks import between
 from xai_bench.results import means
 from xai_bench.results.frames import Results
 from xai_bench.results.store import read
-from xai_bench.statistics import LEAST_DRAWS, corrected_interval, interval
+from xai_bench.statistics import LEAST_DRAWS
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "results.md"
@@ -111,15 +111,12 @@ def differences(results: Results, rows: Sequence[Asked] = ROWS) -> pd.DataFrame:
             both = pd.concat([of_draws(results, asked, OURS), of_draws(results, asked, entrant)], axis=1).dropna()
             if len(both):
                 measured.append((other, asked, (both.iloc[:, 0] - both.iloc[:, 1]).to_numpy(dtype=np.float64)))
-    level, splits = 1 - (1 - LEVEL) / max(len(measured), 1), means.splits(results.cells, results.draws)
-    found = []
-    for other, asked, values in measured:
-        low, high = math.nan, math.nan
-        if len(values) >= LEAST_DRAWS and asked.dataset in splits:
-            low, high = corrected_interval(values, splits[asked.dataset], level) or (math.nan, math.nan)
-        elif len(values) >= LEAST_DRAWS:
-            low, high = interval(values, level)[1:3]
-        found.append((other, asked.data, asked.score, float(values.mean()), low, high))
+    level = 1 - (1 - LEVEL) / max(len(measured), 1)
+    intervals = means.Intervals(means.splits(results.cells, results.draws), level=level)
+    found = [
+        (other, asked.data, asked.score, float(values.mean()), *intervals.of(values, asked.dataset))
+        for other, asked, values in measured
+    ]
     return pd.DataFrame(found, columns=["other", "data", "score", "difference", "low", "high"])
 
 

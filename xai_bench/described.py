@@ -135,13 +135,11 @@ def _lacking(source: Any) -> dict[str, str]:
 
 def _cost(family: str, name: str) -> dict[str, str]:
     """Of its default settings, where a shipped comparison has measured it."""
-    for suite in boards.shipped_suites():
-        board = boards.shipped(suite)
-        if name in board.costs:
-            what = "a training" if family == "models" else "an explanation, with its set-up"
-            machine = board.machines[0]
-            return {"cost": f"{board.costs[name]:.3g} CPU seconds {what}, median in {suite} ({machine})"}
-    return {} if family == "datasets" else {"cost": "not measured in a shipped comparison"}
+    board = boards.measured(name)
+    if board is None:
+        return {} if family == "datasets" else {"cost": "not measured in a shipped comparison"}
+    what = "a training" if family == "models" else "an explanation, with its set-up"
+    return {"cost": f"{board.costs[name]:.3g} CPU seconds {what}, median in {board.suite} ({board.machines[0]})"}
 
 
 def _text_of_metric(metric: Metric) -> str:

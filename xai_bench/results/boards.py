@@ -134,6 +134,11 @@ def shipped_suites() -> list[str]:
     return sorted(_files(), key=lambda suite: (suite not in GENERAL, suite))
 
 
+def measured(name: str) -> Board | None:
+    """The first shipped board that has costs of a method or network; None without one."""
+    return next((board for board in map(shipped, shipped_suites()) if name in board.costs), None)
+
+
 def shipped(suite: str) -> Board:
     """The board of a suite that comes with the package.
 

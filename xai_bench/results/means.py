@@ -22,7 +22,7 @@ WIDEST: Ends = (-math.inf, math.inf)
 
 @dataclass(frozen=True)
 class Intervals:
-    """How the 95 % interval of a mean over draws is made; there is none below five draws.
+    """How the interval of a mean over draws is made; there is none below five draws.
 
     Attributes
     ----------
@@ -30,11 +30,13 @@ class Intervals:
         corrected for the rows that splits share
     declared : metric to what it declares; elsewhere the interval stays within the bounds of the metric
     chance : of a dataset and a metric, NaN where it is not defined; without it an interval is Student's t
+    level : of confidence
     """
 
     splits: Mapping[str, float] = field(default_factory=dict)
     declared: Mapping[str, MetricFacts] = field(default_factory=dict)
     chance: Callable[[str, str], float] = lambda dataset, metric: math.nan
+    level: float = 0.95
 
     def of(self, values: Floats, dataset: str, metric: str = "") -> Ends:
         """(low, high) of the mean of values (n,), one a draw."""
@@ -42,12 +44,12 @@ class Intervals:
             return NONE
         low, high = self._bounds(metric)
         if dataset in self.splits:
-            ends = corrected_interval(values, self.splits[dataset]) or NONE
+            ends = corrected_interval(values, self.splits[dataset], self.level) or NONE
             return max(ends[0], low), min(ends[1], high)
         within = low <= values.min() and values.max() <= high
         if math.isfinite(high - low) and within and low <= (chance := self.chance(dataset, metric)) <= high:
-            return bounded_interval(values, low, high, chance) or NONE
-        return interval(values)[1:3]
+            return bounded_interval(values, low, high, chance, self.level) or NONE
+        return interval(values, self.level)[1:3]
 
     def _bounds(self, metric: str) -> Ends:
         facts = self.declared.get(metric)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -24,3 +25,8 @@ def put(path: Path, begin: str, end: str, said: str) -> None:
     """Put text that ends with a line end between the marks."""
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace(f"{begin}\n{found(text, begin, end)}{end}", f"{begin}\n{said}{end}"), encoding="utf-8")
+
+
+def row(boxes: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(boxes)} |"

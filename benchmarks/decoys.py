@@ -73,14 +73,14 @@ def recovery(results: Results) -> str:
     tables = rows.groupby("kind")["dataset"].nunique()
     heads = [f"{name} ({plural(int(tables[kind]), 'table')})" for kind, name in KINDS.items()]
     methods = per_draw.groupby("explainer").mean().sort_values(ascending=False).index
-    lines = [_row(["Method", *heads]), _row(["---", *["---"] * len(KINDS)])]
+    lines = [between.row(["Method", *heads]), between.row(["---", *["---"] * len(KINDS)])]
     for method in methods:
         boxes = []
         for kind in KINDS:
             values = per_draw.loc[method, kind].to_numpy()
             low, high = interval(values)[1:3]
             boxes.append(f"{values.mean():.3f} [{low:.2f}, {high:.2f}]")
-        lines.append(_row([f"`{method}`", *boxes]))
+        lines.append(between.row([f"`{method}`", *boxes]))
     return "\n".join(lines)
 
 
@@ -98,10 +98,10 @@ def retention(results: Results) -> str:
         f"Score of judges on the {kept} inputs that a method ranks first (`{where}`, {len(draws)} draws; `random` is "
         "the mean of random rankings):",
         "",
-        _row(["Method", *JUDGES.values()]),
-        _row(["---", *["--:"] * len(JUDGES)]),
+        between.row(["Method", *JUDGES.values()]),
+        between.row(["---", *["--:"] * len(JUDGES)]),
     ]
-    lines += [_row([f"`{name}`", *(f"{value:.3f}" for value in means.loc[name])]) for name in [*order, "random"]]
+    lines += [between.row([f"`{name}`", *(f"{value:.3f}" for value in means.loc[name])]) for name in [*order, "random"]]
     return "\n".join(lines)
 
 
@@ -116,16 +116,12 @@ def theirs() -> str:
         "of 9,873 to 1.2 million rows; selectors are tuned together with a judge). None of these tables comes with a "
         "package, so nothing is compared: what both have in common is the question.",
         "",
-        _row(["Theirs", *(f"{kind.replace(' ', ', ')} %" for kind in means.columns)]),
-        _row(["---", *["--:"] * len(means.columns)]),
+        between.row(["Theirs", *(f"{kind.replace(' ', ', ')} %" for kind in means.columns)]),
+        between.row(["---", *["--:"] * len(means.columns)]),
     ]
     for method, values in means.sort_values(means.columns[0], ascending=False).iterrows():
-        lines.append(_row([str(method), *("" if np.isnan(value) else f"{value:.3f}" for value in values)]))
+        lines.append(between.row([str(method), *("" if np.isnan(value) else f"{value:.3f}" for value in values)]))
     return "\n".join(lines)
-
-
-def _row(boxes: list[str]) -> str:
-    return f"| {' | '.join(boxes)} |"
 
 
 if __name__ == "__main__":

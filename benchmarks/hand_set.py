@@ -131,13 +131,13 @@ def by_definition(rows: pd.DataFrame) -> str:
     best = own.max(axis=1).sort_values(ascending=False)
     networks = rows[rows["model"] == EXACT].groupby("method")["network"].nunique()
     head = ["Method", *TRUTHS.values(), "Networks", "Best definition, after training"]
-    lines = [_row(head), _row(["---", *["--:"] * (len(head) - 1)])]
+    lines = [between.row(head), between.row(["---", *["--:"] * (len(head) - 1)])]
     for method in best.index:
         values = [f"{own.loc[method, truth]:.2f}" for truth in TRUTHS]
         at = int(np.argmax([own.loc[method, truth] for truth in TRUTHS]))
         values[at] = f"**{values[at]}**"
         after = trained.loc[method, list(TRUTHS)[at]] if method in trained.index else np.nan
-        lines.append(_row([f"`{method}`", *values, str(networks[method]), f"{after:.2f}"]))
+        lines.append(between.row([f"`{method}`", *values, str(networks[method]), f"{after:.2f}"]))
     return "\n".join(lines)
 
 
@@ -146,9 +146,9 @@ def by_network(rows: pd.DataFrame) -> str:
     chosen = rows[(rows["model"] == EXACT) & (rows["truth"] == "sobol")]
     table = chosen.set_index(["method", "network", "score"])["mean"]
     networks = list(dict.fromkeys(rows["network"]))
-    lines = [_row(["Method", *networks]), _row(["---", *["--:"] * len(networks)])]
+    lines = [between.row(["Method", *networks]), between.row(["---", *["--:"] * len(networks)])]
     for method in dict.fromkeys(chosen["method"]):
-        lines.append(_row([f"`{method}`", *(_box(table, method, network) for network in networks)]))
+        lines.append(between.row([f"`{method}`", *(_box(table, method, network) for network in networks)]))
     return "\n".join(lines)
 
 
@@ -158,10 +158,6 @@ def _box(table: pd.Series, method: str, network: str) -> str:
     area = table[method, network, "auroc"]
     said = f"{table[method, network, 'somers_d']:.2f}"
     return said if area >= 1 - SAME else f"{said} (AUROC {area:.2f})"
-
-
-def _row(boxes: list[str]) -> str:
-    return f"| {' | '.join(boxes)} |"
 
 
 if __name__ == "__main__":

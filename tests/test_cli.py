@@ -60,7 +60,7 @@ def in_process(monkeypatch):
     monkeypatch.setattr(loop, "executor", lambda jobs, *rest: chosen(None, *rest))
 
 
-def test_run_report_export(tmp_path, capsys):
+def test_run_report_export(tmp_path, capsys, in_process):
     suite = tmp_path / "tiny.toml"
     suite.write_text(TINY)
     code, out, err = call("run", suite, "--out", tmp_path, "--jobs", 1, capsys=capsys)

@@ -378,7 +378,7 @@ class TestCeilings:
     def test_of_independent_inputs_by_nested_sampling(self, name):
         """The chance given the kept inputs is the mean over redrawn others."""
         source, rule = INDEPENDENT[name]
-        X, others, redrawn = drawn(name).X[:2000], source.draw(rng(9)).X, 600
+        X, others, redrawn = drawn(name).X[:2000], source.draw(rng(9)).X, 300
         chance = rule(X)
         for mask in masks_of(source, 3):
             known = np.empty(len(X))

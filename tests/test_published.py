@@ -9,8 +9,8 @@ import pytest
 
 from tests.conftest import TINY_NET
 from xai_bench import registry, run
-from xai_bench.report import write_report
 from xai_bench.report.kit.frames import Frames
+from xai_bench.report.kit.section import show
 from xai_bench.report.sections import published
 
 SUITE = {
@@ -94,14 +94,14 @@ def test_of_one_size_there_is_no_mean(results):
     assert {len(row.boxes) for row in table.rows} == {3}
 
 
-def test_the_page_shows_them_with_their_source(results, tmp_path):
-    page = write_report(results, tmp_path).read_text(encoding="utf-8")
-    section = re.search(r'<section id="published".*?</section>', page, re.S).group()
-    assert "arXiv 2304.02383" in section
-    assert "as published" in section
-    assert "Published figures beside ours" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+def test_the_page_shows_them_with_their_source(results):
+    shown = show(published.Published, Frames(results))
+    assert shown.title == "Published figures beside ours"
+    assert "arXiv 2304.02383" in shown.html
+    assert "as published" in shown.html
+    assert "arXiv 2304.02383" in shown.summary
 
 
-def test_other_suites_have_no_such_section(results, tmp_path):
-    results.suite = {**results.suite, "datasets": [e for e in results.suite["datasets"] if e["name"] != "ring"]}
-    assert 'id="published"' not in write_report(results, tmp_path).read_text(encoding="utf-8")
+def test_other_suites_have_no_such_section(results):
+    other = {**results.suite, "datasets": [e for e in results.suite["datasets"] if e["name"] != "ring"]}
+    assert show(published.Published, Frames(dataclasses.replace(results, suite=other))) is None

@@ -18,7 +18,7 @@ REPORTS = Path(__file__).parents[1] / "reports"
 COMMITTED = sorted(pack.parent.name for pack in REPORTS.glob("*/*.xaipack"))
 """Suites whose pages this version of the report drew."""
 NAMES = {"feature_names": [f"a_quantity_with_a_long_name_{i}" for i in range(60)]}
-OUTSIDE = """() => [...document.querySelectorAll('.paper > svg')].flatMap(svg => {
+OUTSIDE = """() => [...document.querySelectorAll('.paper svg')].flatMap(svg => {
   const box = svg.getBoundingClientRect();
   return [...svg.querySelectorAll('text')].filter(text => {
     const own = text.getBoundingClientRect();
@@ -27,7 +27,7 @@ OUTSIDE = """() => [...document.querySelectorAll('.paper > svg')].flatMap(svg =>
 })"""
 SMALL = """() => [...document.querySelectorAll('svg text')].filter(text => {
   const svg = text.ownerSVGElement, scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-  return parseFloat(getComputedStyle(text).fontSize) * scale < 9;
+  return scale > 0 && parseFloat(getComputedStyle(text).fontSize) * scale < 9;
 }).map(text => text.textContent)"""
 BEFORE = """() => {
   const figure = document.querySelector('figure'), range = document.createRange();

@@ -260,7 +260,26 @@ class _Worker:
         return self.process.exitcode
 
 
-class Workers:
+class Elsewhere:
+    """An executor whose tasks go to other processes as bytes."""
+
+    _raised: list[Event]
+    """Of tasks that cannot be sent; ``wait`` hands it out."""
+
+    def submit(self, task: int, function: Function, *arguments: Any) -> None:
+        try:
+            sent = by_value((function, arguments))
+        except Exception as error:  # Something in the arguments cannot be sent to another process.
+            self._raised.append(Raised(task, reason_of(error)))
+            return
+        self.submit_sent(task, sent)
+
+    def submit_sent(self, task: int, sent: bytes) -> None:
+        """As ``submit``; ``sent``: the function and its arguments ``by_value``."""
+        raise NotImplementedError
+
+
+class Workers(Elsewhere):
     """Up to ``jobs`` worker processes, each with one task at a time; use it as a context manager.
 
     Parameters
@@ -284,7 +303,7 @@ class Workers:
         self._watch = Watch()
         self._start, self._arguments = start, arguments
         self._workers: list[_Worker] = []
-        self._raised: list[Event] = []
+        self._raised = []
 
     def __enter__(self) -> Workers:
         return self
@@ -306,16 +325,7 @@ class Workers:
     def room(self) -> bool:
         return sum(worker.task is not None for worker in self._workers) < self.jobs
 
-    def submit(self, task: int, function: Function, *arguments: Any) -> None:
-        try:
-            sent = by_value((function, arguments))
-        except Exception as error:  # Something in the arguments cannot be sent to another process.
-            self._raised.append(Raised(task, reason_of(error)))
-            return
-        self.submit_sent(task, sent)
-
     def submit_sent(self, task: int, sent: bytes) -> None:
-        """As ``submit``; ``sent``: the function and its arguments ``by_value``."""
         for worker in [w for w in self._workers if w.task is None]:
             if not worker.process.is_alive():
                 self._forget(worker)

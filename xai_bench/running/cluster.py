@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from xai_bench.errors import InputError, one_line, reason_of
+from xai_bench.errors import InputError, one_line
 from xai_bench.running import machine, vetting
 from xai_bench.sending import by_value
-from xai_bench.workers import LOOK, Event, Function, Item, Lost, Raised
+from xai_bench.workers import LOOK, Elsewhere, Event, Item, Lost
 
 if TYPE_CHECKING:
     from distributed import Client, Future, Queue
@@ -144,7 +144,7 @@ class _Open:
 
 
 @dataclass
-class Cluster:
+class Cluster(Elsewhere):
     """Computes tasks on the workers of a scheduler; use it as a context manager.
 
     Parameters
@@ -205,14 +205,9 @@ class Cluster:
             self._count()
         return len(self._open) < AHEAD * self.size
 
-    def submit(self, task: int, function: Function, *arguments: Any) -> None:
+    def submit_sent(self, task: int, sent: bytes) -> None:
         from xai_bench.running.station import drive
 
-        try:
-            sent = by_value((function, arguments))
-        except Exception as error:  # Something in the arguments cannot be sent to another process.
-            self._raised.append(Raised(task, reason_of(error)))
-            return
         with warnings.catch_warnings(), _told_if_lost():
             warnings.simplefilter("ignore", UserWarning)  # Weights of large networks are no mistake.
             among = list(self._threads) if self._refused else None

@@ -91,6 +91,11 @@ def deviation(axis: Any, mean: NDArray, sd: NDArray, at: NDArray, **look: Any) -
     axis.plot(np.stack([at, at, gaps], axis=1).ravel(), ends, "-", **look)
 
 
+def by_width(wide: str, narrow: str) -> str:
+    """One figure drawn twice, of which a page shows the one that fits it; the style sheet knows the classes."""
+    return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
 def handle(**options: Any) -> Any:
     """A mark or line for a legend."""
     from matplotlib.lines import Line2D

@@ -19,6 +19,9 @@ from xai_bench.report.kit.tables import Table
 from xai_bench.report.kit.wording import seconds
 
 Floats = NDArray[np.float64]
+WIDE, NARROW = (6.6, 0.1, 0.56), (4.9, 0.13, 0.42)
+"""The width of the figure in inches, and of this where its axes begin and how much they take: beside the table, and on
+a phone. The names stand at the right."""
 
 
 class Leaderboard(Section):
@@ -39,8 +42,11 @@ class Leaderboard(Section):
         if points.empty:
             return []
         caption = "Recovery against the CPU time of explaining. On the line: no method is both cheaper and better."
-        drawn = cost_against_recovery(self.frames, points, self.key)
-        return [Figure(drawn, "Recovery against cost, a mark a method", caption)]
+        wide, narrow = (
+            cost_against_recovery(self.frames, points, f"{self.key}{name}", *shape)
+            for name, shape in (("", WIDE), ("-narrow", NARROW))
+        )
+        return [Figure(drawing.by_width(wide, narrow), "Recovery against cost, a mark a method", caption)]
 
     def tables(self) -> list[Table]:
         caption = "Methods, averaged over the networks that they explain"
@@ -55,16 +61,18 @@ def stretched(score: Floats) -> Floats:
     return -np.log10(np.maximum(1.03 - np.asarray(score, dtype=float), 1e-3))
 
 
-def cost_against_recovery(frames: Frames, points: pd.DataFrame, key: str) -> str:
-    """A mark a method, its name at the right, the Pareto front as a line."""
+def cost_against_recovery(
+    frames: Frames, points: pd.DataFrame, key: str, width: float, left: float, across: float
+) -> str:
+    """A mark a method, its name at the right, the Pareto front as a line; of the size of ``WIDE`` or ``NARROW``."""
     line = points[plots.front(points["given_cpu"], points["score"])].sort_values("given_cpu")
     style = drawing.styles(frames)
     height = max(330.0, 14.0 * len(points))
     with drawing.style():
-        figure, axes = drawing.new(7.4, (height + 60) / 72)
+        figure, axes = drawing.new(width, (height + 60) / 72)
         figure.set_layout_engine("none")
         axis = axes[0, 0]
-        axis.set_position((0.1, 50 / (height + 60), 0.6, height / (height + 60)))
+        axis.set_position((left, 50 / (height + 60), across, height / (height + 60)))
         axis.set_xscale("log")
         axis.set_yscale("function", functions=(stretched, lambda y: 1.03 - 10.0**-y))
         ends = points["given_cpu"].min() / 1.6, points["given_cpu"].max() * 1.6

@@ -100,10 +100,11 @@ class Pairs(Section):
         except InputError:
             return ""
         first = int((board["first_group"] & board["ranked"] & board["confirmatory"]).sum())
+        are = "is" if first == 1 else "are"
         return (
             f"For further families of this kind {counts['pairs'] - counts['undecided']} of "
             f"{plural(counts['pairs'], 'pair')} of methods are decided, and {first} of {len(found.together)} methods "
-            "are not shown to be worse than the best."
+            f"{are} not shown to be worse than the best."
         )
 
     def _expected(self) -> str:

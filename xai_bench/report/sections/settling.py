@@ -55,10 +55,11 @@ class Settling(Section):
             rows = known[known["relevance"] == kind]
             poor = rows[~rows["settled"].astype(bool)]
             if len(rows) and len(poor):
+                are = "is" if len(poor) == 1 else "are"
                 names = [f"`{row.model}` on `{row.dataset}`" for row in poor.itertuples()]
                 paragraphs.append(
-                    f"{name}: of {plural(len(rows), 'network')} by dataset with a signal, {len(poor)} are not shown to "
-                    f"have settled: {listed(names, 12)}."
+                    f"{name}: of {plural(len(rows), 'network')} by dataset with a signal, {len(poor)} {are} not shown "
+                    f"to have settled: {listed(names, 12)}."
                 )
             elif len(rows):
                 paragraphs.append(f"{name}: the relevance of every network has settled.")

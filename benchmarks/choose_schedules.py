@@ -16,6 +16,7 @@ import csv
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def done() -> set[tuple[str, ...]]:
     """The groups of trainings that stand in the file."""
     if not RAW.exists():
         RAW.parent.mkdir(parents=True, exist_ok=True)
-        RAW.write_text(",".join((*KEY, *MEASURED, "trained")) + "\n")
+        RAW.write_text(",".join((*KEY, *MEASURED, "trained", "version")) + "\n")
     with RAW.open() as file:
         return {tuple(row[name] for name in UNIT) for row in csv.DictReader(file)}
 
@@ -179,17 +180,18 @@ def measure(size_name: str, data_seeds: Sequence[int]) -> None:
                     architecture = network.architecture.model_copy(update={"schedule": rate})
                     n = len(draw.as_is.X_train)
                     lengths = {e: architecture.model_copy(update={"epochs": e}).steps(n) for e in epochs}
-                    named = dict(zip(UNIT, key, strict=True)) | {"size": size_name}
+                    named = dict(zip(UNIT, key, strict=True)) | {"size": size_name, "version": version("xai-bench")}
                     append([named | row for row in rows_of(draw, architecture, lengths)])
 
 
 def append(rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows in one go; numbers with five digits."""
+    """Write rows in one go, the columns that the file has; numbers with five digits."""
 
     def text(value: Any) -> str:
         return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
-    names = (*KEY, *MEASURED, "trained")
+    with RAW.open() as file:
+        names = next(csv.reader(file))
     with RAW.open("a") as file:
         file.write("".join(",".join(text(row.get(name)) for name in names) + "\n" for row in rows))
 

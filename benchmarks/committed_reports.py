@@ -134,11 +134,12 @@ def pack_of(folder: Path) -> Path | None:
 
 
 def show_mark(folder: Path, mark: str) -> None:
-    """Put the mark below the title of the page and of the summary, in place of an earlier one; "" for none."""
+    """Put the mark below the title of page and summary, as far as there are, in place of an earlier one; "" for none."""
     page, summary = folder / "index.html", folder / "summary.md"
-    text = re.sub(r'<p class="notice" id="measured">.*?</p>\n', "", page.read_text(encoding="utf-8"))
-    line = f'<p class="notice" id="measured">{html.escape(sentence(mark))}</p>\n'
-    page.write_text(text.replace("</h1>\n", f"</h1>\n{line}", 1) if mark else text, encoding="utf-8")
+    if page.is_file():
+        text = re.sub(r'<p class="notice" id="measured">.*?</p>\n', "", page.read_text(encoding="utf-8"))
+        line = f'<p class="notice" id="measured">{html.escape(sentence(mark))}</p>\n'
+        page.write_text(text.replace("</h1>\n", f"</h1>\n{line}", 1) if mark else text, encoding="utf-8")
     if summary.is_file():
         text = re.sub(r"\n> Note: .*\n", "", summary.read_text(encoding="utf-8"), count=1)
         note = f"\n> Note: {sentence(mark)}\n"
@@ -167,9 +168,16 @@ def listed(reports: Path = REPORTS) -> str:
         texts = [sentence(known[name])] if name in known else []
         if path is not None:
             texts.insert(0, f"By xai-bench {', '.join(measured_by(read(path)))}; [pack]({name}/{path.name}).")
-        said = " ".join(texts) or "The version is not recorded."
+        said = " ".join(texts) or recorded(reports / name / "summary.md")
         lines.append(f"| [{name}]({name}/{first}) | [summary]({name}/summary.md) | {said} |")
     return "\n".join(lines) + "\n"
+
+
+def recorded(summary: Path) -> str:
+    """What a summary says of the versions that measured, as a sentence; that it says nothing, if so."""
+    text = summary.read_text(encoding="utf-8") if summary.is_file() else ""
+    found = re.search(r"^Measured (by xai-bench .+?)(?:, drawn.*)?\.$", text, flags=re.M)
+    return sentence(found[1]) if found else "The version is not recorded."
 
 
 def page_of(reports: Path = REPORTS) -> str:
@@ -190,8 +198,8 @@ def measured_by(results: Results) -> list[str]:
 def finish(reports: Path = REPORTS) -> None:
     """Show the marks, write the list, and what the package holds of the packs."""
     known = marks(reports)
-    for folder in folders(reports):
-        show_mark(folder, known.get(folder.name, ""))
+    for name in dict.fromkeys((*(folder.name for folder in folders(reports)), *known)):
+        show_mark(reports / name, known.get(name, ""))
     (reports / LIST).write_text(listed(reports), encoding="utf-8")
     (reports / PAGE).write_text(page_of(reports), encoding="utf-8")
     if reports == REPORTS:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 import xai_bench
+from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.wording import number
+from xai_bench.report.page import versions
 from xai_bench.results import guarantee_words, means
 from xai_bench.results.frames import Results
 from xai_bench.results.guarantees import null_inputs
@@ -33,6 +35,7 @@ def text(results: Results) -> str:
     runs = results.null_cells["permutation"].nunique()
     blocks = [
         "# Selection with guarantees",
+        versions(Frames(results)),
         f"{plural(len(draws), 'dataset')}, {spread} draws of each, {plural(runs, 'null run')}. Written by `python -m "
         "benchmarks.guarantees`; `docs/guarantees.md` says what is counted, and how. Intervals: 95 %, Clopper-Pearson, "
         "draws as clusters. An input counts as false under the hypothesis that a method states, with null runs if it "

@@ -1,6 +1,6 @@
 """What a run of a million cells asks of the process that hands them out: one table.
 
-python benchmarks/million.py [--cells 1000000] [--out FOLDER] [--scheduler tcp://HOST:PORT]
+python benchmarks/million.py [--cells 1000000] [--out FOLDER] [--scheduler tcp://HOST:PORT] [--csv FILE]
 
 Nothing is computed: a stub in place of the workers yields a result for every cell at once, with a relevance of six
 inputs and ten scores, so that all time is that of the parent. A draw has ten cells: few cells for a draw are the
@@ -13,13 +13,14 @@ network add to the parent, what the scheduler and the workers take, and how many
 from __future__ import annotations
 
 import argparse
+import csv
 import pickle
 import resource
 import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import Any
 
 from xai_bench.results.opening import FILE
 from xai_bench.results.store import Store
+from xai_bench import workers
 from xai_bench.running import cluster
 from xai_bench.running import loop as loops
 from xai_bench.running import run as runner
@@ -115,7 +117,7 @@ def stubbed() -> Iterator[None]:
 @contextmanager
 def elsewhere(address: str) -> Iterator[cluster.Site]:
     """Runs inside have their results made up by the workers of a cluster; behind them it is said what that took."""
-    sizes, before = Counter[str](), (loops.run_block, cluster.by_value, cluster.pickle)
+    sizes, before = Counter[str](), (loops.run_block, workers.by_value, cluster.pickle)
 
     def sent(content: Any) -> bytes:
         packed = before[1](content)
@@ -127,7 +129,7 @@ def elsewhere(address: str) -> Iterator[cluster.Site]:
         sizes["messages"] += 1
         return pickle.loads(packed)
 
-    loops.run_block, cluster.by_value = made_up, sent  # type: ignore[assignment]
+    loops.run_block, workers.by_value = made_up, sent  # type: ignore[assignment]
     cluster.pickle = SimpleNamespace(loads=received)  # type: ignore[assignment]
     try:
         with cluster.reached(address, {}) as site:
@@ -136,7 +138,7 @@ def elsewhere(address: str) -> Iterator[cluster.Site]:
             yield site
             ended = client.run_on_scheduler(time.process_time), sum(client.run(time.process_time).values())
     finally:
-        loops.run_block, cluster.by_value, cluster.pickle = before  # type: ignore[assignment]
+        loops.run_block, workers.by_value, cluster.pickle = before  # type: ignore[assignment]
     print(f"| scheduler, meanwhile | {ended[0] - begun[0]:.1f} |")
     print(f"| workers of dask, meanwhile, without the processes that compute | {ended[1] - begun[1]:.1f} |")
     print("\n" + ", ".join(f"{count:,} {what}" for what, count in sizes.items()) + " (bytes)\n")
@@ -147,6 +149,7 @@ class Stages:
 
     def __init__(self, cells: int) -> None:
         self.cells = cells
+        self.rows: list[tuple[str, str, str, str]] = []
         print(f"| stage | CPU s | µs a cell | peak so far, MiB |\n|{'---|' * 4}")
 
     @contextmanager
@@ -157,7 +160,8 @@ class Stages:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
             1024 if sys.platform.startswith("linux") else 2**20
         )
-        print(f"| {name} | {took:.1f} | {1e6 * took / self.cells:.1f} | {peak:,.0f} |", flush=True)
+        self.rows.append((name, f"{took:.1f}", f"{1e6 * took / self.cells:.1f}", f"{peak:.0f}"))
+        print(f"| {' | '.join(self.rows[-1])} |", flush=True)
 
 
 def on_cluster(cells: int, folder: Path, address: str) -> None:
@@ -173,8 +177,16 @@ def on_cluster(cells: int, folder: Path, address: str) -> None:
         assert loop.progress.done == cells
 
 
-def main(cells: int, folder: Path) -> None:
-    """Print the table."""
+def write(path: Path, cells: int, rows: Iterable[Sequence[str]]) -> None:
+    """The table as a file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(("stage", f"CPU s ({cells:,} cells)", "µs a cell", "peak so far, MiB"))
+        lines.writerows(rows)
+
+
+def main(cells: int, folder: Path, file: Path | None = None) -> None:
+    """Print the table, and write it to ``file``."""
     stages = Stages(cells)
     with stages.of("read and plan the suite"):
         asked = Asked.of(Request(suite_of(cells), out=folder))
@@ -203,6 +215,8 @@ def main(cells: int, folder: Path) -> None:
             counts = results.cells["status"].value_counts()
         assert counts["done"] == planned
     print(f"\n{planned:,} cells; {path.stat().st_size / planned:,.0f} bytes of the store a cell")
+    if file is not None:
+        write(file, planned, stages.rows)
 
 
 if __name__ == "__main__":
@@ -210,10 +224,11 @@ if __name__ == "__main__":
     parser.add_argument("--cells", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--scheduler")
+    parser.add_argument("--csv", type=Path, help="file that receives the table, too (without a scheduler)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         out = given.out or Path(place)
         if given.scheduler:
             on_cluster(given.cells, out, given.scheduler)
         else:
-            main(given.cells, out)
+            main(given.cells, out, given.csv)

@@ -46,7 +46,7 @@ def points() -> pd.DataFrame:
         lines = RAW.read_text().splitlines()
         text = "\n".join([lines[0], *sorted(lines[1:])]) + "\n"
         KEPT.write_bytes(gzip.compress(text.encode(), mtime=0))
-    return pd.read_csv(KEPT).drop_duplicates(list(POINT))
+    return pd.read_csv(KEPT, dtype={"version": str}).drop_duplicates(list(POINT))
 
 
 def share(value: float) -> str:
@@ -207,13 +207,22 @@ judged.
   and worst over the datasets. Up to 1 is good."""
 
 
+def measured_by(frame: pd.DataFrame) -> str:
+    """Which versions of xai-bench measured the points, where that was recorded."""
+    recorded = frame["version"].dropna().unique() if "version" in frame else []
+    known = [f"by xai-bench {', '.join(sorted(recorded))}"] if len(recorded) else []
+    if "version" not in frame or frame["version"].isna().any():
+        known.append("by a version of xai-bench that was not recorded")
+    return f"Measured {', and '.join(known)}."
+
+
 def main() -> None:
     """Write the page and print it but for its tables."""
     frame = points()
     each = {name: rule.balanced(frame[frame["size"] == name], size) for name, size in SIZES.items()}
     each = {name: rows for name, rows in each.items() if rows["data_seed"].nunique() > 1}
     penalty = rule.penalty_of([each[name] for name in NOW])
-    parts = [INTRODUCTION, *defaults(each, penalty)]
+    parts = [INTRODUCTION, measured_by(frame), *defaults(each, penalty)]
     for name, rows in each.items():
         parts += section(name, SIZES[name], rows, penalty if name in NOW else 1.0)
     text = "\n\n".join(parts) + "\n"

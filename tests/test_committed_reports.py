@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -70,15 +71,28 @@ def test_no_committed_report_is_stale_without_saying_so():
 
 def test_marks_are_shown():
     marks = reports.marks()
-    assert set(marks) <= {folder.name for folder in reports.folders()}
+    assert set(marks) <= set(reports.listed_files())
     for name, mark in marks.items():
-        for path in (reports.REPORTS / name / "index.html", reports.REPORTS / name / "summary.md"):
+        for path in filter(Path.is_file, (reports.REPORTS / name / file for file in ("index.html", "summary.md"))):
             assert reports.sentence(mark) in path.read_text(encoding="utf-8"), f"{path}: run make reports SUITES="
 
 
 def test_the_list_of_reports_is_that_of_today():
     found = (reports.REPORTS / reports.LIST).read_text(encoding="utf-8")
     assert found == reports.listed(), "run make reports SUITES="
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Measured by xai-bench 0.3.0, drawn by xai-bench 0.4.0.", "By xai-bench 0.3.0."),
+        ("Measured by a version of xai-bench that was not recorded.", "The version is not recorded."),
+        ("Text", "The version is not recorded."),
+    ],
+)
+def test_the_list_says_what_a_summary_says_of_versions(tmp_path, said, expected):
+    (tmp_path / "summary.md").write_text(f"# Title\n\n{said}\n")
+    assert reports.recorded(tmp_path / "summary.md") == expected
 
 
 def test_a_report_with_a_pack_has_no_tables_beside_it():

@@ -23,7 +23,9 @@ from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.streams import Streams, Task
 from xai_bench.models.training import fit_many, fit_one
 from xai_bench.report.kit.frames import Frames
-from xai_bench.report.page import render
+from xai_bench.report.kit.section import show
+from xai_bench.report.page import devices
+from xai_bench.report.sections.cost import Cost
 from xai_bench.results import means
 from xai_bench.running import block, process
 from xai_bench.scoring import retention
@@ -135,10 +137,10 @@ def test_a_store_goes_on_on_another_device(tiny, tmp_path):
     alone = run(more, out=tmp_path / "alone")
     assert_same(alone, both)
     assert set(first.cells["cell"]) < set(both.cells["cell"])
-    page = render(Frames(both))["index.html"]
-    assert f"Scores come from 2 devices, {CARD} and cpu: the same work has other last bits on each." in page
-    assert "Of these, 4 explanations had a network that another machine trained" in page
-    assert "Scores come from" not in render(Frames(alone))["index.html"]
+    said = f"Scores come from 2 devices, {CARD} and cpu: the same work has other last bits on each."
+    assert said in devices(Frames(both))
+    assert "Of these, 4 explanations had a network that another machine trained" in show(Cost, Frames(both)).html
+    assert devices(Frames(alone)) == ""
 
 
 def test_a_network_that_is_trained_again_here_counts_here(tiny, tmp_path):

@@ -275,7 +275,7 @@ def shown(tmp_path):
 
 def test_the_section_names_the_networks_that_are_not_shown_to_have_settled(shown):
     found = show(Settling, shown)
-    said = "First layer: of 2 networks by dataset with a signal, 1 are not shown to have settled: `plain` on `toy`."
+    said = "First layer: of 2 networks by dataset with a signal, 1 is not shown to have settled: `plain` on `toy`."
     assert said in found.summary
     assert "0.490" in found.html
     assert show(Networks, shown, "toy").html.count("not shown") == 1

@@ -229,12 +229,33 @@ def test_any_text_is_one_line(text):
         ("a (b,c", ["a (b", "c"]),
         ("a),b", ["a)", "b"]),
         ('"a,b', ['"a', "b"]),
-        ("", []),
         (None, []),
     ],
 )
 def test_names_between_commas(text, names):
     assert options.names(text) == names
+
+
+@pytest.mark.parametrize("text", ["", " ", ","])
+def test_no_name_is_not_everything(text, tmp_path, capsys):
+    """``run --fresh --explainers "$UNSET"`` forgot all results."""
+    (tmp_path / "good.toml").write_text(PLAIN)
+    code, _, err = call(
+        "run", tmp_path / "good.toml", "--fresh", "--explainers", text, "--out", tmp_path, capsys=capsys
+    )
+    assert code == 2
+    assert "expected names between commas, got" in err
+
+
+def test_a_suite_of_a_windows_editor_is_read(tmp_path):
+    (tmp_path / "good.toml").write_text(PLAIN, encoding="utf-8-sig")
+    assert reading.load(tmp_path / "good.toml").name == "bad"
+
+
+def test_without_a_command_the_help_is_shown_as_it_is(capsys):
+    code, _, err = call(capsys=capsys)
+    assert code == 2
+    assert err.startswith("Usage: xai-bench")
 
 
 def test_a_label_of_a_grid_can_be_named(tmp_path, capsys):

@@ -261,6 +261,20 @@ def test_a_model_that_cannot_be_used_is_one_line(what, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+CLOSED = {
+    "scripted": (lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 2))), "scripted or traced: use the module"),
+    "traced inside": (lambda: nn.Sequential(torch.jit.trace(nn.Linear(4, 2), torch.ones(3, 4))), "scripted or traced"),
+    "lazy": (lambda: nn.Sequential(nn.LazyLinear(2)), "got lazy layers that have none yet: call it on some rows first"),
+}
+
+
+@pytest.mark.parametrize("what", CLOSED)
+def test_a_module_that_cannot_be_looked_into_is_one_line(what, tmp_path):
+    build, words = CLOSED[what]
+    with pytest.raises(InputError, match=words):
+        compare(build(), *table(), out=tmp_path)
+
+
 WRONG = {
     "no model": (lambda X, y: (3, X, y), {}, "expected a torch.nn.Module, or a function"),
     "wrong shape": (lambda X, y: (Net(), X.iloc[:, :3], y), {}, "expected one for rows of the shape"),

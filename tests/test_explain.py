@@ -488,6 +488,23 @@ def test_the_command(answer, tmp_path, monkeypatch, capsys):
     assert "index.html" not in quiet
 
 
+def test_half_of_the_trainings_are_not_most(answer):
+    inputs = answer.inputs.assign(above_chance=[0.5, *[0.6] * 7], p_value=0.5)
+    text = " ".join(words(replace(answer.found, inputs=inputs)))
+    assert f"{inputs['input'][0]} (50 %" not in text
+    assert f"{inputs['input'][1]} (60 %" in text
+
+
+def test_the_command_looks_where_it_writes_before_it_computes(tmp_path, monkeypatch, capsys):
+    (tmp_path / "taken").write_text("")
+    place = str(tmp_path / "taken" / "a")
+    monkeypatch.setattr(sys, "argv", ["xai-bench", "explain", "no.csv", "--target", "y", "--out", place])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert "--out: expected a folder at" in capsys.readouterr().err
+
+
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "t.csv").write_text(TABLES["title above the header"], encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["xai-bench", "explain", str(tmp_path / "t.csv"), "--target", "y"])

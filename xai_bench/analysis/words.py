@@ -13,7 +13,7 @@ LISTED = 8
 FIRST = 5
 """Inputs whose shares are told."""
 MOSTLY = 0.5
-"""Share of trainings from which an input is said to stand above chance in most."""
+"""Share of trainings above which an input is said to stand above chance in most."""
 
 
 def words(found: Found) -> list[str]:
@@ -111,7 +111,7 @@ def _order(found: Found) -> str:
 def _together(found: Found) -> str:
     """Inputs that networks rely on in most trainings, though they tell nothing alone."""
     inputs = found.inputs
-    rows = inputs[(inputs["above_chance"] >= MOSTLY) & (inputs["p_value"] > SURE)].to_dict("records")
+    rows = inputs[(inputs["above_chance"] > MOSTLY) & (inputs["p_value"] > SURE)].to_dict("records")
     if not rows:
         return ""
     shown = listed([f"{row['input']} ({_percent(row['above_chance'])} of trainings)" for row in rows], LISTED)
@@ -124,7 +124,7 @@ def _together(found: Found) -> str:
 def _spared(found: Found) -> str:
     """Inputs that tell something alone, though most trainings do without."""
     inputs = found.inputs
-    names = inputs.loc[(inputs["above_chance"] < MOSTLY) & (inputs["p_value"] <= SURE), "input"].tolist()
+    names = inputs.loc[(inputs["above_chance"] <= MOSTLY) & (inputs["p_value"] <= SURE), "input"].tolist()
     if not names:
         return ""
     verb = "Carries" if len(names) == 1 else "Carry"

@@ -18,7 +18,7 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.devices import seeded
 from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.models.base import FittedModel, Kind
-from xai_bench.models.given import Given, Network, fitted_to
+from xai_bench.models.given import Given, Network, check_open, fitted_to
 from xai_bench.trained.rows import Rows
 
 ROWS = 512
@@ -167,6 +167,7 @@ def _two(probability: bool) -> nn.Linear:
 
 def on_flat_rows(module: nn.Module, shape: tuple[int, ...], head: str) -> nn.Module:
     """The module on rows (n, d), whose shape it is given: a copy, in single precision, in eval mode."""
+    check_open("model", module)
     try:
         module = copy.deepcopy(module).cpu().eval().float()
     except Exception as error:
@@ -225,7 +226,9 @@ def _said(network: nn.Module, given: Tensor, shape: tuple[int, ...]) -> Tensor:
     except InputError:
         raise
     except FAILURES as error:
-        raise InputError(f"model: expected one for {where}, got one that fails on them: {reason_of(error)}") from None
+        raise InputError(
+            f"model: expected one for {where} in single precision, got one that fails on them: {reason_of(error)}"
+        ) from None
     if not isinstance(said, Tensor):
         raise InputError(
             f"model: expected a tensor of scores, got {type(said).__name__}: wrap the model in one that returns the "

@@ -27,6 +27,7 @@ from xai_bench.analysis.words import brief, words
 from xai_bench.commands.table import MOST_LINES, listed
 from xai_bench.errors import InputError
 from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.tables.between import LEAK
 from xai_bench.tables.columns import AS_IT_IS
 
 FAST = {"folds": 3, "seeds": 1, "permutations": 99, "null_trainings": 19}
@@ -486,6 +487,13 @@ def test_the_command(answer, tmp_path, monkeypatch, capsys):
     assert quiet.startswith("The networks reach")
     assert quiet in printed
     assert "index.html" not in quiet
+
+
+def test_a_leak_is_in_the_words(answer):
+    columns = answer.found.columns.assign(why=[f"it alone tells all: {LEAK}", *answer.found.columns["why"][1:]])
+    text = words(replace(answer.found, columns=columns))[3]
+    assert text.startswith(f"{columns['column'][0]} is nearly the target")
+    assert "nearly the target" not in " ".join(words(answer.found))
 
 
 def test_half_of_the_trainings_are_not_most(answer):

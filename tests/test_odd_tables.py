@@ -73,6 +73,8 @@ class TestHandedOver:
         [
             ({"y": np.eye(2)[Y]}, r"target: expected one value a row, (n,), got the shape (60, 2)"),
             ({"y": None}, "target: expected the name of a column"),
+            ({"y": [[1], [1, 2]] * 30}, "target: expected an array, got what numpy cannot read"),
+            ({"y": {"a": 1}}, "target: expected one value a row, (n,), got the shape ()"),
             ({"y": Y.sample(frac=1, random_state=0)}, "the index of X in another order"),
             ({"X": [[1, 2], [1]] * 30}, "X: expected an array, got what numpy cannot read"),
             ({"X": BASE.assign(y=Y), "y": "y", "roles": {"groups": "y"}}, "another column than the target 'y'"),

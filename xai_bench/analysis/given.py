@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from xai_bench.analysis.rows import Rows
-from xai_bench.datasets.arrays import array_of
+from xai_bench.datasets.arrays import array_of, check_order
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError
 from xai_bench.places import expanded
@@ -79,7 +79,7 @@ def given_table(
         raise InputError("expected groups or time, got both: hold rows out by one of them")
     drop, keep, missing_codes = _names("drop", drop), _names("keep", keep), _codes(missing_codes)
     for role, values in (*roles.items(), (TARGET, y)):
-        _check_order(X, values, role)
+        check_order(X, values, role)
     sheet, apart = _with_roles(_sheet(X), roles)
     sheet, target = _with_column(sheet, y, TARGET)
     for role, name in apart.items():
@@ -184,9 +184,9 @@ def _sheet(X: Any) -> Sheet:
 
 def _with_column(sheet: Sheet, values: Column, role: str) -> tuple[Sheet, str]:
     """The sheet with the values as a column, and its name; a text or number is the name of a column that is there."""
-    if values is None or np.ndim(values) == 0:
-        if values is None:
-            raise InputError(f"{role}: expected the name of a column, or values, got None")
+    if values is None:
+        raise InputError(f"{role}: expected the name of a column, or values, got None")
+    if isinstance(values, str) or not np.iterable(values):
         return sheet, str(values)
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
         values = values.iloc[:, 0]
@@ -208,20 +208,6 @@ def _flat(values: Any, role: str) -> NDArray:
     if array.ndim != 1:
         raise InputError(f"{role}: expected one value a row, (n,), got the shape {array.shape}")
     return array
-
-
-def _check_order(X: Any, values: Any, role: str) -> None:
-    """Refuse a Series whose index says that its rows stand in another order than those of X."""
-    if not (isinstance(X, pd.DataFrame) and isinstance(values, pd.Series | pd.DataFrame)):
-        return
-    index, own = X.index, values.index
-    if len(index) != len(own) or index.equals(own) or not index.is_unique:
-        return
-    if own.is_unique and index.isin(own).all():
-        raise InputError(
-            f"{role}: expected the rows in the order of X, got the index of X in another order: hand over {role}.loc"
-            f"[X.index], or {role}.to_numpy() if the index means nothing"
-        )
 
 
 def _with_target(sheet: Sheet, target: str) -> Sheet:

@@ -7,6 +7,7 @@ import math
 from xai_bench.analysis.found import SURE, Found
 from xai_bench.analysis.score import CONSTANT
 from xai_bench.report.kit.wording import bounds, listed, number
+from xai_bench.tables.between import LEAK
 from xai_bench.wording import plural
 
 LISTED = 8
@@ -18,7 +19,7 @@ MOSTLY = 0.5
 
 def words(found: Found) -> list[str]:
     """The answer in full: in brief, then inputs, agreement, clusters, fewer inputs; last what it does not say."""
-    parts = [*brief(found), *about_inputs(found), _clusters(found), _kept(found), limits(found)]
+    parts = [*brief(found), _leaks(found), *about_inputs(found), _clusters(found), _kept(found), limits(found)]
     return [text for text in parts if text]
 
 
@@ -32,6 +33,18 @@ def about_inputs(found: Found) -> list[str]:
     if not found.learned:
         return []
     return [text for text in (_together(found), _spared(found), _agreement(found)) if text]
+
+
+def _leaks(found: Found) -> str:
+    """Columns that are nearly the target: all else may be about them."""
+    names = found.columns.loc[found.columns["why"].str.contains(LEAK, regex=False), "column"].tolist()
+    if not names:
+        return ""
+    are, they, them = ("is", "it is", "it") if len(names) == 1 else ("are", "they are", "them")
+    return (
+        f"{listed(names, LISTED)} {are} nearly the target: if {they} known only once the target is, the scores and the "
+        f"order above say little, and the answer without {them} counts (drop)."
+    )
 
 
 def _predictions(found: Found) -> list[str]:

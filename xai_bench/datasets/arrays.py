@@ -32,3 +32,22 @@ def array_of(values: Any, what: str) -> NDArray:
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{what}: expected an array, got what numpy cannot read: {one_line(error, 200)}") from None
+
+
+def check_order(X: Any, values: Any, what: str) -> None:
+    """Refuse a Series whose index says that its rows stand in another order than those of a DataFrame X.
+
+    ``what``: its name, for messages.
+    """
+    import pandas as pd
+
+    if not (isinstance(X, pd.DataFrame) and isinstance(values, pd.Series | pd.DataFrame)):
+        return
+    index, own = X.index, values.index
+    if len(index) != len(own) or index.equals(own) or not (index.is_unique and own.is_unique):
+        return
+    if index.isin(own).all():
+        raise InputError(
+            f"{what}: expected the rows in the order of X, got the index of X in another order: hand over {what}.loc"
+            f"[X.index], or {what}.to_numpy() if the index means nothing"
+        )

@@ -19,6 +19,8 @@ REPEATED_SHARE = 0.05
 """Rows that have a twin, above which a table is said to repeat ..."""
 BY_CHANCE = 0.2
 """... unless more than this share of them is expected by chance, if columns were independent."""
+LEAK = "a leak, if it is known only once the target is"
+"""What is said of a column that is nearly the target."""
 MOST_COMPARED = 5000
 """Rows, about, by which a column is compared with the target; ``LEAST_COMPARED`` at the least."""
 LEAST_COMPARED = 40
@@ -72,8 +74,7 @@ def telling(read: Read, target: Target) -> str:
         found = _order_alike(values, y, target.name) if not read.column.levels else ""
     else:
         found = _classes_alike(values, y, target.name)
-    leak = f"a leak, if it is known only once the target is; if so, say drop = [{read.column.name!r}]"
-    return f"{found}: {leak}" if found else ""
+    return f"{found}: {LEAK}; if so, say drop = [{read.column.name!r}]" if found else ""
 
 
 def _order_alike(values: NDArray, y: NDArray, name: str) -> str:

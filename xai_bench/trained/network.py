@@ -25,6 +25,8 @@ ROWS = 512
 """Rows that go through a model at once, to look at what it says."""
 ALIKE = 1e-3
 """Of the largest output: by how much outputs of a row may differ in another batch."""
+MOST_LABELS = 50
+"""Different whole numbers, among which are all outputs: they are labels, not scores."""
 Function = Callable[[Any], Any]
 
 
@@ -257,12 +259,23 @@ def _check_rows_apart(network: nn.Module, X: Tensor, said: Tensor, shape: tuple[
         )
 
 
+def _check_scores(values: np.ndarray, y: np.ndarray) -> None:
+    """Refuse what a classifier's ``predict`` returns: it would count as a regression."""
+    labels = np.unique(y) if y.dtype.kind in "iu" else y[:0]
+    if 2 < len(labels) <= MOST_LABELS and np.isin(values, labels).all() and len(np.unique(values)) > 1:
+        raise InputError(
+            f"model: expected scores, got what looks like labels, such as {values[0]:g}: return scores (n, classes), "
+            "such as predict_proba, or say kind = 'regression'"
+        )
+
+
 def _of_one_output(outputs: np.ndarray, y: np.ndarray, kind: Kind | None) -> Looked:
     """A logit or a probability of two classes, or a value."""
     column = "column" if outputs.ndim == 1 else ""
     values = outputs.reshape(-1)
     labels = set(np.unique(y).tolist()) if y.dtype.kind in "biuf" else set(map(str, y))
     if kind is None:
+        _check_scores(values, y)
         kind = (
             "classification" if len(labels) == 2 and (y.dtype.kind not in "biuf" or labels <= {0, 1}) else "regression"
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.datasets.arrays import array_of
+from xai_bench.datasets.arrays import array_of, check_order
 from xai_bench.datasets.inputs import Inputs, partition, with_singles
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError, one_line, unknown
@@ -54,6 +54,7 @@ def rows_of(X: Any, y: Any) -> Rows:
         Unless X are finite numbers (n, ...) and y has one value a row.
     """
     names = tuple(map(str, X.columns)) if isinstance(X, pd.DataFrame) else ()
+    check_order(X, y, "y")
     values, target = _numbers(X), _target(y)
     if values.ndim < 2:
         raise InputError(f"X: expected rows, an array (n, ...) of two axes or more, got the shape {values.shape}")

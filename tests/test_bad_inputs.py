@@ -8,6 +8,7 @@ import struct
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
@@ -280,6 +281,8 @@ def test_a_label_of_a_grid_can_be_named(tmp_path, capsys):
         (torch.tensor([1j, 2.0]), "real numbers"),
         (np.array([1.0, np.nan]), "finite"),
         (np.array([1.0, -1.0]), ">= 0"),
+        (np.ma.masked_less(np.array([1.0, 2.0]), 1.5), "masked"),
+        (pd.Series([1.0, 2.0]).sort_values(ascending=False), "in the order of the inputs"),
         (np.ones(3), "shape"),
     ],
 )
@@ -308,6 +311,12 @@ def labelled(y):
 def test_labels_that_are_no_classes_are_one_line(y, message):
     error = read(lambda: labelled(y))
     assert message in str(error)
+
+
+def test_masked_numbers_are_missing():
+    X = np.ma.masked_less(np.random.default_rng(0).normal(size=(40, 2)), 0)
+    line = str(read(lambda: checked("mine", Table(X=X, y=np.arange(40) % 2, kind="classification"))))
+    assert "got missing, infinite or larger ones in column 'x1'" in line
 
 
 def test_classes_as_floats_are_classes():

@@ -27,11 +27,14 @@ def array_of(values: Any, what: str) -> NDArray:
     try:
         if hasattr(values, "detach"):
             values = values.detach().cpu().numpy()
-        if isinstance(values, np.ma.MaskedArray):
-            values = values.astype(np.float64).filled(np.nan) if np.ma.is_masked(values) else values.data
-        return np.asarray(values)
+        return np.asarray(unmasked(values))
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{what}: expected an array, got what numpy cannot read: {one_line(error, 200)}") from None
+
+
+def unmasked(values: Any) -> Any:
+    """The values, of a masked array as numbers with NaN for what is masked: ``np.asarray`` would show what is below."""
+    return np.ma.filled(values.astype(np.float64), np.nan) if np.ma.is_masked(values) else values
 
 
 def check_order(X: Any, values: Any, what: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.datasets.arrays import Floats, Ints
+from xai_bench.datasets.arrays import Floats, Ints, unmasked
 from xai_bench.datasets.inputs import Inputs, names_of, partition, several_columns, with_singles
 from xai_bench.datasets.truth import GroundTruth
 from xai_bench.errors import InputError
@@ -141,7 +141,7 @@ def _input_names(table: Table, inputs: Inputs) -> tuple[str, ...]:
 def _numbers(name: str, values: Any, what: str) -> NDArray:
     """An array of booleans, integers or floats."""
     try:
-        array = np.asarray(values)
+        array = np.asarray(unmasked(values))
         if array.dtype.kind == "O":  # a frame of several types, missing values
             array = array.astype(np.float64)
     except (TypeError, ValueError):

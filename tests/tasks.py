@@ -18,6 +18,10 @@ spoilt: list[int] = []
 """Stands for a piece of state that cannot be set back."""
 
 
+def cannot_start():
+    raise ValueError("no luck")
+
+
 def nothing() -> None:
     """What a worker begins with."""
 

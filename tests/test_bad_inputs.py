@@ -8,6 +8,7 @@ import struct
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
@@ -229,12 +230,33 @@ def test_any_text_is_one_line(text):
         ("a (b,c", ["a (b", "c"]),
         ("a),b", ["a)", "b"]),
         ('"a,b', ['"a', "b"]),
-        ("", []),
         (None, []),
     ],
 )
 def test_names_between_commas(text, names):
     assert options.names(text) == names
+
+
+@pytest.mark.parametrize("text", ["", " ", ","])
+def test_no_name_is_not_everything(text, tmp_path, capsys):
+    """``run --fresh --explainers "$UNSET"`` forgot all results."""
+    (tmp_path / "good.toml").write_text(PLAIN)
+    code, _, err = call(
+        "run", tmp_path / "good.toml", "--fresh", "--explainers", text, "--out", tmp_path, capsys=capsys
+    )
+    assert code == 2
+    assert "expected names between commas, got" in err
+
+
+def test_a_suite_of_a_windows_editor_is_read(tmp_path):
+    (tmp_path / "good.toml").write_text(PLAIN, encoding="utf-8-sig")
+    assert reading.load(tmp_path / "good.toml").name == "bad"
+
+
+def test_without_a_command_the_help_is_shown_as_it_is(capsys):
+    code, _, err = call(capsys=capsys)
+    assert code == 2
+    assert err.startswith("Usage: xai-bench")
 
 
 def test_a_label_of_a_grid_can_be_named(tmp_path, capsys):
@@ -259,6 +281,8 @@ def test_a_label_of_a_grid_can_be_named(tmp_path, capsys):
         (torch.tensor([1j, 2.0]), "real numbers"),
         (np.array([1.0, np.nan]), "finite"),
         (np.array([1.0, -1.0]), ">= 0"),
+        (np.ma.masked_less(np.array([1.0, 2.0]), 1.5), "masked"),
+        (pd.Series([1.0, 2.0]).sort_values(ascending=False), "in the order of the inputs"),
         (np.ones(3), "shape"),
     ],
 )
@@ -287,6 +311,12 @@ def labelled(y):
 def test_labels_that_are_no_classes_are_one_line(y, message):
     error = read(lambda: labelled(y))
     assert message in str(error)
+
+
+def test_masked_numbers_are_missing():
+    X = np.ma.masked_less(np.random.default_rng(0).normal(size=(40, 2)), 0)
+    line = str(read(lambda: checked("mine", Table(X=X, y=np.arange(40) % 2, kind="classification"))))
+    assert "got missing, infinite or larger ones in column 'x1'" in line
 
 
 def test_classes_as_floats_are_classes():

@@ -261,6 +261,27 @@ def test_a_model_that_cannot_be_used_is_one_line(what, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_labels_are_no_scores(tmp_path):
+    X, _ = table()
+    y = np.arange(60) % 3
+    with pytest.raises(InputError, match="got what looks like labels, such as"):
+        compare(lambda rows: y[: len(rows)], X, y, out=tmp_path)
+
+
+CLOSED = {
+    "scripted": (lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 2))), "scripted or traced: use the module"),
+    "traced inside": (lambda: nn.Sequential(torch.jit.trace(nn.Linear(4, 2), torch.ones(3, 4))), "scripted or traced"),
+    "lazy": (lambda: nn.Sequential(nn.LazyLinear(2)), "got lazy layers that have none yet: call it on some rows first"),
+}
+
+
+@pytest.mark.parametrize("what", CLOSED)
+def test_a_module_that_cannot_be_looked_into_is_one_line(what, tmp_path):
+    build, words = CLOSED[what]
+    with pytest.raises(InputError, match=words):
+        compare(build(), *table(), out=tmp_path)
+
+
 WRONG = {
     "no model": (lambda X, y: (3, X, y), {}, "expected a torch.nn.Module, or a function"),
     "wrong shape": (lambda X, y: (Net(), X.iloc[:, :3], y), {}, "expected one for rows of the shape"),
@@ -270,6 +291,7 @@ WRONG = {
     "names": (lambda X, y: (Net(), X, y), {"classes": ["a"]}, "expected 2 different names"),
     "missing": (lambda X, y: (Net(), X.mask(X > 2), y), {}, "expected finite numbers, got"),
     "few rows": (lambda X, y: (Net(), X[:30], y[:30]), {}, "expected at least 40 rows"),
+    "another order": (lambda X, y: (Net(), X, pd.Series(y)[::-1]), {}, "got the index of X in another order"),
     "few targets": (lambda X, y: (Net(), X, y[:9]), {}, "expected 60 values"),
     "method": (lambda X, y: (Net(), X, y, ["saliensy"]), {}, "did you mean saliency"),
     "field": (lambda X, y: (Net(), X, y, [{"name": "lrp", "rul": 1}]), {}, "rul"),

@@ -52,6 +52,13 @@ def test_methods_are_averaged_over_networks_and_networks_over_shared_methods():
     assert networks["score"].to_dict() == pytest.approx({"m": 0.7, "n": 0.5})
 
 
+def test_without_networks_there_are_none_to_compare():
+    """A suite of selectors only: the section of its report failed."""
+    frame = cells({("forest", ""): 0.9, ("lasso", ""): 0.5})
+    assert units(frame, "networks").empty
+    assert list(units(frame, "methods")["name"].unique()) == ["forest", "lasso"]
+
+
 def test_ranks_count_decided_pairs():
     found = board(cells(FOUR))
     assert list(found.index) == ["s on m", "s on n", "g on m", "g on n", "f"]

@@ -27,6 +27,7 @@ from xai_bench.analysis.words import brief, words
 from xai_bench.commands.table import MOST_LINES, listed
 from xai_bench.errors import InputError
 from xai_bench.models.mlp import MLP, SpectralMLP
+from xai_bench.tables.between import LEAK
 from xai_bench.tables.columns import AS_IT_IS
 
 FAST = {"folds": 3, "seeds": 1, "permutations": 99, "null_trainings": 19}
@@ -486,6 +487,30 @@ def test_the_command(answer, tmp_path, monkeypatch, capsys):
     assert quiet.startswith("The networks reach")
     assert quiet in printed
     assert "index.html" not in quiet
+
+
+def test_a_leak_is_in_the_words(answer):
+    columns = answer.found.columns.assign(why=[f"it alone tells all: {LEAK}", *answer.found.columns["why"][1:]])
+    text = words(replace(answer.found, columns=columns))[3]
+    assert text.startswith(f"{columns['column'][0]} is nearly the target")
+    assert "nearly the target" not in " ".join(words(answer.found))
+
+
+def test_half_of_the_trainings_are_not_most(answer):
+    inputs = answer.inputs.assign(above_chance=[0.5, *[0.6] * 7], p_value=0.5)
+    text = " ".join(words(replace(answer.found, inputs=inputs)))
+    assert f"{inputs['input'][0]} (50 %" not in text
+    assert f"{inputs['input'][1]} (60 %" in text
+
+
+def test_the_command_looks_where_it_writes_before_it_computes(tmp_path, monkeypatch, capsys):
+    (tmp_path / "taken").write_text("")
+    place = str(tmp_path / "taken" / "a")
+    monkeypatch.setattr(sys, "argv", ["xai-bench", "explain", "no.csv", "--target", "y", "--out", place])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert "--out: expected a folder at" in capsys.readouterr().err
 
 
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):

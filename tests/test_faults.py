@@ -109,6 +109,15 @@ def test_sys_exit_in_a_task_is_named(executor):
     assert raised.reason.startswith("it called sys.exit(3) (tasks.py:")
 
 
+def test_a_worker_that_cannot_be_set_up_says_why():
+    workers = Workers(1, None, tasks.cannot_start)
+    for task in (1, 2):
+        workers.submit(task, tasks.ends)
+        (raised,) = workers.wait()
+        assert raised.reason.startswith("a worker could not be set up: ValueError: no luck (tasks.py:")
+    workers.__exit__(None)
+
+
 @pytest.mark.parametrize(("code", "text"), [(3, "3"), (None, ""), ("no\nluck", "no")])
 def test_sys_exit_has_words(code, text):
     with pytest.raises(SystemExit) as ended:

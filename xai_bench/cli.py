@@ -98,6 +98,9 @@ def _called() -> int | None:
         if type(error).__module__.split(".")[0] not in ("click", "typer"):
             raise
         message = error.format_message() if hasattr(error, "format_message") else str(error)
+        if message.startswith("Usage: "):  # no command was named
+            typer.echo(message, err=True)
+            sys.exit(INPUT_ERROR)
         if message:
             _stop(message)
         sys.exit(INPUT_ERROR)

@@ -398,13 +398,15 @@ def _work(connection: Connection, start: Callable[..., None], arguments: tuple[A
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(by_thread=by_thread)
     process = os.getpid()
-    start(*arguments)
+    trouble = _trouble_of(start, arguments)
     while True:
         try:
             function, parts = connection.recv()
         except (EOFError, OSError):
             return
         try:
+            if trouble:
+                raise InputError(trouble)
             for content in function(*parts):
                 _end_if_forked(process)
                 connection.send((Item, content))
@@ -420,3 +422,12 @@ def _work(connection: Connection, start: Callable[..., None], arguments: tuple[A
                 connection.send((Raised, reason_of(error)))
             except OSError:  # There is no parent any more.
                 return
+
+
+def _trouble_of(start: Callable[..., None], arguments: tuple[Any, ...]) -> str:
+    """Why a worker cannot be set up, "" if it is: every task of it then fails with this reason."""
+    try:
+        start(*arguments)
+    except FAILURES as error:
+        return f"a worker could not be set up: {reason_of(error)}"
+    return ""

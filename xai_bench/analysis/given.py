@@ -12,9 +12,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from xai_bench.analysis.rows import Rows
+from xai_bench.datasets.arrays import array_of, check_order
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError
 from xai_bench.places import expanded
+from xai_bench.tables.columns import Read, read_column
 from xai_bench.tables.prepared import Prepared, prepared
 from xai_bench.tables.reading import Sheet, read_sheet, sheet_of
 from xai_bench.tables.target import Kind, missing
@@ -22,6 +24,8 @@ from xai_bench.wording import plural
 
 Column = str | ArrayLike | None
 TARGET = "target"
+LARGE_WEIGHT = 1e100
+"""From which weights are divided by the largest: their sum could overflow."""
 MOST_ROWS = 10_000
 """Rows that networks, baselines and tests see at the most."""
 
@@ -73,8 +77,14 @@ def given_table(
     _check_kind(kind)
     if roles["groups"] is not None and roles["time"] is not None:
         raise InputError("expected groups or time, got both: hold rows out by one of them")
+    drop, keep, missing_codes = _names("drop", drop), _names("keep", keep), _codes(missing_codes)
+    for role, values in (*roles.items(), (TARGET, y)):
+        check_order(X, values, role)
     sheet, apart = _with_roles(_sheet(X), roles)
     sheet, target = _with_column(sheet, y, TARGET)
+    for role, name in apart.items():
+        if name.strip() == target.strip():
+            raise InputError(f"{role}: expected another column than the target {target!r}, got the same")
     sheet = _with_target(sheet, target.strip())
     found = prepared(sheet, target, kind, drop, keep, missing_codes, tuple(apart.values()))
     encoded = found.encoded
@@ -93,7 +103,7 @@ def given_table(
             holes=True,
         ),
     )
-    rows = Rows(table.y, table.kind, *(_role(sheet.frame, role, apart.get(role)) for role in roles))
+    rows = Rows(table.y, table.kind, *(_role(sheet, role, apart.get(role)) for role in roles))
     found = replace(found, notices=_told(found, apart, drop))
     return _sampled(Given(found, table, rows, sheet.name, len(rows), apart))
 
@@ -118,6 +128,7 @@ def given_inputs(
 ) -> Prepared:
     """The inputs of a table without a target."""
     _check_kind(kind)
+    drop, keep, missing_codes = _names("drop", drop), _names("keep", keep), _codes(missing_codes)
     sheet, apart = _with_roles(_sheet(X), roles)
     return prepared(sheet, None, None, drop, keep, missing_codes, tuple(apart.values()))
 
@@ -125,6 +136,24 @@ def given_inputs(
 def _check_kind(kind: Kind | None) -> None:
     if kind not in (None, "classification", "regression"):
         raise InputError(f"kind: expected 'classification' or 'regression', got {kind!r}")
+
+
+def _names(what: str, names: Any) -> tuple[str, ...]:
+    """Names of columns as texts; one name stands for a list of it."""
+    if isinstance(names, str) or not np.iterable(names):
+        names = (names,)
+    found = tuple(str(name) for name in names)
+    if not all(isinstance(name, str | int | np.integer) for name in names):
+        raise InputError(f"{what}: expected names of columns, got {names!r}")
+    return found
+
+
+def _codes(codes: Any) -> tuple[float, ...]:
+    """Numbers that stand for a missing value; one number stands for a list of it."""
+    try:
+        return tuple(float(code) for code in ((codes,) if isinstance(codes, str) or not np.iterable(codes) else codes))
+    except (TypeError, ValueError):
+        raise InputError(f"missing_codes: expected numbers, such as -999, got {codes!r}") from None
 
 
 def _with_roles(sheet: Sheet, roles: Mapping[str, Column]) -> tuple[Sheet, dict[str, str]]:
@@ -145,7 +174,7 @@ def _sheet(X: Any) -> Sheet:
         return read_sheet(path)
     if isinstance(X, pd.DataFrame):
         return sheet_of(X)
-    values = np.asarray(X)
+    values = array_of(X, "X")
     if values.ndim != 2:
         raise InputError(
             f"X: expected a DataFrame, an array (n, columns) or the path of a file, got {type(X).__name__}"
@@ -154,17 +183,31 @@ def _sheet(X: Any) -> Sheet:
 
 
 def _with_column(sheet: Sheet, values: Column, role: str) -> tuple[Sheet, str]:
-    """The sheet with the values as a column, and its name; a text is the name of a column that is there."""
-    if isinstance(values, str):
-        return sheet, values
-    column = pd.Series(np.asarray(values)) if not isinstance(values, pd.Series) else values.reset_index(drop=True)
+    """The sheet with the values as a column, and its name; a text or number is the name of a column that is there."""
+    if values is None:
+        raise InputError(f"{role}: expected the name of a column, or values, got None")
+    if isinstance(values, str) or not np.iterable(values):
+        return sheet, str(values)
+    if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
+        values = values.iloc[:, 0]
+    column = values if isinstance(values, pd.Series) else pd.Series(_flat(values, role))
     if len(column) != len(sheet.frame):
         raise InputError(f"{role}: expected {len(sheet.frame)} values, one a row of X, got {len(column)}")
     name = str(getattr(values, "name", None) or role)
     if name in sheet.frame:
         name = f"({role})"
     units = (*sheet.units, "") if sheet.units else ()
-    return replace(sheet, frame=sheet.frame.assign(**{name: column}), units=units), name
+    return replace(sheet, frame=sheet.frame.assign(**{name: column.reset_index(drop=True)}), units=units), name
+
+
+def _flat(values: Any, role: str) -> NDArray:
+    """(n,) values, of an array (n,) or (n, 1)."""
+    array = array_of(values, role)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise InputError(f"{role}: expected one value a row, (n,), got the shape {array.shape}")
+    return array
 
 
 def _with_target(sheet: Sheet, target: str) -> Sheet:
@@ -182,31 +225,36 @@ def _with_target(sheet: Sheet, target: str) -> Sheet:
     return replace(sheet, frame=frame, notices=(*sheet.notices, line))
 
 
-def _role(frame: pd.DataFrame, role: str, name: str | None) -> NDArray | None:
+def _role(sheet: Sheet, role: str, name: str | None) -> NDArray | None:
     """(n,) numbers of groups, places in time, or weights."""
     if name is None:
         return None
-    column = frame[name.strip()]
+    column = sheet.frame[name.strip()]
     if column.isna().any():
         raise InputError(f"{role}: expected a value in every row, got {int(column.isna().sum())} missing values")
     if role == "groups":
-        return pd.factorize(column)[0]
-    if role == "time":
-        return _places(column)
-    weights = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise InputError("weights: expected numbers >= 0, and some above 0, got others")
-    return weights
+        texts = pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)
+        return pd.factorize(column.astype(str).str.strip() if texts else column)[0]
+    read = read_column(column.rename(role), decimal=sheet.decimal)
+    numbers = not (np.isnan(read.values).any() or read.column.levels)
+    return _places(read, numbers) if role == "time" else _weights(read, numbers)
 
 
-def _places(column: pd.Series) -> NDArray:
-    """Ranks of numbers or dates."""
-    from xai_bench.tables.columns import read_column
-
-    read = read_column(column.rename("time"))
-    if np.isnan(read.values).any() or read.column.levels:
+def _places(read: Read, numbers: bool) -> NDArray:
+    """Ranks of numbers or dates: equal ones have one."""
+    if not numbers:
         raise InputError("time: expected numbers or dates, got texts of another kind")
-    return np.argsort(np.argsort(read.values, kind="stable"), kind="stable")
+    places = np.unique(read.values, return_inverse=True)[1]
+    if not places.any():
+        raise InputError("time: expected rows of different times, got one time only")
+    return places
+
+
+def _weights(read: Read, numbers: bool) -> NDArray:
+    weights = read.values
+    if not numbers or read.column.kind == "date" or (weights < 0).any() or not weights.any():
+        raise InputError("weights: expected numbers >= 0, and some above 0, got others")
+    return weights / weights.max() if weights.max() > LARGE_WEIGHT else weights
 
 
 def _sampled(given: Given) -> Given:

@@ -62,18 +62,26 @@ def splits(rows: Rows, seeds: int, folds: int) -> list[Split]:
     """Cross-validation, repeated: every row is held out once a seed.
 
     Classes keep their shares; rows of a group stay together. With ``time``, later rows are held out and earlier ones
-    trained on, the same for all seeds.
+    trained on, the same for all seeds; rows of one time never stand on both sides.
 
     Raises
     ------
     InputError
-        If there are too few groups.
+        If there are too few groups or times, or a part without any weight.
     """
-    return [
+    found = [
         Split(seed, fold, _with_validation(rows, rest, test, seed))
         for seed in range(seeds)
         for fold, (rest, test) in enumerate(_folds(rows, folds, seed))
     ]
+    if rows.weights is not None:
+        parts = [part for split in found for part in (split.parts.train, split.parts.valid, split.parts.test)]
+        if not all(rows.weights[part].any() for part in parts):
+            raise InputError(
+                "weights: expected some above 0 in every part, got parts without: weight more rows, or ask for fewer "
+                "folds"
+            )
+    return found
 
 
 def _folds(rows: Rows, folds: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
@@ -82,11 +90,23 @@ def _folds(rows: Rows, folds: int, seed: int) -> Iterator[tuple[NDArray, NDArray
         from sklearn.model_selection import TimeSeriesSplit
 
         order = np.argsort(rows.time, kind="stable")
-        yield from ((order[rest], order[test]) for rest, test in TimeSeriesSplit(folds).split(order))
+        for rest, test in TimeSeriesSplit(folds).split(order):
+            yield _earlier(rows.time, order[rest], rows.time[order[test]].min()), order[test]
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds: said elsewhere
         yield from _splitter(rows, folds, seed).split(rows.y, rows.y, rows.groups)
+
+
+def _earlier(time: NDArray, chosen: NDArray, first: Any) -> NDArray:
+    """Those of the chosen rows that are earlier than the first time of the rows that are held out."""
+    found = chosen[time[chosen] < first]
+    if not len(found):
+        count = len(np.unique(time))
+        raise InputError(
+            f"time: expected rows before each part that is held out, got {count} different times: ask for fewer folds"
+        )
+    return found
 
 
 def _splitter(rows: Rows, folds: int, seed: int) -> Any:
@@ -106,7 +126,7 @@ def _with_validation(rows: Rows, rest: NDArray, test: NDArray, seed: int) -> Par
     if rows.time is not None:
         last = rest[np.argsort(rows.time[rest], kind="stable")]
         cut = len(last) - max(1, len(last) // VALID_FOLDS)
-        return Parts(last[:cut], last[cut:], test)
+        return Parts(_earlier(rows.time, last[:cut], rows.time[last[cut]]), last[cut:], test)
     inner = rows.take(rest)
     few = rows.groups is not None and len(np.unique(rows.groups[rest])) < LEAST_GROUPS
     train, valid = next(_folds(Rows(inner.y, rows.kind) if few else inner, VALID_FOLDS, seed))

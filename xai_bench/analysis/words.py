@@ -7,18 +7,19 @@ import math
 from xai_bench.analysis.found import SURE, Found
 from xai_bench.analysis.score import CONSTANT
 from xai_bench.report.kit.wording import bounds, listed, number
+from xai_bench.tables.between import LEAK
 from xai_bench.wording import plural
 
 LISTED = 8
 FIRST = 5
 """Inputs whose shares are told."""
 MOSTLY = 0.5
-"""Share of trainings from which an input is said to stand above chance in most."""
+"""Share of trainings above which an input is said to stand above chance in most."""
 
 
 def words(found: Found) -> list[str]:
     """The answer in full: in brief, then inputs, agreement, clusters, fewer inputs; last what it does not say."""
-    parts = [*brief(found), *about_inputs(found), _clusters(found), _kept(found), limits(found)]
+    parts = [*brief(found), _leaks(found), *about_inputs(found), _clusters(found), _kept(found), limits(found)]
     return [text for text in parts if text]
 
 
@@ -32,6 +33,18 @@ def about_inputs(found: Found) -> list[str]:
     if not found.learned:
         return []
     return [text for text in (_together(found), _spared(found), _agreement(found)) if text]
+
+
+def _leaks(found: Found) -> str:
+    """Columns that are nearly the target: all else may be about them."""
+    names = found.columns.loc[found.columns["why"].str.contains(LEAK, regex=False), "column"].tolist()
+    if not names:
+        return ""
+    are, they, them = ("is", "it is", "it") if len(names) == 1 else ("are", "they are", "them")
+    return (
+        f"{listed(names, LISTED)} {are} nearly the target: if {they} known only once the target is, the scores and the "
+        f"order above say little, and the answer without {them} counts (drop)."
+    )
 
 
 def _predictions(found: Found) -> list[str]:
@@ -111,7 +124,7 @@ def _order(found: Found) -> str:
 def _together(found: Found) -> str:
     """Inputs that networks rely on in most trainings, though they tell nothing alone."""
     inputs = found.inputs
-    rows = inputs[(inputs["above_chance"] >= MOSTLY) & (inputs["p_value"] > SURE)].to_dict("records")
+    rows = inputs[(inputs["above_chance"] > MOSTLY) & (inputs["p_value"] > SURE)].to_dict("records")
     if not rows:
         return ""
     shown = listed([f"{row['input']} ({_percent(row['above_chance'])} of trainings)" for row in rows], LISTED)
@@ -124,7 +137,7 @@ def _together(found: Found) -> str:
 def _spared(found: Found) -> str:
     """Inputs that tell something alone, though most trainings do without."""
     inputs = found.inputs
-    names = inputs.loc[(inputs["above_chance"] < MOSTLY) & (inputs["p_value"] <= SURE), "input"].tolist()
+    names = inputs.loc[(inputs["above_chance"] <= MOSTLY) & (inputs["p_value"] <= SURE), "input"].tolist()
     if not names:
         return ""
     verb = "Carries" if len(names) == 1 else "Carry"

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from xai_bench import registry
+from xai_bench.errors import InputError
 
 
 def whole(text: str) -> int:
@@ -78,7 +79,13 @@ def load(plugins: list[Path] | None) -> None:
 
 
 def names(text: str | None) -> list[str]:
-    """Names between commas; those within brackets or quotes belong to a name, such as ``xor (d=16, n=100)``."""
+    """Names between commas; those within brackets or quotes belong to a name, such as ``xor (d=16, n=100)``.
+
+    Raises
+    ------
+    InputError
+        If there is a text without a name: nothing would then stand for everything.
+    """
     parts, depth, quote = [""], 0, ""
     for letter in text or "":
         if quote:
@@ -94,6 +101,8 @@ def names(text: str | None) -> list[str]:
     if quote or depth:  # A bracket that is never closed is a letter.
         parts = str(text).split(",")
     found = [part.strip() for part in parts]
+    if text is not None and not any(found):
+        raise InputError(f"expected names between commas, got {text!r}: name something, or leave the option out")
     return [name[1:-1] if len(name) > 1 and name[0] == name[-1] in QUOTES else name for name in found if name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +32,8 @@ def explain(
     weights: Annotated[str | None, typer.Option(metavar="COLUMN", help="What each row counts.")] = None,
     drop: Annotated[str | None, typer.Option(metavar="A,B", help="Columns that are no inputs.")] = None,
     keep: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Columns that are used although they look like identifiers.")
+        str | None,
+        typer.Option(metavar="A,B", help="Columns that are used although they look like identifiers or the target."),
     ] = None,
     missing_codes: Annotated[
         str | None, typer.Option(metavar="X,Y", help="Numbers that stand for a missing value.")
@@ -53,6 +55,8 @@ def explain(
 ) -> None:
     """Say which columns of a table tell something about one of them, and how sure that is."""
     check_told(quiet, verbose)
+    if out:
+        _check_out(out)
     with status("loading", quiet, verbose) as update:
         from xai_bench.analysis.explain import explain
 
@@ -86,6 +90,15 @@ def explain(
         tell(sentence)
     if page and not quiet:
         typer.echo(f"page: {page}")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place where nothing can be written, before minutes are spent."""
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise InputError(f"--out: expected a folder at {str(out)!r}, found a file at {str(place)!r}: choose another")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"--out: cannot write in {str(place)!r}: choose another folder")
 
 
 def _number(text: str) -> float:

@@ -30,6 +30,7 @@ class Simulated(UserTable):
     """
 
     name: ClassVar[str] = "simulated"
+    version: ClassVar[int] = 2
     paired: ClassVar[tuple[str, ...]] = ("path", "target", "drop", "keep", "missing_codes", "inputs")
 
     target: str | None = None

@@ -10,13 +10,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_bench.datasets.arrays import Floats, Ints
+from xai_bench.datasets.arrays import Floats, Ints, unmasked
 from xai_bench.datasets.inputs import Inputs, names_of, partition, several_columns, with_singles
 from xai_bench.datasets.truth import GroundTruth
 from xai_bench.errors import InputError
 
 Kind = Literal["classification", "regression"]
 LEAST_ROWS = 20
+SMALLEST = 1e-35
+"""Near 1e-38 numbers of single precision lose their digits, or become 0."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _input_names(table: Table, inputs: Inputs) -> tuple[str, ...]:
 def _numbers(name: str, values: Any, what: str) -> NDArray:
     """An array of booleans, integers or floats."""
     try:
-        array = np.asarray(values)
+        array = np.asarray(unmasked(values))
         if array.dtype.kind == "O":  # a frame of several types, missing values
             array = array.astype(np.float64)
     except (TypeError, ValueError):
@@ -185,6 +187,12 @@ def _check_float32(name: str, values: NDArray, labels: Sequence[str]) -> None:
             f"{labels[unusable[0]]}: fill, rescale or drop them"
         )
     span = high - low
+    tiny = np.flatnonzero((span > 0) & (largest < SMALLEST))
+    if len(tiny):
+        raise InputError(
+            f"{name}: expected numbers that single precision can hold, got {labels[tiny[0]]} with values up to "
+            f"{largest[tiny[0]]:g}: multiply them, or change their unit"
+        )
     coarse = np.flatnonzero((span > 0) & (np.spacing(largest.astype(np.float32)) > span / 100))
     if len(coarse):
         first = coarse[0]

@@ -150,7 +150,7 @@ class CSV(UserTable):
 
     name: ClassVar[str] = "csv"
     traits: ClassVar[tuple[Trait, ...]] = ("real",)
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     later: ClassVar[tuple[str, ...]] = ("keep", "missing_codes")
     paired: ClassVar[tuple[str, ...]] = ("path", "target", "kind", "drop", "keep", "missing_codes")
 

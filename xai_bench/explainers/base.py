@@ -352,12 +352,22 @@ def checked_relevance(name: str, raw: object, d: int) -> NDArray[np.float64]:
         raise ValueError(f"{name}: expected a relevance of shape ({d},), got {values.shape}")
     if values.dtype.kind not in "fiub":
         raise ValueError(f"{name}: expected real numbers, got the dtype {values.dtype}")
+    _check_places(name, raw, d)
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: expected finite relevances, got {int((~np.isfinite(values)).sum())} that are not")
     if (values < 0).any():
         raise ValueError(f"{name}: expected relevances >= 0, got {values.min():.3g}: return absolute values")
     return values
+
+
+def _check_places(name: str, raw: object, d: int) -> None:
+    """Refuse what an array of it would hide: masked numbers, and a Series that was sorted by value."""
+    if np.ma.is_masked(raw):
+        raise ValueError(f"{name}: expected finite relevances, got {np.ma.count_masked(raw)} that are masked")
+    index = np.asarray(getattr(raw, "index", None))
+    if index.shape == (d,) and index.dtype.kind in "iu" and (index != np.arange(d)).any():
+        raise ValueError(f"{name}: expected relevances in the order of the inputs, got a Series with another index")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, field_validator
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from xai_bench import plugins
 from xai_bench.component import Component, canonical_json, sha256
@@ -179,6 +180,7 @@ class Given(Component):
             raise InputError(f"given: expected a function {function!r} in {plugin.filename!r}, found none")
         if not isinstance(module, nn.Module):
             raise InputError(f"given: {plugin.filename}:{function}: expected a torch.nn.Module, got {module!r}")
+        check_open("given", module)
         return module.float()
 
     def _loaded(self) -> nn.Module:
@@ -197,6 +199,26 @@ class Given(Component):
             told = " ".join(str(error).split())
             raise InputError(f"given: the weights are not those of the module: {told[:200]}") from None
         return module.eval()
+
+
+def check_open(what: str, module: nn.Module) -> None:
+    """Refuse a module that methods cannot look into, or that has no weights yet. ``what``: it, for messages.
+
+    Raises
+    ------
+    InputError
+        If parts of it are scripted or traced (they take no hooks), or lazy.
+    """
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise InputError(
+            f"{what}: expected a module that takes hooks, got one that torch.jit has scripted or traced: use the "
+            "module that it was made of"
+        )
+    if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+        raise InputError(
+            f"{what}: expected a module with all its weights, got lazy layers that have none yet: call it on some "
+            "rows first"
+        )
 
 
 def fitted_to(data: Dataset, module: nn.Module, device: str | torch.device = "cpu") -> FittedModel:

@@ -375,7 +375,7 @@ def _on_all_networks(cells: pd.DataFrame) -> pd.DataFrame:
     supported = listed[~listed["unsupported"]].groupby(["dataset", "explainer"], sort=False)["model"].nunique()
     whole = set(supported.index[supported == networks])
     kept = [key in whole for key in zip(own["dataset"], own["explainer"], strict=True)]
-    return own[kept].assign(unsupported=False)
+    return own[np.array(kept, dtype=bool)].assign(unsupported=False)  # an empty list would choose no column
 
 
 def _counted(cells: pd.DataFrame, name: str, over: str) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def text_of(name: str) -> tuple[str, str]:
     if not name.endswith(".toml"):
         raise InputError(f"{unknown('suite', name, shipped())}; or give the path of a .toml file")
     try:
-        return Path(name).read_text(encoding="utf-8"), name
+        return Path(name).read_text(encoding="utf-8-sig"), name
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text"
         raise InputError(f"cannot read the suite {name!r}: {reason}") from None

@@ -19,6 +19,17 @@ REPEATED_SHARE = 0.05
 """Rows that have a twin, above which a table is said to repeat ..."""
 BY_CHANCE = 0.2
 """... unless more than this share of them is expected by chance, if columns were independent."""
+LEAK = "a leak, if it is known only once the target is"
+"""What is said of a column that is nearly the target."""
+MOST_COMPARED = 5000
+"""Rows, about, by which a column is compared with the target; ``LEAST_COMPARED`` at the least."""
+LEAST_COMPARED = 40
+ORDER_ALIKE = 0.99
+"""Rank correlation with a number from which a column is nearly the target."""
+ERRORS = 0.05
+"""Of those that a constant guess makes, below which a column is nearly the classes."""
+ROWS_OF_VALUE = 10
+"""Rows a value on average, from which the values of a column are looked at one by one."""
 MOST_APART = 100
 """Columns of whole numbers or categories, each of which may be what tells repeated rows apart."""
 
@@ -45,7 +56,50 @@ def related(reads: Sequence[Read], target: Target | None, keep: Sequence[str] = 
             result[i] = replace(read, column=column.noted(f"it says the same as {twin!r}: the two are interchangeable"))
         for mark in marks:
             first.setdefault(mark, column.name)
+        if target is not None and column.name not in keep:
+            found = telling(read, target)
+            result[i] = replace(result[i], column=result[i].column.noted(found))
     return result
+
+
+def telling(read: Read, target: Target) -> str:
+    """In words how nearly a column is the target, "" where it is not: leaks are seldom exact copies."""
+    rows = slice(None, None, max(1, len(target.values) // MOST_COMPARED))
+    values, y = read.values[rows], target.values[rows]
+    known = ~np.isnan(values)
+    values, y = values[known], y[known]
+    if len(y) < LEAST_COMPARED or len(np.unique(y)) < 2 or len(np.unique(values)) < 2:
+        return ""
+    if target.kind == "regression":
+        found = _order_alike(values, y, target.name) if not read.column.levels else ""
+    else:
+        found = _classes_alike(values, y, target.name)
+    return f"{found}: {LEAK}; if so, say drop = [{read.column.name!r}]" if found else ""
+
+
+def _order_alike(values: NDArray, y: NDArray, name: str) -> str:
+    from scipy.stats import spearmanr
+
+    correlation = abs(float(spearmanr(values, y).statistic))
+    if correlation < ORDER_ALIKE:
+        return ""
+    return f"it orders the rows nearly as the target {name!r} does (rank correlation {correlation:.3f})"
+
+
+def _classes_alike(values: NDArray, y: NDArray, name: str) -> str:
+    """A tree of one leaf a class, or of one a value where these are few, is seldom wrong."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    classes, counts = np.unique(y, return_counts=True)
+    numbers = np.unique(values, return_inverse=True)[1][:, None]  # trees compute in single precision
+    different = int(numbers.max()) + 1
+    leaves = different if different * ROWS_OF_VALUE <= len(y) else len(classes)
+    tree = DecisionTreeClassifier(max_leaf_nodes=max(2, leaves), random_state=0).fit(numbers, y)
+    right = int((tree.predict(numbers) == y).sum())
+    others = len(y) - int(counts.max())
+    return (
+        f"it alone tells the target {name!r} in {right} of {len(y)} rows" if len(y) - right <= ERRORS * others else ""
+    )
 
 
 def signatures(read: Read) -> set[bytes]:

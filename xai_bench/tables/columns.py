@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xai_bench.errors import one_line
-from xai_bench.tables.numerals import numerals
+from xai_bench.tables.numerals import COMMA, numerals, texts_of
 from xai_bench.tables.reading import UNNAMED, Sheet
+from xai_bench.tables.words import MISSING
 from xai_bench.wording import plural
 
 ColumnKind = Literal["number", "two values", "category", "date", "identifier", "free text", "constant", "empty"]
@@ -31,9 +32,16 @@ CODES = tuple(sign * value for value in (9, 99, 999, 9999, 99999, 8888, 7777, 88
 """Numbers that often stand for a missing value."""
 DATE_FORMATS = (
     "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d.%m.%y", "%d %b %Y", "%b %d, %Y",
-    "%d %B %Y",
+    "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M %p", "%d.%m.%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d.%m.%y",
+    "%d/%m/%y", "%m/%d/%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%d %B %Y",
 )  # fmt: skip
+NO_DATE = r"[0\W]+"
+"""Such as 0000-00-00."""
+ROUNDING = 1e-12
+"""Of the largest number of a column: broken numbers that differ by less are one."""
+WHOLE = 2**53
+"""From here on not every whole number is a float64."""
 TELLING = 100
 """Steps of single precision that the values of a column span at least."""
 
@@ -82,10 +90,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Read:
-    """A column and its values (n,): float64 with NaN where one is missing; of a category, numbers of its levels."""
+    """A column and its values (n,): float64 with NaN where one is missing; of a category, numbers of its levels.
+
+    ``codes``: numbers for a missing value that it had.
+    """
 
     column: Column
     values: NDArray[np.float64]
+    codes: frozenset[float] = frozenset()
 
 
 def read_columns(sheet: Sheet, codes: Collection[float] = ()) -> list[Read]:
@@ -108,6 +120,8 @@ def read_column(series: pd.Series, unit: str = "", decimal: str = ".", codes: Co
     kind = series.dtype.kind if isinstance(series.dtype, np.dtype) else ""
     if pd.api.types.is_datetime64_any_dtype(series):
         return _dated(column, series)
+    if isinstance(series.dtype, pd.PeriodDtype):
+        return _dated(column, series.dt.to_timestamp())
     if pd.api.types.is_timedelta64_dtype(series):
         return _numeric(replace(column, unit="days"), series.dt.total_seconds().to_numpy(float) / 86400, codes)
     if isinstance(series.dtype, pd.CategoricalDtype):
@@ -115,8 +129,17 @@ def read_column(series: pd.Series, unit: str = "", decimal: str = ".", codes: Co
     if pd.api.types.is_bool_dtype(series) or _all_booleans(series):
         return _two(column, series)
     if pd.api.types.is_numeric_dtype(series) and kind != "c":
-        return _numeric(column, series.to_numpy(dtype=np.float64, na_value=np.nan), codes)
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        if pd.api.types.is_integer_dtype(series) and _blurred(values, series.nunique()):
+            return _worded(column, series.astype(object))
+        return _numeric(column, values, codes)
     return _from_texts(column, series, decimal, codes)
+
+
+def _blurred(values: NDArray[np.float64], different: int) -> bool:
+    """Whether whole numbers are so long that different ones, such as identifiers, are one float64."""
+    known = values[~np.isnan(values)]
+    return bool(np.abs(known).max(initial=0) >= WHOLE) and len(np.unique(known)) < different
 
 
 def _all_booleans(series: pd.Series) -> bool:
@@ -129,10 +152,11 @@ def _empty(column: Column, n: int) -> Read:
 
 
 def _from_texts(column: Column, series: pd.Series, decimal: str, codes: Collection[float]) -> Read:
-    texts = series.where(series.isna(), series.astype(str).str.strip())
-    texts = texts.mask(texts == "")
+    texts = texts_of(series)
     found = numerals(texts.fillna(""), decimal)
-    if found is not None:
+    if found is not None and not (
+        _blurred(found.values, texts.nunique()) and texts.dropna().str.fullmatch(r"[+-]?\d+").all()
+    ):
         if found.words:
             shown = ", ".join(repr(one_line(word, 40)) for word in found.words[:5])
             column = column.noted(f"the {'word' if len(found.words) == 1 else 'words'} {shown} read as missing")
@@ -151,14 +175,17 @@ def _numeric(column: Column, values: NDArray[np.float64], codes: Collection[floa
     coded = np.isin(values, list(codes))
     if coded.any():
         column = column.noted(f"{plural(int(coded.sum()), 'code')} for missing, as was said")
+    had = frozenset(values[coded].tolist())
     values = np.where(infinite | coded, np.nan, values)
     known = values[~np.isnan(values)]
     missing = len(values) - len(known)
     column = replace(column, missing=missing)
     if not len(known):
         return _empty(column, len(values))
-    if np.ptp(known) == 0 and not missing:
-        return Read(replace(column, kind="constant").left_out(f"all values are {known[0]:g}"), values)
+    blurred = np.ptp(known) <= ROUNDING * np.abs(known).max() and not (known == np.floor(known)).all()
+    if (np.ptp(known) == 0 or blurred) and not missing:
+        but = ", but for rounding" if np.ptp(known) > 0 else ""
+        return Read(replace(column, kind="constant").left_out(f"all values are {known[0]:g}{but}"), values)
     column = _identified(column, values)
     code = _code(known)
     if code is not None:
@@ -169,7 +196,7 @@ def _numeric(column: Column, values: NDArray[np.float64], codes: Collection[floa
         )
     if len(np.unique(known)) == 2 and column.used:
         column = replace(column, kind="two values")
-    return Read(_filled(column, len(values)), values)
+    return Read(_filled(column, len(values)), values, had)
 
 
 def _filled(column: Column, n: int) -> Column:
@@ -216,15 +243,19 @@ def _words(name: str) -> str:
 
 def _code(known: NDArray[np.float64]) -> float | None:
     """A number that stands apart from all others and often means that a value is missing."""
+    code = _apart(known)
+    return code if code in CODES else None
+
+
+def _apart(known: NDArray[np.float64]) -> float | None:
+    """The smallest or largest value, if it occurs twice and is further from all others than these are apart."""
     values, counts = np.unique(known, return_counts=True)
     if len(values) < 4:
         return None
-    for code, count, rest, gap in (
-        (values[0], counts[0], values[1:], values[1] - values[0]),
-        (values[-1], counts[-1], values[:-1], values[-1] - values[-2]),
-    ):
-        if code in CODES and count > 1 and gap > np.ptp(rest):
-            return float(code)
+    if counts[0] > 1 and values[1] - values[0] > np.ptp(values[1:]):
+        return float(values[0])
+    if counts[-1] > 1 and values[-1] - values[-2] > np.ptp(values[:-1]):
+        return float(values[-1])
     return None
 
 
@@ -248,28 +279,55 @@ class _Dates:
 
 def _dates(texts: pd.Series) -> _Dates | None:
     """The dates of a column in one of the formats, or None."""
+    absent = texts.str.lower().isin(MISSING) | texts.str.fullmatch(NO_DATE).fillna(False).astype(bool)
+    words = sorted(texts[absent].unique())
+    texts = texts.mask(absent)
     known = pd.Series(texts.dropna().unique())
-    if not known.str.contains(r"\d", regex=True).all() or known.str.len().max() > 40:
+    if known.empty or not known.str.contains(r"\d", regex=True).all() or known.str.len().max() > 40:
         return None
     fitting = []
     for form in (*DATE_FORMATS, "ISO8601"):
-        if pd.to_datetime(known.head(50), format=form, errors="coerce").notna().all():
-            values = pd.to_datetime(texts, format=form, errors="coerce", utc=form == "ISO8601")
+        utc = form == "ISO8601"
+        if pd.to_datetime(known.head(50), format=form, errors="coerce", utc=utc).notna().all():
+            values = pd.to_datetime(texts, format=form, errors="coerce", utc=utc)
             if values.notna().sum() == texts.notna().sum():
                 fitting.append((form, values))
     if not fitting:
         return None
-    both = {form for form, _ in fitting} >= {"%d/%m/%Y", "%m/%d/%Y"}
-    return _Dates(fitting[0][1], "the day is taken to stand before the month" if both else "")
+    form, values = fitting[0]
+    turned = form.replace("%d", "?").replace("%m", "%d").replace("?", "%m")
+    both = turned != form and turned in [other for other, _ in fitting]
+    notes = ["the day is taken to stand before the month"] if both else []
+    if "%y" in form:
+        values = _one_century(values)
+        notes.append("years of two digits")
+    if words:
+        shown = ", ".join(repr(word) for word in words[:5])
+        notes.append(f"the {'word' if len(words) == 1 else 'words'} {shown} read as missing")
+    return _Dates(values, "; ".join(notes))
+
+
+def _one_century(dates: pd.Series) -> pd.Series:
+    """Years of two digits so that they lie close together: 59 to 80 are not torn apart at 69."""
+    late = dates.dt.year >= 2000
+    earlier = dates.mask(late, dates - pd.DateOffset(years=100))
+    return earlier if earlier.max() - earlier.min() < dates.max() - dates.min() else dates
 
 
 def _dated(column: Column, dates: pd.Series) -> Read:
     """Days since the first date."""
     column = replace(column, kind="date", unit="days", missing=int(dates.isna().sum()))
-    days = ((dates - dates.min()) / pd.Timedelta(days=1)).to_numpy(float)
+    days = ((dates - dates.min()) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
     if dates.nunique() < 2 and not column.missing:
         return Read(replace(column, kind="constant").left_out("all dates are equal"), days)
     column = column.noted(f"dates from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}")
+    apart = _apart(days[~np.isnan(days)])
+    if apart is not None:
+        date, count = dates[days == apart].iloc[0], int((days == apart).sum())
+        column = column.noted(
+            f"{date:%Y-%m-%d} occurs {count} times, far from all other dates, and may stand for missing: if so, leave "
+            "those cells empty"
+        )
     done = "used as the number of days since the first"
     if column.missing:
         column = column.noted(_absent(column, len(dates)))
@@ -279,7 +337,7 @@ def _dated(column: Column, dates: pd.Series) -> Read:
 
 def _worded(column: Column, series: pd.Series) -> Read:
     """A category, an identifier or free text."""
-    texts = series.where(series.isna(), series.astype(str).str.strip())
+    texts = texts_of(series)
     counts = texts.value_counts()
     n, missing = int(counts.sum()), int(texts.isna().sum())
     column = replace(column, kind="category", missing=missing)
@@ -291,6 +349,10 @@ def _worded(column: Column, series: pd.Series) -> Read:
     if len(counts) > MOST_LEVELS and len(counts) > n / 2:
         if words >= WORDS_OF_TEXT:
             return Read(replace(column, kind="free text").left_out("free text is not read"), nothing)
+        numbers = pd.to_numeric(pd.Series(counts.index), errors="coerce").notna()
+        commas = pd.Series(counts.index).str.fullmatch(COMMA)
+        if not numbers.all() and (numbers | commas).mean() > 0.5:
+            return Read(replace(column, kind="number").left_out(_partly(counts.index, numbers)), nothing)
         why = f"{plural(len(counts), 'different text')} in {plural(n, 'row')}: an identifier"
         if len(counts) < n:
             why += "; if rows that share one belong together, name the column with groups"
@@ -300,18 +362,29 @@ def _worded(column: Column, series: pd.Series) -> Read:
     return _category(column, texts, counts)
 
 
+def _partly(texts: pd.Index, numbers: pd.Series) -> str:
+    """What is wrong with a column of numbers that has other texts too."""
+    other = [repr(one_line(text, 40)) for text, number in zip(texts, numbers, strict=True) if not number]
+    return (
+        f"{int(numbers.sum())} of {plural(len(texts), 'different text')} are numbers, others such as {other[0]} are "
+        "not: write these as numbers, or leave their cells empty"
+    )
+
+
 def _category(column: Column, texts: pd.Series, counts: pd.Series) -> Read:
     alike = differing_labels(counts.index)
     if alike:
         column = column.noted(f"{_pairs(alike)} differ by case only: if they are one, write them alike")
     kept = sorted(counts.index[:MOST_LEVELS])
-    levels = [*kept, *([OTHER] if len(counts) > len(kept) else []), *([ABSENT] if column.missing else [])]
-    if len(counts) > len(kept):
-        column = column.noted(f"{len(counts)} different texts: the rarest {len(counts) - len(kept)} joined as {OTHER}")
-    if column.missing:
-        column = column.noted(f"{_absent(column, len(texts))}: a level of its own")
+    rare, levels = len(counts) - len(kept), list(kept)
     number = {level: float(i) for i, level in enumerate(kept)}
-    other = float(levels.index(OTHER)) if OTHER in levels else np.nan
+    if rare:
+        levels.append(_unlike(kept, OTHER))
+        column = column.noted(f"{len(counts)} different texts: the rarest {rare} joined as {levels[-1]}")
+    other = float(len(levels) - 1)
+    if column.missing:
+        levels.append(_unlike(kept, ABSENT))
+        column = column.noted(f"{_absent(column, len(texts))}: a level of its own")
     absent = float(len(levels) - 1)
     values = texts.map(number).fillna(other).where(texts.notna(), absent).to_numpy(float)
     two = len(levels) == 2
@@ -319,6 +392,13 @@ def _category(column: Column, texts: pd.Series, counts: pd.Series) -> Read:
     if two:
         done = AS_IT_IS if levels == ["0", "1"] else f"one column: 1 is {levels[1]!r}, 0 {levels[0]!r}"
     return Read(replace(column, kind="two values" if two else "category", levels=tuple(levels), done=done), values)
+
+
+def _unlike(levels: Collection[str], name: str) -> str:
+    """The name, in further brackets as long as it is a level already."""
+    while name in levels:
+        name = f"({name})"
+    return name
 
 
 def differing_labels(labels: Collection[str]) -> list[list[str]]:

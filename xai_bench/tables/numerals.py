@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xai_bench.errors import one_line
 from xai_bench.tables.words import MISSING
 
 SIGNS = "%€$£¥"
 THOUSANDS_COMMA = r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?"
 THOUSANDS_POINT = r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?"
+THOUSANDS_GAP = r"([+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f\u2009'’]\d{3})+)([.,]\d+)?"
+UNIT = r"([+-]?\d[\d.,]*)\s*([^\W\d_][^\d\s]{0,9})"
+"""A number and what it is a number of, as in 12 kg."""
+MINUS = str.maketrans("\u2212\uff0d\ufe63", "---")
 PLAIN = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 COMMA = r"[+-]?\d*,\d+"
 OTHER_WORDS = 3
@@ -62,18 +68,43 @@ def _parsed(texts: pd.Series, decimal: str) -> tuple[pd.Series, str]:
     plain = pd.to_numeric(texts, errors="coerce")
     if plain.notna().all():
         return plain, ""
+    texts = _in_plain_letters(texts)
     sign = _sign(texts)
     if sign:
         texts = texts.str.replace(re.escape(sign), "", regex=True).str.strip()
     return pd.to_numeric(_with_points(texts, decimal), errors="coerce"), sign
 
 
+def _in_plain_letters(texts: pd.Series) -> pd.Series:
+    """Other digits and minus signs as those of ASCII; no blanks or apostrophes between thousands."""
+    other = ~texts.map(str.isascii).astype(bool)
+    if other.any():
+        texts = texts.mask(other, texts[other].map(lambda text: "".join(map(_digit, text.translate(MINUS)))))
+    gaps = texts.str.fullmatch(THOUSANDS_GAP)
+    return texts.mask(gaps, texts.str.replace(r"[ \u00a0\u202f\u2009'’]", "", regex=True)) if gaps.any() else texts
+
+
+def _digit(letter: str) -> str:
+    return str(unicodedata.decimal(letter)) if letter.isdecimal() else letter
+
+
 def _sign(texts: pd.Series) -> str:
-    """The one of ``SIGNS`` that most texts begin or end with."""
+    """The one of ``SIGNS`` that most texts begin or end with, or the unit that most end with."""
     for sign in SIGNS:
         if (texts.str.startswith(sign) | texts.str.endswith(sign)).mean() > 1 - WORD_SHARE:
             return sign
-    return ""
+    units = texts.str.extract(f"^{UNIT}$")[1].value_counts()
+    return str(units.index[0]) if len(units) and units.iloc[0] > (1 - WORD_SHARE) * len(texts) else ""
+
+
+def texts_of(series: pd.Series) -> pd.Series:
+    """Every cell as one line of text without blanks around it; missing where there is none."""
+    texts = series.astype(object).map(_text, na_action="ignore")
+    return texts.mask(texts == "")
+
+
+def _text(value: object) -> str:
+    return one_line(value.decode("utf-8", "replace") if isinstance(value, bytes) else value).strip()
 
 
 def _with_points(texts: pd.Series, decimal: str) -> pd.Series:

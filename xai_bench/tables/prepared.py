@@ -9,10 +9,11 @@ import pandas as pd
 
 from xai_bench.errors import InputError, unknown
 from xai_bench.tables.between import Repeats, related, repeats
-from xai_bench.tables.columns import Column, Read, read_columns
+from xai_bench.tables.columns import FEW_ROWS, Column, Read, read_columns
 from xai_bench.tables.encoding import Encoded, encode
 from xai_bench.tables.reading import Sheet
 from xai_bench.tables.target import Kind, Target, target_of
+from xai_bench.wording import plural
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,42 @@ def prepared(
     units = tuple(unit for name, unit in zip(frame, sheet.units, strict=True) if name in left) if sheet.units else ()
     reads = read_columns(replace(sheet, frame=frame[left], units=units), missing_codes)
     reads = related([_kept(read, frame[read.column.name], keep) for read in reads], found, keep)
+    if len(frame) >= FEW_ROWS:  # else their number is the mistake to name
+        _check_inputs([read.column for read in reads])
     twins = repeats(reads)
     of_target = found.notices if found else ()
-    notices = [*sheet.notices, *of_target, *(read.column.line for read in reads if read.column.why)]
+    notices = [
+        *sheet.notices,
+        *of_target,
+        *_codes_elsewhere(missing_codes, found, reads),
+        *(read.column.line for read in reads if read.column.why),
+    ]
     if twins:
         notices.append(twins.line)
     return Prepared(tuple(read.column for read in reads), encode(reads, len(frame)), found, tuple(notices), twins)
+
+
+def _check_inputs(columns: Sequence[Column]) -> None:
+    """Raise InputError, with the first reasons, unless two inputs are left."""
+    used = sum(column.used for column in columns)
+    if used < 2:
+        out = [column.line for column in columns if not column.used]
+        because = f" ({'; '.join(out[:3])}{' ...' if len(out) > 3 else ''})" if out else ""
+        raise InputError(f"expected at least 2 inputs to rank, got {used}{because}: add columns")
+
+
+def _codes_elsewhere(codes: Sequence[float], target: Target | None, reads: Sequence[Read]) -> list[str]:
+    """Notices of numbers for missing values that no column has, or the target."""
+    notices = []
+    for code in codes:
+        if target is not None and target.kind == "regression" and (target.values == code).any():
+            notices.append(
+                f"{plural(int((target.values == code).sum()), 'row')} have {code:g} as their target {target.name!r}, "
+                "which is read as a number: leave their cells empty if it is missing there"
+            )
+        if not any(code in read.codes for read in reads):
+            notices.append(f"missing_codes: {code:g} occurs in no column of numbers")
+    return notices
 
 
 def _kept(read: Read, series: pd.Series, keep: Sequence[str]) -> Read:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import IO, Any, cast
 
 import pandas as pd
 
-from xai_bench.errors import InputError
+from xai_bench.errors import InputError, one_line
 from xai_bench.tables.layout import Layout, layout_of
 from xai_bench.wording import plural
 
@@ -25,8 +26,10 @@ FIRST_LINES = 200
 """From which the layout is found."""
 LONGEST_HEAD = 2**24
 """Letters of them at the most."""
-MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-"""First bytes of a file in another encoding."""
+MARKS = {
+    b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
+}  # fmt: skip
+"""First bytes of a file in another encoding, the longer ones first."""
 ENCODINGS = ("utf-8-sig", "cp1252")
 """Tried in turn."""
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -86,8 +89,14 @@ def read_sheet(path: Path) -> Sheet:
 def sheet_of(frame: pd.DataFrame) -> Sheet:
     """A DataFrame as if it were read from a file: names as text, the index left out."""
     frame = frame.reset_index(drop=True)
-    frame.columns = frame.columns.astype(str).str.strip()
+    frame.columns = pd.Index([_name(label, number) for number, label in enumerate(frame.columns)], dtype=object)
     return usable(Sheet("table", frame))
+
+
+def _name(label: Any, number: int) -> str:
+    """The label of a column as a text; of several levels, all of them."""
+    parts = label if isinstance(label, tuple) else (label,)
+    return " ".join(str(part) for part in parts if not pd.isna(part)).strip() or f"{UNNAMED}{number}"
 
 
 def usable(sheet: Sheet) -> Sheet:
@@ -99,18 +108,31 @@ def usable(sheet: Sheet) -> Sheet:
         Without rows, or with names that are not one line, or twice there.
     """
     frame = sheet.frame
+    if frame.shape[1] == 1 and not frame.empty:
+        _check_separated(sheet.name, frame)
     if frame.empty:
         raise InputError(
             f"{sheet.name!r} has {len(frame)} rows of {frame.shape[1]} columns: expected a header line and rows"
         )
-    broken = [column for column in frame.columns if len(column.splitlines()) > 1]
+    broken = [column for column in frame.columns if one_line(column, len(column) + 1) != column]
     if broken:
-        raise InputError(f"expected column names of one line, got {broken[0]!r}: rename it")
+        raise InputError(f"expected column names of one line, got {broken[0]!a}: rename it")
     twice = sorted(set(frame.columns[frame.columns.duplicated()]))
     if twice:
         which = "the table" if sheet.name == "table" else repr(sheet.name)
         raise InputError(f"expected each column of {which} once, got {twice[0]!r} again: rename or remove one")
     return _without_empty(sheet)
+
+
+def _check_separated(name: str, frame: pd.DataFrame) -> None:
+    """Refuse one column whose name holds several words between blanks or marks that do not separate here."""
+    words = re.split(r"[ :^~]+", frame.columns[0])
+    cells = frame.iloc[:, 0].dropna().astype(str).str.strip()
+    if len(words) > 1 and len(cells) and (cells.str.count(r"[ :^~]+") == len(words) - 1).all():
+        raise InputError(
+            f"expected fields between commas, semicolons, tabs or bars, got one field a line in {name!r}, such as "
+            f"{one_line(frame.columns[0], 60)!r}: separate the fields by one of these"
+        )
 
 
 def _without_empty(sheet: Sheet) -> Sheet:
@@ -165,7 +187,7 @@ def _text(path: Path) -> Sheet:
     """CSV, by whatever separator, in UTF-8 or, if it is not, in the letters of Western Windows."""
     with _opened(path) as file:
         beginning = file.read(4096)
-    mark = MARKS.get(beginning[:2])
+    mark = next((encoding for first, encoding in MARKS.items() if beginning.startswith(first)), None)
     if mark is None and b"\0" in beginning:
         raise ValueError("it holds bytes that are no text")
     encodings = (mark,) if mark else ENCODINGS

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xai_bench.errors import InputError
-from xai_bench.tables.columns import differing_labels
-from xai_bench.tables.numerals import numerals
+from xai_bench.tables.columns import differing_labels, read_column
+from xai_bench.tables.numerals import numerals, texts_of
 from xai_bench.wording import plural
 
 Kind = Literal["classification", "regression"]
@@ -53,6 +53,12 @@ def target_of(column: pd.Series, kind: Kind | None, decimal: str = ".") -> Targe
         )
     notices: tuple[str, ...] = ()
     boolean = pd.api.types.is_bool_dtype(column)
+    few = kind == "classification" or (kind is None and texts.nunique() <= FEW_NUMBERS)
+    if numbers is None and not few and read_column(column).column.kind == "date":
+        raise InputError(
+            f"the target {name!r} holds dates, such as {str(column.dropna().iloc[0])!r}: expected classes or numbers; "
+            "write it as a number, such as days"
+        )
     if kind is None:
         kind = _looks_like(numbers)
         notices = (f"the target {name!r} is read as {_said(kind, None if boolean else numbers)}",)
@@ -89,8 +95,7 @@ def _texts_and_numbers(column: pd.Series, decimal: str) -> tuple[pd.Series, NDAr
         return column, column.to_numpy(dtype=np.float64, na_value=np.nan)
     if column.dtype == object and all(isinstance(value, bool) for value in column.dropna()):
         return column, column.to_numpy(dtype=np.float64, na_value=np.nan)
-    texts = column.where(column.isna(), column.astype(str).str.strip())
-    texts = texts.mask(texts == "")
+    texts = texts_of(column)
     found = numerals(texts.fillna(""), decimal, words=0)
     return texts, None if found is None else found.values
 
@@ -139,7 +144,7 @@ def _labelled(name: str, column: pd.Series, names: tuple[str, ...], sizes: NDArr
             f"at least {LEAST_OF_CLASS}, one for each part; leave those rows out, or merge the class with another"
         )
     notices = []
-    written = [str(value) for value in column.dropna().unique() if isinstance(value, str)]
+    written = list(dict.fromkeys(value for value in column.dropna() if isinstance(value, str)))
     for group in differing_labels(written):
         texts = " and ".join(map(repr, group))
         if len({label.strip() for label in group}) == 1:

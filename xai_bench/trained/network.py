@@ -18,13 +18,15 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.devices import seeded
 from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.models.base import FittedModel, Kind
-from xai_bench.models.given import Given, Network, fitted_to
+from xai_bench.models.given import Given, Network, check_open, fitted_to
 from xai_bench.trained.rows import Rows
 
 ROWS = 512
 """Rows that go through a model at once, to look at what it says."""
 ALIKE = 1e-3
 """Of the largest output: by how much outputs of a row may differ in another batch."""
+MOST_LABELS = 50
+"""Different whole numbers, among which are all outputs: they are labels, not scores."""
 Function = Callable[[Any], Any]
 
 
@@ -167,6 +169,7 @@ def _two(probability: bool) -> nn.Linear:
 
 def on_flat_rows(module: nn.Module, shape: tuple[int, ...], head: str) -> nn.Module:
     """The module on rows (n, d), whose shape it is given: a copy, in single precision, in eval mode."""
+    check_open("model", module)
     try:
         module = copy.deepcopy(module).cpu().eval().float()
     except Exception as error:
@@ -225,7 +228,9 @@ def _said(network: nn.Module, given: Tensor, shape: tuple[int, ...]) -> Tensor:
     except InputError:
         raise
     except FAILURES as error:
-        raise InputError(f"model: expected one for {where}, got one that fails on them: {reason_of(error)}") from None
+        raise InputError(
+            f"model: expected one for {where} in single precision, got one that fails on them: {reason_of(error)}"
+        ) from None
     if not isinstance(said, Tensor):
         raise InputError(
             f"model: expected a tensor of scores, got {type(said).__name__}: wrap the model in one that returns the "
@@ -254,12 +259,23 @@ def _check_rows_apart(network: nn.Module, X: Tensor, said: Tensor, shape: tuple[
         )
 
 
+def _check_scores(values: np.ndarray, y: np.ndarray) -> None:
+    """Refuse what a classifier's ``predict`` returns: it would count as a regression."""
+    labels = np.unique(y) if y.dtype.kind in "iu" else y[:0]
+    if 2 < len(labels) <= MOST_LABELS and np.isin(values, labels).all() and len(np.unique(values)) > 1:
+        raise InputError(
+            f"model: expected scores, got what looks like labels, such as {values[0]:g}: return scores (n, classes), "
+            "such as predict_proba, or say kind = 'regression'"
+        )
+
+
 def _of_one_output(outputs: np.ndarray, y: np.ndarray, kind: Kind | None) -> Looked:
     """A logit or a probability of two classes, or a value."""
     column = "column" if outputs.ndim == 1 else ""
     values = outputs.reshape(-1)
     labels = set(np.unique(y).tolist()) if y.dtype.kind in "biuf" else set(map(str, y))
     if kind is None:
+        _check_scores(values, y)
         kind = (
             "classification" if len(labels) == 2 and (y.dtype.kind not in "biuf" or labels <= {0, 1}) else "regression"
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xai_bench.datasets.arrays import array_of, check_order
 from xai_bench.datasets.inputs import Inputs, partition, with_singles
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError, one_line, unknown
@@ -53,6 +54,7 @@ def rows_of(X: Any, y: Any) -> Rows:
         Unless X are finite numbers (n, ...) and y has one value a row.
     """
     names = tuple(map(str, X.columns)) if isinstance(X, pd.DataFrame) else ()
+    check_order(X, y, "y")
     values, target = _numbers(X), _target(y)
     if values.ndim < 2:
         raise InputError(f"X: expected rows, an array (n, ...) of two axes or more, got the shape {values.shape}")
@@ -72,7 +74,7 @@ def rows_of(X: Any, y: Any) -> Rows:
 
 
 def _numbers(X: Any) -> NDArray:
-    values = _array(X)
+    values = array_of(X, "X")
     if values.dtype.kind == "O":
         try:
             values = values.astype(np.float64)
@@ -84,7 +86,7 @@ def _numbers(X: Any) -> NDArray:
 
 
 def _target(y: Any) -> NDArray:
-    values = _array(y)
+    values = array_of(y, "y")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
@@ -92,16 +94,6 @@ def _target(y: Any) -> NDArray:
     if pd.isna(values).any() or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise InputError("y: expected a value in every row, got missing or infinite ones: drop these rows")
     return values
-
-
-def _array(values: Any) -> NDArray:
-    """A numpy array of a tensor on any device, a frame, or whatever numpy understands."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise InputError(f"expected an array, got what numpy cannot read: {one_line(error, 200)}") from None
 
 
 def classes_of(y: NDArray, n_outputs: int, classes: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:

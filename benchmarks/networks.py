@@ -41,6 +41,8 @@ DEAR = {"ft_transformer": 1, "spectral_ft_transformer": 0}
 TEST_TO_TRAIN = 0.2 / 0.64
 """Rows of a split."""
 LEVEL = 0.95
+BEST = 1.0
+"""Accuracy and R2 end here, and so do their intervals."""
 COLUMNS = [
     "dataset",
     "data_seed",
@@ -153,7 +155,7 @@ def _score(done: pd.DataFrame, dataset: str, network: str) -> str:
     if len(found) < LEAST_DRAWS:
         return f"{found['test_score'].mean():.3f}{star} ({plural(len(found), 'draw')})"
     low, high = of_mean(found["test_score"], dataset, LEVEL)
-    return f"{found['test_score'].mean():.3f} [{low:.2f}, {high:.2f}]{star}"
+    return f"{found['test_score'].mean():.3f} [{low:.2f}, {min(high, BEST):.2f}]{star}"
 
 
 def _seconds(done: pd.DataFrame, dataset: str, network: str) -> str:

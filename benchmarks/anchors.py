@@ -63,7 +63,9 @@ def kept(name: str) -> Agreement | None:
     if not table.is_file():
         return None
     known = anchor(reading.load(name).anchor)
-    return Agreement(known, *(_with_texts(pd.read_csv(path)) for path in (table, ours)))
+    return Agreement(
+        known, *(_with_texts(pd.read_csv(path, keep_default_na=False, na_values=[""])) for path in (table, ours))
+    )
 
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -80,7 +82,9 @@ def page() -> str:
         if (found := kept(name)) is not None:
             parts += [f"## {found.anchor.title}", *section(name, found)]
     if FUNCTIONAL.is_file():
-        parts += functional_section(pd.read_csv(FUNCTIONAL).fillna({"reason": ""}))
+        parts += functional_section(
+            pd.read_csv(FUNCTIONAL, keep_default_na=False, na_values=[""]).fillna({"reason": ""})
+        )
     return "\n".join(parts)
 
 

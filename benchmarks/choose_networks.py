@@ -41,7 +41,7 @@ def main() -> None:
             setting = f"learning_rate {rate:g}" + "".join(f", {key} {value:g}" for key, value in penalty.items())
             rows.append((network, setting, name, fitted.valid_loss, fitted.valid_score, fitted.train_cpu))
             pd.DataFrame(rows, columns=COLUMNS).to_csv(FILE, index=False, float_format="%.5g")
-    print(summary(pd.read_csv(FILE)).to_string())
+    print(summary(pd.read_csv(FILE, keep_default_na=False, na_values=[""])).to_string())
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("scores", type=Path, nargs="?", default=HERE / "recovery.csv")
     parser.add_argument("--repeats", type=int, default=500)
     given = parser.parse_args()
-    table = pd.read_csv(given.scores)
+    table = pd.read_csv(given.scores, keep_default_na=False, na_values=[""])
     names = [column for column in table.columns if column not in ("dataset", "draw")]
     rng, rows = np.random.default_rng(0), []
     for dataset, group in table.groupby("dataset"):

@@ -3,13 +3,15 @@
     python -m benchmarks.decoys                 # from reports/tables/tables.xaipack
     python -m benchmarks.decoys runs/tables     # from a run
 
-Means over tables and networks, with the interval over data seeds. Published figures stand below, on their own: they are
-of other tables, none of which comes with a package, so nothing is compared.
+Means over tables and networks, with the interval over data seeds; simulated targets, whose truth is known, stand apart
+from decoys. Published figures stand below, on their own: they are of other tables, none of which comes with a package,
+so nothing is compared.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,9 @@ import pandas as pd
 from benchmarks import between
 from xai_bench import InputError, Results, read
 from xai_bench.published import anchors
+from xai_bench.results import comparison, entrants
 from xai_bench.statistics import interval
+from xai_bench.suites import reading
 from xai_bench.suites.suite import CONTROLS
 from xai_bench.wording import plural
 
@@ -32,6 +36,9 @@ KINDS = {
     "corrupted_50": "corrupted, 50 %",
     "second_order_50": "second order, 50 %",
 }
+"""End of the label of a dataset with decoys, to its head of a column."""
+RULES = {"simulated_1": "inputs alone", "simulated_2": "inputs by twos"}
+"""The same with a simulated target."""
 JUDGES = {"retrained": "network", "trees": "trees", "ft_transformer": "transformer"}
 MOST_NAMED = 6
 
@@ -45,38 +52,63 @@ def main() -> None:
 
 def part(results: Results) -> str:
     """Sentences and tables, as Markdown."""
-    return (
-        "\n\n".join([*results.in_words(), of_copies(results), recovery(results), retention(results), theirs()]) + "\n"
-    )
+    decoys, simulated = datasets_of(results, KINDS), datasets_of(results, RULES)
+    blocks = [
+        held(results),
+        leaders(results, "recovery", decoys, "Random decoys"),
+        leaders(results, "auroc_originals", decoys, "Decoys that are made of measured columns"),
+        table_of(results, KINDS),
+    ]
+    if simulated:
+        blocks += [leaders(results, "recovery", simulated, "Simulated targets"), table_of(results, RULES)]
+    return "\n\n".join([*blocks, retention(results), theirs()]) + "\n"
 
 
-def of_copies(results: Results) -> str:
-    """Who leads where decoys are made of measured columns."""
+def datasets_of(results: Results, ends: Mapping[str, str]) -> list[str]:
+    """The datasets of the run whose labels end so."""
+    return [label for label in dict.fromkeys(results.cells["dataset"]) if label.endswith(tuple(ends))]
+
+
+def held(results: Results) -> str:
+    """What was measured, and what of the suite was not there."""
+    labels = list(dict.fromkeys(results.cells["dataset"]))
+    absent = [entry.label for entry in reading.load("tables").datasets if entry.label not in labels]
+    said = f"{len(labels)} datasets, {plural(results.cells['data_seed'].nunique(), 'draw')}."
+    return f"{said} Not in this run: {', '.join(absent)}." if absent else said
+
+
+def leaders(results: Results, metric: str, datasets: list[str], what: str) -> str:
+    """Who leads on some of the datasets, by a metric."""
+    values = entrants.values(results, metric)
     try:
-        board = results.leaderboard("methods", "auroc_originals")
+        board = comparison.compared(values[values["dataset"].isin(datasets)], "methods", metric).leaderboard()
     except InputError as error:
-        return f"Decoys that are made of measured columns: {error}."
+        return f"{what}: {error}."
+    families = values.loc[values["dataset"].isin(datasets), "family"].nunique()
+    where = f"{what} ({plural(families, 'table')}, {plural(int(board['draws'].min()), 'draw')})"
     first = board[board["first_group"]]["name"].tolist()
-    where = f"Where decoys are made of measured columns ({int(board['draws'].min())} draws)"
+    if not first:
+        return f"{where}: below five draws nothing is decided."
     if len(first) == 1:
-        return f"{where} {first[0]} leads: all {len(board) - 1} others are shown to be worse."
+        return f"{where}: {first[0]} leads; all {len(board) - 1} others are shown to be worse."
     named = ", ".join(first) if len(first) <= MOST_NAMED else f"among them {', '.join(first[:MOST_NAMED])}"
-    return f"{where} {len(first)} of {len(board)} methods are not shown to be worse than the best: {named}."
+    return f"{where}: {len(first)} of {len(board)} methods are not shown to be worse than the best: {named}."
 
 
-def recovery(results: Results) -> str:
-    """A row a method, a column a kind of decoys: the chance that a measured column ranks above a decoy."""
+def table_of(results: Results, ends: Mapping[str, str]) -> str:
+    """A row a method, a column a kind: the chance that a relevant column ranks above a decoy, or above noise."""
     rows = results.measurements
     rows = rows[rows["metric"].isin(["auroc", "auroc_originals"]) & ~rows["explainer"].isin(CONTROLS)]
-    rows = rows.assign(kind=rows["dataset"].str.extract(f"({'|'.join(KINDS)})$")[0])
+    rows = rows.assign(kind=rows["dataset"].str.extract(f"({'|'.join(ends)})$")[0]).dropna(subset="kind")
     per_draw = rows.groupby(["explainer", "kind", "data_seed"])["value"].mean()
     tables = rows.groupby("kind")["dataset"].nunique()
-    heads = [f"{name} ({plural(int(tables[kind]), 'table')})" for kind, name in KINDS.items()]
+    kinds = [kind for kind in ends if kind in tables]
+    heads = [f"{ends[kind]} ({plural(int(tables[kind]), 'table')})" for kind in kinds]
     methods = per_draw.groupby("explainer").mean().sort_values(ascending=False).index
-    lines = [between.row(["Method", *heads]), between.row(["---", *["---"] * len(KINDS)])]
+    lines = [between.row(["Method", *heads]), between.row(["---", *["---"] * len(kinds)])]
     for method in methods:
         boxes = []
-        for kind in KINDS:
+        for kind in kinds:
             values = per_draw.loc[method, kind].to_numpy()
             low, high = interval(values)[1:3]
             boxes.append(f"{values.mean():.3f} [{low:.2f}, {high:.2f}]")
@@ -95,8 +127,8 @@ def retention(results: Results) -> str:
     draws = rows[["dataset", "data_seed"]].drop_duplicates()
     where = ", ".join(dict.fromkeys(draws["dataset"]))
     lines = [
-        f"Score of judges on the {kept} inputs that a method ranks first (`{where}`, {len(draws)} draws; `random` is "
-        "the mean of random rankings):",
+        f"Score of judges on the {kept} inputs that a method ranks first (`{where}`, {len(draws)} draws; below five "
+        "nothing is decided; `random` is the mean of random rankings):",
         "",
         between.row(["Method", *JUDGES.values()]),
         between.row(["---", *["--:"] * len(JUDGES)]),

@@ -51,7 +51,7 @@ def main() -> None:
     results = run("hand_set", out=arguments.parse_args().out, jobs=None)
     rows = scored(results)
     rows.to_csv(FILE, index=False, float_format="%.4f")
-    between.put(PAGE, BEGIN, END, f"\n{part(pd.read_csv(FILE))}\n")
+    between.put(PAGE, BEGIN, END, f"\n{part(pd.read_csv(FILE, keep_default_na=False, na_values=['']))}\n")
 
 
 def exact(network: str, truth: str, d: int) -> NDArray[np.float64]:

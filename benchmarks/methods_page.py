@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Template
 
 from xai_bench import registry
-from xai_bench.described import NEEDS
+from xai_bench.described import needed
 from xai_bench.explainers.base import Explainer, LocalExplainer, Selector
 from xai_bench.results import boards
 
@@ -66,7 +66,7 @@ def cells(name: str, known: dict[str, str]) -> Iterator[str]:
     yield text.replace("|", "\\|")
     yield source(method) or "–"
     yield ", ".join(f"{package} {known.get(package, '')}".strip() for package in packages(method)) or "here"
-    yield NEEDS[method.needs]
+    yield needed(method)
     yield str(method.version)
     yield f"`{test_of(method)}`"
     yield cost(name)

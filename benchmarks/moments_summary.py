@@ -171,7 +171,7 @@ def _noise_words(runs: pd.DataFrame) -> str:
 
 def read(path: Path) -> pd.DataFrame:
     """The runs in a fixed order."""
-    runs = pd.read_csv(path)
+    runs = pd.read_csv(path, keep_default_na=False, na_values=[""])
     order = {rule: place for place, rule in enumerate(FRESH)}
     runs["place"] = runs["rule"].map(order).fillna(len(order))
     return runs.sort_values(

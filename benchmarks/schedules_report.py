@@ -46,7 +46,7 @@ def points() -> pd.DataFrame:
         lines = RAW.read_text().splitlines()
         text = "\n".join([lines[0], *sorted(lines[1:])]) + "\n"
         KEPT.write_bytes(gzip.compress(text.encode(), mtime=0))
-    return pd.read_csv(KEPT, dtype={"version": str}).drop_duplicates(list(POINT))
+    return pd.read_csv(KEPT, dtype={"version": str}, keep_default_na=False, na_values=[""]).drop_duplicates(list(POINT))
 
 
 def share(value: float) -> str:

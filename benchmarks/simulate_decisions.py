@@ -169,7 +169,7 @@ def main() -> None:
     if given.take:
         taken(given.take, given.metric).round(5).to_csv(given.scores, index=False)
         return
-    scores = scores_of(pd.read_csv(given.scores))
+    scores = scores_of(pd.read_csv(given.scores, keep_default_na=False, na_values=[""]))
     print(
         f"{scores.m} entrants, {len(scores.datasets)} datasets, {given.repeats} repeats: shares with a false decision"
     )

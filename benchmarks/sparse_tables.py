@@ -143,7 +143,11 @@ def main() -> None:
     """Run what is missing, then write the table."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    kept = pd.read_csv(RUNS) if RUNS.exists() else pd.DataFrame({"table": [], "fold": []})
+    kept = (
+        pd.read_csv(RUNS, keep_default_na=False, na_values=[""])
+        if RUNS.exists()
+        else pd.DataFrame({"table": [], "fold": []})
+    )
     done = set(zip(kept["table"], kept["fold"], strict=True))
     for fold in range(FOLDS):
         for name in TABLES:
@@ -161,7 +165,7 @@ def main() -> None:
 
 def write() -> None:
     """The table from the kept runs."""
-    runs = pd.read_csv(RUNS)
+    runs = pd.read_csv(RUNS, keep_default_na=False, na_values=[""])
     runs["order"] = runs["table"].map({name: i for i, name in enumerate(TABLES)})
     SUMMARY.write_text(summary(runs.sort_values(["order", "fold"])), encoding="utf-8")
 

@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--kept", action="store_true", help="Analyse nothing: write what is kept in other words.")
     arguments = parser.parse_args()
     asked = arguments.tables
-    known = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
+    known = pd.read_csv(FILE, keep_default_na=False, na_values=[""]).to_dict("records") if FILE.exists() else []
     rows = {str(row["table"]): row for row in known}
     of_name = {one.name: one for one in TABLES}
     for one in [of_name[name] for name in asked or names]:
@@ -193,7 +193,7 @@ def write(rows: list[dict[str, Any]]) -> None:
     """The file and the page."""
     pd.DataFrame(rows).to_csv(FILE, index=False, float_format="%.6g")
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(pd.read_csv(FILE)), encoding="utf-8")
+    PAGE.write_text(page(pd.read_csv(FILE, keep_default_na=False, na_values=[""])), encoding="utf-8")
 
 
 def page(table: pd.DataFrame) -> str:

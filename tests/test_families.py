@@ -77,7 +77,7 @@ def test_the_sizes_are_numbers_of_inputs_and_leave_noise():
 
 
 def test_the_suites_hold_what_the_rule_takes():
-    table = pd.read_csv(TABLE)
+    table = pd.read_csv(TABLE, keep_default_na=False, na_values=[""])
     assert set(table["dataset"]) == set(sources())
     for suite, sizes in SUITES.items():
         taken = table[(table["suite"] == suite) & table["taken"]]
@@ -95,7 +95,7 @@ def test_the_suites_hold_what_the_rule_takes():
 
 
 def test_all_values_of_what_is_left_out_are_listed_with_a_reason():
-    table = pd.read_csv(TABLE)
+    table = pd.read_csv(TABLE, keep_default_na=False, na_values=[""])
     left_out = table[~table["taken"]]
     assert left_out["reason"].notna().all()
     assert set(left_out["dataset"]) | set(table.loc[table["taken"], "dataset"]) == set(sources())

@@ -191,7 +191,7 @@ def test_a_run_explains_the_network_as_it_is(tmp_path):
 
 
 def test_the_page_says_what_the_numbers_are():
-    rows = pd.read_csv(benchmark.FILE)
+    rows = pd.read_csv(benchmark.FILE, keep_default_na=False, na_values=[""])
     page = benchmark.PAGE.read_text(encoding="utf-8")
     found = between.found(page, benchmark.BEGIN, benchmark.END)
     assert found == f"\n{benchmark.part(rows)}\n", "run python -m benchmarks.hand_set"

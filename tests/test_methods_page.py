@@ -29,6 +29,12 @@ def test_sources_packages_and_tests_are_found():
     assert methods_page.test_of(of("stg")) == "test_methods.py"
 
 
+def test_what_a_method_asks_for_is_said():
+    known = methods_page.versions()
+    assert list(methods_page.cells("ft_attention", known))[4] == "the attention of an FT-Transformer"
+    assert list(methods_page.cells("permutation_importance", known))[4] == "the outputs of a network"
+
+
 def test_every_package_has_a_tested_version():
     known = methods_page.versions()
     extras = {"hidimstat", "sage-importance"}

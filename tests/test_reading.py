@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.cases.tables import BASE, TABLES, N
+from xai_bench import cli, explain
 from xai_bench.datasets.tables import CSV
 from xai_bench.errors import InputError
 from xai_bench.tables.columns import read_column
@@ -280,3 +287,59 @@ def test_rows_of_few_values_do_not_repeat():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.integers(0, 3, (200, 4)), columns=list("abcy"))
     assert prepared(sheet_of(frame), "y").repeats is None
+
+
+@pytest.fixture
+def named_nothing(tmp_path):
+    """Columns called null, NA, None and nan, which hold such words, and one of numbers with two holes."""
+    rng = np.random.default_rng(0)
+    rows = np.arange(60)
+    frame = pd.DataFrame(
+        {
+            "null": rng.normal(size=60).round(3),
+            "NA": np.array(["NA", "None", "null"])[rows % 3],
+            "None": np.where(rows % 2, "nan", "yes"),
+            "nan": np.where(rows % 4, "a", ""),
+            "n": np.where(rows == 5, "NA", np.where(rows == 6, "None", rng.normal(size=60).round(3).astype(str))),
+        }
+    )
+    frame["y"] = np.where(frame["null"] > 0, "None", "some")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    return tmp_path / "t.csv"
+
+
+def test_words_for_nothing_are_names_levels_and_classes(named_nothing):
+    """They are missing among numbers only; an empty cell is missing everywhere."""
+    data = CSV(path=str(named_nothing), target="y", kind="classification").load(0).in_canonical_order()
+    assert data.class_names == ("None", "some")
+    assert data.feature_names[:5] == ("null", "NA=NA", "NA=None", "NA=null", "None=yes")  # yes or nan
+    assert [name.partition("=")[0] for name in data.input_names] == ["null", "NA", "None", "nan", "n"]
+    assert said(data, "'n'", "'NA'", "'None'", "missing")
+    assert not said(data, "column 'NA'", "missing")
+    assert said(data, "column 'nan'", "15 missing values: a level of its own")
+
+
+@pytest.mark.slow
+def test_words_for_nothing_go_through_explain(named_nothing, tmp_path, monkeypatch, capsys):
+    fast = functools.partial(explain, folds=2, seeds=1, permutations=19, null_trainings=1)
+    monkeypatch.setattr("xai_bench.analysis.explain.explain", fast)
+    command = ["xai-bench", "explain", str(named_nothing), "--target", "y", "--out", str(tmp_path / "answer")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert re.search(r"NA +category +one input of 3 columns", capsys.readouterr().out)
+    table = pd.read_csv(tmp_path / "answer" / "inputs.csv", keep_default_na=False)
+    assert set(table["input"]) == {"null", "NA", "None", "nan", "n"}
+    assert ">null<" in (tmp_path / "answer" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py")), ids=lambda file: file.stem
+)
+def test_benchmarks_read_their_tables_as_they_were_written(file):
+    """``null`` is a dataset: whoever reads a kept table says that only an empty cell is missing."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "read_csv":
+            options = {option.arg for option in node.keywords}
+            assert "keep_default_na" in options, f"line {node.lineno}: add keep_default_na=False"

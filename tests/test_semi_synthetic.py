@@ -23,6 +23,7 @@ from xai_bench.datasets.truth import GroundTruth
 from xai_bench.errors import InputError
 from xai_bench.metrics.recovery import auroc, auroc_originals
 from xai_bench.published import anchors
+from xai_bench.running import request
 from xai_bench.suites import plan, reading
 
 KINDS = ("random", "corrupted", "second_order")
@@ -106,6 +107,49 @@ def test_pictures_become_tables_without_constant_pixels():
     assert data.notices[-1] == "3 inputs are constant on all rows: they are left out"
 
 
+@pytest.mark.parametrize(("kind", "fields"), [(Decoys, {"decoys": "second_order"}), (SimulatedOn, {"order": 2})])
+def test_a_part_of_the_rows_is_a_part_of_the_whole(kind, fields):
+    """The rows are drawn by the data seed; the target, the decoys and the roles are those of the whole table."""
+    whole, few, more = (kind(**fields, rows=rows).draw(rng(3)) for rows in (None, 40, 100))
+    np.testing.assert_array_equal(few.X, more.X[:40])
+    np.testing.assert_array_equal(few.y, more.y[:40])
+    place = {row.tobytes(): i for i, row in enumerate(whole.X)}
+    at = [place[row.tobytes()] for row in more.X]
+    assert len(set(at)) == 100
+    assert at != sorted(at)
+    np.testing.assert_array_equal(more.y, whole.y[at])
+    assert more.truth.roles == whole.truth.roles
+    other = kind(**fields, rows=100).draw(rng(4))
+    assert {row.tobytes() for row in other.X[:, :30]} != {row.tobytes() for row in more.X[:, :30]}
+
+
+@pytest.mark.parametrize("kind", [Decoys, SimulatedOn])
+def test_a_part_of_the_inputs_is_the_same_for_all_data_seeds(kind):
+    one, two = (kind(max_inputs=8).draw(rng(seed)) for seed in (0, 1))
+    assert one.feature_names[:8] == two.feature_names[:8]
+    columns = [list(load_breast_cancer().feature_names).index(name) for name in one.feature_names[:8]]
+    assert columns == sorted(columns)
+    np.testing.assert_array_equal(one.X[:, :8], load_breast_cancer().data[:, columns].astype(np.float32))
+    assert set(kind(max_inputs=4).draw(rng()).feature_names[:4]) < set(one.feature_names[:8])
+    assert one.notices[-1] == "8 of 30 inputs are taken, the same for all data seeds"
+    assert kind(max_inputs=30).draw(rng()).notices == ()
+
+
+def test_inputs_of_several_columns_are_taken_whole(table):
+    source = Decoys(of="csv", path=str(table), target="y", max_inputs=2)
+    drawn = source.draw(rng())
+    names = {"a", "b", "c"}
+    assert len(names & set(drawn.input_names)) == 2
+    assert len(drawn.inputs) == 4
+    assert sorted(column for part in drawn.inputs for column in part) == list(range(drawn.X.shape[1]))
+
+
+@pytest.mark.parametrize("kind", [Decoys, SimulatedOn])
+def test_all_of_a_table_is_what_it_was_before_parts_could_be_taken(kind):
+    assert not {"rows", "max_inputs"} & set(kind().identity()["fields"])
+    assert kind(rows=100).identity()["fields"]["rows"] == 100
+
+
 def test_families_are_tables():
     sources = [Decoys(decoys=kind, share=share) for kind in KINDS for share in (0.5, 0.75)]
     assert {source.family_of(source.load(0)).id for source in sources} == {"breast_cancer with decoys"}
@@ -151,6 +195,16 @@ def test_simulated_on_is_simulated_by_its_name(order):
     assert by_name.truth.roles == by_table.truth.roles
     assert by_name.truth.groups == by_table.truth.groups
     np.testing.assert_allclose(by_name.y, by_table.y, atol=1e-6)
+
+
+def test_the_suite_leaves_out_tables_of_packages_that_are_absent(monkeypatch, tmp_path):
+    monkeypatch.setattr(packaged.Packaged, "_place", lambda self: None)
+    asked = request.Asked.of(request.Request("tables", out=tmp_path))
+    kept = {entry.label for entry in asked.suite.datasets}
+    absent = {entry.label for entry in reading.load("tables").datasets} - kept
+    assert kept == {entry.label for entry in reading.load("tables").datasets if entry.component.of not in PACKAGED}
+    assert len(absent) == len(asked.notices)
+    assert all("pip install 'xai-bench[tables]'" in notice for notice in asked.notices)
 
 
 def test_a_suite_can_name_them(table, tmp_path):

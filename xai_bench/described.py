@@ -119,11 +119,16 @@ def _facts(component: Any) -> dict[str, str]:
         traits = ", ".join(component.traits) or "none beside those that a draw shows"
         return {"family": component.belongs_to or component.name, "traits": traits, **_lacking(component)}
     if component.family == "explainers":
-        found = {"needs": NEEDS.get(component.needs, component.needs), "joins": component.joins}
+        found = {"needs": needed(component), "joins": component.joins}
         if getattr(component, "completeness", False):
             found["completeness"] = "the attributions of a row add up to its output, less a constant"
         return found
     return {"trains": "here" if component.trains else "elsewhere"}
+
+
+def needed(explainer: Any) -> str:
+    """What an explainer, or its class, needs of a model, in words."""
+    return explainer.asks or NEEDS.get(explainer.needs, explainer.needs)
 
 
 def _lacking(source: Any) -> dict[str, str]:

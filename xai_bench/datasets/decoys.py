@@ -23,7 +23,7 @@ class Decoys(OnTable):
     Nobody knows which columns of a real table are relevant. The measured ones count as relevant, as far as is known;
     random decoys are noise, the others redundant: they tell of the target what the columns that they are made of tell.
     So a perfect method may score below 1, as a measured column may be noise, and a product of two columns may be more
-    useful than either: the score is a lower bound. The data seed draws the decoys and the split.
+    useful than either: the score is a lower bound. The data seed draws the decoys, the ``rows`` and the split.
     """
 
     name: ClassVar[str] = "decoys"
@@ -44,7 +44,7 @@ class Decoys(OnTable):
         """One table is one family, whatever its decoys."""
         return super().family_of(data)._replace(id=f"{self.of} with decoys")
 
-    def draw(self, rng: np.random.Generator) -> Table:
+    def made(self, rng: np.random.Generator) -> Table:
         """The rows of the table, with decoys behind its columns.
 
         Raises
@@ -60,13 +60,13 @@ class Decoys(OnTable):
             raise InputError(
                 f"decoys: expected a table with numeric columns, got none in {self.of!r}: use random decoys"
             )
-        made, names = self._made(
+        decoys, names = self._decoys(
             np.asarray(table.X, dtype=np.float64), numeric, count, table.feature_names, chosen, noise
         )
         role: Role = "noise" if self.decoys == "random" else "redundant"
         d = table.X.shape[1]
         return Table(
-            X=np.concatenate([table.X, made], axis=1),
+            X=np.concatenate([table.X, decoys], axis=1),
             y=table.y,
             kind=table.kind,
             truth=GroundTruth(("relevant",) * d + (role,) * count),
@@ -81,7 +81,7 @@ class Decoys(OnTable):
             holes=table.holes,
         )
 
-    def _made(
+    def _decoys(
         self,
         X: Floats,
         numeric: list[int],

@@ -21,7 +21,8 @@ class SimulatedOn(OnTable):
     """The inputs of a real table with a target that depends on a few of them, drawn by ``truth_seed``.
 
     The rule is that of the dataset ``simulated``, which takes a file: see there for what is relevant, redundant and
-    noise. The target of the table is left out. The data seed draws the noise and the split.
+    noise. The target of the table is left out. The data seed draws the noise, the ``rows`` and the split; the
+    rule and what is redundant are those of the whole table.
     """
 
     name: ClassVar[str] = "simulated_on"
@@ -52,7 +53,7 @@ class SimulatedOn(OnTable):
     def declared(self) -> tuple[Trait, ...]:
         return ("marginal" if self.order == 1 else "interacting", *self.traits)
 
-    def draw(self, rng: np.random.Generator) -> Table:
+    def made(self, rng: np.random.Generator) -> Table:
         """The rows of the table with a new target.
 
         Raises

@@ -24,6 +24,7 @@ class FTAttention(Explainer):
 
     name: ClassVar[str] = "ft_attention"
     needs: ClassVar[Needs] = "predict"
+    asks: ClassVar[str] = "the attention of an FT-Transformer"
 
     rows: Annotated[int, Field(ge=1)] = 256
     """Validation rows at the most."""

@@ -215,6 +215,8 @@ class Explainer(Component):
     needs: ClassVar[Needs] = "predict"
     """``data``: no model. ``predict``: outputs. ``gradient``: a differentiable model.
     ``linear_first_layer``: a Linear alone reads the inputs, as they are. ``spectral``: a SpectralLinear does."""
+    asks: ClassVar[str] = ""
+    """What it needs of a model, in words, where ``needs`` does not say all of it."""
     reads: ClassVar[tuple[type[nn.Module], ...]] = ()
     """First layers that the method can read beside those that ``needs`` asks for."""
 

@@ -159,14 +159,7 @@ def page(frame: pd.DataFrame) -> str:
     found = compared(frame, entrant, other)
     blocks = [
         "# What the start from moments costs on the families of `standard`",
-        f"Recovery (2 AUROC - 1) of {len(families)} families of the suite `standard` whose relevant inputs are known, "
-        f"{_range([row.draws for row in found])} draws each (data seeds from 0 on), paired by draw. Intervals are "
-        f"Student's t; they hold at {100 * LEVEL:g} % for all {len(families)} families of one comparison at once "
-        f"(Bonferroni). Of a family *no loss* is shown where the lower end is above -{MARGIN:g}, *ahead* where it is above 0, a *loss* where "
-        f"the lower end is not above -{MARGIN:g} and the upper end is below 0, *below by less* where both ends lie "
-        f"between -{MARGIN:g} and 0; the rest is undecided. `started`: eigenvalues, or the scale of the columns, that "
-        f"start from the moments. Written by `python -m benchmarks.moments_standard` from `{RUNS.name}`; measured by "
-        f"xai-bench {', '.join(dict.fromkeys(frame['version']))}.",
+        _about(frame, found),
         _seen(families),
         f"## `{entrant}` less `{other}`",
         _main_table(found).markdown(),
@@ -178,6 +171,21 @@ def page(frame: pd.DataFrame) -> str:
             blocks += [f"## `{one}` less `{another}`", _short(rows, one, another).markdown()]
             blocks += [_count(rows, one, another)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _about(frame: pd.DataFrame, found: list[Compared]) -> str:
+    """What is shown, and what the verdicts mean."""
+    return (
+        f"Recovery (2 AUROC - 1) of {len(found)} families of the suite `standard` whose relevant inputs are known, "
+        f"{_range([row.draws for row in found])} draws each (data seeds from 0 on), paired by draw. `started`: "
+        "eigenvalues, or the scale of the columns, that start from the moments; `spectral` and `column_norm` are as in "
+        f"`reports/standard`. Intervals are Student's t; they hold at {100 * LEVEL:g} % for all {len(found)} families "
+        "of one comparison at once (Bonferroni). Of a family *no loss* is shown where the lower end is above "
+        f"-{MARGIN:g}, *ahead* where it is above 0, a *loss* where the lower end is not above -{MARGIN:g} and the "
+        f"upper end is below 0, *below by less* where both ends lie between -{MARGIN:g} and 0; the rest is undecided. "
+        f"Measured by xai-bench {', '.join(dict.fromkeys(frame['version']))}; written by `python -m "
+        f"benchmarks.moments_standard` from `{RUNS.name}`."
+    )
 
 
 def _range(counts: list[int]) -> str:

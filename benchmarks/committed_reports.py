@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import xai_bench
-from benchmarks import methods_page, paper_numbers, readme_numbers
+from benchmarks import hard_numbers, methods_page, paper_numbers, readme_numbers
 from xai_bench import plots, registry
 from xai_bench.report import write_report
 from xai_bench.report.kit.markup import render
@@ -134,7 +134,7 @@ def pack_of(folder: Path) -> Path | None:
 
 
 def show_mark(folder: Path, mark: str) -> None:
-    """Put the mark below the title of page and summary, as far as there are, in place of an earlier one; "" for none."""
+    """Put the mark below the title of page and summary, where there are, in place of an earlier one; "" for none."""
     page, summary = folder / "index.html", folder / "summary.md"
     if page.is_file():
         text = re.sub(r'<p class="notice" id="measured">.*?</p>\n', "", page.read_text(encoding="utf-8"))
@@ -210,6 +210,8 @@ def finish(reports: Path = REPORTS) -> None:
             readme_numbers.write()
         if paper_numbers.PACK.is_file():
             paper_numbers.write()
+        if hard_numbers.PACK.is_file():
+            hard_numbers.write()
 
 
 def stale(path: Path) -> list[str]:

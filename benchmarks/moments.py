@@ -16,6 +16,7 @@ import csv
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ SEEDS = (0, 1, 2)
 TREES = 200
 NOISE_RUNS, NOISE_ROWS, NOISE_INPUTS = 200, 833, 64
 RING_SETS, RING_SIZES, RING_FOLDS = ("ring", "xor", "ring_xor", "ring_xor_sum"), (8, 32, 128, 512, 2048), 6
-COLUMNS = ("part", "rule", "rows", "d", "seed", "method", "fold", "precision", "score", "false", "cpu")
+COLUMNS = ("part", "rule", "rows", "d", "seed", "method", "fold", "precision", "score", "false", "cpu", "version")
 
 
 class Outcome(NamedTuple):
@@ -175,7 +176,7 @@ def main() -> None:
     for case in cases():
         wanted = not options.summary and options.part in (None, case.part)
         if wanted and tuple(map(str, case)) not in done:
-            row = [*case, *measured(case)]
+            row = [*case, *measured(case), version("xai-bench")]
             with RUNS.open("a", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerow(row)
     SUMMARY.write_text(moments_summary.text(moments_summary.read(RUNS)), encoding="utf-8")

@@ -50,8 +50,14 @@ def _intro(runs: pd.DataFrame) -> str:
         f"{len(FRESH)} fresh rules, {spread} data seeds each (of 0, 1, 2), 512 inputs, 833 rows. The rules and their "
         "formulas stand in `benchmarks/moments_rules.py`; they were written after the constants of the method were "
         "frozen. Every method may use all 833 rows; networks choose their checkpoint on a fifth of them. Written by "
-        "`python benchmarks/moments.py`, which measures what is missing."
+        f"`python benchmarks/moments.py`, which measures what is missing. {_versions(runs)}"
     )
+
+
+def _versions(runs: pd.DataFrame) -> str:
+    """Which versions of xai-bench measured how many runs."""
+    counts = runs["version"].fillna("not recorded").value_counts().sort_index()
+    return f"Version of xai-bench: {', '.join(f'{name} ({count} runs)' for name, count in counts.items())}."
 
 
 def _mean(values: pd.Series) -> str:
@@ -171,7 +177,7 @@ def _noise_words(runs: pd.DataFrame) -> str:
 
 def read(path: Path) -> pd.DataFrame:
     """The runs in a fixed order."""
-    runs = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    runs = pd.read_csv(path, dtype={"version": str}, keep_default_na=False, na_values=[""])
     order = {rule: place for place, rule in enumerate(FRESH)}
     runs["place"] = runs["rule"].map(order).fillna(len(order))
     return runs.sort_values(

@@ -3,8 +3,8 @@
 python -m benchmarks.anchor_reasons --measure shap,conditional_rows --draws 5
 python -m benchmarks.anchor_reasons --runs RUNS/runs       (what a stored run of anchor_cpi tells without a new fit)
 adds a line a draw and score to reports/anchors/reasons.csv; what stands there is not measured again, so that several
-processes can share the work (--data, --first). Every call then writes the means to xai_bench/published/*_reasons.csv, of
-changes with five draws and more; python benchmarks/anchors.py shows them where a figure differs.
+processes can share the work (--data, --first). Every call then writes the means to xai_bench/published/*_reasons.csv,
+of changes with five draws and more; python benchmarks/anchors.py shows them where a figure differs.
 """
 
 from __future__ import annotations

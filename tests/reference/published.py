@@ -1,4 +1,5 @@
-"""Slow literal versions of how published figures are compared, and of simulations: ``correlated_blocks``, ``pathways``."""
+"""Slow literal versions of how published figures are compared, and of the simulations ``correlated_blocks`` and
+``pathways``."""
 
 from __future__ import annotations
 

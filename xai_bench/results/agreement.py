@@ -73,7 +73,7 @@ def compared(ours: Mean, theirs: Mean, margin: float = MARGIN, shared: float = 0
 
 
 def draws_needed(ours: Mean, theirs: Mean, level: float, margin: float = MARGIN, shared: float = 0.0) -> int | None:
-    """The fewest draws of ours at which the pair would be decided, if its difference and both spreads stayed as they are.
+    """The fewest draws of ours at which the pair would be decided, if difference and spreads stayed as they are.
 
     Decided is a pair of which one p-value is at most ``level``. None where no number of draws up to ``MOST_DRAWS`` is
     enough: where the difference is close to the margin, or their error is large. See ``compared``.

@@ -121,9 +121,9 @@ def _how_many_more(needed: pd.Series) -> str:
     known = needed.dropna().astype(int)
     within = int((known <= MANY_DRAWS).sum())
     return (
-        f"As differences and spreads are now, {within} of these {len(needed)} would be decided within {MANY_DRAWS} draws "
-        f"of ours, {len(known) - within} with more, {len(needed) - len(known)} by no number: the difference is too close "
-        "to the margin, or their error too large."
+        f"As differences and spreads are now, {within} of these {len(needed)} would be decided within {MANY_DRAWS} "
+        f"draws of ours, {len(known) - within} with more, {len(needed) - len(known)} by no number: the difference is "
+        "too close to the margin, or their error too large."
     )
 
 

@@ -33,8 +33,13 @@ figures enter no mean, interval or ranking.
 
 Two figures *agree* if their difference is shown to be below .03, *differ* if it is shown to be above, and are
 *undecided* otherwise. The difference has the Monte Carlo errors of both; Holm's procedure over the pairs keeps the
-chance of any wrong decision in a table at 5 %. What differs has a reason if one was measured: our figure with one thing
-done as theirs.
+chance of any wrong decision in a table at 5 %. What is undecided says how many draws of ours would decide it, if the
+difference and both spreads stayed as they are.
+
+What differs has a reason if one was measured: our figure with one thing done as theirs, which then lies within .03 of
+theirs, or within twice the errors of both. It is a reason *in part* if more than half of the difference is gone. Else
+the difference is *not explained*. `python -m benchmarks.anchor_reasons` measures reasons; `reports/anchors/reasons.csv`
+has every draw of them.
 
 This page is written by `python benchmarks/anchors.py` from `reports/anchors/`.
 """

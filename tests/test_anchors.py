@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import anchor_reasons
 from benchmarks import anchors as page_maker
 from tests.reference import published as literal
 from xai_bench import registry, run
-from xai_bench.datasets.blocks import CorrelatedBlocks
+from xai_bench.datasets.blocks import CorrelatedBlocks, Pathways
 from xai_bench.errors import InputError
 from xai_bench.published import anchors
 from xai_bench.published.anchors import Mean
@@ -19,7 +20,7 @@ from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import show
 from xai_bench.report.sections.anchor import AnchorTable
 from xai_bench.results import anchor_text
-from xai_bench.results.agreement import Compared, compared, decided
+from xai_bench.results.agreement import LEVEL, Compared, compared, decided, draws_needed, next_level
 from xai_bench.suites import reading
 from xai_bench.suites.shipped import shipped
 from xai_bench.suites.suite import CONTROLS
@@ -48,6 +49,37 @@ def test_one_run_of_theirs_varies_as_a_draw_of_ours():
     assert found.error == pytest.approx(0.02 * np.sqrt(1 + 1 / 16))
     assert found.degrees == pytest.approx(15)
     assert compared(Mean(0.9, 0.02, 16), Mean(0.8, 0.005, None)).error == pytest.approx(np.hypot(0.005, 0.005))
+
+
+def test_runs_without_a_spread_vary_as_draws_of_ours():
+    found = compared(Mean(0.9, 0.02, 16), Mean(0.8, None, 100))
+    assert found.error == pytest.approx(0.02 * np.sqrt(1 / 100 + 1 / 16))
+    assert found.degrees == pytest.approx(15), "nothing was estimated from theirs"
+
+
+def test_the_draws_that_would_decide_are_the_fewest():
+    rng, found = np.random.default_rng(0), []
+    for _ in range(30):
+        ours = Mean(0.8 + rng.uniform(-0.1, 0.1), rng.uniform(0.01, 0.1), 5)
+        theirs = Mean(0.8, rng.uniform(0.01, 0.1), 100)
+        found.append(draws_needed(ours, theirs, 0.01))
+
+        def smallest(n, ours=ours, theirs=theirs):
+            both = compared(ours._replace(n=n), theirs)
+            return min(both.agrees, both.differs)
+
+        if found[-1] is None:
+            assert smallest(10_000) > 0.01
+        else:
+            assert smallest(found[-1]) <= 0.01
+            assert found[-1] == 5 or smallest(found[-1] - 1) > 0.01
+    assert None in found
+    assert any(found)
+
+
+def test_holm_goes_on_at_the_level_of_the_rows_that_are_left():
+    rows = [Compared(0.0, 1.0, 1.0, p, 0.9) for p in (1e-6, 0.2, 0.3)] + [Compared(0.0, np.nan, 1.0, 0.1, 0.1)]
+    assert next_level(rows, decided(rows)) == pytest.approx(LEVEL / 2)
 
 
 def test_draws_that_share_rows_vary_more():
@@ -170,10 +202,12 @@ def test_a_difference_has_its_measured_reason_or_none(results, monkeypatch):
     chosen = ("auc", "Plain linear", "Marginal")
     far = dataclasses.replace(anchor, figures=(anchors.Figure(*chosen, Mean(ours - 0.4, 0.01, 100)),), reasons=())
     near, other = (anchors.Reason(*chosen, "their rows", Mean(ours - 0.4 + step, 0.01, 100)) for step in (0.01, 0.3))
+    partly = anchors.Reason(*chosen, "their trees", Mean(ours - 0.25, 0.01, 100))
     for reasons, expected in (
         ((), "not explained"),
         ((other,), "not explained"),
-        ((other, near), "with their rows ours"),
+        ((other, partly), "in part: with their trees ours"),
+        ((other, partly, near), "with their rows ours"),
     ):
         shown = dataclasses.replace(far, reasons=reasons)
         monkeypatch.setattr("xai_bench.results.anchors.anchor", lambda name, shown=shown: shown)
@@ -181,6 +215,24 @@ def test_a_difference_has_its_measured_reason_or_none(results, monkeypatch):
         assert found.table["outcome"].item() == "differs"
         assert found.table["why"].item().startswith(expected)
         assert ("1 is not explained" in found.sentences()[1]) == (expected == "not explained")
+        assert ("1 has one for part" in found.sentences()[1]) == expected.startswith("in part")
+
+
+def test_an_undecided_figure_says_how_many_draws_would_do(results, monkeypatch):
+    anchor, own = anchors.anchor("cpi"), results.anchor().table.set_index("score")["ours"]["auc"]
+    for theirs, expected in (
+        (Mean(own - 0.06, 0.05, 100), "draws would do"),
+        (Mean(own - 0.03, 0.05, 100), "no number"),
+    ):
+        figure = anchors.Figure("auc", "Plain linear", "Marginal", theirs)
+        shown = dataclasses.replace(anchor, figures=(figure,), reasons=())
+        monkeypatch.setattr("xai_bench.results.anchors.anchor", lambda name, shown=shown: shown)
+        found = results.anchor()
+        (row,) = found.table.to_dict("records")
+        assert row["outcome"] == "undecided"
+        assert expected in row["why"]
+        assert (row["draws_needed"] > row["ours_n"]) == (expected == "draws would do")
+        assert ("1 of these 1" in found.sentences()[1]) == (row["draws_needed"] <= 100)
 
 
 def test_the_page_and_the_command_show_protocols_first(results):
@@ -244,6 +296,31 @@ def test_blocks_are_correlated_and_signals_come_first():
     assert source.load(0).canonical_truth.roles == ("relevant",) * 4 + ("noise",) * 6
 
 
+@pytest.mark.parametrize("rule", ["linear", "interactions", "both", "relu"])
+def test_draws_have_the_law_of_the_literal_protocol(rule):
+    """Columns drawn jointly and reordered, effects and noise one by one: the spread of the target, its kurtosis (which
+    tells products from sums), and how strongly signals and others correlate with it, over draws."""
+    ours, literally = [], []
+    for seed in range(60):
+        drawn = CorrelatedBlocks(n=400, d=20, signals=8, rule=rule).draw(np.random.default_rng(seed))
+        ours.append(literal.facts(drawn.X, drawn.y, 8))
+        literally.append(literal.facts(*literal.blocks(np.random.default_rng(1000 + seed), rule, 400, 20, 8, 4), 8))
+    a, b = np.log(ours), np.log(literally)
+    error = np.sqrt(a.var(0, ddof=1) / len(a) + b.var(0, ddof=1) / len(b))
+    assert (np.abs(a.mean(0) - b.mean(0)) < 4 * error).all()
+
+
+def test_pathways_have_a_signal_each_and_the_literal_target():
+    drawn = Pathways(n=20_000, d=24, block=4, correlation=0.6).draw(np.random.default_rng(0))
+    found, member = np.corrcoef(drawn.X.T), [0, 1, 2, 3, 4, *np.repeat(range(5), 3), 5, 5, 5, 5]
+    expected = np.where(np.equal.outer(member, member), 0.6, 0.0) + 0.4 * np.eye(24)
+    np.testing.assert_allclose(found, expected, atol=0.03)
+    left = drawn.y - [literal.pathways(row) for row in drawn.X]
+    assert (left.mean(), left.std()) == pytest.approx((0, 1), abs=0.03)
+    assert np.abs(np.corrcoef(np.column_stack([left, drawn.X]).T)[0, 1:]).max() < 0.04
+    assert drawn.truth.roles == ("relevant",) * 5 + ("noise",) * 19
+
+
 @pytest.mark.parametrize("rule", ["linear", "interactions", "both", "relu", "classes"])
 def test_targets_are_those_of_the_literal_rule(rule, monkeypatch):
     source = CorrelatedBlocks(n=300, d=10, signals=5, rule=rule, snr=1e9)
@@ -277,6 +354,8 @@ def test_fields_that_do_not_fit_are_one_line():
         CorrelatedBlocks(d=12, signals=4)
     with pytest.raises(InputError, match="expected signals <= d"):
         CorrelatedBlocks(d=10, signals=11)
+    with pytest.raises(InputError, match="expected d in whole blocks, at least 5 of them, got d = 40 and block = 10"):
+        Pathways(d=40)
 
 
 def test_power_and_type_1_error_are_shares_of_p_values(tmp_path):
@@ -296,3 +375,36 @@ def test_power_and_type_1_error_are_shares_of_p_values(tmp_path):
 
 def test_the_page_of_the_manual_is_made_from_the_committed_tables():
     assert page_maker.PAGE.read_text(encoding="utf-8") == page_maker.page(), "run python benchmarks/anchors.py"
+
+
+def test_reasons_are_means_of_the_committed_draws(tmp_path, monkeypatch):
+    found = anchor_reasons.kept()
+    assert not found.duplicated(["change", "data", "score", "draw"]).any()
+    monkeypatch.setattr(anchor_reasons, "PUBLISHED", tmp_path)
+    anchor_reasons.write(found)
+    for path in tmp_path.iterdir():
+        committed = page_maker.ROOT / "xai_bench" / "published" / path.name
+        assert path.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8")
+    assert {path.name for path in tmp_path.iterdir()} == {"cpi_reasons.csv", "syn_reasons.csv"}
+
+
+def test_draws_are_measured_once(tmp_path, monkeypatch):
+    seen = []
+
+    def measured(data, draw):
+        seen.append((data, draw))
+        return {"auc": 0.5 + 0.1 * draw, "power": 1.0}
+
+    change = anchor_reasons.Change("cpi", "MDI", "their trees", ("Plain linear", "Classification"), measured)
+    monkeypatch.setattr(anchor_reasons, "CHANGES", {"trees": change})
+    monkeypatch.setattr(anchor_reasons, "MEASURED", tmp_path / "reasons.csv")
+    monkeypatch.setattr(anchor_reasons, "PUBLISHED", tmp_path)
+    anchor_reasons.measure(["trees"], [], range(3))
+    anchor_reasons.measure(["trees"], ["Plain linear"], range(5))
+    assert len(seen) == len(set(seen)) == 8
+    anchor_reasons.write(anchor_reasons.kept())
+    rows = [line for line in (tmp_path / "cpi_reasons.csv").read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    assert rows[1:] == [
+        'auc,"Plain linear",MDI,their trees,0.7000,0.1581,5',
+        'power,"Plain linear",MDI,their trees,1.0000,0.0000,5',
+    ], "three draws are too few"

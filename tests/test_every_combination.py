@@ -106,7 +106,7 @@ def small(name: str, table: object) -> dict:
     if name == "simulated":
         return {"path": str(table), "target": "y", "kind": "classification", "relevant": 1}
     fields = registry.get("datasets", name).model_fields
-    d = 30 if name == "correlated_blocks" else 24  # whole blocks
+    d = {"correlated_blocks": 30, "pathways": 50}.get(name, 24)  # whole blocks
     return {key: value for key, value in {"n": 160, "d": d}.items() if key in fields}
 
 

@@ -1,4 +1,4 @@
-"""Signals among correlated inputs, after Chamma, Engemann and Thirion."""
+"""Signals among correlated inputs: after Chamma, Engemann and Thirion, and after Mi, Zou, Zou and Hu."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from xai_bench.datasets.base import DataSource, Floats, GroundTruth, Role, Table, Trait
 
 EFFECTS = np.array([-0.5, -1.0, -2.0, -3.0, 0.5, 1.0, 2.0, 3.0])
+PATHWAYS = 5
+"""Signals of ``Pathways``, each in a block of its own."""
 
 
 class CorrelatedBlocks(DataSource):
@@ -102,3 +104,47 @@ class CorrelatedBlocks(DataSource):
         np.fill_diagonal(covariance, 1.0)
         form = (of_pair + of_pair.T) / 2 @ covariance
         return math.sqrt(float(of_input @ covariance @ of_input + 2 * np.trace(form @ form) + np.trace(form) ** 2))
+
+
+class Pathways(DataSource):
+    """N(0, 1) inputs in blocks of ``block`` with the same ``correlation`` within each; the first five have a signal.
+
+    y = x1 + 2 log(1 + 2 x2^2 + (x3 + 1)^2) + x4 x5 + N(0, 1), of a signal x1 .. x5 from each of five blocks. The other
+    inputs have the role noise: those of the same five blocks are correlated with a signal, all further ones with none.
+    In canonical order the signals come first, then their neighbours, then the rest.
+
+    Source: Mi, Zou, Zou, Hu, "Permutation-based identification of important biomarkers for complex diseases via machine
+    learning models", Nat. Commun. 12:3008, 2021 (PermFIT), where the blocks are called pathways.
+    """
+
+    name: ClassVar[str] = "pathways"
+    traits: ClassVar[tuple[Trait, ...]] = ("marginal", "interacting", "correlated")
+
+    n: int = Field(default=300, ge=20)
+    d: int = Field(default=100, ge=5)
+    block: int = Field(default=10, ge=1)
+    correlation: float = Field(default=0.5, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        if self.d % self.block or self.d < PATHWAYS * self.block:
+            raise ValueError(
+                f"expected d in whole blocks, at least {PATHWAYS} of them, got d = {self.d} and block = {self.block}"
+            )
+        return self
+
+    def draw(self, rng: np.random.Generator) -> Table:
+        shared, own, errors = rng.spawn(3)
+        common = shared.normal(size=(self.n, self.d // self.block))[:, self.member()]
+        X = math.sqrt(self.correlation) * common
+        X += math.sqrt(1 - self.correlation) * own.normal(size=(self.n, self.d))
+        y = X[:, 0] + 2 * np.log(1 + 2 * X[:, 1] ** 2 + (X[:, 2] + 1) ** 2) + X[:, 3] * X[:, 4]
+        y += errors.normal(size=self.n)
+        roles: tuple[Role, ...] = tuple("relevant" if j < PATHWAYS else "noise" for j in range(self.d))
+        return Table(X=X, y=y, kind="regression", truth=GroundTruth(roles), target_name="y")
+
+    def member(self) -> NDArray[np.integer]:
+        """(d,) the block of every column."""
+        neighbours = np.repeat(np.arange(PATHWAYS), self.block - 1)
+        rest = np.repeat(np.arange(PATHWAYS, self.d // self.block), self.block)
+        return np.concatenate([np.arange(PATHWAYS), neighbours, rest])

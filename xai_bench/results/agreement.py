@@ -11,6 +11,8 @@ from xai_bench.statistics import LEAST_DRAWS
 
 Outcome = Literal["agrees", "differs", "undecided"]
 MARGIN, LEVEL = 0.03, 0.05
+MOST_DRAWS = 10_000
+"""More draws than this are not asked for."""
 
 
 class Compared(NamedTuple):
@@ -35,8 +37,9 @@ class Compared(NamedTuple):
 def compared(ours: Mean, theirs: Mean, margin: float = MARGIN, shared: float = 0.0) -> Compared:
     """Compare two means.
 
-    One run of theirs is taken to vary as a draw of ours does. A standard deviation of which it is not said how many
-    runs it is of is taken as the error of their mean: it cannot be larger.
+    Runs of theirs whose spread is not published are taken to vary as draws of ours do, one run if their number is not
+    published either. A standard deviation of which it is not said how many runs it is of is taken as the error of their
+    mean: it cannot be larger.
 
     Parameters
     ----------
@@ -48,16 +51,17 @@ def compared(ours: Mean, theirs: Mean, margin: float = MARGIN, shared: float = 0
     if ours.n is None or ours.n < LEAST_DRAWS or ours.sd is None:
         return Compared(difference, math.nan, math.nan, math.nan, math.nan)
     own = ours.sd**2 * (1 / ours.n + shared)
-    other, runs = (ours.sd, 1) if theirs.sd is None else (theirs.sd, theirs.n or 1)
-    foreign = other**2 / runs
+    runs, spread = theirs.n or 1, theirs.sd is not None
+    foreign = (theirs.sd if theirs.sd is not None else ours.sd) ** 2 / runs
     error = math.sqrt(own + foreign)
     if error == 0:
         within = abs(difference) <= margin
         return Compared(difference, 0.0, math.inf, 0.0 if within else 1.0, 1.0 if within else 0.0)
     from scipy.special import stdtr
 
-    parts = own**2 / (ours.n - 1) + (foreign**2 / (runs - 1) if runs > 1 else 0.0)
-    degrees = (own + (foreign if runs > 1 else 0.0)) ** 2 / parts if parts > 0 else float(ours.n - 1)
+    estimated = foreign if spread and runs > 1 else 0.0
+    parts = own**2 / (ours.n - 1) + (estimated**2 / (runs - 1) if estimated else 0.0)
+    degrees = (own + estimated) ** 2 / parts if parts > 0 else float(ours.n - 1)
     near, far = (margin - abs(difference)) / error, (margin + abs(difference)) / error
     return Compared(
         difference,
@@ -66,6 +70,33 @@ def compared(ours: Mean, theirs: Mean, margin: float = MARGIN, shared: float = 0
         float(stdtr(degrees, -near)),
         min(1.0, float(stdtr(degrees, near) + stdtr(degrees, -far))),
     )
+
+
+def draws_needed(ours: Mean, theirs: Mean, level: float, margin: float = MARGIN, shared: float = 0.0) -> int | None:
+    """The fewest draws of ours at which the pair would be decided, if difference and spreads stayed as they are.
+
+    Decided is a pair of which one p-value is at most ``level``. None where no number of draws up to ``MOST_DRAWS`` is
+    enough: where the difference is close to the margin, or their error is large. See ``compared``.
+    """
+
+    def enough(n: int) -> bool:
+        found = compared(ours._replace(n=n), theirs, margin, shared)
+        return min(found.agrees, found.differs) <= level
+
+    if ours.n is None or ours.sd is None or not enough(MOST_DRAWS):
+        return None
+    low, high = LEAST_DRAWS - 1, MOST_DRAWS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def next_level(rows: Sequence[Compared], outcomes: Sequence[Outcome], level: float = LEVEL) -> float:
+    """What the smallest p-value of the undecided rows would have to be at most, for Holm's procedure to go on."""
+    asked = sum(not math.isnan(row.error) for row in rows)
+    done = sum(outcome != "undecided" for outcome in outcomes)
+    return level / max(asked - done, 1)
 
 
 def decided(rows: Sequence[Compared], level: float = LEVEL) -> list[Outcome]:

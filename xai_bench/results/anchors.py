@@ -15,7 +15,7 @@ import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reason, anchor, names
-from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided
+from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided, draws_needed, next_level
 from xai_bench.results.means import splits
 from xai_bench.suites.suite import CONTROLS
 from xai_bench.wording import plural
@@ -23,14 +23,16 @@ from xai_bench.wording import plural
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
 
-NOT_EXPLAINED = "not explained"
+NOT_EXPLAINED, IN_PART = "not explained", "in part: "
+MANY_DRAWS = 100
+"""As many draws of ours as sentences call many."""
 SELECTED = ("power", "type1_error")
 """Scores of what is selected at level .05 by a method's own p-values."""
 OURS = ["score", "data", "explainer", "model", "mean", "sd", "n"]
 COLUMNS = [
     *("score", "data", "method", "explainer", "model"),
     *("published", "published_sd", "published_n", "ours", "ours_sd", "ours_n"),
-    *("difference", "error", "p_agrees", "p_differs", "outcome", "why"),
+    *("difference", "error", "p_agrees", "p_differs", "outcome", "draws_needed", "why"),
 ]
 
 
@@ -44,7 +46,8 @@ class Agreement:
     table : one row a published figure and a network of ours that stands for it, in the order of the anchor. Columns:
         score, data, method (of theirs), explainer, model (labels of ours; "" without a network), published and ours
         (means) with _sd and _n, difference (ours less published) and its standard error, p_agrees, p_differs (see
-        ``results.agreement``), outcome (agrees, differs, undecided) and why (of one that differs or has few draws)
+        ``results.agreement``), outcome (agrees, differs, undecided), draws_needed (of an undecided one, see
+        ``agreement.draws_needed``) and why (of one that differs, has few draws, or is undecided)
     ours : every method of the run on the data of the anchor: score, data, explainer, model, mean, sd, n
     """
 
@@ -71,13 +74,16 @@ class Agreement:
             every[0] += (
                 f" Standard error of the {'other ' * bool(few)}undecided ones, median: {open_['error'].median():.3f}."
             )
+            every.append(_how_many_more(open_["draws_needed"]))
         differing = found[found["outcome"] == "differs"]
         if len(differing):
             unknown = int((differing["why"] == NOT_EXPLAINED).sum())
-            explained = len(differing) - unknown
+            partly = int(differing["why"].str.startswith(IN_PART).sum())
+            explained = len(differing) - unknown - partly
             every.append(
-                f"Of those that differ {explained} {'has' if explained == 1 else 'have'} a measured reason, {unknown} "
-                f"{'is' if unknown == 1 else 'are'} not explained."
+                f"Of those that differ {explained} {'has' if explained == 1 else 'have'} a measured reason, "
+                + (f"{partly} {'has' if partly == 1 else 'have'} one for part of the difference, " if partly else "")
+                + f"{unknown} {'is' if unknown == 1 else 'are'} not explained."
             )
         return every
 
@@ -103,9 +109,22 @@ def agreement(results: Results, name: str = "") -> Agreement:
     known_anchor = anchor(name)
     pairs = list(_pairs(results, known_anchor))
     rows = [comparison for *_, comparison in pairs]
-    shown = [_row(known_anchor, *pair, outcome) for pair, outcome in zip(pairs, decided(rows), strict=True)]
+    outcomes = decided(rows)
+    level = next_level(rows, outcomes)
+    shown = [_row(known_anchor, pair, outcome, level) for pair, outcome in zip(pairs, outcomes, strict=True)]
     ours = pd.DataFrame(_everything(results, known_anchor), columns=OURS)
     return Agreement(known_anchor, pd.DataFrame(shown, columns=COLUMNS), ours)
+
+
+def _how_many_more(needed: pd.Series) -> str:
+    """What it would take to decide the undecided pairs that have an error."""
+    known = needed.dropna().astype(int)
+    within = int((known <= MANY_DRAWS).sum())
+    return (
+        f"As differences and spreads are now, {within} of these {len(needed)} would be decided within {MANY_DRAWS} "
+        f"draws of ours, {len(known) - within} with more, {len(needed) - len(known)} by no number: the difference is "
+        "too close to the margin, or their error too large."
+    )
 
 
 def _everything(results: Results, known: Anchor) -> Iterator[tuple[Any, ...]]:
@@ -120,8 +139,11 @@ def _everything(results: Results, known: Anchor) -> Iterator[tuple[Any, ...]]:
                     yield from ((score.theirs, data, label, model, *mean) for model, mean in found.items())
 
 
-def _pairs(results: Results, known: Anchor) -> Iterator[tuple[Figure, str, str, Mean, Compared]]:
-    """Figure, labels of the explainer and the network, our mean, and the two compared."""
+Pair = tuple[Figure, str, str, Mean, float, Compared]
+"""A figure, labels of the explainer and the network, our mean, how much rows our draws share, the two compared."""
+
+
+def _pairs(results: Results, known: Anchor) -> Iterator[Pair]:
     cells = results.cells
     shared = splits(cells, results.draws)
     datasets, explainers = results.suite.get("datasets", []), results.suite.get("explainers", [])
@@ -135,8 +157,9 @@ def _pairs(results: Results, known: Anchor) -> Iterator[tuple[Figure, str, str, 
                         found = _ours(results, score, dataset, explainer, method)
                         for model, mean in found.items():
                             if not method.model or models.get(model) == method.model:
-                                both = compared(mean, figure.value, shared=shared.get(dataset, 0.0))
-                                yield figure, explainer, model, mean, both
+                                ratio = shared.get(dataset, 0.0)
+                                both = compared(mean, figure.value, shared=ratio)
+                                yield figure, explainer, model, mean, ratio, both
 
 
 def _labels(counterparts: tuple[Counterpart, ...], name: str, entries: list[dict[str, Any]]) -> list[str]:
@@ -167,10 +190,11 @@ def _kept(results: Results, dataset: str, which: str) -> int:
     return facts.d if which == "all" else sum(role == "relevant" for role in facts.roles or ())
 
 
-def _row(
-    known: Anchor, figure: Figure, explainer: str, model: str, ours: Mean, both: Compared, outcome: str
-) -> dict[str, Any]:
-    theirs = figure.value
+def _row(known: Anchor, pair: Pair, outcome: str, level: float) -> dict[str, Any]:
+    figure, explainer, model, ours, shared, both = pair
+    theirs, needed = figure.value, None
+    if outcome == "undecided" and not math.isnan(both.error):
+        needed = draws_needed(ours, theirs, level, shared=shared)
     return {
         "score": figure.score,
         "data": figure.data,
@@ -188,30 +212,43 @@ def _row(
         "p_agrees": both.agrees,
         "p_differs": both.differs,
         "outcome": outcome,
-        "why": _why(known, figure, both, outcome),
+        "draws_needed": math.nan if needed is None else needed,
+        "why": _why(known, figure, both, outcome, needed),
     }
 
 
-def _why(known: Anchor, figure: Figure, both: Compared, outcome: str) -> str:
+def _why(known: Anchor, figure: Figure, both: Compared, outcome: str, needed: int | None) -> str:
     """Of a figure that differs: what was measured with one thing done as theirs, or that it is not explained."""
     if math.isnan(both.error):
         return "fewer than five draws"
-    if outcome != "differs":
+    if outcome == "undecided":
+        return f"{needed} draws would do" if needed else "no number of draws would do"
+    if outcome == "agrees":
         return ""
-    tried = [_tried(reason, figure) for reason in known.reasons if _is_of(reason, figure)]
-    explaining = [words for explains, words in tried if explains]
-    return "; ".join(explaining) or NOT_EXPLAINED
+    tried = [_tried(reason, figure, both.difference) for reason in known.reasons if _is_of(reason, figure)]
+    for share, prefix in (("all", ""), ("part", IN_PART)):
+        if words := [text for explained, text in tried if explained == share]:
+            return prefix + "; ".join(words)
+    return NOT_EXPLAINED
 
 
 def _is_of(reason: Reason, figure: Figure) -> bool:
     return (reason.score, reason.data, reason.method) == (figure.score, figure.data, figure.method)
 
 
-def _tried(reason: Reason, figure: Figure) -> tuple[bool, str]:
-    """Whether a change brings our figure to within the margin, or the errors of both, of theirs; and the words."""
+def _tried(reason: Reason, figure: Figure, before: float) -> tuple[str, str]:
+    """How much of the difference ``before`` a change takes away, and the words.
+
+    ``all``: it brings our figure to within the margin, or twice the errors of both, of theirs. ``part``: it takes away
+    more than half. Else "".
+    """
     both = compared(reason.value, figure.value)
-    near = abs(both.difference) <= MARGIN or (both.error > 0 and abs(both.difference) <= 2 * both.error)
-    words = (
-        f"with {reason.change} ours is {reason.value.mean:.3f} (difference {both.difference:+.3f} ± {both.error:.3f})"
+    known = math.isfinite(both.error)
+    near = abs(both.difference) <= max(MARGIN, 2 * both.error if known else 0.0)
+    share = "all" if near else "part" if abs(both.difference) < abs(before) / 2 else ""
+    error = f" ± {both.error:.3f}" if known else ""
+    draws = "" if reason.value.n is None else f"{plural(reason.value.n, 'draw')}, "
+    return (
+        share,
+        f"with {reason.change} ours is {reason.value.mean:.3f} ({draws}difference {both.difference:+.3f}{error})",
     )
-    return near, words

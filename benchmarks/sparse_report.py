@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import pages
@@ -18,13 +19,26 @@ from numpy.typing import NDArray
 from pages import Table, plain_numbers
 from scipy.stats import binomtest
 
+from xai_bench.datasets.base import Bools, Floats
 from xai_bench.report.kit import drawing
 from xai_bench.wording import plural
 
 RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
-METHODS = {"spectral": "spectral form", "group_lasso": "group lasso", "l1": "L1 (linear)", "lassonet": "LassoNet"}
+STEPS = RUNS.with_name("steps.csv")
+WALKS = ("refined", "in parts", "steady")
+METHODS = {
+    "spectral": "spectral form",
+    "group_lasso": "group lasso",
+    "steady_spectral": "spectral form, steady",
+    "steady_group_lasso": "group lasso, steady",
+    "l1": "L1 (linear)",
+    "lassonet": "LassoNet",
+}
 OTHERS = {"l1": "L1 on linear models", "lassonet": "LassoNet"}
 FORMS = ("spectral", "group_lasso")
+STEADY = ("steady_spectral", "steady_group_lasso")
+PATHS = {FORMS: "the same path", STEADY: "the same steady path"}
+"""Two methods that differ in the form only."""
 COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
 NUMBERS = ("relevant", "support", "strengths", "sizes", "changes", "losses")
 CASES = (
@@ -36,9 +50,43 @@ CASES = (
     "gaussian_independent",
     "friedman1",
 )
-DRAWS = {"spectral": 10, "group_lasso": 10, "l1": 10, "lassonet": 3}
+DRAWS = {"spectral": 10, "group_lasso": 10, "steady_spectral": 5, "steady_group_lasso": 5, "l1": 10, "lassonet": 3}
 """How many were planned of each set; fewer are said."""
+FEWEST = 5
+"""With fewer common draws of a set nothing is concluded of it."""
 LEVEL = 0.05
+CLOSE = 1.01
+"""Ratio of two strengths between which none was put."""
+
+
+class Steps(NamedTuple):
+    """What the steps of a path are.
+
+    Attributes
+    ----------
+    changes : (steps,) inputs that leave or come back, mean over the networks
+    larger : (steps,) whether that is more than one input, and more than 5 % of the inputs
+    close : (steps,) whether its strengths are so close that none is put between them
+    falls : (steps,) whether the number of inputs falls by that much; else inputs come and go
+    """
+
+    changes: Floats
+    larger: Bools
+    close: Bools
+    falls: Bools
+
+    @classmethod
+    def of(cls, strengths: Floats, sizes: Floats, changes: Floats) -> Self:
+        """From (levels,) strengths, (levels,) mean numbers of inputs and (levels - 1,) mean changes."""
+        asked = np.maximum(1, 0.05 * sizes[:-1]) + 1e-9
+        close = strengths[1:] <= strengths[:-1] * (CLOSE + 1e-5)  # six digits are kept
+        return cls(changes, changes > asked, close, -np.diff(sizes) > asked)
+
+    @classmethod
+    def of_run(cls, run: pd.Series) -> Self:
+        """Without the step to the empty support that ends an unfinished path."""
+        levels = len(run["strengths"])
+        return cls.of(run["strengths"], run["sizes"][:levels], run["changes"][: levels - 1])
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -85,44 +133,35 @@ def mean_score(values: pd.Series) -> str:
     return "–" if values.isna().any() else f"{values.mean():.3f}"
 
 
-def steepness(run: pd.Series) -> tuple[float, int, int]:
-    """The largest mean change between successive supports of a path, how many steps exceed one input and 5 % of the
-    inputs, and how many steps there are; without the step to the empty support that ends an unfinished path."""
-    steps = len(run["strengths"]) - 1
-    changes, before = run["changes"][:steps], run["sizes"][:steps]
-    beyond = changes > np.maximum(1, 0.05 * before) + 1e-9
-    return float(changes.max()), int(beyond.sum()), steps
-
-
 def paths_table(runs: pd.DataFrame) -> Table:
     """One row a dataset and form: how far the paths were refined."""
     rows = []
-    for (case, form), group in runs[runs["method"].isin(FORMS)].groupby(["case", "method"], sort=False, observed=True):
-        largest, beyond, steps = zip(*(steepness(run) for _, run in group.iterrows()), strict=True)
+    walked = runs[runs["method"].isin([*FORMS, *STEADY])]
+    for (case, form), group in walked.groupby(["case", "method"], sort=False, observed=True):
+        steps = [Steps.of_run(run) for _, run in group.iterrows()]
+        larger = [int(s.larger.sum()) for s in steps]
         rows.append([
-            f"`{case}`, {METHODS[form]}", f"{group['levels_walked'].median():.0f}", f"{np.median(steps):.0f}",
-            f"{sum(b == 0 for b in beyond)} of {len(group)}", f"{np.median(beyond):.0f}", f"{np.median(largest):.1f}",
+            f"`{case}`, {METHODS[form]}", f"{group['levels_walked'].median():.0f}",
+            f"{np.median([len(s.changes) for s in steps]):.0f}", f"{larger.count(0)} of {len(group)}",
+            f"{np.median(larger):.0f}", f"{np.median([(s.larger & s.close).sum() for s in steps]):.0f}",
+            f"{np.median([(s.larger & s.falls).sum() for s in steps]):.0f}",
+            f"{np.median([s.changes.max() for s in steps]):.1f}",
         ])  # fmt: skip
-    head = [
-        "Data, form",
-        "Strengths trained at",
-        "Steps of the path",
-        "Refined as asked",
-        "Steps beyond",
-        "Largest step",
-    ]
+    head = ["Data, form", "Strengths trained at", "Steps of the path", "Refined as asked", "Steps beyond",
+            "Of them within 1 %", "Of them falls", "Largest step"]  # fmt: skip
     return Table("How fine the paths are", head, rows)
 
 
 def sentences(runs: pd.DataFrame) -> list[str]:
     """What came out, in words, computed from the runs."""
     exact = runs.pivot(index=["case", "seed"], columns="method", values="exact")
-    pairs = [("spectral", other) for other in METHODS if other != "spectral" and {"spectral", other} <= set(exact)]
+    pairs = [FORMS, *(("spectral", method) for method in OTHERS), STEADY]
+    pairs = [pair for pair in pairs if set(pair) <= set(exact)]
     compared = [exact[list(pair)].dropna().astype(bool) for pair in pairs]
     adjusted = holm([sign_test(both) for both in compared])
-    result = [against(pair, both, p, by_case(both)) for pair, both, p in zip(pairs, compared, adjusted, strict=True)]
-    if pairs and pairs[0] == FORMS:
-        result.insert(0, conclusion(compared[0], adjusted[0]))
+    said = list(zip(pairs, compared, adjusted, strict=True))
+    result = [conclusion(pair, both, p, qualified(runs, pair)) for pair, both, p in said if pair in PATHS]
+    result += [against(pair, both, p, by_case(both)) for pair, both, p in said]
     return [*result, *refinement(runs), *short_of_draws(runs)]
 
 
@@ -147,21 +186,46 @@ def by_case(both: pd.DataFrame) -> list[str]:
     return counts.index[counts.iloc[:, 1] >= counts.iloc[:, 0]].tolist()
 
 
-def conclusion(both: pd.DataFrame, p: float) -> str:
+def conclusion(pair: tuple[str, str], both: pd.DataFrame, p: float, qualification: str) -> str:
     """Whether it is the spectral form, or the penalty, that finds the supports."""
-    spectral, plain = both["spectral"].sum(), both["group_lasso"].sum()
+    counts = f"{both[pair[0]].sum()} against {both[pair[1]].sum()} of {draws_of(both)}"
+    means = f"With {PATHS[pair]}, allowance, refits and choice"
+    of_sets = both.groupby(level="case").size().reindex(list(CASES), fill_value=0)
+    if of_sets.min() < FEWEST:
+        return (
+            f"{means}: exact are {counts}, spectral form and group lasso. With fewer than {FEWEST} draws of "
+            f"{plural(int((of_sets < FEWEST).sum()), 'set')} nothing is concluded."
+        )
     if p >= LEVEL:
         return (
-            "It is not shown that the spectral form makes a difference: with the same path, allowance, refits and "
-            f"choice the supports are exact on {spectral} and {plain} of {draws_of(both)} (p = {p:.2g})."
+            f"It is not shown that the spectral form makes a difference. {means} the supports of spectral form and "
+            f"group lasso are exact on {counts} (p = {p:.2g}). {qualification}"
         )
-    better = "more" if spectral > plain else "fewer"
+    better = "more" if both[pair[0]].sum() > both[pair[1]].sum() else "fewer"
     return (
-        f"With the same path, allowance, refits and choice the spectral form finds {better} exact supports than the "
-        f"group lasso on a plain network, {spectral} against {plain} of {draws_of(both)} (p = {p:.2g}), on these sets. "
-        "Both paths are coarser than asked (below); whether that holds for finer ones, or with rates tuned for each "
-        "form, was not tried."
+        f"{means} the spectral form finds {better} exact supports than the group lasso on a plain network, {counts} "
+        f"(p = {p:.2g}), on these sets. {qualification}"
     )
+
+
+def qualified(runs: pd.DataFrame, pair: tuple[str, str]) -> str:
+    """What the larger steps of two paths leave open."""
+    parts = []
+    for method in pair:
+        steps = [Steps.of_run(run) for _, run in runs[runs["method"] == method].iterrows()]
+        beyond = sum(int(s.larger.sum()) for s in steps)
+        if beyond:
+            open_falls = sum(int((s.larger & s.falls & ~s.close).sum()) for s in steps)
+            come_and_go = sum(int((s.larger & ~s.falls).sum()) for s in steps)
+            within = sum(int((s.larger & s.falls & s.close).sum()) for s in steps)
+            parts.append(
+                f"{METHODS[method]} {beyond}: {within} falls between strengths closer than {100 * (CLOSE - 1):.0f} %, "
+                f"{open_falls} falls that a larger allowance would cut, {come_and_go} times inputs come and go"
+            )
+    if not parts:
+        return "Both paths are as fine as asked."
+    which = "Both paths are" if len(parts) == 2 else "One path is"
+    return f"{which} coarser than asked (steps that are larger: {'; '.join(parts)})."
 
 
 def draws_of(both: pd.DataFrame) -> str:
@@ -185,20 +249,55 @@ def against(pair: tuple[str, str], both: pd.DataFrame, p: float, as_often: list[
 def refinement(runs: pd.DataFrame) -> list[str]:
     """Whether successive supports differ as little as was asked for."""
     result = []
-    for form in FORMS:
+    for form in (*FORMS, *STEADY):
         group = runs[runs["method"] == form]
         if len(group):
-            facts = [steepness(run) for _, run in group.iterrows()]
-            met = sum(beyond == 0 for _, beyond, _ in facts)
+            steps = [Steps.of_run(run) for _, run in group.iterrows()]
+            larger = [int(s.larger.sum()) for s in steps]
+            met, close = larger.count(0), sum(int((s.larger & s.close).sum()) for s in steps)
             allowed = json.loads(group["settings"].iloc[-1])["most_levels"]
             result.append(
                 "Asked for: successive supports that differ by one input, or 5 %, at the most (mean over folds). "
                 f"{METHODS[form].capitalize()}: {'met' if met == len(group) else 'missed'}, {met} of {len(group)} "
-                f"paths; {sum(b for _, b, _ in facts)} of {sum(s for *_, s in facts)} steps are larger. Strengths "
-                f"trained at: median {group['levels_walked'].median():.0f}, largest "
-                f"{group['levels_walked'].max():.0f} of {allowed:.0f} allowed."
+                f"paths; {sum(larger)} of {sum(len(s.changes) for s in steps)} steps are larger, {close} of these "
+                f"remain at a ratio of strengths of {CLOSE:g} or less. Strengths trained at: median "
+                f"{group['levels_walked'].median():.0f}, largest {group['levels_walked'].max():.0f} of {allowed:.0f} "
+                "allowed."
             )
     return result
+
+
+def study(path: Path) -> tuple[Table | None, list[str]]:
+    """Why steps are larger, by ``sparse_steps.py``: a table, and a sentence a form; nothing where it was not run."""
+    if not path.exists():
+        return None, []
+    walks = pd.read_csv(path).drop_duplicates(["case", "method", "walk", "seed"], keep="last")
+    rows, said = [], []
+    for form in FORMS:
+        of_form, parts = walks[walks["method"] == form], []
+        for label, group in ((label, of_form[of_form["walk"] == label]) for label in WALKS):
+            if group.empty:
+                continue
+            steps, larger, close, falls = (group[name].sum() for name in ("steps", "larger", "close", "falls"))
+            largest = f"{group['largest'].max():.1f}"
+            rows.append([
+                f"{METHODS[form]}, {label}", f"{len(group)}", f"{steps}", f"{larger}", f"{close}", f"{falls}", largest,
+                f"{group['networks'].mean():.1f}", f"{group['cpu'].median():.1f}",
+            ])  # fmt: skip
+            parts.append(f"{label} {larger} of {steps} steps ({falls} falls, the largest step {largest})")
+        if parts:
+            said.append(
+                f"{METHODS[form].capitalize()}, larger steps on {plural(of_form['case'].nunique(), 'set')}, data "
+                f"{seeds_of(of_form)}: {'; '.join(parts)}."
+            )
+    head = ["Form, walk", "Paths", "Steps", "Larger", "Of them within 1 %", "Of them falls", "Largest step",
+            "Networks that take part, of 5", "CPU seconds"]  # fmt: skip
+    return Table("Why steps are larger", head, rows), said
+
+
+def seeds_of(runs: pd.DataFrame) -> str:
+    """The data seeds of some runs."""
+    return f"seed{'s' * (runs['seed'].nunique() > 1)} {words(set(runs['seed'].tolist()))}"
 
 
 def short_of_draws(runs: pd.DataFrame) -> list[str]:
@@ -225,7 +324,7 @@ def missing_draws(counted: pd.Series, planned: int) -> str:
 def constants(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """The settings of the two forms."""
     last = runs.drop_duplicates("method", keep="last").set_index("method")["settings"]
-    return [(METHODS[form], last[form]) for form in FORMS if form in last]
+    return [(METHODS[form], last[form]) for form in (*FORMS, *STEADY) if form in last]
 
 
 def words(seeds: Iterable[int]) -> str:
@@ -282,13 +381,16 @@ def others(runs: pd.DataFrame) -> str:
 def write(path: Path = RUNS) -> None:
     """Write index.html and summary.md beside the runs."""
     runs = read(path)
+    table, said = study(path.with_name(STEPS.name))
     pages.write("sparse", path.parent, {
-        "seeds": f"seed{'s' * (runs['seed'].nunique() > 1)} {words(set(runs['seed'].tolist()))}",
+        "seeds": seeds_of(runs),
         "sets": "One set" if runs["case"].nunique() == 1 else f"{runs['case'].nunique()} sets",
         "others": others(runs),
         "lassonet": bool((runs["method"] == "lassonet").any()),
-        "sentences": sentences(runs),
-        "tables": [supports_table(runs), paths_table(runs)],
+        "study": bool(said),
+        "steady": bool(runs["method"].isin(STEADY).any()),
+        "sentences": [*sentences(runs), *said],
+        "tables": [supports_table(runs), paths_table(runs), *([table] if table else [])],
         "losses": Markup(figure(runs, "losses")),
         "path": Markup(figure(runs, "path")),
         "constants": constants(runs),

@@ -1,10 +1,12 @@
 """How often exactly the true inputs are found, by validation alone, on seven sets with a known truth.
 
 Both forms of the path (``models.path``) walk with the same allowance of strengths and are refined where their supports
-jump. L1 (the lasso, or logistic regression) and LassoNet (Lemhadri et al., JMLR 2021; package lassonet) give supports
-by paths of their own. All supports are judged by the same refits and the same rule; LassoNet's on one split, since it
-takes a minute a path. The truth is read when everything is chosen. Every run is a line of
-``reports/sparse/supports.csv``; one that is there with the same settings is not repeated, so this can be stopped.
+jump; on the steady path, in addition, what jumps at one strength is passed in parts and the noise of single batches is
+averaged (``sparse_steps.py`` has why). L1 (the lasso, or logistic regression) and LassoNet (Lemhadri et al., JMLR
+2021; package lassonet) give supports by paths of their own. All supports are judged by the same refits and the same
+rule; LassoNet's on one split, since it takes a minute a path. The truth is read when everything is chosen. Every run
+is a line of ``reports/sparse/supports.csv``; one that is there with the same settings is not repeated, so this can be
+stopped.
 
     python benchmarks/sparse_supports.py             # what is missing, one data seed after the other; then the report
     python benchmarks/sparse_supports.py xor null    # of some sets
@@ -32,7 +34,7 @@ from sklearn.svm import l1_min_c
 from xai_bench import registry
 from xai_bench.component import canonical_json
 from xai_bench.datasets.base import Bools, Dataset
-from xai_bench.models.path import REFINED, Rows, SparseSettings, tuned
+from xai_bench.models.path import REFINED, STEADY, Rows, SparseSettings, tuned
 from xai_bench.models.sparse import JudgedPath, fold_numbers, judged_path, pooled_refits, refitted
 
 RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
@@ -132,6 +134,8 @@ PLAIN = tuned("group_lasso", **REFINED, agreed_by="votes")
 METHODS = {
     "spectral": Method(of_form, tuned("spectral", **REFINED, agreed_by="votes")),
     "group_lasso": Method(of_form, PLAIN),
+    "steady_spectral": Method(of_form, tuned("spectral", **REFINED, **STEADY, agreed_by="votes"), 5),
+    "steady_group_lasso": Method(of_form, tuned("group_lasso", **REFINED, **STEADY, agreed_by="votes"), 5),
     "l1": Method(of_l1, PLAIN),
     "lassonet": Method(of_lassonet, PLAIN, 3),
 }
@@ -189,29 +193,34 @@ def wanted(names: Sequence[str]) -> Iterator[tuple[str, str, int]]:
             yield name, method, seed
 
 
-def done() -> set[tuple[str, ...]]:
+def done(path: Path, fields: Sequence[str]) -> set[tuple[str, ...]]:
     """The keys of the runs that are kept."""
-    if not RUNS.exists():
+    if not path.exists():
         return set()
-    with RUNS.open(encoding="utf-8", newline="") as file:
-        return {tuple(row[field] for field in ("case", "method", "seed", "settings")) for row in csv.DictReader(file)}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {tuple(row[field] for field in fields) for row in csv.DictReader(file)}
+
+
+def append(path: Path, record: dict[str, Any]) -> None:
+    """One run more."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(record), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(record)
 
 
 def main(names: list[str]) -> None:
     """Run what is missing, then write the report."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    kept = done()
+    kept = done(RUNS, ("case", "method", "seed", "settings"))
     for run in wanted(names):
         if tuple(map(str, key_of(*run).values())) in kept:
             continue
         record = one(*run)
-        new = not RUNS.exists()
-        with RUNS.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(record), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(record)
+        append(RUNS, record)
         print(*run, record["walk_cpu"], record["refit_cpu"], file=sys.stderr, flush=True)
     sparse_report.write()
 

@@ -75,33 +75,36 @@ def literal_proximal_step(form, first, by):
 
 
 @pytest.mark.parametrize(
-    ("kind", "form", "proximal", "strength"),
+    ("kind", "form", "proximal", "strength", "momentum"),
     [
-        ("classification", "spectral", "sgd", 0.1),
-        ("regression", "spectral", "sgd", 0.2),
-        ("classification", "group_lasso", "sgd", 0.15),
-        ("regression", "group_lasso", "sgd", 0.3),
-        ("classification", "spectral", "adam", 3.0),
-        ("regression", "group_lasso", "adam", 4.0),
+        ("classification", "spectral", "sgd", 0.1, 0.0),
+        ("regression", "spectral", "sgd", 0.2, 0.0),
+        ("classification", "group_lasso", "sgd", 0.15, 0.0),
+        ("regression", "group_lasso", "sgd", 0.3, 0.0),
+        ("classification", "spectral", "sgd", 0.1, 0.8),
+        ("regression", "group_lasso", "sgd", 0.3, 0.8),
+        ("classification", "spectral", "adam", 3.0, 0.0),
+        ("regression", "group_lasso", "adam", 4.0, 0.0),
     ],
 )
-def test_steps_equal_autograd_with_two_optimisers(kind, form, proximal, strength):
+def test_steps_equal_autograd_with_two_optimisers(kind, form, proximal, strength, momentum):
     # 64 rows and batches of 64: every step sees all rows, in whatever order.
     data = toy(n=100, d=6, kind=kind)
     weight = np.linspace(0.5, 1.5, 64)
     rate = 0.1 if proximal == "sgd" else 3e-3
     settings = SparseSettings(
-        form=form, hidden=(7, 5), batch_size=64, l2_phi=1e-2, proximal=proximal, proximal_rate=rate
+        form=form, hidden=(7, 5), batch_size=64, l2_phi=1e-2, proximal=proximal, proximal_rate=rate, momentum=momentum
     )
     walk = Walk(rows_of(data, weight), [np.arange(64)], settings, 0, torch.float64)
     (module,) = modules_of(walk)
     first = module[0]
     penalised = first.lambda_in if form == "spectral" else first.weight
-    optimiser = torch.optim.SGD if proximal == "sgd" else torch.optim.Adam
-    optimisers = [
-        torch.optim.Adam([p for p in module.parameters() if p is not penalised], lr=1e-3),
-        optimiser([penalised], lr=rate),
-    ]
+    of_penalised = (
+        torch.optim.SGD([penalised], lr=rate, momentum=momentum, dampening=0.0)  # of (1 - momentum) times the gradient
+        if proximal == "sgd"
+        else torch.optim.Adam([penalised], lr=rate)
+    )
+    optimisers = [torch.optim.Adam([p for p in module.parameters() if p is not penalised], lr=1e-3), of_penalised]
     X, y = torch.from_numpy(data.X_train).double(), torch.from_numpy(data.y_train)
     with torch.no_grad():
         for _ in range(120):
@@ -117,6 +120,7 @@ def test_steps_equal_autograd_with_two_optimisers(kind, form, proximal, strength
         if form == "spectral":
             total = total + 1e-2 * (first.phi**2).sum()
         total.backward()
+        penalised.grad *= 1 - momentum
         for step in optimisers:
             step.step()
         with torch.no_grad():
@@ -172,9 +176,9 @@ def test_steps_that_lose_many_inputs_are_halved():
     walk, starts = Walk(rows, training, fine, 0, torch.float32), []
     original = walk.level
 
-    def level(strength):
+    def level(strength, steps):
         starts.append((strength, walk.stack.flat.detach().clone()))
-        return original(strength)
+        return original(strength, steps)
 
     walk.level = level
     many, supports = walk.follow(offered)
@@ -211,6 +215,52 @@ def test_a_refined_path_changes_by_few_inputs_within_its_allowance():
     strengths, supports = bound.follow(offered)
     assert len(few) < len(strengths) <= bound.trained <= most
     assert not supports[-1].any()
+
+
+def test_a_step_between_the_closest_strengths_is_made_in_parts():
+    rows, training = rows_of(toy(n=300, d=12)), [np.arange(128), np.arange(64, 192)]
+    whole = QUICK.model_copy(
+        update={"hidden": (8,), "levels": 12, "level_steps": 32, "window": 10, "first_steps": 60}
+        | {"fall_of": "inputs", "least_fall": 1, "largest_fall": 0.05, "finest": 10.0}
+    )
+    _, supports = Walk(rows, training, whole, 0, torch.float32).follow(whole.strengths())
+    assert max((a != b).sum(1).mean() for a, b in itertools.pairwise(supports)) > 1
+    parts = Walk(rows, training, whole.model_copy(update={"least_steps": 1}), 0, torch.float32)
+    trained, level = [], parts.level
+
+    def recorded(strength, steps):
+        trained.append((strength, steps))
+        return level(strength, steps)
+
+    parts.level = recorded
+    kept, supports = [], []
+    for strength, support in parts.stations(whole.strengths()):
+        kept.append(trained[-1] if strength < math.inf else (strength, 0))
+        supports.append(support)
+    assert len(kept) < len(trained)
+    steps = {strength: [n for s, n in kept if s == strength] for strength, _ in kept}
+    assert max(map(len, steps.values())) > 1
+    assert all(sum(steps[strength]) == 32 for strength in list(steps)[1:-1])  # as many as in one piece
+    assert list(steps)[:-1] == list(whole.strengths())[: len(steps) - 1]
+    assert all((a != b).sum(1).mean() <= 1 for a, b in itertools.pairwise(supports[:-1]))
+
+
+def test_an_input_near_its_threshold_neither_leaves_nor_comes_back():
+    settings = QUICK.model_copy(update={"window": 4, "certainty": 0.75})
+    walk = Walk(rows_of(toy(n=300, d=4)), [np.arange(192)], settings, 0, torch.float32)
+    first = [[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]]  # 3, 3, 2 and 2 of 4
+    then = [[1, 0, 1, 1], [0, 0, 0, 1], [1, 0, 1, 0]]  # with the last of the first 3, 0, 2 and 3
+    half = [[1, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1]]
+    after = iter([*first, *then, *half, *first])
+    walk.step, walk.present = lambda strength: None, lambda: torch.tensor([next(after)], dtype=torch.bool)
+    found = [walk.level(0.1, len(part)).tolist()[0] for part in (first, then, half, first)]
+    assert found == [[True] * 4, [True, False, True, True], [True, False, True, True], [True] * 4]
+    majority = Walk(
+        rows_of(toy(n=300, d=4)), [np.arange(192)], settings.model_copy(update={"certainty": 0.5}), 0, torch.float32
+    )
+    again = iter([[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]])
+    majority.step, majority.present = lambda strength: None, lambda: torch.tensor([next(again)], dtype=torch.bool)
+    assert majority.level(0.1, 4).tolist() == [[False, True, False, True]]
 
 
 def test_what_a_step_loses():

@@ -43,7 +43,15 @@ class SparseSettings(Component):
 
     family: ClassVar[str] = "models"
     name: ClassVar[str] = "sparse_path"
-    later: ClassVar[tuple[str, ...]] = ("judged_by", "agreed_by", "fall_of", "most_levels")
+    later: ClassVar[tuple[str, ...]] = (
+        "judged_by",
+        "agreed_by",
+        "fall_of",
+        "most_levels",
+        "momentum",
+        "certainty",
+        "least_steps",
+    )
 
     form: Form = "spectral"
     """What is penalised: the eigenvalues of a spectral first layer, or the columns of a plain one."""
@@ -56,6 +64,9 @@ class SparseSettings(Component):
     """The gradient step on what is penalised, before its proximal step."""
     proximal_rate: Positive = 0.03
     """Learning rate of that step."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the earlier gradients in the mean that takes this step; at 0 the gradient of each batch alone. The noise
+    of a batch brings columns back that the penalty has emptied, the more of them the fewer rows a batch has."""
     l2_phi: Annotated[float, Field(ge=0)] = 1e-3
     """Of sum phi^2 along the path, in the spectral form; the refits have no penalty."""
     weakest: Positive = 0.005
@@ -76,12 +87,18 @@ class SparseSettings(Component):
     most_levels: Count | None = None
     """Strengths that a walk trains at, those that are taken back included; at the last ones nothing is halved, so that
     all strengths that were asked for are reached."""
+    least_steps: Count | None = None
+    """Where strengths are closer than ``finest``, a step that loses too much is halved in gradient steps, down to so
+    many: the supports that are passed one after the other at one strength. None: it is left as it is."""
     first_steps: Count = 600
     """Gradient steps at strength 0."""
     level_steps: Count = 200
     """Gradient steps at every further strength."""
     window: Count = 100
     """An input is selected at a strength if its column is not 0 in half of the last ``window`` steps, or more."""
+    certainty: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
+    """Share of those steps in which the column of an input must be 0 before it leaves, or not 0 before it comes back.
+    Above one half, inputs near their threshold do not come and go."""
     folds: Annotated[int, Field(ge=2)] = 5
     votes: Count = 4
     """Folds that must select an input."""
@@ -159,6 +176,11 @@ REFINED: dict[str, Any] = {
 }
 """Of a path whose successive supports are to differ by one input, or by 5 % of them, on the mean over its networks.
 Strengths are some three times as many, so that half the steps are spent on each."""
+
+
+STEADY: dict[str, Any] = {"momentum": 0.9, "certainty": 0.75, "least_steps": 2}
+"""Beside REFINED, against larger steps that more strengths do not mend: inputs that come and go with the noise of the
+batches, and inputs that go one after the other at one strength."""
 
 
 def tuned(form: Form, **fields: Any) -> SparseSettings:
@@ -254,6 +276,10 @@ class Walk:
         name = "lambda_in" if settings.form == "spectral" else "matrix"
         self.penalised, self._gradient = first.value[name], first.grad[name]
         """Lambda (m, d) or the first weight (m, h, d) of every network, and its gradient."""
+        self._mean_gradient = torch.zeros_like(self.penalised)
+        self._support = torch.ones(len(training), d, dtype=torch.bool)
+        self._recent = torch.ones(settings.window, len(training), d, dtype=torch.bool)
+        """What was present after each of the last steps that count."""
 
     def present(self) -> Tensor:
         """(m, d) whether the column of an input is different from 0 now."""
@@ -264,11 +290,13 @@ class Walk:
         """Walk along the strengths, from weak to strong, until no network has an input left.
 
         A step after which too few inputs are left is taken back, and the strength halfway (on a log scale) is put
-        before it: the path then passes supports of intermediate size.
+        before it: the path then passes supports of intermediate size. With ``least_steps`` a step between the closest
+        strengths is made in parts, each with a support of its own.
 
         Returns
         -------
-        strengths : (levels,) those that were reached; the last is infinite if inputs were left at the strongest
+        strengths : (levels,) those that were reached, one several times where it is reached in parts; the last is
+            infinite if inputs were left at the strongest
         supports : (levels, m, d); at an infinite strength empty
 
         Raises
@@ -287,46 +315,63 @@ class Walk:
         Diverged
             If a weight is not finite.
         """
-        ahead, before, support = list(reversed(strengths)), 0.0, None
+        ahead = [(strength, self._steps(strength)) for strength in reversed(strengths)]
+        before, support = 0.0, None
         while ahead and (support is None or support.any()):
-            strength, earlier = ahead.pop(), support
+            (strength, steps), earlier = ahead.pop(), support
             self.trained += 1
             start = self._state()
-            support = self.level(strength)
+            support = self.level(strength, steps)
             if not self.stack.flat.isfinite().all():
                 raise Diverged(f"the path diverged at strength {strength:g}: lower proximal_rate or learning_rate")
-            if (
-                earlier is not None
-                and before > 0
-                and strength > before * self.settings.finest
-                and self._may_halve(len(ahead))
-                and self.settings.too_steep(earlier, support)
-            ):
-                ahead += [strength, math.sqrt(before * strength)]
-                self._restore(start)
-                support = earlier
-                continue
+            if earlier is not None and self._may_halve(len(ahead)) and self.settings.too_steep(earlier, support):
+                halves = self._halves(before, strength, steps)
+                if halves:
+                    ahead += halves
+                    self._restore(start)
+                    support = earlier
+                    continue
             yield strength, support
             before = strength
         if support is not None and support.any():
             yield math.inf, np.zeros_like(support)
+
+    def _steps(self, strength: float) -> int:
+        """Gradient steps at a strength."""
+        return self.settings.level_steps if strength else self.settings.first_steps
+
+    def _halves(self, before: float, strength: float, steps: int) -> list[tuple[float, int]]:
+        """Two steps (strength, gradient steps), the second one first, for one that loses too much; [] for none."""
+        least = self.settings.least_steps
+        if not before:
+            return []
+        if strength > before * self.settings.finest:
+            return [(strength, steps), (math.sqrt(before * strength), steps)]
+        if least is not None and steps >= 2 * least:
+            return [(strength, steps - steps // 2), (strength, steps // 2)]
+        return []
 
     def _may_halve(self, ahead: int) -> bool:
         """Whether one more strength leaves enough trainings for those that are ahead, and for this one again."""
         most = self.settings.most_levels
         return most is None or self.trained + 2 + ahead <= most
 
-    def level(self, strength: float) -> Bools:
-        """Train at one strength; (m, d) the inputs whose column is not 0 in at least half of the last steps."""
-        settings = self.settings
-        steps = settings.level_steps if strength else settings.first_steps
-        alive = torch.zeros(len(self.training), self.X.shape[1])
+    def level(self, strength: float, steps: int | None = None) -> Bools:
+        """Train at one strength; (m, d) the inputs whose column is not 0 in at least half of the last steps.
+
+        With fewer ``steps`` than the window has, those before count too; see also ``certainty``.
+        """
+        settings, steps = self.settings, self._steps(strength) if steps is None else steps
         with torch.no_grad():
             for step in range(steps):
                 self.step(strength)
                 if step >= steps - settings.window:
-                    alive += self.present()
-        return (2 * alive >= settings.window).numpy()
+                    self._recent = self._recent.roll(-1, 0)
+                    self._recent[-1] = self.present()
+        share = self._recent.double().mean(0)
+        sure = settings.certainty
+        self._support = torch.where(self._support, share >= 1 - sure, share >= sure)
+        return self._support.numpy().copy()
 
     def step(self, strength: float) -> None:
         """Gradient and proximal step on what is penalised, Adam on everything else."""
@@ -334,10 +379,12 @@ class Walk:
         index = torch.stack([rows[s.batches(1)[0]] for rows, s in zip(self.training, self.streams, strict=True)])
         outputs = self.stack.forward(self.X[index], [None] * len(self.stack.layers))
         self.stack.backward(loss_gradient(outputs, self.y[index], self.kind, self.w[index]))
-        before = values.clone()
+        before, gradient = values.clone(), self._gradient
+        if settings.momentum:
+            gradient = self._mean_gradient.lerp_(gradient, 1 - settings.momentum)
         self.adam.step(settings.learning_rate)  # what it does to the penalised values is overwritten
         if settings.proximal == "sgd":
-            moved = before - settings.proximal_rate * self._gradient
+            moved = before - settings.proximal_rate * gradient
         else:  # a step of Adam is proportional to its rate
             moved = before + (values - before) * (settings.proximal_rate / settings.learning_rate)
         shrunk = soft_threshold if settings.form == "spectral" else group_soft_threshold
@@ -357,11 +404,12 @@ class Walk:
         return module.eval()
 
     def _own(self) -> list[Tensor]:
-        """The weights and what Adam keeps of them."""
-        return [self.stack.flat, self.adam.means, self.adam.squares, self.adam.steps]
+        """The weights, what is kept of their gradients, and what supports are read from."""
+        adam = self.adam
+        return [self.stack.flat, adam.means, adam.squares, adam.steps, self._mean_gradient, self._support, self._recent]
 
     def _state(self) -> list[Tensor]:
-        """Copies of the weights and of Adam's averages; the streams of batches go on."""
+        """Copies of what ``_own`` has; the streams of batches go on."""
         return [value.clone() for value in self._own()]
 
     def _restore(self, state: list[Tensor]) -> None:

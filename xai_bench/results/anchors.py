@@ -120,10 +120,11 @@ def _how_many_more(needed: pd.Series) -> str:
     """What it would take to decide the undecided pairs that have an error."""
     known = needed.dropna().astype(int)
     within = int((known <= MANY_DRAWS).sum())
+    never = len(needed) - len(known)
+    why = ": the difference is too close to the margin, or their error too large" if never else ""
     return (
         f"As differences and spreads are now, {within} of these {len(needed)} would be decided within {MANY_DRAWS} "
-        f"draws of ours, {len(known) - within} with more, {len(needed) - len(known)} by no number: the difference is "
-        "too close to the margin, or their error too large."
+        f"draws of ours, {len(known) - within} with more, {never} by no number{why}."
     )
 
 

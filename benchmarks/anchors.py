@@ -36,10 +36,10 @@ Two figures *agree* if their difference is shown to be below .03, *differ* if it
 chance of any wrong decision in a table at 5 %. What is undecided says how many draws of ours would decide it, if the
 difference and both spreads stayed as they are.
 
-What differs has a reason if one was measured: our figure with one thing done as theirs, which then lies within .03 of
-theirs, or within twice the errors of both. It is a reason *in part* if more than half of the difference is gone. Else
-the difference is *not explained*. `python -m benchmarks.anchor_reasons` measures reasons; `reports/anchors/reasons.csv`
-has every draw of them.
+What differs has a reason if one was measured: our figure with one thing done as theirs, by which more than half of the
+difference is gone. What is left is then within .03, or within twice the errors of both; else it is a reason *in part*.
+Without one the difference is *not explained*, and it is said what was tried. `python -m benchmarks.anchor_reasons`
+measures reasons; `reports/anchors/reasons.csv` has every draw of them.
 
 This page is written by `python benchmarks/anchors.py` from `reports/anchors/`.
 """

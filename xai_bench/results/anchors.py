@@ -77,7 +77,7 @@ class Agreement:
             every.append(_how_many_more(open_["draws_needed"]))
         differing = found[found["outcome"] == "differs"]
         if len(differing):
-            unknown = int((differing["why"] == NOT_EXPLAINED).sum())
+            unknown = int(differing["why"].str.startswith(NOT_EXPLAINED).sum())
             partly = int(differing["why"].str.startswith(IN_PART).sum())
             explained = len(differing) - unknown - partly
             every.append(
@@ -120,10 +120,11 @@ def _how_many_more(needed: pd.Series) -> str:
     """What it would take to decide the undecided pairs that have an error."""
     known = needed.dropna().astype(int)
     within = int((known <= MANY_DRAWS).sum())
+    never = len(needed) - len(known)
+    why = ": the difference is too close to the margin, or their error too large" if never else ""
     return (
         f"As differences and spreads are now, {within} of these {len(needed)} would be decided within {MANY_DRAWS} "
-        f"draws of ours, {len(known) - within} with more, {len(needed) - len(known)} by no number: the difference is "
-        "too close to the margin, or their error too large."
+        f"draws of ours, {len(known) - within} with more, {never} by no number{why}."
     )
 
 
@@ -218,7 +219,7 @@ def _row(known: Anchor, pair: Pair, outcome: str, level: float) -> dict[str, Any
 
 
 def _why(known: Anchor, figure: Figure, both: Compared, outcome: str, needed: int | None) -> str:
-    """Of a figure that differs: what was measured with one thing done as theirs, or that it is not explained."""
+    """Of a figure that differs: what was measured with one thing done as theirs, and whether that explains it."""
     if math.isnan(both.error):
         return "fewer than five draws"
     if outcome == "undecided":
@@ -229,7 +230,7 @@ def _why(known: Anchor, figure: Figure, both: Compared, outcome: str, needed: in
     for share, prefix in (("all", ""), ("part", IN_PART)):
         if words := [text for explained, text in tried if explained == share]:
             return prefix + "; ".join(words)
-    return NOT_EXPLAINED
+    return ": ".join([NOT_EXPLAINED, *(["; ".join(text for _, text in tried)] if tried else [])])
 
 
 def _is_of(reason: Reason, figure: Figure) -> bool:
@@ -239,13 +240,13 @@ def _is_of(reason: Reason, figure: Figure) -> bool:
 def _tried(reason: Reason, figure: Figure, before: float) -> tuple[str, str]:
     """How much of the difference ``before`` a change takes away, and the words.
 
-    ``all``: it brings our figure to within the margin, or twice the errors of both, of theirs. ``part``: it takes away
-    more than half. Else "".
+    ``part``: it takes away more than half. ``all``: it also brings our figure to within the margin, or twice the errors
+    of both, of theirs. Else "".
     """
     both = compared(reason.value, figure.value)
     known = math.isfinite(both.error)
     near = abs(both.difference) <= max(MARGIN, 2 * both.error if known else 0.0)
-    share = "all" if near else "part" if abs(both.difference) < abs(before) / 2 else ""
+    share = "" if abs(both.difference) >= abs(before) / 2 else "all" if near else "part"
     error = f" ± {both.error:.3f}" if known else ""
     draws = "" if reason.value.n is None else f"{plural(reason.value.n, 'draw')}, "
     return (

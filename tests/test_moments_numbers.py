@@ -65,7 +65,7 @@ def test_the_page_names_what_is_lost_and_what_is_undecided():
     assert f"exclude only what happens in more than {share:.0%} of draws" in page
     assert "met." in moments_standard.page(scores({"a": gaps["friedman1"]}))
     assert "not shown." in moments_standard.page(scores({"a": gaps["open"]}))
-    assert "column_norm" not in page, "what nobody has is left out"
+    assert "## `column_norm" not in page, "what nobody has is left out"
 
 
 def test_the_committed_page_is_made_from_the_scores():

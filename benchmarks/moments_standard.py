@@ -167,7 +167,7 @@ def page(frame: pd.DataFrame) -> str:
     ]
     for one, another in further:
         rows = compared(frame, one, another)
-        if any(row.draws for row in rows):
+        if any(row.verdict != "too few draws" for row in rows):
             blocks += [f"## `{one}` less `{another}`", _short(rows, one, another).markdown()]
             blocks += [_count(rows, one, another)]
     return "\n\n".join(blocks) + "\n"
@@ -220,7 +220,11 @@ def _short(found: list[Compared], entrant: str, other: str) -> Table:
 
 
 def _means(row: Compared) -> list[str]:
-    return [f"`{row.family}`", *(f"{mean:.3f}" for mean in (row.of_other, row.of_entrant)), _ends(row)]
+    return [
+        f"`{row.family}`",
+        *("–" if math.isnan(mean) else f"{mean:.3f}" for mean in (row.of_other, row.of_entrant)),
+        _ends(row),
+    ]
 
 
 def _number(value: float) -> str:
@@ -235,6 +239,9 @@ def _ends(row: Compared) -> str:
 def _words(found: list[Compared], entrant: str, other: str) -> Iterator[str]:
     """What is decided, and what the intervals rest on where all draws are equal."""
     yield f"{_count(found, entrant, other)} The aim, no loss on every family, is {_aim(found)}."
+    lower = [f"`{row.family}` ({row.mean:+.3f})" for row in found if row.mean < -MARGIN]
+    if lower:
+        yield f"The mean is lower by more than {MARGIN:g}, whether or not a loss is shown, on {', '.join(lower)}."
     equal = [row for row in found if row.draws and row.low == row.high]
     if equal:
         names = ", ".join(f"`{row.family}`" for row in equal)

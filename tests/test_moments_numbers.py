@@ -60,12 +60,13 @@ def test_the_page_names_what_is_lost_and_what_is_undecided():
     page = moments_standard.page(scores(gaps))
     assert "no loss on 1 (`friedman1`); loss on 1 (`lost`); undecided on 1 (`open`)" in page
     assert "The aim, no loss on every family, is missed." in page
+    assert "whether or not a loss is shown, on `lost` (-0.305)." in page
     assert "| `friedman1` | 0.500 | 0.500 | +0.000 [+0.000, +0.000] | chosen on | 0 of 20 | +0.000 | no loss |" in page
     share = 1 - (0.05 / 3) ** (1 / 20)
     assert f"exclude only what happens in more than {share:.0%} of draws" in page
     assert "met." in moments_standard.page(scores({"a": gaps["friedman1"]}))
     assert "not shown." in moments_standard.page(scores({"a": gaps["open"]}))
-    assert "column_norm" not in page, "what nobody has is left out"
+    assert "## `column_norm" not in page, "what nobody has is left out"
 
 
 def test_the_committed_page_is_made_from_the_scores():

@@ -208,6 +208,15 @@ class TestLeaks:
         assert why(ROW % 7, (ROW % 20 == 0).astype(int)) == ""
 
 
+@pytest.mark.parametrize(
+    "text", ['{"a": 1}\n{"a": 2}\n', '[{"a": 1}]', "<!DOCTYPE html>\n<html>", "<?xml version='1.0'?>"]
+)
+def test_files_of_another_kind(text, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match="got what looks like"):
+        read_sheet(tmp_path / "t.csv")
+
+
 @pytest.mark.parametrize(("encoding", "separator"), [("utf-32", ";"), ("utf-16", ","), ("utf-8", " "), ("utf-8", ":")])
 def test_files(encoding, separator, tmp_path):
     file = tmp_path / "t.csv"

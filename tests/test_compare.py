@@ -14,6 +14,7 @@ from torch import nn
 
 from tests.small_networks import network, rows
 from xai_bench import InputError, cli, compare, write_report
+from xai_bench.models.given import unwrapped
 from xai_bench.results.store import read
 from xai_bench.scoring.stability import over_rows
 from xai_bench.trained.rows import rows_of, table_of
@@ -266,6 +267,15 @@ def test_labels_are_no_scores(tmp_path):
     y = np.arange(60) % 3
     with pytest.raises(InputError, match="got what looks like labels, such as"):
         compare(lambda rows: y[: len(rows)], X, y, out=tmp_path)
+
+
+def test_what_torch_puts_around_a_module_is_taken_off():
+    """Hooks in a compiled module are not called: LRP was then the gradient times the input, unnoticed."""
+    first, last = nn.Linear(4, 3), nn.Linear(3, 2)
+    wrapped = nn.DataParallel(torch.compile(nn.Sequential(first, torch.compile(nn.ReLU()), last)))
+    plain = unwrapped(wrapped)
+    assert [type(part) for part in plain] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert unwrapped(plain) is plain
 
 
 CLOSED = {

@@ -135,6 +135,8 @@ class TestColumns:
             ([10**24 + 7 * i for i in range(N)], "identifier"),
             (np.arange(2**63, 2**63 + 60 * 900, 900, dtype=np.uint64), "identifier"),
             ([str(10**24 + 7 * i) for i in range(N)], "identifier"),
+            ([f"{i}A" for i in ROW], "identifier"),
+            ([f"{i // 2} kg" for i in ROW], "number"),
             (1 + 1e-15 * ROW, "constant"),
             (pd.period_range("2020-01", periods=N, freq="M"), "date"),
             ([f"2020-01-{i % 28 + 1:02d}T10:00:00+0{i % 3}:00" for i in ROW], "date"),
@@ -163,7 +165,9 @@ class TestColumns:
         np.testing.assert_allclose(found.values, values)
         assert found.sign == sign
 
-    @pytest.mark.parametrize("texts", [["030 123 456", "040 123 456"], ["3 kg", "3 lb"], ["1st", "2nd", "3rd"]])
+    @pytest.mark.parametrize(
+        "texts", [["030 123 456", "040 123 456"], ["3 kg", "3 lb"], ["1st", "2nd", "3rd"], ["007A", "012A"]]
+    )
     def test_texts_are_no_numbers(self, texts):
         assert numerals(pd.Series(texts)) is None
 
@@ -202,6 +206,15 @@ class TestLeaks:
         assert why(BASE["a"] + BASE["b"] + 0.5 * BASE["c"]) == ""
         assert why(BASE["c"] + 0.3 * BASE["a"], BASE["c"]) == ""
         assert why(ROW % 7, (ROW % 20 == 0).astype(int)) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1}\n{"a": 2}\n', '[{"a": 1}]', "<!DOCTYPE html>\n<html>", "<?xml version='1.0'?>"]
+)
+def test_files_of_another_kind(text, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match="got what looks like"):
+        read_sheet(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(("encoding", "separator"), [("utf-32", ";"), ("utf-16", ","), ("utf-8", " "), ("utf-8", ":")])

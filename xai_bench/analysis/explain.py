@@ -56,10 +56,11 @@ def explain(
     Parameters
     ----------
     X : (n, columns) DataFrame or array, or the path of a file (CSV, Parquet, Excel)
-    y : the name of a column of X, or (n,) values
+    y : the name of a column of X, or (n,) or (n, 1) values in the order of the rows of X
     kind : ``classification`` or ``regression``; None for what the target looks like
     groups : rows of one value stay together (a patient, a mouse): the name of a column, or (n,) values
-    time : later rows are held out, earlier ones trained on: the name of a column, or (n,) values
+    time : later rows are held out, earlier ones trained on, rows of one time never on both sides: the name of a column,
+        or (n,) values
     weights : what each row counts, >= 0: the name of a column, or (n,) values
     drop : columns that are no inputs
     keep : columns that are used although they look like an identifier or a copy of the target

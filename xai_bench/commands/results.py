@@ -203,7 +203,9 @@ def merge(
 
 
 def forget(
-    folder: Folder,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Results: a folder that `run` wrote, such as runs/quick, or its file.")
+    ],
     explainers: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of explainers.")] = None,
     datasets: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of datasets.")] = None,
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of models.")] = None,

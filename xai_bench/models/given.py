@@ -32,6 +32,9 @@ PLAIN = (bool, int, float, str, bytes, tuple, type(None))
 """Types of attributes of a module that count as part of it."""
 
 
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
 class Network:
     """A module as the value of a field: a copy, equal to another one of the same weights and the same code."""
 
@@ -142,7 +145,7 @@ class Given(Component):
             module = self._built()
             if isinstance(self.module, Network):
                 _renew(module)
-        return self._checked(module, math.prod(shape), n_outputs, kind)
+        return self._checked(unwrapped(module), math.prod(shape), n_outputs, kind)
 
     def fit(
         self, data: Dataset, seed: int = 0, columns: Sequence[int] | None = None, *, device: str | torch.device = "cpu"
@@ -198,7 +201,7 @@ class Given(Component):
         except RuntimeError as error:
             told = " ".join(str(error).split())
             raise InputError(f"given: the weights are not those of the module: {told[:200]}") from None
-        return module.eval()
+        return unwrapped(module).eval()
 
 
 def check_open(what: str, module: nn.Module) -> None:
@@ -219,6 +222,20 @@ def check_open(what: str, module: nn.Module) -> None:
             f"{what}: expected a module with all its weights, got lazy layers that have none yet: call it on some "
             "rows first"
         )
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module without what ``torch.compile`` and ``DataParallel`` put around it and, in place, around its parts.
+
+    Hooks on parts of a compiled module are not called: methods that go layer by layer would be others, unnoticed.
+    """
+    inner = getattr(module, "_orig_mod", module.module if isinstance(module, PARALLEL) else None)
+    if isinstance(inner, nn.Module):
+        return unwrapped(inner)
+    for name, part in list(module.named_children()):
+        if (plain := unwrapped(part)) is not part:
+            setattr(module, name, plain)
+    return module
 
 
 def fitted_to(data: Dataset, module: nn.Module, device: str | torch.device = "cpu") -> FittedModel:

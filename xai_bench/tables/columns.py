@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xai_bench.errors import one_line
-from xai_bench.tables.numerals import COMMA, numerals, texts_of
+from xai_bench.tables.numerals import COMMA, SIGNS, Numerals, numerals, texts_of
 from xai_bench.tables.reading import UNNAMED, Sheet
 from xai_bench.tables.words import MISSING
 from xai_bench.wording import plural
@@ -154,9 +154,7 @@ def _empty(column: Column, n: int) -> Read:
 def _from_texts(column: Column, series: pd.Series, decimal: str, codes: Collection[float]) -> Read:
     texts = texts_of(series)
     found = numerals(texts.fillna(""), decimal)
-    if found is not None and not (
-        _blurred(found.values, texts.nunique()) and texts.dropna().str.fullmatch(r"[+-]?\d+").all()
-    ):
+    if found is not None and not _name_rows(texts, found):
         if found.words:
             shown = ", ".join(repr(one_line(word, 40)) for word in found.words[:5])
             column = column.noted(f"the {'word' if len(found.words) == 1 else 'words'} {shown} read as missing")
@@ -166,6 +164,16 @@ def _from_texts(column: Column, series: pd.Series, decimal: str, codes: Collecti
         return _empty(column, len(texts))
     dates = _dates(texts)
     return _worded(column, texts) if dates is None else _dated(column.noted(dates.note), dates.values)
+
+
+def _name_rows(texts: pd.Series, found: Numerals) -> bool:
+    """Whether numbers are identifiers: too long for a float64, or whole, all different and with letters, as 17A."""
+    values = found.values
+    if _blurred(values, texts.nunique()) and texts.dropna().str.fullmatch(r"[+-]?\d+").all():
+        return True
+    if found.sign in SIGNS or len(values) < FEW_ROWS:  # "" is in every text
+        return False
+    return bool((values == np.floor(values)).all()) and len(np.unique(values)) == len(values)
 
 
 def _numeric(column: Column, values: NDArray[np.float64], codes: Collection[float]) -> Read:

@@ -30,6 +30,8 @@ MARKS = {
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
 """First bytes of a file in another encoding, the longer ones first."""
+OTHER_FORMATS = {"JSON": rb'\s*(\{\s*"|\[\s*[\[{])', "a web page or XML": rb"\s*<(!doctype|html|table|\?xml)"}
+"""What is no table of lines, and how it begins."""
 ENCODINGS = ("utf-8-sig", "cp1252")
 """Tried in turn."""
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -190,6 +192,12 @@ def _text(path: Path) -> Sheet:
     mark = next((encoding for first, encoding in MARKS.items() if beginning.startswith(first)), None)
     if mark is None and b"\0" in beginning:
         raise ValueError("it holds bytes that are no text")
+    other = next((name for name, begins in OTHER_FORMATS.items() if re.match(begins, beginning, re.I)), None)
+    if other:
+        raise InputError(
+            f"expected a table with a header line and fields between separators in {path.name!r}, got what looks like "
+            f"{other}: save it as CSV"
+        )
     encodings = (mark,) if mark else ENCODINGS
     for encoding in encodings:
         try:

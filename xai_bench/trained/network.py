@@ -18,7 +18,7 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.devices import seeded
 from xai_bench.errors import FAILURES, InputError, reason_of
 from xai_bench.models.base import FittedModel, Kind
-from xai_bench.models.given import Given, Network, check_open, fitted_to
+from xai_bench.models.given import Given, Network, check_open, fitted_to, unwrapped
 from xai_bench.trained.rows import Rows
 
 ROWS = 512
@@ -171,7 +171,7 @@ def on_flat_rows(module: nn.Module, shape: tuple[int, ...], head: str) -> nn.Mod
     """The module on rows (n, d), whose shape it is given: a copy, in single precision, in eval mode."""
     check_open("model", module)
     try:
-        module = copy.deepcopy(module).cpu().eval().float()
+        module = unwrapped(copy.deepcopy(module)).cpu().eval().float()
     except Exception as error:
         raise InputError(
             f"model: expected a module that can be copied, got one that cannot: {reason_of(error)}: use "

@@ -134,7 +134,7 @@ def pack_of(folder: Path) -> Path | None:
 
 
 def show_mark(folder: Path, mark: str) -> None:
-    """Put the mark below the title of page and summary, as far as there are, in place of an earlier one; "" for none."""
+    """Put the mark below the titles of page and summary (those that are there), for an earlier one; "" for none."""
     page, summary = folder / "index.html", folder / "summary.md"
     if page.is_file():
         text = re.sub(r'<p class="notice" id="measured">.*?</p>\n', "", page.read_text(encoding="utf-8"))

@@ -27,9 +27,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from xai_bench import workers
 from xai_bench.results.opening import FILE
 from xai_bench.results.store import Store
-from xai_bench import workers
 from xai_bench.running import cluster
 from xai_bench.running import loop as loops
 from xai_bench.running import run as runner

@@ -22,9 +22,9 @@ from xai_bench.models.losses import Tensors
 from xai_bench.models.mlp import MLP, SpectralMLP
 from xai_bench.models.streams import Streams, Task
 from xai_bench.models.training import fit_many, fit_one
+from xai_bench.report import page
 from xai_bench.report.kit.frames import Frames
 from xai_bench.report.kit.section import show
-from xai_bench.report.page import devices
 from xai_bench.report.sections.cost import Cost
 from xai_bench.results import means
 from xai_bench.running import block, process
@@ -138,9 +138,9 @@ def test_a_store_goes_on_on_another_device(tiny, tmp_path):
     assert_same(alone, both)
     assert set(first.cells["cell"]) < set(both.cells["cell"])
     said = f"Scores come from 2 devices, {CARD} and cpu: the same work has other last bits on each."
-    assert said in devices(Frames(both))
+    assert said in page.devices(Frames(both))
     assert "Of these, 4 explanations had a network that another machine trained" in show(Cost, Frames(both)).html
-    assert devices(Frames(alone)) == ""
+    assert page.devices(Frames(alone)) == ""
 
 
 def test_a_network_that_is_trained_again_here_counts_here(tiny, tmp_path):

@@ -134,7 +134,7 @@ def pack_of(folder: Path) -> Path | None:
 
 
 def show_mark(folder: Path, mark: str) -> None:
-    """Put the mark below the title of page and summary, where there are, in place of an earlier one; "" for none."""
+    """Put the mark below the titles of page and summary (those that are there), for an earlier one; "" for none."""
     page, summary = folder / "index.html", folder / "summary.md"
     if page.is_file():
         text = re.sub(r'<p class="notice" id="measured">.*?</p>\n', "", page.read_text(encoding="utf-8"))
@@ -166,9 +166,10 @@ def listed(reports: Path = REPORTS) -> str:
     for name, first in listed_files(reports).items():
         path = pack_of(reports / name)
         texts = [sentence(known[name])] if name in known else []
-        if path is not None:
-            texts.insert(0, f"By xai-bench {', '.join(measured_by(read(path)))}; [pack]({name}/{path.name}).")
-        said = " ".join(texts) or recorded(reports / name / "summary.md")
+        if path is not None or not texts:
+            by = recorded(reports / name / "summary.md")
+            texts.insert(0, by if path is None else f"{by[:-1]}; [pack]({name}/{path.name}).")
+        said = " ".join(texts)
         lines.append(f"| [{name}]({name}/{first}) | [summary]({name}/summary.md) | {said} |")
     return "\n".join(lines) + "\n"
 
@@ -176,7 +177,7 @@ def listed(reports: Path = REPORTS) -> str:
 def recorded(summary: Path) -> str:
     """What a summary says of the versions that measured, as a sentence; that it says nothing, if so."""
     text = summary.read_text(encoding="utf-8") if summary.is_file() else ""
-    found = re.search(r"^Measured (by xai-bench .+?)(?:, drawn.*)?\.$", text, flags=re.M)
+    found = re.search(r"\bMeasured (by xai-bench .+?)(?:, drawn|\.(?:\s|$))", text)
     return sentence(found[1]) if found else "The version is not recorded."
 
 
@@ -187,12 +188,6 @@ def page_of(reports: Path = REPORTS) -> str:
         (name, first, sentence(known[name]) if name in known else "") for name, first in listed_files(reports).items()
     ]
     return str(render("list.html", rows=rows))
-
-
-def measured_by(results: Results) -> list[str]:
-    """The versions of xai-bench that ran."""
-    recorded = (record.get("versions", {}).get("xai-bench", "of an unknown version") for record in results.provenance)
-    return list(dict.fromkeys(recorded))
 
 
 def finish(reports: Path = REPORTS) -> None:

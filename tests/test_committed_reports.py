@@ -85,7 +85,8 @@ def test_the_list_of_reports_is_that_of_today():
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("Measured by xai-bench 0.3.0, drawn by xai-bench 0.4.0.", "By xai-bench 0.3.0."),
+        ("All done. Measured by xai-bench 0.3.0, drawn by xai-bench 0.4.0.", "By xai-bench 0.3.0."),
+        ("Measured by xai-bench 0.2.0 and 0.3.0.", "By xai-bench 0.2.0 and 0.3.0."),
         ("Measured by a version of xai-bench that was not recorded.", "The version is not recorded."),
         ("Text", "The version is not recorded."),
     ],

@@ -106,6 +106,16 @@ def test_the_first_figure_is_on_the_first_screen(browser, folder, suite):
     page.context.close()
 
 
+@pytest.mark.parametrize("suite", [None, *COMMITTED])
+def test_the_first_figure_fits_a_phone(browser, folder, suite):
+    report = folder if suite is None else REPORTS / suite
+    page, _ = opened(browser, f"file://{report / 'index.html'}", 390)
+    drawn = page.locator("figure .paper").first
+    assert drawn.evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert drawn.locator("svg:visible").count() == 1
+    page.context.close()
+
+
 def test_tables_are_sorted_over_all_rows_and_filtered(browser, folder):
     page, _ = opened(browser, f"file://{folder / 'datasets' / 'toy.html'}", 1440)
     section = page.locator("#relevance")

@@ -20,8 +20,8 @@ from xai_bench.report.kit.wording import seconds
 
 Floats = NDArray[np.float64]
 WIDE, NARROW = (6.6, 0.1, 0.56), (4.9, 0.13, 0.42)
-"""The width of the figure in inches, and of this where its axes begin and how much they take: beside the table, and on
-a phone. The names stand at the right."""
+"""Width of the figure in inches, and the shares of it at which its axes begin and that they take; names stand at their
+right. Beside the table, and on a phone."""
 
 
 class Leaderboard(Section):

@@ -228,8 +228,8 @@ def qualified(runs: pd.DataFrame, pair: tuple[str, str]) -> str:
     text = f"{which} coarser than asked (steps that are larger: {'; '.join(parts)})."
     if pair == FORMS and not runs["method"].isin(STEADY).any():
         text += (
-            " Inputs come and go with the noise of single batches; whether the difference remains where that is "
-            "averaged (`models.path.STEADY`) was not measured."
+            " Whether the difference remains where the noise of single batches is averaged (`models.path.STEADY`) was "
+            "not measured."
         )
     return text
 

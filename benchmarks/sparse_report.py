@@ -215,17 +215,23 @@ def qualified(runs: pd.DataFrame, pair: tuple[str, str]) -> str:
         steps = [Steps.of_run(run) for _, run in runs[runs["method"] == method].iterrows()]
         beyond = sum(int(s.larger.sum()) for s in steps)
         if beyond:
-            open_falls = sum(int((s.larger & s.falls & ~s.close).sum()) for s in steps)
+            used_up = sum(int((s.larger & s.falls & ~s.close).sum()) for s in steps)
             come_and_go = sum(int((s.larger & ~s.falls).sum()) for s in steps)
             within = sum(int((s.larger & s.falls & s.close).sum()) for s in steps)
             parts.append(
                 f"{METHODS[method]} {beyond}: {within} falls between strengths closer than {100 * (CLOSE - 1):.0f} %, "
-                f"{open_falls} falls that a larger allowance would cut, {come_and_go} times inputs come and go"
+                f"{used_up} falls where the allowance is used up, {come_and_go} times inputs come and go"
             )
     if not parts:
         return "Both paths are as fine as asked."
     which = "Both paths are" if len(parts) == 2 else "One path is"
-    return f"{which} coarser than asked (steps that are larger: {'; '.join(parts)})."
+    text = f"{which} coarser than asked (steps that are larger: {'; '.join(parts)})."
+    if pair == FORMS and not runs["method"].isin(STEADY).any():
+        text += (
+            " Whether the difference remains where the noise of single batches is averaged (`models.path.STEADY`) was "
+            "not measured."
+        )
+    return text
 
 
 def draws_of(both: pd.DataFrame) -> str:
@@ -307,7 +313,7 @@ def short_of_draws(runs: pd.DataFrame) -> list[str]:
     few = [
         f"{METHODS[method]} {missing_draws(counted[method], planned)}"
         for method, planned in DRAWS.items()
-        if (counted[method] < planned).any()
+        if counted[method].sum() > 0 and (counted[method] < planned).any()
     ]
     return [f"Fewer draws than planned: {'; '.join(few)}."] if few else []
 

@@ -102,8 +102,11 @@ def test_the_conclusion_says_what_larger_steps_leave_open(report):
     said = report.sentences(one)
     assert (
         "One path is coarser than asked (steps that are larger: group lasso 105: 35 falls between strengths closer "
-        "than 1 %, 35 falls that a larger allowance would cut, 35 times inputs come and go)."
+        "than 1 %, 35 falls where the allowance is used up, 35 times inputs come and go)."
     ) in said[0]
+    assert said[0].endswith("was not measured.")
+    both = pd.concat([one, frame(report, {"steady_spectral": 5, "steady_group_lasso": 5})])
+    assert "was not measured" not in report.sentences(both)[0]
     assert any(
         "105 of 140 steps are larger, 35 of these remain at a ratio of strengths of 1.01 or less" in s for s in said
     )

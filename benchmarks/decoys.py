@@ -111,7 +111,7 @@ def table_of(results: Results, ends: Mapping[str, str]) -> str:
         for kind in kinds:
             values = per_draw.loc[method, kind].to_numpy()
             low, high = interval(values)[1:3]
-            boxes.append(f"{values.mean():.3f} [{low:.2f}, {high:.2f}]")
+            boxes.append(f"{values.mean():.3f} [{max(low, 0):.2f}, {min(high, 1):.2f}]")
         lines.append(between.row([f"`{method}`", *boxes]))
     return "\n".join(lines)
 

@@ -1,8 +1,8 @@
 """Which network learns what, after equal numbers of steps: datasets of ``standard`` by networks, default fields.
 
 ``python benchmarks/networks.py`` trains what ``benchmarks/scores/networks.csv`` lacks (data seeds 0 to 4, model seed
-0), adds it there row by row, and writes ``networks.md`` beside it. All of it takes eight CPU minutes. Transformers are
-dear: where there are more inputs than in ``FEW_INPUTS``, ``ft_transformer`` has one draw, the spectral one none.
+0), adds it there row by row, and writes ``networks.md`` beside it. All of it takes ten CPU minutes or so: transformers
+are dear: with more inputs than in ``FEW_INPUTS``, ``ft_transformer`` has one draw, the spectral one none.
 """
 
 from __future__ import annotations

@@ -321,7 +321,7 @@ def test_words_for_nothing_are_names_levels_and_classes(named_nothing):
 
 @pytest.mark.slow
 def test_words_for_nothing_go_through_explain(named_nothing, tmp_path, monkeypatch, capsys):
-    fast = functools.partial(explain, folds=2, seeds=1, permutations=19, null_trainings=1)
+    fast = functools.partial(explain, folds=3, seeds=1, permutations=99, null_trainings=19)
     monkeypatch.setattr("xai_bench.analysis.explain.explain", fast)
     command = ["xai-bench", "explain", str(named_nothing), "--target", "y", "--out", str(tmp_path / "answer")]
     monkeypatch.setattr(sys, "argv", command)

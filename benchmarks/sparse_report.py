@@ -50,7 +50,7 @@ CASES = (
     "gaussian_independent",
     "friedman1",
 )
-DRAWS = {"spectral": 10, "group_lasso": 10, "steady_spectral": 5, "steady_group_lasso": 5, "l1": 10, "lassonet": 3}
+DRAWS = {"spectral": 10, "group_lasso": 10, "steady_spectral": 10, "steady_group_lasso": 10, "l1": 10, "lassonet": 3}
 """How many were planned of each set; fewer are said."""
 FEWEST = 5
 """With fewer common draws of a set nothing is concluded of it."""

@@ -134,8 +134,8 @@ PLAIN = tuned("group_lasso", **REFINED, agreed_by="votes")
 METHODS = {
     "spectral": Method(of_form, tuned("spectral", **REFINED, agreed_by="votes")),
     "group_lasso": Method(of_form, PLAIN),
-    "steady_spectral": Method(of_form, tuned("spectral", **REFINED, **STEADY, agreed_by="votes"), 5),
-    "steady_group_lasso": Method(of_form, tuned("group_lasso", **REFINED, **STEADY, agreed_by="votes"), 5),
+    "steady_spectral": Method(of_form, tuned("spectral", **REFINED, **STEADY, agreed_by="votes")),
+    "steady_group_lasso": Method(of_form, tuned("group_lasso", **REFINED, **STEADY, agreed_by="votes")),
     "l1": Method(of_l1, PLAIN),
     "lassonet": Method(of_lassonet, PLAIN, 3),
 }

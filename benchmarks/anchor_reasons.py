@@ -262,7 +262,11 @@ CHANGES = {
 
 def kept() -> pd.DataFrame:
     """What was measured: change, data, score, draw, value."""
-    return pd.read_csv(MEASURED) if MEASURED.is_file() else pd.DataFrame(columns=COLUMNS)
+    return (
+        pd.read_csv(MEASURED, keep_default_na=False, na_values=[""])
+        if MEASURED.is_file()
+        else pd.DataFrame(columns=COLUMNS)
+    )
 
 
 def add(change: str, data: str, draw: int, scores: Scores) -> None:

@@ -137,7 +137,7 @@ def _count(data: Dataset, role: str) -> int:
     return 0 if truth is None else truth.roles.count(role)
 
 
-CAME_LATER = ("teacher", "correlated_blocks", "hand_set")
+CAME_LATER = ("teacher", "correlated_blocks", "pathways", "hand_set")
 """Sources that were written after the suites were chosen and measured: they are tried when that is done again."""
 
 

@@ -279,7 +279,7 @@ def main() -> None:
     if not options.page:
         found = scores(measured(options.out, options.data_seeds))
         found.to_csv(RUNS, index=False, float_format="%.6f")
-    PAGE.write_text(page(pd.read_csv(RUNS)), encoding="utf-8")
+    PAGE.write_text(page(pd.read_csv(RUNS, keep_default_na=False, na_values=[""])), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -277,7 +277,9 @@ def study(path: Path) -> tuple[Table | None, list[str]]:
     """Why steps are larger, by ``sparse_steps.py``: a table, and a sentence a form; nothing where it was not run."""
     if not path.exists():
         return None, []
-    walks = pd.read_csv(path).drop_duplicates(["case", "method", "walk", "seed"], keep="last")
+    walks = pd.read_csv(path, keep_default_na=False, na_values=[""]).drop_duplicates(
+        ["case", "method", "walk", "seed"], keep="last"
+    )
     rows, said = [], []
     for form in FORMS:
         of_form, parts = walks[walks["method"] == form], []

@@ -265,8 +265,8 @@ def refinement(runs: pd.DataFrame) -> list[str]:
             result.append(
                 "Asked for: successive supports that differ by one input, or 5 %, at the most (mean over folds). "
                 f"{METHODS[form].capitalize()}: {'met' if met == len(group) else 'missed'}: {met} of {len(group)} "
-                f"paths keep to it; {sum(larger)} of {sum(len(s.changes) for s in steps)} steps are larger, {close} of these "
-                f"remain at a ratio of strengths of {CLOSE:g} or less. Strengths trained at: median "
+                f"paths keep to it; {sum(larger)} of {sum(len(s.changes) for s in steps)} steps are larger, {close} of "
+                f"these remain at a ratio of strengths of {CLOSE:g} or less. Strengths trained at: median "
                 f"{group['levels_walked'].median():.0f}, largest {group['levels_walked'].max():.0f} of {allowed:.0f} "
                 "allowed."
             )

@@ -110,7 +110,7 @@ def test_the_conclusion_says_what_larger_steps_leave_open(report):
     assert any(
         "105 of 140 steps are larger, 35 of these remain at a ratio of strengths of 1.01 or less" in s for s in said
     )
-    assert any("Spectral form: met, 35 of 35 paths; 0 of 140" in sentence for sentence in said)
+    assert any("Spectral form: met: 35 of 35 paths keep to it; 0 of 140" in sentence for sentence in said)
 
 
 def test_a_study_is_shown_where_there_is_one(report, tmp_path):

@@ -362,12 +362,13 @@ class Walk:
         With fewer ``steps`` than the window has, those before count too; see also ``certainty``.
         """
         settings, steps = self.settings, self._steps(strength) if steps is None else steps
+        late = []
         with torch.no_grad():
             for step in range(steps):
                 self.step(strength)
                 if step >= steps - settings.window:
-                    self._recent = self._recent.roll(-1, 0)
-                    self._recent[-1] = self.present()
+                    late.append(self.present())
+        self._recent = torch.cat([self._recent, torch.stack(late)])[-settings.window :]
         share = self._recent.double().mean(0)
         sure = settings.certainty
         self._support = torch.where(self._support, share >= 1 - sure, share >= sure)

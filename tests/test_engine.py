@@ -164,8 +164,8 @@ def test_bits_do_not_depend_on_threads():
     assert same_bits(*found)
 
 
-def test_code_from_the_cache_differs_by_last_bits_at_the_most():
-    """On AMD Zen 4, code that numba loads from its cache rounds otherwise than code that the process has compiled."""
+def test_bits_do_not_depend_on_the_cache():
+    """What a loop calls is compiled into it; apart from it, code of this process and of the cache can differ."""
     fresh = numba.njit(kernels.adam.signatures[0], fastmath=kernels.FAST, error_model="numpy")(kernels.adam.py_func)
     rng = np.random.default_rng(0)
     arrays = [np.abs(rng.normal(size=(2, 200))).astype(np.float32) for _ in range(4)]
@@ -174,7 +174,7 @@ def test_code_from_the_cache_differs_by_last_bits_at_the_most():
     kernels.adam(*arrays, *rest)
     fresh(*copies, *rest)
     for one, other in zip(arrays, copies, strict=True):
-        np.testing.assert_allclose(one, other, rtol=2.5e-7)
+        np.testing.assert_array_equal(one, other)
 
 
 def test_bits_do_not_depend_on_where_and_in_which_order_the_data_lie():

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from xai_bench.analysis.rows import Rows
-from xai_bench.datasets.arrays import array_of, check_order
+from xai_bench.datasets.arrays import array_of, check_order, one_a_row
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError
 from xai_bench.places import expanded
@@ -190,7 +190,7 @@ def _with_column(sheet: Sheet, values: Column, role: str) -> tuple[Sheet, str]:
         return sheet, str(values)
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
         values = values.iloc[:, 0]
-    column = values if isinstance(values, pd.Series) else pd.Series(_flat(values, role))
+    column = values if isinstance(values, pd.Series) else pd.Series(one_a_row(values, role))
     if len(column) != len(sheet.frame):
         raise InputError(f"{role}: expected {len(sheet.frame)} values, one a row of X, got {len(column)}")
     name = str(getattr(values, "name", None) or role)
@@ -198,16 +198,6 @@ def _with_column(sheet: Sheet, values: Column, role: str) -> tuple[Sheet, str]:
         name = f"({role})"
     units = (*sheet.units, "") if sheet.units else ()
     return replace(sheet, frame=sheet.frame.assign(**{name: column.reset_index(drop=True)}), units=units), name
-
-
-def _flat(values: Any, role: str) -> NDArray:
-    """(n,) values, of an array (n,) or (n, 1)."""
-    array = array_of(values, role)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise InputError(f"{role}: expected one value a row, (n,), got the shape {array.shape}")
-    return array
 
 
 def _with_target(sheet: Sheet, target: str) -> Sheet:

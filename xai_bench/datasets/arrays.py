@@ -32,6 +32,22 @@ def array_of(values: Any, what: str) -> NDArray:
         raise InputError(f"{what}: expected an array, got what numpy cannot read: {one_line(error, 200)}") from None
 
 
+def one_a_row(values: Any, what: str) -> NDArray:
+    """(n,) values of an array (n,) or (n, 1); otherwise as ``array_of``.
+
+    Raises
+    ------
+    InputError
+        If it has another shape.
+    """
+    array = array_of(values, what)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise InputError(f"{what}: expected one value a row, (n,), got the shape {array.shape}")
+    return array
+
+
 def unmasked(values: Any) -> Any:
     """The values, of a masked array as numbers with NaN for what is masked: ``np.asarray`` would show what is below."""
     return np.ma.filled(values.astype(np.float64), np.nan) if np.ma.is_masked(values) else values

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xai_bench.datasets.arrays import array_of, check_order
+from xai_bench.datasets.arrays import array_of, check_order, one_a_row
 from xai_bench.datasets.inputs import Inputs, partition, with_singles
 from xai_bench.datasets.table import Table, checked
 from xai_bench.errors import InputError, one_line, unknown
@@ -86,11 +86,7 @@ def _numbers(X: Any) -> NDArray:
 
 
 def _target(y: Any) -> NDArray:
-    values = array_of(y, "y")
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise InputError(f"y: expected one value a row, (n,), got the shape {values.shape}")
+    values = one_a_row(y, "y")
     if pd.isna(values).any() or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise InputError("y: expected a value in every row, got missing or infinite ones: drop these rows")
     return values

@@ -21,6 +21,7 @@ from xai_bench.results.formats import Shown
 from xai_bench.results.store import read
 from xai_bench.suites import reading
 from xai_bench.suites.shipped import shipped
+from xai_bench.wording import are
 
 ROOT = Path(__file__).parents[1]
 TABLES, PAGE = ROOT / "reports" / "anchors", ROOT / "docs" / "anchors.md"
@@ -132,7 +133,7 @@ def functional_words(found: pd.DataFrame, theirs: dict[tuple[str, str], float]) 
     ]
     if both:
         same = sum(ours == other for ours, other in both)
-        words.append(f"Of {len(both)} results with a published counterpart {same} are the same, passed or not.")
+        words.append(f"Of {len(both)} results with a published counterpart {same} {are(same)} the same, passed or not.")
     return words
 
 

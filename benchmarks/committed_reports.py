@@ -294,7 +294,7 @@ def _followed(store: Store, suite: Suite, blocks: list[plan.Block], results: Res
         yield "sanity: networks were initialised anew in another way"
     other = [network for network in results.trained_again if store.settling(network) != settling.key()]
     if other:
-        yield f"settling: {plural(len(other), 'network')} were trained once more in another way"
+        yield f"settling: {plural(len(other), 'network')}, trained once more in another way"
 
 
 def main(suites: Iterable[str]) -> None:

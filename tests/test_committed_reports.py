@@ -160,7 +160,7 @@ CHANGES = {
     "controls": (lambda: plan, "CONTROL_VERSION", "8 cells have another key"),
     "metrics": (lambda: recovery, "VERSION", "metrics auroc: scored by other code"),
     "retention": (lambda: retention, "VERSION", "retention: 12 cells were judged in another way"),
-    "settling": (lambda: settling, "VERSION", "settling: 2 networks were trained once more in another way"),
+    "settling": (lambda: settling, "VERSION", "settling: 2 networks, trained once more in another way"),
     "sanity": (lambda: sanity, "VERSION", "sanity: networks were initialised anew in another way"),
 }
 

@@ -104,7 +104,7 @@ def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
     return (
         f"; without {_listed([_name(dataset) for dataset in hard])}, hardly learned by networks, its lead over "
         f"{_name(second)} is {after} instead of {before}, and it is shown to be better than "
-        f"{rest.loc[name, 'better_than']} of {len(rest) - 1}"
+        f"{rest.loc[name, 'better_than']} of the {plural(len(rest) - 1, 'other')}"
     )
 
 

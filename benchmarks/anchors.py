@@ -123,7 +123,8 @@ def functional_words(found: pd.DataFrame, theirs: dict[tuple[str, str], float]) 
     scored = found[found["score"].notna()]
     every = scored.groupby("explainer")["passed"].all()
     words = [
-        f"{int(every.sum())} of {len(every)} methods that were run and give importances pass all {found['test'].nunique()} tests."
+        f"{int(every.sum())} of {len(every)} methods that were run and give importances pass all "
+        f"{found['test'].nunique()} tests."
     ]
     known = {pair.ours: pair.theirs for pair in anchor("functional").methods}
     both = [

@@ -18,8 +18,8 @@ as the leaderboard of methods does; entrants are named ``METHOD on NETWORK`` the
 Measured for each: how often any of all pairs is decided wrongly; how often any of the step-down comparisons of one
 entrant with all others is; the median half width (of some repeats). The table says of which score the residuals are,
 and is written to ``benchmarks/scores/decisions.csv``; rows of other scores in that file stay. The scores of
-``decisions_methods.csv`` are those of ``reports/standard/standard.xaipack`` (``--take``, with and without
-``--metric retention``; then ``--methods --repeats 400 --draws 20``, of retention on 10 datasets, of recovery on 15).
+``decisions_methods.csv`` are those of ``reports/standard`` (``--take``, with ``--metric retention`` or without; then
+``--methods --draws 20``: of retention 400 repeats on 10 datasets, of recovery 200 on 15, ``--nulls resid`` only).
 """
 
 from __future__ import annotations

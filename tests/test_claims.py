@@ -111,10 +111,8 @@ def test_a_lead_on_data_that_networks_hardly_learn_is_named():
     frame.loc[(frame["dataset"] == "a") & (frame["explainer"] == "f"), "value"] += 0.2
     assert "hardly learned" not in told(recovery=frame)[0]
     frame.loc[(frame["dataset"] == "a") & (frame["explainer"] == "s"), "learned"] = 0.0
-    lead = (
-        "hardly learned by networks, its lead over `s` is {} instead of {}, and it is shown to be better than {} of the 1 other."
-    )
-    assert "; without `a`, " in told(recovery=frame)[0]
+    lead = ", its lead over `s` is {} instead of {}, and it is shown to be better than {} of the 1 other."
+    assert "; without `a`, hardly learned by networks, " in told(recovery=frame)[0]
     assert told(recovery=frame)[0].endswith(lead.format("0.100", "0.200", 1))
     of_b = (frame["dataset"] == "b") & (frame["explainer"] == "f")
     frame.loc[of_b, "value"] -= 0.11

@@ -131,6 +131,9 @@ def test_a_focus_is_part_of_the_first_sentence():
     (first, _) = told(focus="g on m", of="entrants", recovery=cells(FOUR))
     assert first.endswith("; `g on m` is better than 2 and worse than 2 of the 4 others.")
     assert "all 4 others ranked are shown to be worse" in first
+    frame = cells(FOUR)
+    frame.loc[(frame["explainer"] == "g") & (frame["model"] == "m"), "value"] = np.nan
+    assert "`g on m`" not in told(focus="g on m", of="entrants", recovery=frame)[0]
 
 
 def test_below_five_draws_nothing_is_decided():

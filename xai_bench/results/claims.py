@@ -110,10 +110,10 @@ def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
 
 def _of_focus(comparison: Comparison, focus: str) -> str:
     """What is decided of the focus, if it is among those compared: as the leaderboard says it."""
-    own = comparison.leaderboard().set_index("name")
-    if focus not in own.index:
+    if focus not in comparison.scores.entrants:
         return ""
-    counts = own.loc[focus, ["better_than", "worse_than", "equal", "undecided"]].astype(int)
+    board = comparison.leaderboard().set_index("name")
+    counts = board.loc[focus, ["better_than", "worse_than", "equal", "undecided"]].astype(int)
     return (
         f"; {_name(focus)} is better than {counts['better_than']} and worse than {counts['worse_than']} of the "
         f"{counts.sum()} others"

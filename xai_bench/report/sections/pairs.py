@@ -71,8 +71,8 @@ class Pairs(Section):
         return (
             "The method of the row against that of the column: ▲ better, △ better by less than the margin of "
             f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse{apart}; a small number: on "
-            "so many networks, where one explains more. The chance of any false decision is meant to be at most 5 % in each "
-            "matrix."
+            "so many networks, where one explains more. The chance of any false decision is meant to be at most 5 % in "
+            "each matrix."
         )
 
     def findings(self) -> list[str]:

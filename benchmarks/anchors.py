@@ -21,6 +21,7 @@ from xai_bench.results.formats import Shown
 from xai_bench.results.store import read
 from xai_bench.suites import reading
 from xai_bench.suites.shipped import shipped
+from xai_bench.wording import are
 
 ROOT = Path(__file__).parents[1]
 TABLES, PAGE = ROOT / "reports" / "anchors", ROOT / "docs" / "anchors.md"
@@ -122,7 +123,8 @@ def functional_words(found: pd.DataFrame, theirs: dict[tuple[str, str], float]) 
     scored = found[found["score"].notna()]
     every = scored.groupby("explainer")["passed"].all()
     words = [
-        f"{int(every.sum())} of {len(every)} methods that give importances pass all {found['test'].nunique()} tests."
+        f"{int(every.sum())} of {len(every)} methods that were run and give importances pass all "
+        f"{found['test'].nunique()} tests."
     ]
     known = {pair.ours: pair.theirs for pair in anchor("functional").methods}
     both = [
@@ -132,7 +134,7 @@ def functional_words(found: pd.DataFrame, theirs: dict[tuple[str, str], float]) 
     ]
     if both:
         same = sum(ours == other for ours, other in both)
-        words.append(f"Of {len(both)} results with a published counterpart {same} are the same, passed or not.")
+        words.append(f"Of {len(both)} results with a published counterpart {same} {are(same)} the same, passed or not.")
     return words
 
 

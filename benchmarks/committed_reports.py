@@ -160,8 +160,8 @@ def listed(reports: Path = REPORTS) -> str:
         "Written by `make reports`. A pack (`SUITE.xaipack`) holds every number; `xai-bench report` and `export`,",
         "`--known` and `xai_bench.read` read it. Published tables beside ours (`anchors`) are a page of the manual.",
         "",
-        "| report | in short | measured |",
-        "|:---|:---|:---|",
+        "| report | title | in short | measured |",
+        "|:---|:---|:---|:---|",
     ]
     for name, first in listed_files(reports).items():
         path = pack_of(reports / name)
@@ -170,7 +170,8 @@ def listed(reports: Path = REPORTS) -> str:
             by = recorded(reports / name / "summary.md")
             texts.insert(0, by if path is None else f"{by[:-1]}; [pack]({name}/{path.name}).")
         said = " ".join(texts)
-        lines.append(f"| [{name}]({name}/{first}) | [summary]({name}/summary.md) | {said} |")
+        of = titled(reports / name / "summary.md")
+        lines.append(f"| [{name}]({name}/{first}) | {of} | [summary]({name}/summary.md) | {said} |")
     return "\n".join(lines) + "\n"
 
 
@@ -181,11 +182,19 @@ def recorded(summary: Path) -> str:
     return sentence(found[1]) if found else "The version is not recorded."
 
 
+def titled(summary: Path) -> str:
+    """The title of a summary, "" where there is none."""
+    text = summary.read_text(encoding="utf-8") if summary.is_file() else ""
+    found = re.match(r"# (.+)", text)
+    return found[1].strip() if found else ""
+
+
 def page_of(reports: Path = REPORTS) -> str:
     """The list of reports as a page."""
     known = marks(reports)
     rows = [
-        (name, first, sentence(known[name]) if name in known else "") for name, first in listed_files(reports).items()
+        (name, first, titled(reports / name / "summary.md"), sentence(known[name]) if name in known else "")
+        for name, first in listed_files(reports).items()
     ]
     return str(render("list.html", rows=rows))
 
@@ -294,7 +303,7 @@ def _followed(store: Store, suite: Suite, blocks: list[plan.Block], results: Res
         yield "sanity: networks were initialised anew in another way"
     other = [network for network in results.trained_again if store.settling(network) != settling.key()]
     if other:
-        yield f"settling: {plural(len(other), 'network')} were trained once more in another way"
+        yield f"settling: {plural(len(other), 'network')}, trained once more in another way"
 
 
 def main(suites: Iterable[str]) -> None:

@@ -19,12 +19,13 @@ import pandas as pd
 
 from benchmarks import between
 from xai_bench import InputError, Results, read
+from xai_bench.paired import LEAST_DRAWS, Floats
 from xai_bench.published import anchors
-from xai_bench.results import comparison, entrants
-from xai_bench.statistics import interval
+from xai_bench.results import comparison, entrants, means
+from xai_bench.statistics import bounded_interval, corrected_interval
 from xai_bench.suites import reading
 from xai_bench.suites.suite import CONTROLS
-from xai_bench.wording import plural
+from xai_bench.wording import are, plural
 
 ROOT = Path(__file__).parents[1]
 PACK = ROOT / "reports" / "tables" / "tables.xaipack"
@@ -40,6 +41,10 @@ KINDS = {
 RULES = {"simulated_1": "inputs alone", "simulated_2": "inputs by twos"}
 """The same with a simulated target."""
 JUDGES = {"retrained": "network", "trees": "trees", "ft_transformer": "transformer"}
+INTERVALS = (
+    "Brackets: 95 % intervals over draws; with decoys draws are splits of one file, and the interval is that of Nadeau "
+    "and Bengio (2003); with simulated targets it counts half a further draw at chance."
+)
 MOST_NAMED = 6
 
 
@@ -54,7 +59,7 @@ def part(results: Results) -> str:
     """Sentences and tables, as Markdown."""
     decoys, simulated = datasets_of(results, KINDS), datasets_of(results, RULES)
     blocks = [
-        held(results),
+        f"{held(results)} {INTERVALS}",
         leaders(results, "recovery", decoys, "Random decoys"),
         leaders(results, "auroc_originals", decoys, "Decoys that are made of measured columns"),
         table_of(results, KINDS),
@@ -86,13 +91,15 @@ def leaders(results: Results, metric: str, datasets: list[str], what: str) -> st
         return f"{what}: {error}."
     families = values.loc[values["dataset"].isin(datasets), "family"].nunique()
     where = f"{what} ({plural(families, 'table')}, {plural(int(board['draws'].min()), 'draw')})"
-    first = board[board["first_group"]]["name"].tolist()
-    if not first:
+    if board["draws"].min() < LEAST_DRAWS:
         return f"{where}: below five draws nothing is decided."
-    if len(first) == 1:
-        return f"{where}: {first[0]} leads; all {len(board) - 1} others are shown to be worse."
+    if (best := comparison.leader(board)) is not None:
+        return f"{where}: {best['name']} leads; all {len(board) - 1} others are shown to be worse."
+    first = board[board["first_group"]]["name"].tolist()
     named = ", ".join(first) if len(first) <= MOST_NAMED else f"among them {', '.join(first[:MOST_NAMED])}"
-    return f"{where}: {len(first)} of {len(board)} methods are not shown to be worse than the best: {named}."
+    return (
+        f"{where}: {len(first)} of {len(board)} methods {are(len(first))} not shown to be worse than the best: {named}."
+    )
 
 
 def table_of(results: Results, ends: Mapping[str, str]) -> str:
@@ -104,16 +111,30 @@ def table_of(results: Results, ends: Mapping[str, str]) -> str:
     tables = rows.groupby("kind")["dataset"].nunique()
     kinds = [kind for kind in ends if kind in tables]
     heads = [f"{ends[kind]} ({plural(int(tables[kind]), 'table')})" for kind in kinds]
+    ratios = _splits(results, rows)
     methods = per_draw.groupby("explainer").mean().sort_values(ascending=False).index
     lines = [between.row(["Method", *heads]), between.row(["---", *["---"] * len(kinds)])]
     for method in methods:
         boxes = []
         for kind in kinds:
             values = per_draw.loc[method, kind].to_numpy()
-            low, high = interval(values)[1:3]
-            boxes.append(f"{values.mean():.3f} [{max(low, 0):.2f}, {min(high, 1):.2f}]")
+            boxes.append(f"{values.mean():.3f}{_ends(values, ratios.get(kind))}")
         lines.append(between.row([f"`{method}`", *boxes]))
     return "\n".join(lines)
+
+
+def _splits(results: Results, rows: pd.DataFrame) -> dict[str, float]:
+    """Kinds whose draws are splits of the same tables, to the mean ratio of test to training rows."""
+    known = means.splits(results.cells, results.draws)
+    found = rows[["kind", "dataset"]].drop_duplicates()
+    ratios = found.assign(ratio=found["dataset"].map(known)).groupby("kind")["ratio"]
+    return ratios.agg(lambda of_kind: of_kind.mean(skipna=False)).dropna().to_dict()
+
+
+def _ends(values: Floats, ratio: float | None) -> str:
+    """The 95 % interval of the mean of values (draws,) of an AUROC, in brackets; "" where there is none."""
+    ends = bounded_interval(values, 0, 1, 0.5) if ratio is None else corrected_interval(values, ratio)
+    return f" [{max(ends[0], 0):.2f}, {min(ends[1], 1):.2f}]" if ends else ""
 
 
 def retention(results: Results) -> str:
@@ -121,9 +142,9 @@ def retention(results: Results) -> str:
     rows = results.measurements
     kept = int(results.suite["retention"]["ks"][0])
     rows = rows[(rows["k"] == kept) & rows["metric"].isin([f"retention_{form}" for form in JUDGES])]
-    means = rows.pivot_table(index="explainer", columns="metric", values="value", sort=False)
-    means = means[[f"retention_{form}" for form in JUDGES]]
-    order = [name for name in means.mean(axis=1).sort_values(ascending=False).index if name not in CONTROLS]
+    reached = rows.pivot_table(index="explainer", columns="metric", values="value", sort=False)
+    reached = reached[[f"retention_{form}" for form in JUDGES]]
+    order = [name for name in reached.mean(axis=1).sort_values(ascending=False).index if name not in CONTROLS]
     draws = rows[["dataset", "data_seed"]].drop_duplicates()
     where = ", ".join(dict.fromkeys(draws["dataset"]))
     lines = [
@@ -133,7 +154,9 @@ def retention(results: Results) -> str:
         between.row(["Method", *JUDGES.values()]),
         between.row(["---", *["--:"] * len(JUDGES)]),
     ]
-    lines += [between.row([f"`{name}`", *(f"{value:.3f}" for value in means.loc[name])]) for name in [*order, "random"]]
+    lines += [
+        between.row([f"`{name}`", *(f"{value:.3f}" for value in reached.loc[name])]) for name in [*order, "random"]
+    ]
     return "\n".join(lines)
 
 
@@ -141,17 +164,17 @@ def theirs() -> str:
     """Published figures of other tables, as means over these."""
     rows = pd.DataFrame(anchors.rows("decoys.csv"))
     rows = rows.assign(kind=rows["data"].str.split(" ", n=1).str[1], value=rows["mean"].astype(float))
-    means = rows.pivot_table(index="method", columns="kind", values="value", sort=False)
+    of_kinds = rows.pivot_table(index="method", columns="kind", values="value", sort=False)
     tables = rows["data"].str.split(" ").str[0].nunique()
     lines = [
         f"Published, for random decoys: the mean AUROC over {tables} other tables (Cherepanova et al. 2023, Table 11; "
         "of 9,873 to 1.2 million rows; selectors are tuned together with a judge). None of these tables comes with a "
         "package, so nothing is compared: what both have in common is the question.",
         "",
-        between.row(["Theirs", *(f"{kind.replace(' ', ', ')} %" for kind in means.columns)]),
-        between.row(["---", *["--:"] * len(means.columns)]),
+        between.row(["Theirs", *(f"{kind.replace(' ', ', ')} %" for kind in of_kinds.columns)]),
+        between.row(["---", *["--:"] * len(of_kinds.columns)]),
     ]
-    for method, values in means.sort_values(means.columns[0], ascending=False).iterrows():
+    for method, values in of_kinds.sort_values(of_kinds.columns[0], ascending=False).iterrows():
         lines.append(between.row([str(method), *("" if np.isnan(value) else f"{value:.3f}" for value in values)]))
     return "\n".join(lines)
 

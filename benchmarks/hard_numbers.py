@@ -197,9 +197,11 @@ def text(results: Results) -> str:
     about = (
         f"Mean precision at p. A cell is a set at a size: {len(cells)} cells, of each {_draws(runs)} in "
         f"{results.suite['folds']} folds, which are one number. {LEVEL:.0%} t intervals over cells, since so few draws "
-        "give none of a single cell; they hold how much cells differ as well, and so are rather too wide for these "
-        "cells than too narrow. No constant of `moments` was chosen on the four rules, but they were known when it was "
-        "designed. Published figures are of one draw, of networks and rows that differ from ours."
+        "give none of a single cell. They hold how much cells differ as well, so for these cells they are rather too "
+        "wide than too narrow: *not told apart* is no equality. Of other sets they say little: the sizes of one set "
+        f"go together, and there are {cells.index.unique('set').size} sets only. No constant of `moments` was chosen "
+        "on the four rules, but they were known when it was designed. Published figures are of one draw, of networks "
+        "and rows that differ from ours."
     )
     listed = ["\n".join(f"- {line}" for line in lines) for lines in (aims(cells, runs), differences(cells))]
     note = (

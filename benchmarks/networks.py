@@ -41,6 +41,8 @@ DEAR = {"ft_transformer": 1, "spectral_ft_transformer": 0}
 TEST_TO_TRAIN = 0.2 / 0.64
 """Rows of a split."""
 LEVEL = 0.95
+MUCH = 1.5
+"""Ratios of seconds below this one are shown with a decimal."""
 BEST = 1.0
 """Accuracy and R2 end here, and so do their intervals."""
 COLUMNS = [
@@ -197,7 +199,7 @@ def _words(
     said = "; ".join(f"{word} {', '.join(names)}" for word, names in groups.items() if names)
     seconds = [[_of(done, d, name)["train_cpu"].median() for name in (network, "mlp")] for d in found]
     ratio = pd.Series([own / of_mlp for own, of_mlp in seconds]).median()
-    return f"- `{network}` against `mlp`: {said}. {ratio:.0f} times its CPU seconds."
+    return f"- `{network}` against `mlp`: {said}. {ratio:{'.1f' if ratio < MUCH else '.0f'}} times its CPU seconds."
 
 
 def _outcome(found: tuple[float, float] | None) -> str:

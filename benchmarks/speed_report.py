@@ -21,6 +21,7 @@ from pages import Table, plain_numbers, write
 from xai_bench.report.kit import drawing
 from xai_bench.running.run import provenance
 from xai_bench.statistics import interval
+from xai_bench.wording import have
 
 FOLDER = Path(__file__).parents[1] / "reports" / "speed"
 MIB = 2**20
@@ -298,8 +299,9 @@ def sentences(content: Record) -> list[str]:
         for record in slower:
             sizes.setdefault(record["method"], []).append(str(record["d"]))
         names = ", ".join(f"`{method}` ({', '.join(ds)})" for method, ds in sizes.items())
+        within = len(compared) - len(slower)
         found.append(
-            f"Of {len(compared)} comparisons with a library's documented call, {len(compared) - len(slower)} have the "
+            f"Of {len(compared)} comparisons with a library's documented call, {within} {have(within)} the "
             "upper end of their interval at 1.10 or below" + (f"; the others, with d: {names}." if slower else ".")
         )
     for record in of(content, "startup"):

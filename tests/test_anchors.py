@@ -232,7 +232,7 @@ def test_an_undecided_figure_says_how_many_draws_would_do(results, monkeypatch):
         assert row["outcome"] == "undecided"
         assert expected in row["why"]
         assert (row["draws_needed"] > row["ours_n"]) == (expected == "draws would do")
-        assert ("1 of these 1" in found.sentences()[1]) == (row["draws_needed"] <= 100)
+        assert ("1 of 1" in found.sentences()[1]) == (row["draws_needed"] <= 100)
 
 
 def test_the_page_and_the_command_show_protocols_first(results):

@@ -79,7 +79,7 @@ def test_the_families_of_both_scores_are_compared_by_the_first_one():
     alone = frame["value"] + np.where((frame["dataset"] == "c") & (frame["explainer"] == "f"), 9.0, 0.0)
     frame["value"] = alone
     third = told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2]
-    assert third.endswith("; on the 2 families of both, 2 are first by recovery.")
+    assert third.endswith("; on the 2 families of both, 2 of 3 are not shown to be worse than the best by recovery.")
     frame.loc[frame["explainer"] == "g", "value"] = 0.5
     assert told(recovery=frame, retention=cells(CLOSE, datasets=three[:2]))[2].endswith(
         "of both, `s` leads by recovery."
@@ -87,14 +87,38 @@ def test_the_families_of_both_scores_are_compared_by_the_first_one():
     assert "of both" not in told(recovery=frame, retention=cells(CLOSE, datasets=three))[2]
 
 
+@pytest.mark.parametrize(("spread", "seed"), [(0.01, 0), (0.05, 0), (0.05, 1), (0.1, 0), (0.1, 1), (0.4, 0)])
+def test_the_first_sentence_says_what_the_ranks_say(spread, seed):
+    """Somebody was named as the leader, all others being worse, beside ranks 1 to 2 in the table."""
+    means = {"a": 0.6, "b": 0.55, "c": 0.5, "d": 0.45, "e": 0.4}
+    frame = cells({(name, ""): mean for name, mean in means.items()}, spread=spread)
+    frame["value"] += spread * np.random.default_rng(seed).normal(size=len(frame))
+    board = Comparison("methods", "recovery", units(frame, "methods")).leaderboard()
+    open_ = board.loc[board["rank_low"] == 1, "name"].tolist()
+    (first, _) = told(recovery=frame)
+    if len(open_) == 5:
+        assert "none of 5 is shown to be worse" in first
+    elif (board["rank_high"] == 1).any():
+        assert f"`{open_[0]}` leads by recovery" in first
+    else:
+        assert f" {len(open_)} of 5 {'is' if len(open_) == 1 else 'are'} not shown to be worse" in first
+        assert all(f"`{name}`" in first for name in open_[:3])
+    assert list(board["first_group"]) == list(board["rank_low"] == 1)
+
+
 def test_a_lead_on_data_that_networks_hardly_learn_is_named():
-    frame = cells({("s", "m"): 0.5, ("f", ""): 0.6}, spread=0.001)
+    frame = cells({("s", "m"): 0.5, ("f", ""): 0.6}, spread=0.0001)
     frame.loc[(frame["dataset"] == "a") & (frame["explainer"] == "f"), "value"] += 0.2
     assert "hardly learned" not in told(recovery=frame)[0]
     frame.loc[(frame["dataset"] == "a") & (frame["explainer"] == "s"), "learned"] = 0.0
-    assert told(recovery=frame)[0].endswith("; 75 % of its lead over `s` comes from `a`, hardly learned by networks.")
-    frame.loc[(frame["dataset"] == "b") & (frame["explainer"] == "f"), "value"] += 0.2
-    assert "; 50 % of its lead" in told(recovery=frame)[0]
+    lead = ", its lead over `s` is {} instead of {}, and it is shown to be better than {} of the 1 other."
+    assert "; without `a`, hardly learned by networks, " in told(recovery=frame)[0]
+    assert told(recovery=frame)[0].endswith(lead.format("0.100", "0.200", 1))
+    of_b = (frame["dataset"] == "b") & (frame["explainer"] == "f")
+    frame.loc[of_b, "value"] -= 0.11
+    assert told(recovery=frame)[0].endswith(lead.format("−0.010", "0.145", 0))
+    frame.loc[frame["explainer"] == "s", "learned"] = 0.0
+    assert "hardly learned" not in told(recovery=frame)[0]
 
 
 def test_a_method_on_fewer_networks_is_marked():
@@ -107,6 +131,9 @@ def test_a_focus_is_part_of_the_first_sentence():
     (first, _) = told(focus="g on m", of="entrants", recovery=cells(FOUR))
     assert first.endswith("; `g on m` is better than 2 and worse than 2 of the 4 others.")
     assert "all 4 others ranked are shown to be worse" in first
+    frame = cells(FOUR)
+    frame.loc[(frame["explainer"] == "g") & (frame["model"] == "m"), "value"] = np.nan
+    assert "`g on m`" not in told(focus="g on m", of="entrants", recovery=frame)[0]
 
 
 def test_below_five_draws_nothing_is_decided():

@@ -129,11 +129,11 @@ def test_the_mark_of_an_earlier_version_is_on_the_page_and_in_the_list(made):
     )
     assert (made / "old/summary.md").read_text() == "# Old\n\n> Note: Measured by version 0.0.1.\n\nText\n"
     text = (made / "README.md").read_text()
-    assert "| [old](old/index.html) | [summary](old/summary.md) | Measured by version 0.0.1. |" in text
+    assert "| [old](old/index.html) | Old | [summary](old/summary.md) | Measured by version 0.0.1. |" in text
     assert f"By xai-bench {VERSION}; [pack](tiny/tiny.xaipack)." in text
     page = (made / "index.html").read_text(encoding="utf-8")
     assert '<a href="tiny/index.html">tiny</a>' in page
-    assert '<a href="old/index.html">old</a> <small>Measured by version 0.0.1.</small>' in page
+    assert '<a href="old/index.html">old</a> – Old <small>Measured by version 0.0.1.</small>' in page
 
 
 def test_marks_are_replaced_and_removed(made):
@@ -160,7 +160,7 @@ CHANGES = {
     "controls": (lambda: plan, "CONTROL_VERSION", "8 cells have another key"),
     "metrics": (lambda: recovery, "VERSION", "metrics auroc: scored by other code"),
     "retention": (lambda: retention, "VERSION", "retention: 12 cells were judged in another way"),
-    "settling": (lambda: settling, "VERSION", "settling: 2 networks were trained once more in another way"),
+    "settling": (lambda: settling, "VERSION", "settling: 2 networks, trained once more in another way"),
     "sanity": (lambda: sanity, "VERSION", "sanity: networks were initialised anew in another way"),
 }
 

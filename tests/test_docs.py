@@ -98,7 +98,7 @@ def test_links_that_leave_the_manual_find_copies():
 
 def test_tables_stand_in_files():
     shown = linked.with_tables("<!-- csv: ../benchmarks/scores/decisions.csv -->", "statistics.md").splitlines()
-    assert shown[0].startswith("| null | draws |")
+    assert shown[0].startswith("| score | null | draws |")
     assert shown[1].startswith("| --- |")
     assert len(shown) == len((linked.ROOT / "benchmarks/scores/decisions.csv").read_text().splitlines()) + 1
 

@@ -274,6 +274,19 @@ def test_what_all_datasets_hide_is_said(results, monkeypatch):
     assert "single datasets" not in guarantee_words.sentences(replace(results))[-1]
 
 
+@pytest.mark.parametrize(("trait", "null", "said"), [
+    ("correlated", "marginal", True), ("correlated", "conditional", False), ("interacting", "marginal", False),
+])  # fmt: skip
+def test_noise_among_correlated_inputs_is_no_marginal_null(results, monkeypatch, trait, null, said):
+    """An F test was said to exceed its level where noise inputs depend on the target through relevant ones."""
+    monkeypatch.setattr(guarantees, "outcome", lambda low, high, level: "exceeded")
+    stated = guarantee_words.stated
+    monkeypatch.setattr(guarantee_words, "stated", lambda frame: stated(frame).assign(null=null))
+    draws = {key: replace(facts, traits=(trait,)) for key, facts in results.draws.items()}
+    found = replace(results, draws=draws)
+    assert (guarantee_words.CORRELATED in guarantee_words.sentences(found)) == said
+
+
 def test_the_command_prints_words_and_a_table(results, tmp_path):
     run = CliRunner().invoke(cli.app, ["guarantees", str(results.folder), "--level", "0.2"])
     assert run.exit_code == 0

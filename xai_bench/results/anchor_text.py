@@ -10,6 +10,7 @@ from typing import Any
 from xai_bench.published.anchors import Anchor
 from xai_bench.results.anchors import Agreement
 from xai_bench.results.formats import Shown
+from xai_bench.wording import plural
 
 WIDTH = 120
 HEAD = ("Data", "Score", "Theirs", "Ours", "Published", "Ours, mean", "Difference", "Outcome")
@@ -102,7 +103,7 @@ def named(row: Mapping[Any, Any]) -> str:
 def spread(mean: float, sd: float | None, n: int | None) -> str:
     """``0.642 (sd 0.079, 100 runs)``."""
     known = [f"sd {sd:.3f}"] if sd is not None and math.isfinite(sd) else []
-    known += [f"{n} run{'' if n == 1 else 's'}"] if n is not None else []
+    known += [plural(n, "run")] if n is not None else []
     return f"{mean:.3f} ({', '.join(known)})" if known else f"{mean:.3f}"
 
 

@@ -18,7 +18,7 @@ from xai_bench.published.anchors import Anchor, Counterpart, Figure, Mean, Reaso
 from xai_bench.results.agreement import LEVEL, MARGIN, Compared, compared, decided, draws_needed, next_level
 from xai_bench.results.means import splits
 from xai_bench.suites.suite import CONTROLS
-from xai_bench.wording import plural
+from xai_bench.wording import are, have, plural
 
 if TYPE_CHECKING:
     from xai_bench.results.frames import Results
@@ -81,9 +81,9 @@ class Agreement:
             partly = int(differing["why"].str.startswith(IN_PART).sum())
             explained = len(differing) - unknown - partly
             every.append(
-                f"Of those that differ {explained} {'has' if explained == 1 else 'have'} a measured reason, "
-                + (f"{partly} {'has' if partly == 1 else 'have'} one for part of the difference, " if partly else "")
-                + f"{unknown} {'is' if unknown == 1 else 'are'} not explained."
+                f"Of those that differ {explained} {have(explained)} a measured reason, "
+                + (f"{partly} {have(partly)} one for part of the difference, " if partly else "")
+                + f"{unknown} {are(unknown)} not explained."
             )
         return every
 
@@ -123,7 +123,7 @@ def _how_many_more(needed: pd.Series) -> str:
     never = len(needed) - len(known)
     why = ": the difference is too close to the margin, or their error too large" if never else ""
     return (
-        f"As differences and spreads are now, {within} of these {len(needed)} would be decided within {MANY_DRAWS} "
+        f"As differences and spreads are now, {within} of {len(needed)} would be decided within {MANY_DRAWS} "
         f"draws of ours, {len(known) - within} with more, {never} by no number{why}."
     )
 

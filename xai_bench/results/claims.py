@@ -10,8 +10,9 @@ import pandas as pd
 
 from xai_bench.errors import InputError
 from xai_bench.paired import LEAST_DRAWS
+from xai_bench.results.comparison import leader
 from xai_bench.results.entrants import RECOVERY, RETENTION
-from xai_bench.wording import plural
+from xai_bench.wording import are, plural
 
 if TYPE_CHECKING:
     from xai_bench.results.comparison import Comparison, Unit
@@ -71,46 +72,52 @@ def _leaders(comparison: Comparison, focus: str) -> str:
 
 
 def _first_group(comparison: Comparison, board: pd.DataFrame, by: str) -> str:
-    """A leader is named where all others are shown to be worse; else those who are not."""
-    first = board[board["first_group"]]
-    if len(first) == 1:
-        row = first.iloc[0]
-        leader = f"{_marked(comparison, row)} leads {by}, {_number(comparison, row['score'])}"
-        return f"{leader}: all {len(board) - 1} others ranked are shown to be worse"
-    if len(first) == len(board):
+    """A leader is named where all others are shown to be worse; else those who are not. Ranks say the same."""
+    others = len(board) - 1
+    if (first := leader(board)) is not None:
+        named = f"{_marked(comparison, first)} leads {by}, {_number(comparison, first['score'])}"
+        rest = "the other one" if others == 1 else f"all {others} others"
+        return f"{named}: {rest} ranked {are(others)} shown to be worse"
+    group = board[board["first_group"]]
+    if len(group) == len(board):
         return f"none of {len(board)} is shown to be worse than the best {by}"
-    named = _listed([_marked(comparison, row) for _, row in first.iterrows()])
-    return f"{len(first)} of {len(board)} are not shown to be worse than the best {by}: {named}"
+    if group.empty:  # Pairs of methods are decided on the networks of both: they need not form an order.
+        return f"each of {len(board)} is shown to be worse than another one {by}"
+    named = _listed([_marked(comparison, row) for _, row in group.iterrows()])
+    return f"{len(group)} of {len(board)} {are(len(group))} not shown to be worse than the best {by}: {named}"
 
 
 def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
-    """How much of the lead of a method without a network comes from datasets that networks did not learn."""
-    leader, explaining = board.iloc[0], board[board["learned"].notna()]
+    """What is left of the lead of a method without a network on the datasets that networks learn."""
+    first, explaining = leader(board), board[board["learned"].notna()]
+    if comparison.of != "methods" or first is None or not np.isnan(first["learned"]) or explaining.empty:
+        return ""
     values = comparison.values
     learned = values.groupby(["name", "dataset"])["learned"].mean().groupby("dataset").max()
     hard = sorted(str(dataset) for dataset in learned.index[learned <= HARDLY])
-    if comparison.of != "methods" or board["first_group"].sum() != 1 or explaining.empty or not hard:
+    if not hard or len(hard) == values["dataset"].nunique():
         return ""
-    if not np.isnan(leader["learned"]):
-        return ""
-    second = explaining.iloc[0]["name"]
-    means = values.groupby(["name", "family", "dataset"])["value"].mean()
-    lead = means[leader["name"]] - means[second]
-    lead = lead / lead.groupby(level="family").transform("size")
-    share = lead[lead.index.isin(hard, level="dataset")].sum() / lead.sum()
+    rest = _ranked(comparison.without(hard)).set_index("name")
+    name, second = first["name"], explaining.iloc[0]["name"]
+    scores = board.set_index("name")["score"], rest["score"]
+    before, after = (_number(comparison, score[name] - score[second]) for score in scores)
     return (
-        f"; {100 * share:.0f} % of its lead over {_name(second)} comes from "
-        f"{_listed([_name(name) for name in hard])}, hardly learned by networks"
+        f"; without {_listed([_name(dataset) for dataset in hard])}, hardly learned by networks, its lead over "
+        f"{_name(second)} is {after} instead of {before}, and it is shown to be better than "
+        f"{rest.loc[name, 'better_than']} of the {plural(len(rest) - 1, 'other')}"
     )
 
 
 def _of_focus(comparison: Comparison, focus: str) -> str:
-    """What is decided of the focus, if it is among those compared."""
+    """What is decided of the focus, if it is among those compared: as the leaderboard says it."""
     if focus not in comparison.scores.entrants:
         return ""
-    outcome = comparison.against(focus)["outcome"]
-    better, worse = (int(outcome.str.endswith(word).sum()) for word in ("better", "worse"))
-    return f"; {_name(focus)} is better than {better} and worse than {worse} of the {len(outcome)} others"
+    board = comparison.leaderboard().set_index("name")
+    counts = board.loc[focus, ["better_than", "worse_than", "equal", "undecided"]].astype(int)
+    return (
+        f"; {_name(focus)} is better than {counts['better_than']} and worse than {counts['worse_than']} of the "
+        f"{counts.sum()} others"
+    )
 
 
 def _decided(comparison: Comparison) -> str:
@@ -120,7 +127,7 @@ def _decided(comparison: Comparison) -> str:
         return f"None of the {found['pairs']} pairs of {comparison.of} is decided."
     margin = _number(comparison, comparison.margin * comparison.scale)
     unknown = found["better"] - found["beyond"] - found["slightly"]
-    better = f"{found['better']} are better"
+    better = f"{found['better']} {are(found['better'])} better"
     if found["better"]:
         better += f" ({found['beyond']} by over {margin}, {found['slightly']} by less, {unknown} open)"
     return (
@@ -143,9 +150,9 @@ def _second(first: Comparison, second: Comparison) -> str:
 
 def _place(one: pd.DataFrame, other: pd.DataFrame) -> str:
     """What becomes of who leads by the first score alone."""
-    if one["first_group"].sum() != 1:
+    if (first := leader(one)) is None:
         return ""
-    lead, known = one["name"].iloc[0], other.set_index("name")
+    lead, known = first["name"], other.set_index("name")
     if lead not in known.index:
         return f"; {_name(lead)} is not ranked there"
     return "" if known.loc[lead, "first_group"] else f"; {_name(lead)} is worse"
@@ -161,9 +168,11 @@ def _both(first: Comparison, second: Comparison) -> str:
     board = _ranked(shared)
     if len(board) < 2 or board["draws"].min() < LEAST_DRAWS:
         return ""
-    group = board[board["first_group"]]
-    who = f"{_name(group['name'].iloc[0])} leads" if len(group) == 1 else f"{len(group)} are first"
-    return f"; on the {len(both)} families of both, {who} by {TITLES[first.metric]}"
+    where, by = f"on the {plural(len(both), 'family', 'families')} of both", f"by {TITLES[first.metric]}"
+    if (best := leader(board)) is not None:
+        return f"; {where}, {_name(best['name'])} leads {by}"
+    count = int(board["first_group"].sum())
+    return f"; {where}, {count} of {len(board)} {are(count)} not shown to be worse than the best {by}"
 
 
 def _ranked(comparison: Comparison) -> pd.DataFrame:
@@ -172,8 +181,7 @@ def _ranked(comparison: Comparison) -> pd.DataFrame:
 
 
 def _families(board: pd.DataFrame) -> str:
-    families = int(board["of_families"].iloc[0])
-    return f"{families} famil{'y' if families == 1 else 'ies'}"
+    return plural(int(board["of_families"].iloc[0]), "family", "families")
 
 
 def _values(comparison: Comparison, board: pd.DataFrame) -> str:
@@ -189,7 +197,8 @@ def _marked(comparison: Comparison, row: pd.Series) -> str:
 
 
 def _number(comparison: Comparison, value: float) -> str:
-    return f"{value:.1f} points" if comparison.scale != 1 else f"{value:.3f}"
+    digits, unit = (1, " points") if comparison.scale != 1 else (3, "")
+    return f"{round(value, digits) + 0.0:.{digits}f}{unit}".replace("-", "−")
 
 
 def _name(name: object) -> str:

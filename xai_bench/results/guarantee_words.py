@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from xai_bench.results.guarantees import MARGIN, null_inputs
+from xai_bench.results.guarantees import MARGIN
 from xai_bench.results.shown import records
 from xai_bench.wording import plural
 
@@ -24,6 +24,11 @@ RULES = {
 }
 """Of an input that is selected, in words."""
 ERRORS = {"type1": "type-1 error", "fdr": "false discovery rate", "family": "any false selection"}
+CORRELATED = (
+    "A marginal hypothesis says that an input alone is independent of the target. Roles call an input noise also where "
+    "it is correlated with relevant ones, as in real inputs with a simulated target: there the hypothesis does not "
+    "hold, and what is exceeded says nothing against the method."
+)
 SHORT = ["explainer", "model", "rule", "power", "controls", "error", "low", "high", "outcome"]
 
 
@@ -50,7 +55,7 @@ def sentences(results: Results, level: float = 0.05) -> list[str]:
     if rows.empty:
         return ["No method has p-values or null runs on data whose truth is known: nothing is selected at a level."]
     draws = int(results.guarantees(level, pooled=True)["draws"].max())
-    datasets = len(null_inputs(results))
+    datasets = stated(results.guarantees(level))["dataset"].nunique()
     said = [
         f"Selections at level {level:g}, on {plural(datasets, 'dataset')}, {plural(draws, 'draw')}: a promise is kept "
         f"if the upper bound of the error is at most {MARGIN * level:g}, exceeded if its lower bound is above."
@@ -78,10 +83,14 @@ def _alone(results: Results, level: float) -> list[str]:
         return []
     counts = judged["outcome"].value_counts()
     kept, undecided = counts.get("kept", 0), counts.get("undecided", 0)
+    exceeded = judged[(judged["outcome"] == "exceeded") & (judged["null"] == "marginal")]["dataset"]
+    traits = results.cells.drop_duplicates("dataset").set_index("dataset")["traits"]
+    dependent = exceeded.map(traits).fillna("").str.contains("correlated").any()
     return [
         f"On single datasets the promise is exceeded {len(found)}, undecided {undecided} and kept {kept} of "
         f"{plural(len(judged), 'time')}, without a correction for their number"
-        f"{': ' if found else ''}{'; '.join(found)}."
+        f"{': ' if found else ''}{'; '.join(found)}.",
+        *([CORRELATED] if dependent else []),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from xai_bench.errors import unknown
 from xai_bench.results.records import PlanRow
 from xai_bench.results.schema import transaction
+from xai_bench.wording import plural
 
 AXES = ("datasets", "models", "explainers", "data_seeds")
 COLUMNS = ("dataset", "model", "explainer", "data_seed")
@@ -105,7 +106,7 @@ class Forgotten:
         if not self.cells:
             return "nothing that is named is stored"
         counts = ((self.cells, "cell"), (self.measurements, "score"), (self.networks, "network"), (self.draws, "draw"))
-        found = ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
+        found = ", ".join(plural(count, word) for count, word in counts)
         axes = ((2, "explainers"), (1, "models"), (0, "datasets"))
         names = [(sorted({label[at] for label in self.labels} - {""}), axis) for at, axis in axes]
         return "; ".join([found, *(f"{axis} {', '.join(labels)}" for labels, axis in names if labels)])

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from xai_bench.results.records import CellResult, DrawRecord, ModelRecord
 from xai_bench.results.store import Store
 from xai_bench.suites.plan import Block
-from xai_bench.wording import plural
+from xai_bench.wording import are, plural
 
 TRAINING, EXPLAINING, REST = "training", "explaining", "rest"
 """Kinds of work; every follow-up is a further one, by its name. ``rest``: loading, controls and scores of a block. The
@@ -83,7 +83,7 @@ class Forecast:
     def plan(self) -> str:
         """What is to be done, in one line."""
         counts = [
-            f"{plural(self.cells, 'cell')} to compute ({self.settled:,} are stored)",
+            f"{plural(self.cells, 'cell')} to compute ({self.settled:,} {are(self.settled)} stored)",
             plural(self.blocks, "block"),
             plural(self.trainings, "training"),
             *(f"{name} of {plural(tasks, scope)}" for name, scope, tasks in self.followups),

@@ -13,7 +13,7 @@ from xai_bench.tables.columns import FEW_ROWS, Column, Read, read_columns
 from xai_bench.tables.encoding import Encoded, encode
 from xai_bench.tables.reading import Sheet
 from xai_bench.tables.target import Kind, Target, target_of
-from xai_bench.wording import plural
+from xai_bench.wording import have, plural
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,10 @@ def _codes_elsewhere(codes: Sequence[float], target: Target | None, reads: Seque
     """Notices of numbers for missing values that no column has, or the target."""
     notices = []
     for code in codes:
-        if target is not None and target.kind == "regression" and (target.values == code).any():
+        rows = int((target.values == code).sum()) if target is not None and target.kind == "regression" else 0
+        if target is not None and rows:
             notices.append(
-                f"{plural(int((target.values == code).sum()), 'row')} have {code:g} as their target {target.name!r}, "
+                f"{plural(rows, 'row')} {have(rows)} {code:g} as their target {target.name!r}, "
                 "which is read as a number: leave their cells empty if it is missing there"
             )
         if not any(code in read.codes for read in reads):

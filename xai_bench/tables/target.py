@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xai_bench.errors import InputError
 from xai_bench.tables.columns import differing_labels, read_column
 from xai_bench.tables.numerals import numerals, texts_of
-from xai_bench.wording import plural
+from xai_bench.wording import have, plural
 
 Kind = Literal["classification", "regression"]
 MOST_DECIMAL_CLASSES = 50
@@ -159,7 +159,7 @@ def _labelled(name: str, column: pd.Series, names: tuple[str, ...], sizes: NDArr
         listed = ", ".join(map(repr, scarce[:5]))
         notices.append(
             f"{'the class' if len(scarce) == 1 else 'the classes'} {listed} of the target {name!r} "
-            f"{'has' if len(scarce) == 1 else 'have'} fewer than {SCARCE} rows: a part of the data may lack "
+            f"{have(len(scarce))} fewer than {SCARCE} rows: a part of the data may lack "
             f"{'it' if len(scarce) == 1 else 'them'}"
         )
     return notices

@@ -13,6 +13,7 @@ from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import BY_DATASET, Box, Column, Table, by_dataset, counted, plain
 from xai_bench.report.kit.wording import listed, plural
 from xai_bench.scoring.calibration import SCORES
+from xai_bench.wording import have
 
 COLUMNS = [
     *BY_DATASET, Column("With a false selection", "Null runs"), Column("Threshold", "Null runs"),
@@ -55,7 +56,8 @@ class Calibration(Section):
         ]
         if len(judged):
             false, all_ = int(judged["false_runs"].sum()), int(judged["judges"].sum())
-            paragraphs.append(f"In all {false:,} of {plural(all_, 'null run')} have a false selection.{self._silent()}")
+            many = f"{false:,} of {plural(all_, 'null run')} {have(false)}"
+            paragraphs.append(f"In all {many} a false selection.{self._silent()}")
             more = [f"{named(r)} ({int(r['false_runs'])} of {r['judges']})" for r in records(judged.drop(few.index))]
             paragraphs.append(
                 f"False selections in at most one null run of five: {len(few)} of {plural(len(judged), 'pair')} of "

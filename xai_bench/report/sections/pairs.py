@@ -16,6 +16,7 @@ from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import Box, Column, Row, Table, kind_of
 from xai_bench.report.kit.wording import listed, number, plural, without_paths
 from xai_bench.results.comparison import APART, PAIRS, UNITS, Unit
+from xai_bench.wording import are
 
 SIGNS = {
     "better": "▲", "slightly better": "△", "equal": "=", "undecided": "·", "slightly worse": "▽", "worse": "▼",
@@ -70,8 +71,8 @@ class Pairs(Section):
         return (
             "The method of the row against that of the column: ▲ better, △ better by less than the margin of "
             f"{MARGIN:g}, = practically equal, · undecided, ▽ and ▼ worse{apart}; a small number: on "
-            "so many networks, where one explains more. The chance of any false decision is at most about 5 % in each "
-            "matrix."
+            "so many networks, where one explains more. The chance of any false decision is meant to be at most 5 % in "
+            "each matrix."
         )
 
     def findings(self) -> list[str]:
@@ -100,11 +101,11 @@ class Pairs(Section):
         except InputError:
             return ""
         first = int((board["first_group"] & board["ranked"] & board["confirmatory"]).sum())
-        are = "is" if first == 1 else "are"
+        decided = counts["pairs"] - counts["undecided"]
         return (
-            f"For further families of this kind {counts['pairs'] - counts['undecided']} of "
-            f"{plural(counts['pairs'], 'pair')} of methods are decided, and {first} of {len(found.together)} methods "
-            f"{are} not shown to be worse than the best."
+            f"For further families of this kind {decided} of "
+            f"{plural(counts['pairs'], 'pair')} of methods {are(decided)} decided, and {first} of "
+            f"{len(found.together)} methods {are(first)} not shown to be worse than the best."
         )
 
     def _expected(self) -> str:

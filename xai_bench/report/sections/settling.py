@@ -13,6 +13,7 @@ from xai_bench.report.kit.section import Section
 from xai_bench.report.kit.tables import EMPTY, Box, Column, Row, Table, counted, plain, text
 from xai_bench.report.kit.wording import listed, plural
 from xai_bench.results.entrants import NO_SIGNAL
+from xai_bench.wording import are
 
 KINDS = {"first_layer": "First layer", "saliency": "Saliency"}
 COLUMNS = [
@@ -55,11 +56,10 @@ class Settling(Section):
             rows = known[known["relevance"] == kind]
             poor = rows[~rows["settled"].astype(bool)]
             if len(rows) and len(poor):
-                are = "is" if len(poor) == 1 else "are"
                 names = [f"`{row.model}` on `{row.dataset}`" for row in poor.itertuples()]
                 paragraphs.append(
-                    f"{name}: of {plural(len(rows), 'network')} by dataset with a signal, {len(poor)} {are} not shown "
-                    f"to have settled: {listed(names, 12)}."
+                    f"{name}: of {plural(len(rows), 'network')} by dataset with a signal, {len(poor)} "
+                    f"{are(len(poor))} not shown to have settled: {listed(names, 12)}."
                 )
             elif len(rows):
                 paragraphs.append(f"{name}: the relevance of every network has settled.")

@@ -3,7 +3,8 @@
 An entrant is a method on a network, or a method that needs none. Families of datasets are fixed and weigh alike;
 uncertainty comes from draws. Variances are moderated: a pair whose few scores happen to be equal is no certainty.
 Critical values come from resampling the draws' residuals with all means equal, so that the chance of any false
-decision among all pairs is bounded (Romano and Wolf 2005 for the step-down form; Smyth 2004 for the moderation).
+decision among all pairs is bounded (Romano and Wolf 2005 for the step-down form; Hsu 1984 for comparisons with the
+best; Smyth 2004 for the moderation).
 """
 
 from __future__ import annotations
@@ -182,6 +183,14 @@ class Decisions:
         """(m, m): what is decided of the row's entrant against the column's."""
         return _outcomes(self.difference, self.half_width, self.margin)
 
+    @cached_property
+    def not_worse_than_best(self) -> Bools:
+        """(m,): entrants that are not shown to be worse than the best one (comparisons with the best).
+
+        It asks fewer questions than all pairs do, and so may leave out an entrant that is undecided in every pair.
+        """
+        return np.array([self.one(name).not_worse_than_best for name in self.scores.entrants])
+
     def ranks(self) -> NDArray[np.int_]:
         """(m, 2): the lowest and the highest rank that the decided pairs leave to every entrant; 1 is the best."""
         above = np.isin(self.outcomes, WORSE).sum(1)
@@ -261,7 +270,7 @@ class OneAgainstAll:
         """(m - 1,): the furthest difference is tested first; once it is decided, the others are compared with the
         largest of what is left (Romano and Wolf 2005, Econometrica 73). What the simultaneous intervals say of the
         margin stays as it is: it says more than the sign alone."""
-        left = [int(j) for j in np.flatnonzero(self.comparable & (self._error > 0))]
+        left = [int(j) for j in np.flatnonzero(self._asked)]
         found = [str(word) for word in self.outcomes]
         while left:
             bound = _quantile(np.abs(self._statistics[:, left]).max(1), self.quantile)
@@ -273,6 +282,18 @@ class OneAgainstAll:
                     found[j] = "better" if self.difference[j] > 0 else "worse"
             left = [j for j in left if j not in decided]
         return tuple(found)  # type: ignore[arg-type]
+
+    @property
+    def not_worse_than_best(self) -> bool:
+        """Whether no other one comes out further above than the furthest does where all are equal (Hsu 1984)."""
+        if not self._asked.any():
+            return True
+        bound = _quantile((-self._statistics).max(1), self.quantile)
+        return bool((self.difference + bound * self._error >= 0)[self._asked].all())
+
+    @property
+    def _asked(self) -> Bools:
+        return self.comparable & (self._error > 0)
 
 
 def _index(scores: Scores, name: str) -> int:

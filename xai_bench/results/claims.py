@@ -72,12 +72,16 @@ def _leaders(comparison: Comparison, focus: str) -> str:
 
 
 def _first_group(comparison: Comparison, board: pd.DataFrame, by: str) -> str:
-    """A leader is named where all others are shown to be worse; else those who are not. Ranks say the same."""
+    """A leader is named where all others are shown to be worse; else those who are not.
+
+    That is decided by comparisons with the best, which are fewer than all pairs: where the ranks, which follow the
+    pairs, leave the leader another place, that is said too.
+    """
     others = len(board) - 1
     if (first := leader(board)) is not None:
         named = f"{_marked(comparison, first)} leads {by}, {_number(comparison, first['score'])}"
         rest = "the other one" if others == 1 else f"all {others} others"
-        return f"{named}: {rest} ranked {are(others)} shown to be worse"
+        return f"{named}: {rest} ranked {are(others)} shown to be worse{_by_pairs(first)}"
     group = board[board["first_group"]]
     if len(group) == len(board):
         return f"none of {len(board)} is shown to be worse than the best {by}"
@@ -85,6 +89,13 @@ def _first_group(comparison: Comparison, board: pd.DataFrame, by: str) -> str:
         return f"each of {len(board)} is shown to be worse than another one {by}"
     named = _listed([_marked(comparison, row) for _, row in group.iterrows()])
     return f"{len(group)} of {len(board)} {are(len(group))} not shown to be worse than the best {by}: {named}"
+
+
+def _by_pairs(first: pd.Series) -> str:
+    """What all pairs at once leave open of a leader, if anything."""
+    if first["rank_high"] == 1:
+        return ""
+    return f" in comparisons with the best alone (of all pairs at once: rank 1 to {first['rank_high']})"
 
 
 def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
@@ -109,15 +120,12 @@ def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
 
 
 def _of_focus(comparison: Comparison, focus: str) -> str:
-    """What is decided of the focus, if it is among those compared: as the leaderboard says it."""
+    """What is decided of the focus, if it is among those compared: against all others, step by step."""
     if focus not in comparison.scores.entrants:
         return ""
-    board = comparison.leaderboard().set_index("name")
-    counts = board.loc[focus, ["better_than", "worse_than", "equal", "undecided"]].astype(int)
-    return (
-        f"; {_name(focus)} is better than {counts['better_than']} and worse than {counts['worse_than']} of the "
-        f"{counts.sum()} others"
-    )
+    outcome = comparison.against(focus)["outcome"]
+    better, worse = (int(outcome.str.endswith(word).sum()) for word in ("better", "worse"))
+    return f"; {_name(focus)} alone against the {len(outcome)} others is better than {better} and worse than {worse}"
 
 
 def _decided(comparison: Comparison) -> str:

@@ -130,15 +130,19 @@ class Comparison:
         board = self.facts.copy()
         for column in ("rank_low", "rank_high", "better_than", "worse_than", "equal", "undecided"):
             board[column] = pd.Series(pd.NA, index=board.index, dtype="Int64")
+        board["first_group"] = False
         outcomes = {}
         if self.decisions is not None:
+            first = self.decisions.not_worse_than_best
             for i, name in enumerate(self.together):
+                board.loc[name, "first_group"] = bool(first[i])
                 outcomes[name] = np.delete(self.decisions.outcomes[i], i)
-        outcomes |= {name: one.outcomes for name, one in self.others.items()}
+        for name, one in self.others.items():
+            board.loc[name, "first_group"] = bool(one.not_worse_than_best and board.loc[name, "ranked"])
+            outcomes[name] = one.outcomes
         for name, words in outcomes.items():
             counts = standing(words, ranked=bool(board.loc[name, "ranked"]))
             board.loc[name, list(counts)] = list(counts.values())
-        board["first_group"] = first_group(board)
         board[["score", "score_learned"]] *= self.scale
         board[["explainer", "model"]] = board[["explainer", "model"]].replace("", None)
         board = board.reset_index().assign(goodness=lambda frame: self.sign * frame["score"])
@@ -265,15 +269,10 @@ def standing(outcomes: NDArray[np.str_], ranked: bool) -> dict[str, int]:
     return found | ({"rank_low": 1 + worse, "rank_high": len(outcomes) + 1 - better} if ranked else {})
 
 
-def first_group(board: pd.DataFrame) -> pd.Series:
-    """Of every row of a leaderboard whether nobody is shown to be better: what its lowest rank says."""
-    return board["rank_low"].eq(1).fillna(False).astype(bool)
-
-
 def leader(board: pd.DataFrame) -> pd.Series | None:
-    """The row of a leaderboard of whoever is shown to be better than everyone else on it; None if nobody is."""
-    found = board[board["first_group"] & board["rank_high"].eq(1).fillna(False)]
-    return found.iloc[0] if len(found) and len(board) > 1 else None
+    """The row of a leaderboard that is alone in the first group: all others are shown to be worse; None if none is."""
+    found = board[board["first_group"]]
+    return found.iloc[0] if len(found) == 1 and len(board) > 1 else None
 
 
 def _over_families(rows: pd.DataFrame, value: str) -> float:

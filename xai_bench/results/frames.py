@@ -225,7 +225,7 @@ class Results:
         explainer, model : labels; None where averaged, or where there is none
         score : in points for ``retention``
         rank_low, rank_high : the ranks that the decided pairs leave, NA if not ranked
-        first_group : nobody is shown to be better: rank_low is 1
+        first_group : not shown to be worse than the best (comparisons with the best)
         better_than, worse_than, equal, undecided : numbers of pairs, decided as ``pairs`` says
         families, of_families : in which there is a score, of how many
         draws : of the dataset that has the fewest

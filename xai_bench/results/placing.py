@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from xai_bench.decisions import MARGIN
+from xai_bench.decisions import MARGIN, WORSE
 from xai_bench.paired import LEAST_DRAWS
 from xai_bench.results import entrants
 from xai_bench.results.boards import METRIC, Board
-from xai_bench.results.comparison import APART, Comparison, compared, first_group, standing
+from xai_bench.results.comparison import APART, Comparison, compared, standing
 from xai_bench.results.frames import Results
 from xai_bench.wording import plural
 
@@ -163,7 +163,9 @@ class Placed:
         known |= {other: word for other, word in zip(local["second"], local["outcome"], strict=True) if other in known}
         counts = standing(np.array(list(known.values())), ranked=bool(board.loc[mine, "ranked"].all()))
         board.loc[mine, list(counts)] = list(counts.values())
-        return board.assign(first_group=first_group(board))
+        if any(known.get(other) in WORSE for other in board.loc[board["first_group"], "name"]):
+            board.loc[mine, "first_group"] = False
+        return board
 
     def words(self) -> Iterator[str]:
         """What was found, line by line, for a terminal."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DASH = "–"
 RETRAINED = "retention_retrained_gain"
-NOTE_OF_FIRST = "Bold: the first group, not shown to be worse than the best."
+NOTE_OF_FIRST = "Bold: the first group, not shown to be worse than the best (comparisons with the best)."
 NOTHING_DECIDED = "Nothing is bold: the draws decide no pair."
 NOTE_OF_INTERVALS = "Brackets: 95 % interval over draws; none below five draws."
 

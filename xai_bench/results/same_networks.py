@@ -98,10 +98,9 @@ class SameNetworks:
         """The scores on a dataset, NaN where one is missing."""
         rows = self._by_dataset[dataset]
         table = rows.pivot_table("value", "draw", ["name", "model"], aggfunc="mean", dropna=False).reindex(draws)
-        return {
-            (str(name), str(model)): table.iloc[:, i].to_numpy(np.float64)
-            for i, (name, model) in enumerate(table.columns)
-        }
+        names, models = table.columns.get_level_values("name"), table.columns.get_level_values("model")
+        columns = zip(names, models, table.to_numpy(np.float64).T, strict=True)
+        return {(str(name), str(model)): values for name, model, values in columns}
 
     @cached_property
     def _by_dataset(self) -> dict[str, pd.DataFrame]:

@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # A file of tests stays in one process, so that what its tests share is made once.
 # As in the workers: processes that test side by side do not share the cores once more.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Tests that pytest has rewritten are kept for the next command, also where the environment asks Python to keep nothing.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo reports test slow test-minimum browser docs mutation bench lint clean
 

@@ -78,10 +78,11 @@ def test_a_method_of_ones_own_takes_fifteen_lines(method):
     assert len([line for line in method.splitlines() if line.strip()]) <= 15
 
 
-def test_it_passes_the_checks_and_runs_with_workers(method, tiny, tmp_path):
+def test_it_passes_the_checks_and_runs(method, tiny, tmp_path):
+    """In workers it is found as any plugin is: see ``test_run``."""
     check_explainer(registry.get("explainers", "squared_gradient"))
     tiny["explainers"] = [{"name": "squared_gradient"}]
-    cells = run(tiny, out=tmp_path, jobs=1).cells
+    cells = run(tiny, out=tmp_path).cells
     assert set(cells.loc[cells["explainer"] == "squared_gradient", "status"]) == {"done"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from dataclasses import fields
 
 import numpy as np
@@ -38,6 +39,14 @@ def reference(tmp_path_factory):
     from tests.conftest import TINY_SUITE
 
     return run(TINY_SUITE, out=tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture
+def finished(reference, tmp_path):
+    """The folder of a run of its own that has all that ``reference`` has."""
+    own = tmp_path / "finished"
+    shutil.copytree(reference.folder.parents[1], own)
+    return own
 
 
 FAILING = """
@@ -88,10 +97,6 @@ def test_oracle_scores_one_and_random_chance(reference):
         assert (np.abs(random.to_numpy() - chance) < 4 * error.to_numpy()).all()
 
 
-def test_two_processes_give_the_same_bits(reference, tiny, tmp_path):
-    assert_same(reference, run(tiny, out=tmp_path, jobs=2))
-
-
 def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(reference, tiny, tmp_path):
     def stop(progress):
         if progress.finished > 12:
@@ -104,13 +109,12 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(reference, tiny, tm
     assert_same(reference, run(tiny, out=tmp_path))
 
 
-def test_a_second_run_computes_nothing(tiny, tmp_path, monkeypatch):
-    first = run(tiny, out=tmp_path)
+def test_a_second_run_computes_nothing(reference, finished, tiny, monkeypatch):
     monkeypatch.setattr(loop.Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
     monkeypatch.setattr(loop.Loop, "_store_followup", lambda *_: pytest.fail("a follow-up was computed again"))
-    again = run(tiny, out=tmp_path)
-    assert_same(first, again)
-    pd.testing.assert_frame_equal(first.cells, again.cells)
+    again = run(tiny, out=finished)
+    assert_same(reference, again)
+    pd.testing.assert_frame_equal(reference.cells, again.cells)
 
 
 def test_a_part_of_a_suite_keeps_the_rest(reference, tiny, tmp_path):
@@ -306,15 +310,14 @@ register(Metric("top", top, lambda truth: truth.n_relevant / len(truth.roles), 0
 
 
 def test_a_new_metric_scores_what_is_stored_and_explains_nothing_again(
-    reference, tiny, tmp_path, plugin_registry, monkeypatch
+    reference, finished, tiny, tmp_path, plugin_registry, monkeypatch
 ):
-    run(tiny, out=tmp_path)
     plugin = tmp_path / "metric.py"
     plugin.write_text(METRIC)
     plugin_registry.load_plugin(plugin)
     with monkeypatch.context() as patched:
         patched.setattr(loop.Loop, "_store_block", lambda *_: pytest.fail("a block was computed again"))
-        scored = run(tiny, out=tmp_path)
+        scored = run(tiny, out=finished)
     fresh = run(tiny, out=tmp_path / "fresh")
     assert_same(scored, fresh)
     found = scored.measurements[scored.measurements["metric"] == "top"]
@@ -326,7 +329,7 @@ def test_a_new_metric_scores_what_is_stored_and_explains_nothing_again(
 PLUGIN_FAMILY = """
 import numpy as np
 import torch
-from xai_bench import Architecture, DataSource, GroundTruth, Table, register
+from xai_bench import Architecture, DataSource, Explainer, GroundTruth, Table, register
 
 @register
 class Line(DataSource):
@@ -346,23 +349,37 @@ class Linear(Architecture):
         with torch.no_grad():
             layer.weight.normal_(generator=generator)
         return torch.nn.Sequential(layer)
+
+@register
+class Spread(Explainer):
+    "Variance of the inputs"
+    name = "spread"
+    needs = "data"
+    def relevance(self, problem):
+        return problem.X_train.var(0)
 """
 
 
-def test_datasets_and_models_of_a_plugin_run_in_workers(tmp_path, plugin_registry):
+def test_two_processes_give_the_same_bits_beside_what_a_plugin_has(reference, tiny, tmp_path, plugin_registry):
+    """A dataset, a network and a method of a plugin: all are found in the workers."""
     plugin = tmp_path / "family.py"
     plugin.write_text(PLUGIN_FAMILY)
     plugin_registry.load_plugin(plugin)
-    suite = {
-        "name": "plugin",
-        "data_seeds": [0],
-        "datasets": [{"name": "line"}],
-        "models": [{"name": "linear", "min_steps": 300}],
-        "explainers": [{"name": "saliency"}, {"name": "column_norm"}, {"name": "lrp"}],
-        "retention": {"judge": {"min_steps": 20}},
-    }
-    results = run(suite, out=tmp_path, jobs=1)
-    assert set(results.cells["status"]) == {"done"}
-    auroc = results.measurements.query("metric == 'auroc' and explainer in ('saliency', 'column_norm', 'lrp')")
-    assert (auroc["value"] == 1.0).all()
-    assert list(results.cells["learned"]) == [True] * len(results.cells)
+    names = [entry["name"] for entry in tiny["datasets"]]
+    tiny["datasets"] = [*tiny["datasets"], {"name": "line"}]
+    linear = {"name": "linear", "min_steps": 300, "datasets": ["line"]}
+    tiny["models"] = [*({**entry, "datasets": names} for entry in tiny["models"]), linear]
+    tiny["explainers"] = [*tiny["explainers"], {"name": "lrp"}, {"name": "spread"}]
+    results = run(tiny, out=tmp_path, jobs=2)
+    found = scores(results)
+    old = ~found["explainer"].isin(["lrp", "spread"]) & (found["dataset"] != "line")
+    pd.testing.assert_frame_equal(scores(reference), found[old].reset_index(drop=True), check_exact=True)
+    for key, values in reference.relevance.items():
+        np.testing.assert_array_equal(values, results.relevance[key])
+    assert set(results.cells.loc[results.cells["explainer"] == "spread", "status"]) == {"done"}
+    of_plugin = results.cells[results.cells["model"] == "linear"]
+    assert set(of_plugin.loc[of_plugin["explainer"] != "spectral", "status"]) == {"done"}
+    assert {"saliency", "column_norm", "lrp"} <= set(of_plugin["explainer"])
+    auroc = results.measurements.query("metric == 'auroc' and model == 'linear'").set_index("explainer")["value"]
+    assert (auroc[["saliency", "column_norm", "lrp"]] == 1.0).all()
+    assert of_plugin["learned"].all()

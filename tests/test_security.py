@@ -10,6 +10,7 @@ import lzma
 import pickle
 import re
 import sqlite3
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,7 +31,6 @@ from xai_bench.results.records import PlanRow
 from xai_bench.results.store import Store
 
 PACKAGE = Path(xai_bench.__file__).parent
-MODULES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 FORMULA, LINK = "=cmd|' /C calc'!A0", "[x](javascript:alert(1))"
 TAG, COMMAND = "<script>alert(1)</script>", r"\input{x}"
 
@@ -45,6 +45,12 @@ class Harm:
         return Path.touch, (Path(self.path),)
 
 
+@cache
+def modules():
+    """Every module of the package, parsed."""
+    return {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+
+
 def calls(tree):
     """Every call in a module: dotted name, and the call."""
     for node in ast.walk(tree):
@@ -56,18 +62,18 @@ def calls(tree):
 
 
 def test_only_workers_and_checks_unpickle_and_only_what_was_pickled_for_them():
-    users = {name for name, tree in MODULES.items() for called, _ in calls(tree) if called.startswith("pickle.load")}
+    users = {name for name, tree in modules().items() for called, _ in calls(tree) if called.startswith("pickle.load")}
     checks = {"conformance/base.py", "conformance/architectures.py", "conformance/elsewhere.py"}
     cluster = {"running/cluster.py", "running/station.py"}
     assert users == {*checks, *cluster, "registry.py"}, "registry.take, and what goes to workers of a cluster and back"
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         assert not imported & {"dill", "marshal", "shelve", "joblib"}, name
         assert "cloudpickle" not in imported or name == "sending.py"
 
 
 def test_files_of_numbers_and_weights_are_never_unpickled():
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         for called, call in calls(tree):
             given_words = {word.arg: ast.unparse(word.value) for word in call.keywords}
             if called == "torch.load":
@@ -125,7 +131,7 @@ def test_members_of_a_pack_are_never_files(packed):
     packed.write_bytes(lzma.compress(packing._archive(content)))
     assert len(read(packed).cells) == len(stores.rows())
     assert sorted(path.name for path in packed.parent.iterdir()) == ["hand", "hand.xaipack"]
-    extracting = [name for name, tree in MODULES.items() for called, _ in calls(tree) if ".extractall" in called]
+    extracting = [name for name, tree in modules().items() for called, _ in calls(tree) if ".extractall" in called]
     assert not extracting
 
 
@@ -161,7 +167,7 @@ def test_downloads_are_checked_and_moved(tmp_path, monkeypatch):
     assert re.fullmatch("md5:[0-9a-f]{32}", known_hash)
     assert list((tmp_path / "mnist").iterdir()) == []
     with_urls = {
-        name for name, tree in MODULES.items() for node in ast.walk(tree)
+        name for name, tree in modules().items() for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "http://" in node.value
     }  # fmt: skip
     assert not with_urls

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Networks = Mapping[str, frozenset[str]]
 """Dataset to the networks that a method explains there."""
+OfNetworks = Mapping[tuple[str, str], NDArray[np.float64]]
+"""Method and network to (draws,) scores."""
 COLUMNS = ["name", "model", "dataset", "draw", "value"]
 
 
@@ -85,28 +87,30 @@ class SameNetworks:
                 label = first, _key(self.networks.get(first) if both is None else both)
                 column[i, j] = labels.setdefault(label, len(labels))
         further = [(name, dict(key or ())) for name, key in list(labels)[m:]]
-        values = tuple(
-            np.column_stack(
-                [own, *(sign * self._mean(name, dataset, models, draws[dataset]) for name, models in further)]
-            )
-            for dataset, own in zip(scores.datasets, scores.values, strict=True)
-        )
-        return replace(scores, versions=Versions(values, column, shared))
+        values = []
+        for dataset, own in zip(scores.datasets, scores.values, strict=True):
+            of_networks = self._of_networks(dataset, draws[dataset])
+            means = [_mean(of_networks, name, networks.get(dataset, frozenset())) for name, networks in further]
+            values.append(np.column_stack([own, *(sign * mean for mean in means)]))
+        return replace(scores, versions=Versions(tuple(values), column, shared))
 
-    def _mean(self, name: str, dataset: str, models: Networks, draws: pd.Index) -> NDArray[np.float64]:
-        """(draws,) of a method on these networks; NaN where one is missing."""
-        table, wanted = self._by_dataset[dataset], [(name, model) for model in models.get(dataset, ())]
-        if not wanted:
-            return np.full(len(draws), np.nan)
-        return table[wanted].reindex(draws).mean(axis=1, skipna=False).to_numpy(np.float64)
+    def _of_networks(self, dataset: str, draws: pd.Index) -> OfNetworks:
+        """The scores on a dataset, NaN where one is missing."""
+        rows = self._by_dataset[dataset]
+        table = rows.pivot_table("value", "draw", ["name", "model"], aggfunc="mean", dropna=False).reindex(draws)
+        names, models = table.columns.get_level_values("name"), table.columns.get_level_values("model")
+        columns = zip(names, models, table.to_numpy(np.float64).T, strict=True)
+        return {(str(name), str(model)): values for name, model, values in columns}
 
     @cached_property
     def _by_dataset(self) -> dict[str, pd.DataFrame]:
-        """Dataset to one row a draw, one column a method and network."""
-        return {
-            str(dataset): rows.pivot_table("value", "draw", ["name", "model"], aggfunc="mean", dropna=False)
-            for dataset, rows in self.scores.groupby("dataset", sort=False)
-        }
+        return {str(dataset): rows for dataset, rows in self.scores.groupby("dataset", sort=False)}
+
+
+def _mean(of_networks: OfNetworks, name: str, models: frozenset[str]) -> NDArray[np.float64]:
+    """(draws,) of a method on these networks; NaN where one is missing, or there is none."""
+    wanted = [of_networks[name, model] for model in sorted(models)]
+    return np.mean(wanted, axis=0) if wanted else np.full(len(next(iter(of_networks.values()))), np.nan)
 
 
 def _key(networks: Networks | None) -> frozenset[tuple[str, frozenset[str]]] | None:

@@ -85,4 +85,4 @@ def _processor() -> str:
     except (OSError, ValueError):
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor())
+    return names[0] if names else platform.processor()

@@ -1,8 +1,11 @@
 """Networks that walk along strengths of a sparse penalty on their first layer, from weak to strong.
 
-Two forms of the first layer share everything else. The spectral one has an L1 penalty on lambda, with L2 on phi:
-together the concave penalty ||w_j||^(2/3) on the columns of the first weight. The plain one has the group lasso
-sum_j ||w_j|| (Yuan and Lin 2006). Both penalties act through their proximal step, which gives exact zeros.
+Two forms of the first layer share everything else. The spectral one has an L1 penalty a |lambda_j| with b ||phi_j||^2:
+at a fixed product together the concave penalty 1.5 (2 a^2 b)^(1/3) ||w_j||^(2/3) on the columns of the first weight, so
+that a column which the data hold does not shrink to 0 steadily: where the loss is quadratic around w_j it falls there
+from ||w_j|| / 4. The plain one has the group lasso sum_j ||w_j|| (Yuan and Lin 2006). Both penalties act through their
+proximal step, which gives exact zeros. Columns that nothing holds lose rate * strength in every gradient step, equally:
+the path is a walk, and what is left at a strength is a matter of the steps before it too.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ METHODS = {
     "group_lasso": "group lasso",
     "steady_spectral": "spectral form, steady",
     "steady_group_lasso": "group lasso, steady",
+    "slow_spectral": "spectral form, slow",
+    "slow_group_lasso": "group lasso, slow",
     "l1": "L1 (linear)",
     "stg": "STG",
     "lassonet": "LassoNet",
@@ -39,7 +41,8 @@ METHODS = {
 OTHERS = {"l1": "L1 on linear models", "stg": "stochastic gates (STG)", "lassonet": "LassoNet"}
 FORMS = ("spectral", "group_lasso")
 STEADY = ("steady_spectral", "steady_group_lasso")
-PATHS = {FORMS: "the same path", STEADY: "the same steady path"}
+SLOW = ("slow_spectral", "slow_group_lasso")
+PATHS = {FORMS: "the same path", STEADY: "the same steady path", SLOW: "the same slow path"}
 """Two methods that differ in the form only."""
 COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
 NUMBERS = ("relevant", "support", "strengths", "sizes", "changes", "losses")
@@ -59,6 +62,8 @@ FEWEST = 5
 LEVEL = 0.05
 CLOSE = 1.01
 """Ratio of two strengths between which none was put."""
+FREE = 0.75
+"""What falls at this share of the penalty's speed, or more, is hardly held by the data."""
 
 
 class Steps(NamedTuple):
@@ -138,7 +143,7 @@ def mean_score(values: pd.Series) -> str:
 def paths_table(runs: pd.DataFrame) -> Table:
     """One row a dataset and form: how far the paths were refined."""
     rows = []
-    walked = runs[runs["method"].isin([*FORMS, *STEADY])]
+    walked = runs[runs["method"].isin([*FORMS, *STEADY, *SLOW])]
     for (case, form), group in walked.groupby(["case", "method"], sort=False, observed=True):
         steps = [Steps.of_run(run) for _, run in group.iterrows()]
         larger = [int(s.larger.sum()) for s in steps]
@@ -169,7 +174,7 @@ def sentences(runs: pd.DataFrame) -> list[str]:
 def compared_pairs(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """Which methods are compared: as many tests are adjusted for."""
     measured = set(runs["method"].unique())
-    pairs = [FORMS, *(("spectral", method) for method in OTHERS), STEADY]
+    pairs = [FORMS, *(("spectral", method) for method in OTHERS), STEADY, SLOW]
     return [pair for pair in pairs if set(pair) <= measured]
 
 
@@ -263,7 +268,7 @@ def against(pair: tuple[str, str], both: pd.DataFrame, p: float, as_often: list[
 def refinement(runs: pd.DataFrame) -> list[str]:
     """Whether successive supports differ as little as was asked for."""
     result = []
-    for form in (*FORMS, *STEADY):
+    for form in (*FORMS, *STEADY, *SLOW):
         group = runs[runs["method"] == form]
         if len(group):
             steps = [Steps.of_run(run) for _, run in group.iterrows()]
@@ -329,6 +334,8 @@ def why_larger(walks: pd.DataFrame) -> str:
             f" Steady: the inputs that leave in larger steps, {inputs:.0f} a network, fall at {speed:.2f} of the speed "
             f"of the penalty alone and arrive at 0 within {arrival:.0f} gradient steps (medians)."
         )
+        if speed >= FREE:
+            text += " Hardly held by the data, they fall from one size at one speed: no strength in between parts them."
     if len(slow):
         larger, trained = slow["larger"].sum(), slow["trained"].median()
         text += (
@@ -367,7 +374,7 @@ def missing_draws(counted: pd.Series, planned: int) -> str:
 def constants(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """The settings of the two forms."""
     last = runs.drop_duplicates("method", keep="last").set_index("method")["settings"]
-    return [(METHODS[form], last[form]) for form in (*FORMS, *STEADY) if form in last]
+    return [(METHODS[form], last[form]) for form in (*FORMS, *STEADY, *SLOW) if form in last]
 
 
 def words(seeds: Iterable[int]) -> str:
@@ -445,6 +452,7 @@ def write(path: Path = RUNS) -> None:
         "tests": len(compared_pairs(runs)),
         "study": bool(said),
         "steady": bool(runs["method"].isin(STEADY).any()),
+        "slow": bool(runs["method"].isin(SLOW).any()),
         "sentences": [*sentences(runs), *said],
         "tables": [supports_table(runs), paths_table(runs), *([table] if table else [])],
         "losses": Markup(figure(runs, "losses")),

@@ -22,6 +22,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,23 +34,19 @@ from sparse_supports import CASES, append, done
 from xai_bench import registry
 from xai_bench.component import canonical_json
 from xai_bench.datasets.base import Bools
-from xai_bench.models.path import REFINED, STEADY, Form, Rows, SparseSettings, Walk, tuned
+from xai_bench.models.path import REFINED, STEADY, Form, Rows, SparseSettings, Walk, slow, tuned
 from xai_bench.models.sparse import fold_numbers
 
 RUNS = sparse_report.STEPS
 SEEDS = (1000,)
 SETS = ("orange_skin", "nonlinear_additive", "friedman1")
 FORMS: tuple[Form, ...] = ("spectral", "group_lasso")
-SLOW_FALL = 6e-4
-"""What the penalty takes in a gradient step at the weakest strength of the slow walk; sizes start at about 1."""
-SLOW: dict[str, Any] = {**STEADY, "ratio": 1.02, "levels": 24, "least_steps": 1, "most_levels": None}
-WALKS: dict[str, dict[str, Any]] = {
-    "refined": {},
-    "in parts": {name: value for name, value in STEADY.items() if name != "momentum"},
-    "steady": STEADY,
-    "slow": SLOW,
+WALKS: dict[str, Callable[[Form], SparseSettings]] = {
+    "refined": lambda form: tuned(form, **REFINED),
+    "in parts": lambda form: tuned(form, **{**REFINED, **STEADY, "momentum": 0.0}),
+    "steady": lambda form: tuned(form, **{**REFINED, **STEADY}),
+    "slow": slow,
 }
-"""What a walk has beside REFINED."""
 
 
 class Timed(Walk):
@@ -69,21 +66,6 @@ class Timed(Walk):
         return (values.abs() if values.ndim == 2 else values.norm(dim=1)).numpy()
 
 
-def settings_of(form: Form, label: str) -> SparseSettings:
-    """Of one of WALKS; the slow one begins where both forms lose as much in a step."""
-    settings = tuned(form, **{**REFINED, **WALKS[label]})
-    if label == "slow":
-        settings = settings.model_copy(update={"weakest": SLOW_FALL / settings.proximal_rate})
-    return settings
-
-
-def strengths_of(settings: SparseSettings) -> tuple[float, ...]:
-    """Those of the settings, then up to the strongest of a refined path by its ratio."""
-    refined, own = tuned(settings.form, **REFINED), settings.strengths()
-    further = [own[-1] * refined.ratio**k for k in range(1, refined.levels + 1)]
-    return (*own, *(strength for strength in further if strength <= refined.strengths()[-1]))
-
-
 def walk(name: str, settings: SparseSettings, seed: int) -> dict[str, Any]:
     """The path of the networks of all folds, and what its steps are."""
     data = registry.create("datasets", *CASES[name]).load(seed).standardised()
@@ -92,7 +74,7 @@ def walk(name: str, settings: SparseSettings, seed: int) -> dict[str, Any]:
     networks = Timed(rows, [np.flatnonzero(fold != f) for f in range(settings.folds)], settings, seed, torch.float32)
     stations = [
         (strength, support, networks.sizes(), networks.taken)
-        for strength, support in networks.stations(strengths_of(settings))
+        for strength, support in networks.stations(settings.strengths())
         if np.isfinite(strength)
     ]
     strengths, supports, sizes, taken = (np.array(values) for values in zip(*stations, strict=True))
@@ -145,7 +127,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     kept = done(RUNS, ("case", "method", "walk", "seed", "settings"))
     for seed, name, form, label in itertools.product(SEEDS, SETS, FORMS, WALKS):
-        settings = settings_of(form, label)
+        settings = WALKS[label](form)
         key = {"case": name, "method": form, "walk": label, "seed": seed}
         key["settings"] = canonical_json(settings.identity()["fields"])
         if tuple(map(str, key.values())) not in kept:

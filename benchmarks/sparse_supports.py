@@ -2,14 +2,15 @@
 
 Both forms of the path (``models.path``) walk with the same allowance of strengths and are refined where their supports
 jump; on the steady path, in addition, what jumps at one strength is passed in parts and the noise of single batches is
-averaged (``sparse_steps.py`` has why). L1 (the lasso, or logistic regression), stochastic gates (the explainer ``stg``)
-and LassoNet (Lemhadri et al., JMLR 2021; package lassonet) give supports by paths of their own. All supports are judged
-by the same refits and the same rule; those of the gates and of LassoNet on one split, since they take some ten seconds
-and a minute a path. The truth is read when everything is chosen. Every run is a line of
-``reports/sparse/supports.csv``; one that is there with the same settings is not repeated, so this can be stopped.
+averaged (``sparse_steps.py`` has why); on the slow path strengths are weak while inputs that nothing holds arrive at 0.
+L1 (the lasso, or logistic regression), stochastic gates (the explainer ``stg``) and LassoNet (Lemhadri et al., JMLR
+2021; package lassonet) give supports by paths of their own. All supports are judged by the same refits and the same
+rule; those of the gates and of LassoNet on one split, since they take some ten seconds and a minute a path. The truth
+is read when everything is chosen. Every run is a line of ``reports/sparse/supports.csv``; one that is there with the
+same settings is not repeated, so this can be stopped.
 
     python benchmarks/sparse_supports.py             # what is missing, one data seed after the other; then the report
-    python benchmarks/sparse_supports.py xor null    # of some sets
+    python benchmarks/sparse_supports.py xor null    # of some sets, or methods
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from sklearn.svm import l1_min_c
 from xai_bench import registry
 from xai_bench.component import canonical_json
 from xai_bench.datasets.base import Bools, Dataset
-from xai_bench.models.path import REFINED, STEADY, Rows, SparseSettings, tuned
+from xai_bench.models.path import REFINED, STEADY, Rows, SparseSettings, slow, tuned
 from xai_bench.models.sparse import JudgedPath, fold_numbers, judged_path, pooled_refits, refitted
 
 RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
@@ -154,6 +155,8 @@ METHODS = {
     "group_lasso": Method(of_form, PLAIN),
     "steady_spectral": Method(of_form, tuned("spectral", **REFINED, **STEADY, agreed_by="votes")),
     "steady_group_lasso": Method(of_form, tuned("group_lasso", **REFINED, **STEADY, agreed_by="votes")),
+    "slow_spectral": Method(of_form, slow("spectral", agreed_by="votes")),
+    "slow_group_lasso": Method(of_form, slow("group_lasso", agreed_by="votes")),
     "l1": Method(of_l1, PLAIN),
     "stg": Method(of_gates, PLAIN),
     "lassonet": Method(of_lassonet, PLAIN, 3),
@@ -204,8 +207,10 @@ def key_of(name: str, method: str, seed: int) -> dict[str, Any]:
 
 def wanted(names: Sequence[str]) -> Iterator[tuple[str, str, int]]:
     """All runs, one data seed after the other; LassoNet, the dearest, after three seeds of the others."""
-    first = list(itertools.product(SEEDS, names, [m for m in METHODS if m != "lassonet"]))
-    dear = list(itertools.product(SEEDS, names, ["lassonet"]))
+    methods = [method for method in METHODS if method in names] or list(METHODS)
+    names = [case for case in CASES if case in names] or list(CASES)
+    first = list(itertools.product(SEEDS, names, [m for m in methods if m != "lassonet"]))
+    dear = list(itertools.product(SEEDS, names, [m for m in methods if m == "lassonet"]))
     early = [run for run in first if run[0] < 3]
     for seed, name, method in [*early, *dear[: len(names)], *(r for r in first if r[0] >= 3), *dear[len(names) :]]:
         if seed < METHODS[method].draws:
@@ -231,7 +236,12 @@ def append(path: Path, record: dict[str, Any]) -> None:
 
 
 def main(names: list[str]) -> None:
-    """Run what is missing, then write the report."""
+    """Run what is missing of some sets and methods, or of all; then write the report."""
+    unknown = sorted(set(names) - {*CASES, *METHODS})
+    if unknown:
+        expected = f"sets ({', '.join(CASES)}) or methods ({', '.join(METHODS)})"
+        print(f"sparse_supports: expected {expected}, got {', '.join(unknown)}", file=sys.stderr)
+        sys.exit(2)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     kept = done(RUNS, ("case", "method", "seed", "settings"))
@@ -245,4 +255,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(CASES))
+    main(sys.argv[1:])

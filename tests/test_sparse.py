@@ -15,7 +15,15 @@ from tests.toy import QUICK, toy
 from xai_bench.component import stream_seed
 from xai_bench.datasets.ring import Xor
 from xai_bench.errors import InputError
-from xai_bench.models.path import Rows, SparseSettings, Walk, group_soft_threshold, soft_threshold
+from xai_bench.models.path import (
+    SLOW_FALL,
+    Rows,
+    SparseSettings,
+    Walk,
+    group_soft_threshold,
+    slow,
+    soft_threshold,
+)
 from xai_bench.models.sparse import (
     Constant,
     JudgedPath,
@@ -592,6 +600,11 @@ def test_settings_that_cannot_be_are_refused():
         choose_support(rows, SparseSettings(), 0)
     assert len(SparseSettings().strengths()) == 17
     assert SparseSettings().strengths()[16] == pytest.approx(0.005 * 1.5**15)
+    early = SparseSettings(weakest=0.1, early_levels=2, early_ratio=1.1, levels=3, ratio=2)
+    assert early.strengths() == pytest.approx([0, 0.1, 0.11, 0.121, 0.242, 0.484])
+    for form in ("spectral", "group_lasso"):
+        gentle = slow(form, agreed_by="votes")
+        assert gentle.strengths()[1] * gentle.proximal_rate == pytest.approx(SLOW_FALL)
     refit = SparseSettings().refit()
     assert refit.steps(100_000) == 1000
     assert refit.l2_phi == refit.l2_lambda == refit.l1_lambda == refit.l1_phi == 0

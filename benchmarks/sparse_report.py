@@ -335,7 +335,10 @@ def why_larger(walks: pd.DataFrame) -> str:
             f"of the penalty alone and arrive at 0 within {arrival:.0f} gradient steps (medians)."
         )
         if speed >= FREE:
-            text += " Hardly held by the data, they fall from one size at one speed: no strength in between parts them."
+            text += (
+                " Hardly held by the data, they fall from one size at one speed, and strengths in between do not part "
+                "them."
+            )
     if len(slow):
         larger, trained = slow["larger"].sum(), slow["trained"].median()
         text += (

@@ -208,7 +208,7 @@ SLOW_FALL = 6e-4
 
 
 def slow(form: Form, **fields: Any) -> SparseSettings:
-    """The settings of a form on a slow path: three times the strengths of a refined one."""
+    """The settings of a form on a slow path, which may train at three times the strengths of a refined one."""
     settings = tuned(form, **{**REFINED, **SLOW, **fields})
     return settings.model_copy(update={"weakest": SLOW_FALL / settings.proximal_rate})
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -25,19 +26,23 @@ from xai_bench.wording import plural
 
 RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
 STEPS = RUNS.with_name("steps.csv")
-WALKS = ("refined", "in parts", "steady")
+WALKS = ("refined", "in parts", "steady", "slow")
 METHODS = {
     "spectral": "spectral form",
     "group_lasso": "group lasso",
     "steady_spectral": "spectral form, steady",
     "steady_group_lasso": "group lasso, steady",
+    "slow_spectral": "spectral form, slow",
+    "slow_group_lasso": "group lasso, slow",
     "l1": "L1 (linear)",
+    "stg": "STG",
     "lassonet": "LassoNet",
 }
-OTHERS = {"l1": "L1 on linear models", "lassonet": "LassoNet"}
+OTHERS = {"l1": "L1 on linear models", "stg": "stochastic gates (STG)", "lassonet": "LassoNet"}
 FORMS = ("spectral", "group_lasso")
 STEADY = ("steady_spectral", "steady_group_lasso")
-PATHS = {FORMS: "the same path", STEADY: "the same steady path"}
+SLOW = ("slow_spectral", "slow_group_lasso")
+PATHS = {FORMS: "the same path", STEADY: "the same steady path", SLOW: "the same slow path"}
 """Two methods that differ in the form only."""
 COLORS = {"spectral": drawing.HIGHLIGHT, "group_lasso": drawing.PLAIN}
 NUMBERS = ("relevant", "support", "strengths", "sizes", "changes", "losses")
@@ -50,13 +55,15 @@ CASES = (
     "gaussian_independent",
     "friedman1",
 )
-DRAWS = {"spectral": 10, "group_lasso": 10, "steady_spectral": 10, "steady_group_lasso": 10, "l1": 10, "lassonet": 3}
+DRAWS = {**dict.fromkeys(METHODS, 10), "lassonet": 3}
 """How many were planned of each set; fewer are said."""
 FEWEST = 5
 """With fewer common draws of a set nothing is concluded of it."""
 LEVEL = 0.05
 CLOSE = 1.01
 """Ratio of two strengths between which none was put."""
+FREE = 0.75
+"""What falls at this share of the penalty's speed, or more, is hardly held by the data."""
 
 
 class Steps(NamedTuple):
@@ -136,7 +143,7 @@ def mean_score(values: pd.Series) -> str:
 def paths_table(runs: pd.DataFrame) -> Table:
     """One row a dataset and form: how far the paths were refined."""
     rows = []
-    walked = runs[runs["method"].isin([*FORMS, *STEADY])]
+    walked = runs[runs["method"].isin([*FORMS, *STEADY, *SLOW])]
     for (case, form), group in walked.groupby(["case", "method"], sort=False, observed=True):
         steps = [Steps.of_run(run) for _, run in group.iterrows()]
         larger = [int(s.larger.sum()) for s in steps]
@@ -155,14 +162,20 @@ def paths_table(runs: pd.DataFrame) -> Table:
 def sentences(runs: pd.DataFrame) -> list[str]:
     """What came out, in words, computed from the runs."""
     exact = runs.pivot(index=["case", "seed"], columns="method", values="exact")
-    pairs = [FORMS, *(("spectral", method) for method in OTHERS), STEADY]
-    pairs = [pair for pair in pairs if set(pair) <= set(exact)]
+    pairs = compared_pairs(runs)
     compared = [exact[list(pair)].dropna().astype(bool) for pair in pairs]
     adjusted = holm([sign_test(both) for both in compared])
     said = list(zip(pairs, compared, adjusted, strict=True))
     result = [conclusion(pair, both, p, qualified(runs, pair)) for pair, both, p in said if pair in PATHS]
     result += [against(pair, both, p, by_case(both)) for pair, both, p in said]
     return [*result, *refinement(runs), *short_of_draws(runs)]
+
+
+def compared_pairs(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """Which methods are compared: as many tests are adjusted for."""
+    measured = set(runs["method"].unique())
+    pairs = [FORMS, *(("spectral", method) for method in OTHERS), STEADY, SLOW]
+    return [pair for pair in pairs if set(pair) <= measured]
 
 
 def sign_test(both: pd.DataFrame) -> float:
@@ -255,7 +268,7 @@ def against(pair: tuple[str, str], both: pd.DataFrame, p: float, as_often: list[
 def refinement(runs: pd.DataFrame) -> list[str]:
     """Whether successive supports differ as little as was asked for."""
     result = []
-    for form in (*FORMS, *STEADY):
+    for form in (*FORMS, *STEADY, *SLOW):
         group = runs[runs["method"] == form]
         if len(group):
             steps = [Steps.of_run(run) for _, run in group.iterrows()]
@@ -290,17 +303,49 @@ def study(path: Path) -> tuple[Table | None, list[str]]:
             largest = f"{group['largest'].max():.1f}"
             rows.append([
                 f"{METHODS[form]}, {label}", f"{len(group)}", f"{steps}", f"{larger}", f"{close}", f"{falls}", largest,
-                f"{group['networks'].mean():.1f}", f"{group['cpu'].median():.1f}",
+                number(group["networks"].mean(), 1), number(group["speed"].median(), 2),
+                number(group["inputs"].median(), 0), number(group["arrival"].median(), 0),
+                f"{group['trained'].median():.0f}", f"{group['cpu'].median():.1f}",
             ])  # fmt: skip
             parts.append(f"{label} {larger} of {steps} steps ({falls} falls, the largest step {largest})")
         if parts:
             said.append(
                 f"{METHODS[form].capitalize()}, larger steps on {plural(of_form['case'].nunique(), 'set')}, data "
-                f"{seeds_of(of_form)}: {'; '.join(parts)}."
+                f"{seeds_of(of_form)}: {'; '.join(parts)}.{why_larger(of_form)}"
             )
     head = ["Form, walk", "Paths", "Steps", "Larger", "Of them within 1 %", "Of them falls", "Largest step",
-            "Networks that take part, of 5", "CPU seconds"]  # fmt: skip
+            "Networks that take part, of 5", "Speed", "Inputs", "Arrive in steps", "Strengths trained at",
+            "CPU seconds"]  # fmt: skip
     return Table("Why steps are larger", head, rows), said
+
+
+def number(value: float, digits: int) -> str:
+    """A dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def why_larger(walks: pd.DataFrame) -> str:
+    """What one form's walks say: how the inputs of larger steps fall, and whether a slow walk parts them."""
+    steady, slow = (walks[walks["walk"] == label] for label in ("steady", "slow"))
+    speed, arrival, inputs = (steady[name].median() for name in ("speed", "arrival", "inputs"))
+    text = ""
+    if not math.isnan(speed):
+        text = (
+            f" Steady: the inputs that leave in larger steps, {inputs:.0f} a network, fall at {speed:.2f} of the speed "
+            f"of the penalty alone and arrive at 0 within {arrival:.0f} gradient steps (medians)."
+        )
+        if speed >= FREE:
+            text += (
+                " Hardly held by the data, they fall from one size at one speed, and strengths in between do not part "
+                "them."
+            )
+    if len(slow):
+        larger, trained = slow["larger"].sum(), slow["trained"].median()
+        text += (
+            f" Slow, with weak strengths as inputs arrive: {plural(int(larger), 'larger step')}, at {trained:.0f} "
+            "strengths a path (median)."
+        )
+    return text
 
 
 def seeds_of(runs: pd.DataFrame) -> str:
@@ -332,7 +377,7 @@ def missing_draws(counted: pd.Series, planned: int) -> str:
 def constants(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """The settings of the two forms."""
     last = runs.drop_duplicates("method", keep="last").set_index("method")["settings"]
-    return [(METHODS[form], last[form]) for form in (*FORMS, *STEADY) if form in last]
+    return [(METHODS[form], last[form]) for form in (*FORMS, *STEADY, *SLOW) if form in last]
 
 
 def words(seeds: Iterable[int]) -> str:
@@ -382,8 +427,20 @@ def panel(axis: pages.Axes, run: pd.Series, color: str, kind: str) -> None:
 def others(runs: pd.DataFrame) -> str:
     """Which further methods were measured."""
     measured = [name for method, name in OTHERS.items() if (runs["method"] == method).any()]
-    verb = "bring" if len(measured) > 1 else "brings"
-    return f"{' and '.join(measured)} {verb} further supports" if measured else "No other method was measured"
+    if not measured:
+        return "No other method was measured"
+    if len(measured) == 1:
+        return f"{measured[0]} brings further supports"
+    return f"{', '.join(measured[:-1])} and {measured[-1]} bring further supports"
+
+
+def one_split(runs: pd.DataFrame) -> str:
+    """What is said of the methods that have no folds."""
+    parts = {
+        "stg": "STG trains one network a strength",
+        "lassonet": "the path of LassoNet is one network",
+    }
+    return " and ".join(f"{part} on one split" for method, part in parts.items() if (runs["method"] == method).any())
 
 
 def write(path: Path = RUNS) -> None:
@@ -394,9 +451,11 @@ def write(path: Path = RUNS) -> None:
         "seeds": seeds_of(runs),
         "sets": "One set" if runs["case"].nunique() == 1 else f"{runs['case'].nunique()} sets",
         "others": others(runs),
-        "lassonet": bool((runs["method"] == "lassonet").any()),
+        "one_split": one_split(runs),
+        "tests": len(compared_pairs(runs)),
         "study": bool(said),
         "steady": bool(runs["method"].isin(STEADY).any()),
+        "slow": bool(runs["method"].isin(SLOW).any()),
         "sentences": [*sentences(runs), *said],
         "tables": [supports_table(runs), paths_table(runs), *([table] if table else [])],
         "losses": Markup(figure(runs, "losses")),

@@ -2,14 +2,15 @@
 
 Both forms of the path (``models.path``) walk with the same allowance of strengths and are refined where their supports
 jump; on the steady path, in addition, what jumps at one strength is passed in parts and the noise of single batches is
-averaged (``sparse_steps.py`` has why). L1 (the lasso, or logistic regression) and LassoNet (Lemhadri et al., JMLR
+averaged (``sparse_steps.py`` has why); on the slow path strengths are weak while inputs that nothing holds arrive at 0.
+L1 (the lasso, or logistic regression), stochastic gates (the explainer ``stg``) and LassoNet (Lemhadri et al., JMLR
 2021; package lassonet) give supports by paths of their own. All supports are judged by the same refits and the same
-rule; LassoNet's on one split, since it takes a minute a path. The truth is read when everything is chosen. Every run
-is a line of ``reports/sparse/supports.csv``; one that is there with the same settings is not repeated, so this can be
-stopped.
+rule; those of the gates and of LassoNet on one split, since they take some ten seconds and a minute a path. The truth
+is read when everything is chosen. Every run is a line of ``reports/sparse/supports.csv``; one that is there with the
+same settings is not repeated, so this can be stopped.
 
     python benchmarks/sparse_supports.py             # what is missing, one data seed after the other; then the report
-    python benchmarks/sparse_supports.py xor null    # of some sets
+    python benchmarks/sparse_supports.py xor null    # of some sets, or methods
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sparse_report
 import torch
+from gates_path import gates_at
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, lasso_path
 from sklearn.svm import l1_min_c
@@ -34,7 +36,7 @@ from sklearn.svm import l1_min_c
 from xai_bench import registry
 from xai_bench.component import canonical_json
 from xai_bench.datasets.base import Bools, Dataset
-from xai_bench.models.path import REFINED, STEADY, Rows, SparseSettings, tuned
+from xai_bench.models.path import REFINED, STEADY, Rows, SparseSettings, slow, tuned
 from xai_bench.models.sparse import JudgedPath, fold_numbers, judged_path, pooled_refits, refitted
 
 RUNS = Path(__file__).parents[1] / "reports" / "sparse" / "supports.csv"
@@ -51,6 +53,8 @@ CASES: dict[str, tuple[str, dict[str, int]]] = {
 L1_STRENGTHS = 24
 L1_WEAKEST = 0.01
 """The weakest L1 strength as a share of the one that leaves no input."""
+GATE_STRENGTHS = tuple(float(strength) for strength in np.geomspace(0.01, 30, 24))
+"""From most inputs to none on every set; of data seed 1000 the numbers of open gates were looked at, nothing else."""
 LASSONET_RATIO = 1.05
 
 
@@ -91,6 +95,14 @@ def _linear(rows: Rows, train: NDArray[np.intp]) -> Bools:
     return np.concatenate([np.ones((1, d), bool), coefficients != 0, np.zeros((1, d), bool)])
 
 
+def of_gates(data: Dataset, settings: SparseSettings, seed: int) -> Walked:
+    """All inputs, the open gates at every strength, and none, judged by refits on the validation rows."""
+    started = time.process_time()
+    found = gates_at(data, GATE_STRENGTHS, seed).numpy() > 0
+    supports = np.concatenate([np.ones((1, data.d), bool), found, np.zeros((1, data.d), bool)])
+    return _on_one_split(data, supports, settings, seed, time.process_time() - started, len(found))
+
+
 def of_lassonet(data: Dataset, settings: SparseSettings, seed: int) -> Walked:
     """The supports of one LassoNet path on the training rows, judged by refits on the validation rows."""
     from lassonet import LassoNetClassifier, LassoNetRegressor
@@ -102,11 +114,18 @@ def of_lassonet(data: Dataset, settings: SparseSettings, seed: int) -> Walked:
         warnings.simplefilter("ignore", UserWarning)
         steps = model.path(data.X_train, data.y_train, X_val=data.X_valid, y_val=data.y_valid)
     found = [np.ones(data.d, dtype=bool), *(step.selected.numpy() for step in steps), np.zeros(data.d, dtype=bool)]
-    supports = np.array([support for support, _ in itertools.groupby(map(tuple, found))])[:, None]
+    supports = np.array([support for support, _ in itertools.groupby(map(tuple, found))])
+    return _on_one_split(data, supports, settings, seed, time.process_time() - started, len(steps))
+
+
+def _on_one_split(
+    data: Dataset, supports: Bools, settings: SparseSettings, seed: int, walk_cpu: float, networks: int
+) -> Walked:
+    """Refits of supports (levels, d) on the training rows, judged by the validation rows."""
     rows = Rows.of(data)
     fold = (np.arange(len(rows.X)) < len(data.X_train)).astype(np.intp)  # the validation rows are fold 0
     one = settings.model_copy(update={"votes": 1})
-    return _judged(rows, fold, supports, one, seed, time.process_time() - started, len(steps))
+    return _judged(rows, fold, supports[:, None], one, seed, walk_cpu, networks)
 
 
 def _judged(
@@ -136,7 +155,10 @@ METHODS = {
     "group_lasso": Method(of_form, PLAIN),
     "steady_spectral": Method(of_form, tuned("spectral", **REFINED, **STEADY, agreed_by="votes")),
     "steady_group_lasso": Method(of_form, tuned("group_lasso", **REFINED, **STEADY, agreed_by="votes")),
+    "slow_spectral": Method(of_form, slow("spectral", agreed_by="votes")),
+    "slow_group_lasso": Method(of_form, slow("group_lasso", agreed_by="votes")),
     "l1": Method(of_l1, PLAIN),
+    "stg": Method(of_gates, PLAIN),
     "lassonet": Method(of_lassonet, PLAIN, 3),
 }
 
@@ -185,8 +207,10 @@ def key_of(name: str, method: str, seed: int) -> dict[str, Any]:
 
 def wanted(names: Sequence[str]) -> Iterator[tuple[str, str, int]]:
     """All runs, one data seed after the other; LassoNet, the dearest, after three seeds of the others."""
-    first = list(itertools.product(SEEDS, names, [m for m in METHODS if m != "lassonet"]))
-    dear = list(itertools.product(SEEDS, names, ["lassonet"]))
+    methods = [method for method in METHODS if method in names] or list(METHODS)
+    names = [case for case in CASES if case in names] or list(CASES)
+    first = list(itertools.product(SEEDS, names, [m for m in methods if m != "lassonet"]))
+    dear = list(itertools.product(SEEDS, names, [m for m in methods if m == "lassonet"]))
     early = [run for run in first if run[0] < 3]
     for seed, name, method in [*early, *dear[: len(names)], *(r for r in first if r[0] >= 3), *dear[len(names) :]]:
         if seed < METHODS[method].draws:
@@ -212,7 +236,12 @@ def append(path: Path, record: dict[str, Any]) -> None:
 
 
 def main(names: list[str]) -> None:
-    """Run what is missing, then write the report."""
+    """Run what is missing of some sets and methods, or of all; then write the report."""
+    unknown = sorted(set(names) - {*CASES, *METHODS})
+    if unknown:
+        expected = f"sets ({', '.join(CASES)}) or methods ({', '.join(METHODS)})"
+        print(f"sparse_supports: expected {expected}, got {', '.join(unknown)}", file=sys.stderr)
+        sys.exit(2)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     kept = done(RUNS, ("case", "method", "seed", "settings"))
@@ -226,4 +255,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(CASES))
+    main(sys.argv[1:])

@@ -15,7 +15,15 @@ from tests.toy import QUICK, toy
 from xai_bench.component import stream_seed
 from xai_bench.datasets.ring import Xor
 from xai_bench.errors import InputError
-from xai_bench.models.path import Rows, SparseSettings, Walk, group_soft_threshold, soft_threshold
+from xai_bench.models.path import (
+    SLOW_FALL,
+    Rows,
+    SparseSettings,
+    Walk,
+    group_soft_threshold,
+    slow,
+    soft_threshold,
+)
 from xai_bench.models.sparse import (
     Constant,
     JudgedPath,
@@ -61,6 +69,50 @@ def test_group_soft_threshold_shortens_columns():
     torch.testing.assert_close(group_soft_threshold(matrix, 0.0), matrix, rtol=0, atol=0)
     values = torch.linspace(-1, 1, 9, dtype=torch.float64)
     torch.testing.assert_close(group_soft_threshold(values[None], 0.3)[0], soft_threshold(values, 0.3))
+
+
+def column_that_data_hold(held, strength, l2_phi, steps=2500, rate=0.03):
+    """The norm of lambda phi where ||lambda phi - held||^2 / 2 is penalised, by the steps of the path from ``held``."""
+    eigenvalue, vector = torch.tensor(1.0, dtype=torch.float64), held.clone()
+    for _ in range(steps):
+        miss = eigenvalue * vector - held
+        moved = eigenvalue - rate * miss @ vector
+        vector = vector - rate * (miss * eigenvalue + 2 * l2_phi * vector)
+        eigenvalue = soft_threshold(moved, rate * strength)
+    return float((eigenvalue * vector).norm())
+
+
+def test_a_column_that_data_hold_falls_to_zero_from_a_quarter_of_its_norm():
+    held, l2_phi = torch.tensor([0.6, 0.8, 2.4], dtype=torch.float64), 0.5
+    norm = float(held.norm())
+    # At a fixed product the two penalties leave c r^(2/3) of the norm r, c = 1.5 (2 a^2 b)^(1/3). Then r solves
+    # norm - r = 2/3 c r^(-1/3), which has no root left where c exceeds its value at r = norm / 4.
+    last = 1.5 * (0.75 * norm) * (0.25 * norm) ** (1 / 3)
+    for share in (0.5, 0.97):
+        strength = (share * last / 1.5) ** 1.5 / math.sqrt(2 * l2_phi)
+        shrunk = column_that_data_hold(held, strength, l2_phi)
+        assert norm - shrunk == pytest.approx(2 / 3 * share * last * shrunk ** (-1 / 3), rel=1e-4)
+        assert shrunk > norm / 4
+    assert shrunk < norm / 2, "close to the quarter before it falls"
+    assert column_that_data_hold(held, (1.03 * last / 1.5) ** 1.5 / math.sqrt(2 * l2_phi), l2_phi) == 0
+
+
+def test_columns_that_nothing_holds_arrive_at_zero_together_however_fine_the_path():
+    data = toy(n=300, d=6)
+    empty = np.array([False, False, True, True, False, True])
+    rows = rows_of(data)
+    rows.X[:, empty] = 0  # no gradient on their eigenvalues
+    short = {"first_steps": 50, "level_steps": 50, "window": 20}
+    finest = {"fall_of": "inputs", "least_fall": 1, "largest_fall": 0.05, "finest": 1.01, "least_steps": 2}
+    settings = QUICK.model_copy(update={**short, **finest})
+    walk = Walk(rows, [np.arange(192)], settings, 0, torch.float64)
+    for step in range(1, 6):
+        walk.step(0.5)
+        left = walk.penalised[0, torch.from_numpy(empty)].numpy()
+        np.testing.assert_allclose(left, 1 - step * settings.proximal_rate * 0.5, rtol=0, atol=1e-12)
+    _, supports = Walk(rows, [np.arange(192)], settings, 0, torch.float32).follow([0.0, 0.1, 0.4])
+    assert len(supports) > 4, "the step at which they leave was halved"
+    assert set(supports[:, 0][:, empty].sum(1).tolist()) == {0, 3}, "all or none of them"
 
 
 def literal_proximal_step(form, first, by):
@@ -548,6 +600,11 @@ def test_settings_that_cannot_be_are_refused():
         choose_support(rows, SparseSettings(), 0)
     assert len(SparseSettings().strengths()) == 17
     assert SparseSettings().strengths()[16] == pytest.approx(0.005 * 1.5**15)
+    early = SparseSettings(weakest=0.1, early_levels=2, early_ratio=1.1, levels=3, ratio=2)
+    assert early.strengths() == pytest.approx([0, 0.1, 0.11, 0.121, 0.242, 0.484])
+    for form in ("spectral", "group_lasso"):
+        gentle = slow(form, agreed_by="votes")
+        assert gentle.strengths()[1] * gentle.proximal_rate == pytest.approx(SLOW_FALL)
     refit = SparseSettings().refit()
     assert refit.steps(100_000) == 1000
     assert refit.l2_phi == refit.l2_lambda == refit.l1_lambda == refit.l1_phi == 0

@@ -115,15 +115,63 @@ def test_the_conclusion_says_what_larger_steps_leave_open(report):
 
 def test_a_study_is_shown_where_there_is_one(report, tmp_path):
     assert report.study(tmp_path / "steps.csv") == (None, [])
-    walk = {"method": "group_lasso", "seed": 1000, "trained": 9, "close": 2, "networks": 5.0, "cpu": 1.0}
+    walk = {"method": "group_lasso", "seed": 1000, "trained": 90, "close": 2, "networks": 5.0, "cpu": 1.0}
+    falling = {"speed": 0.9, "arrival": 20.0, "inputs": 16.0}
     rows = [
-        {**walk, "case": case, "walk": label, "steps": 20, "larger": larger, "falls": 1, "largest": largest}
+        {**walk, "case": case, "walk": label, "steps": 20, "larger": larger, "falls": 1, "largest": largest, **falling}
         for case, (label, larger, largest) in itertools.product(("a", "b"), [("refined", 8, 3.5), ("steady", 1, 1.5)])
     ]
-    pd.DataFrame(rows).to_csv(tmp_path / "steps.csv", index=False)
+    slow = {"walk": "slow", "larger": 0, "falls": 0, **dict.fromkeys(("networks", *falling), "")}
+    pd.DataFrame([*rows, {**rows[0], **slow}]).to_csv(tmp_path / "steps.csv", index=False)
     table, said = report.study(tmp_path / "steps.csv")
-    assert [row[0] for row in table.rows] == ["group lasso, refined", "group lasso, steady"]
+    assert [row[0] for row in table.rows] == ["group lasso, refined", "group lasso, steady", "group lasso, slow"]
+    assert table.rows[1][7:] == ["5.0", "0.90", "16", "20", "90", "1.0"]
+    assert table.rows[2][7:] == ["–", "–", "–", "–", "90", "1.0"]
     assert said == [
         "Group lasso, larger steps on 2 sets, data seed 1000: refined 16 of 40 steps (2 falls, the largest "
-        "step 3.5); steady 2 of 40 steps (2 falls, the largest step 1.5)."
+        "step 3.5); steady 2 of 40 steps (2 falls, the largest step 1.5); slow 0 of 20 steps (0 falls, the largest "
+        "step 3.5). Steady: the inputs that leave in larger steps, 16 a network, fall at 0.90 of the speed of the "
+        "penalty alone and arrive at 0 within 20 gradient steps (medians). Hardly held by the data, they fall from one "
+        "size at one speed, and strengths in between do not part them. Slow, with weak strengths as inputs arrive: 0 "
+        "larger steps, at 90 strengths a path (median)."
     ]
+
+
+def test_every_comparison_counts_in_the_family_of_tests(report):
+    exact = {"spectral": 5, "group_lasso": 1, "l1": 0, "stg": 4, "lassonet": 5}
+    runs = frame(report, exact)
+    assert len(report.compared_pairs(runs)) == 4
+    assert len(report.compared_pairs(runs[runs["method"] != "stg"])) == 3
+    (of_gates,) = (sentence for sentence in report.sentences(runs) if "spectral form 35, STG 28" in sentence)
+    # 7 draws on which only one is exact, 2 ** -6; of four p values it is the third: 28 and 35 draws come before it.
+    assert "(exact sign test, Holm: p = 0.031)" in of_gates
+    assert report.others(runs) == "L1 on linear models, stochastic gates (STG) and LassoNet bring further supports"
+    assert report.others(runs[runs["method"] == "l1"]) == "L1 on linear models brings further supports"
+
+
+def test_how_fast_inputs_fall(report):
+    falling = importlib.import_module("sparse_steps").falling
+    sizes = np.array([[1.0, 1.2, 2.0], [0.8, 1.1, 1.9], [0.5, 0.8, 1.9], [0.0, 0.2, 1.8], [0.0, 0.0, 1.8]])[:, None]
+    taken, speed = np.array([0, 0.1, 0.4, 0.5, 0.5]), np.array([0, 0.01, 0.02, 0.05, 0.05])
+    found = falling(sizes, taken, speed, np.array([[True, True, False]]))
+    # The first falls .5 while the penalty takes .5, the second 1 while it takes 1; .5 and .8 stand .27 apart from the
+    # 5th to the 95th per cent, at .05 a gradient step.
+    assert found == {"speed": 1.0, "arrival": 5.4, "inputs": 2.0}
+    assert falling(sizes, taken, speed, np.zeros((1, 3), bool)) == {"speed": "", "arrival": "", "inputs": ""}
+
+
+def test_the_difference_of_scores_has_the_errors_of_rows_and_of_folds(report):
+    gap_of = importlib.import_module("sparse_tables").Gap.of
+    draws = np.random.default_rng(1000)
+    folds = [draws.normal(0.1 * k, 1, n) for k, n in enumerate((40, 40, 39))]
+    group = pd.DataFrame(
+        {
+            "held_out": [len(fold) for fold in folds],
+            "gap": [fold.mean() for fold in folds],
+            "gap_squared": [(fold**2).mean() for fold in folds],
+        }
+    )
+    rows, means = np.concatenate(folds), [fold.mean() for fold in folds]
+    expected = rows.mean(), rows.std() / np.sqrt(119), np.std(means, ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose(gap_of(group), expected, rtol=1e-12)
+    assert np.isnan(gap_of(group[:1]).of_folds)

@@ -1,8 +1,11 @@
 """Networks that walk along strengths of a sparse penalty on their first layer, from weak to strong.
 
-Two forms of the first layer share everything else. The spectral one has an L1 penalty on lambda, with L2 on phi:
-together the concave penalty ||w_j||^(2/3) on the columns of the first weight. The plain one has the group lasso
-sum_j ||w_j|| (Yuan and Lin 2006). Both penalties act through their proximal step, which gives exact zeros.
+Two forms of the first layer share everything else. The spectral one has an L1 penalty a |lambda_j| with b ||phi_j||^2:
+at a fixed product together the concave penalty 1.5 (2 a^2 b)^(1/3) ||w_j||^(2/3) on the columns of the first weight, so
+that a column which the data hold does not shrink to 0 steadily: where the loss is quadratic around w_j it falls there
+from ||w_j|| / 4. The plain one has the group lasso sum_j ||w_j|| (Yuan and Lin 2006). Both penalties act through their
+proximal step, which gives exact zeros. Columns that nothing holds lose rate * strength in every gradient step, equally:
+the path is a walk, and what is left at a strength is a matter of the steps before it too.
 """
 
 from __future__ import annotations
@@ -51,6 +54,8 @@ class SparseSettings(Component):
         "momentum",
         "certainty",
         "least_steps",
+        "early_levels",
+        "early_ratio",
     )
 
     form: Form = "spectral"
@@ -75,6 +80,9 @@ class SparseSettings(Component):
     """From one strength to the next."""
     levels: Count = 16
     """Strengths above 0; the path ends earlier where no network has an input left."""
+    early_levels: Annotated[int, Field(ge=0)] = 0
+    """Strengths before these, from ``weakest`` on, that rise by ``early_ratio``."""
+    early_ratio: Annotated[float, Field(gt=1)] = 1.02
     largest_fall: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Share of the inputs that a step may lose: a step that loses more is taken back and halved (on a log scale)."""
     least_fall: Annotated[int, Field(ge=0)] = 32
@@ -129,8 +137,10 @@ class SparseSettings(Component):
         return self
 
     def strengths(self) -> tuple[float, ...]:
-        """0, then ``weakest`` times powers of ``ratio``."""
-        return (0.0, *(self.weakest * self.ratio**k for k in range(self.levels)))
+        """0, then ``weakest`` times powers of ``early_ratio``, if any, and further times powers of ``ratio``."""
+        early = (self.weakest * self.early_ratio**k for k in range(self.early_levels))
+        first = self.weakest * self.early_ratio**self.early_levels
+        return (0.0, *early, *(first * self.ratio**k for k in range(self.levels)))
 
     def on_path(self) -> MLPFamily:
         """The network that walks along the path; the proximal step is its sparse penalty."""
@@ -181,6 +191,26 @@ Strengths are some three times as many, so that half the steps are spent on each
 STEADY: dict[str, Any] = {"momentum": 0.9, "certainty": 0.75, "least_steps": 2}
 """Beside REFINED, against larger steps that more strengths do not mend: inputs that come and go with the noise of the
 batches, and inputs that go one after the other at one strength."""
+
+
+SLOW: dict[str, Any] = {
+    **STEADY,
+    "early_levels": 24,
+    "early_ratio": 1.02,
+    "levels": 18,
+    "least_steps": 1,
+    "most_levels": 192,
+}
+"""Beside REFINED, against larger steps of inputs that nothing holds: they lose rate * strength in every gradient step,
+and arrive at 0 one by one only where that is little. With ``SLOW_FALL`` they arrive at early strengths."""
+SLOW_FALL = 6e-4
+"""Rate * strength at the weakest strength; what is penalised starts at sizes of about 1, of both forms."""
+
+
+def slow(form: Form, **fields: Any) -> SparseSettings:
+    """The settings of a form on a slow path, which may train at three times the strengths of a refined one."""
+    settings = tuned(form, **{**REFINED, **SLOW, **fields})
+    return settings.model_copy(update={"weakest": SLOW_FALL / settings.proximal_rate})
 
 
 def tuned(form: Form, **fields: Any) -> SparseSettings:

@@ -6,15 +6,12 @@ sets what kernel SHAP finds to 0 below 1e-10, whatever the scale of the outputs.
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import numpy as np
 import shap
 from numpy.typing import NDArray
-from shap.explainers import _exact
 from shap.explainers._deep.deep_pytorch import linear_1d, nonlinear_1d, op_handler, passthrough
-from shap.maskers import _tabular
 
 from xai_bench.explainers.kinds_of_layers import LINEAR, ONE_NUMBER, PASSING
 
@@ -29,12 +26,6 @@ for kinds, rule in ((PASSING, passthrough), (LINEAR, linear_1d), (ONE_NUMBER, no
     for kind in kinds:
         op_handler.setdefault(kind.__name__, rule)
 op_handler.setdefault("Addition_Module", linear_1d)  # captum's sum of two
-
-# shap compiles these anew in every process, which takes seconds: numba keeps the code, where it can write.
-# Not those that call themselves: their code is not sound when it is loaded.
-for compiled in (_tabular._single_delta_mask, _tabular._delta_masking, _exact._compute_grey_code_row_values):
-    with contextlib.suppress(AttributeError, RuntimeError, OSError):
-        compiled.enable_caching()
 
 
 class _ExactInvariants:

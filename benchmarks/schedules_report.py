@@ -208,12 +208,15 @@ judged.
 
 
 def measured_by(frame: pd.DataFrame) -> str:
-    """Which versions of xai-bench measured the points, where that was recorded."""
-    recorded = frame["version"].dropna().unique() if "version" in frame else []
-    known = [f"by xai-bench {', '.join(sorted(recorded))}"] if len(recorded) else []
-    if "version" not in frame or frame["version"].isna().any():
-        known.append("by a version of xai-bench that was not recorded")
-    return f"Measured {', and '.join(known)}."
+    """Which version of xai-bench measured the points of each size, where that was recorded."""
+    unknown = "a version of xai-bench that was not recorded"
+    versions = frame["version"] if "version" in frame else pd.Series(None, frame.index, dtype=object)
+    by = ("xai-bench " + versions.astype(object)).where(versions.notna(), unknown).groupby(frame["size"]).unique()
+    sizes: dict[str, list[str]] = {}
+    for size in (name for name in SIZES if name in by.index):
+        sizes.setdefault(" and ".join(sorted(by[size])), []).append(size)
+    said = [f"{version} ({', '.join(names)})" for version, names in sizes.items()]
+    return f"Measured by {'; '.join(said)}."
 
 
 def main() -> None:

@@ -184,7 +184,7 @@ def measured_twice(n=400, d=30):
     return X.astype(np.float32), (hidden.prod(1) > 0).astype(np.int64)
 
 
-def test_what_passed_once_keeps_its_largest_evidence():
+def test_what_passed_once_is_ordered_by_that_evidence_and_starts_at_even_odds():
     X, y = measured_twice()
     found, psi, Y = find(X, y, 2), basis(X), target(y, 2)
     first = Evidence(psi, whitened(Y - ridge.fit(psi[:0], Y).left_out, Y))
@@ -193,13 +193,16 @@ def test_what_passed_once_keeps_its_largest_evidence():
     assert 2 <= len(found.active) < 6
     waiting = sorted(set(range(6)) - set(found.active))
     assert (found.evidence[waiting] < bar).all(), "the others have explained them"
-    np.testing.assert_allclose(found.starting[waiting], [first.retested(j) for j in waiting])
+    np.testing.assert_allclose(found.ordered[waiting], [first.retested(j) for j in waiting])
     active = list(found.active)
-    assert (found.starting[active] == found.evidence[active]).all()
-    assert (found.starting[6:] == found.evidence[6:]).all()
+    assert (found.ordered[active] == found.evidence[active]).all()
+    expected = starting_values(found.evidence)
+    expected[waiting] = 0.5
+    np.testing.assert_allclose(found.starting, expected)
+    assert (found.ordered[6:] == found.evidence[6:]).all()
     noise = find(X[:, 6:], y, 2)
     assert (noise.passed == -np.inf).all()
-    assert (noise.starting == noise.evidence).all()
+    assert (noise.ordered == noise.evidence).all()
 
 
 def test_an_input_that_helps_nothing_is_not_confirmed():
@@ -307,7 +310,7 @@ def test_explainers_look_at_all_rows_and_rank_by_evidence_or_networks():
     np.testing.assert_allclose(Moments().explain(p).relevance, np.logaddexp(0, expected.evidence))
     found = SpectralMoments(steps=60).explain(p, seed=1).relevance
     assert set(np.argsort(-found)[:2]) == {0, 1}
-    ordered = np.argsort(-expected.starting)
+    ordered = np.argsort(-expected.ordered)
     assert expected.active == tuple(ordered[:2]), "the candidates are the first 24 of these"
     rest = ordered[24:]
     assert (np.diff(found[rest]) <= 0).all()
@@ -335,8 +338,8 @@ def test_networks_judge_what_has_passed_and_active_inputs_come_first_behind_them
     others = 6 + np.argsort(-known.evidence[6:])
     chosen = np.sort([*range(6), *others[:2]])
     assert (columns == X.numpy()[:, chosen]).all()
-    np.testing.assert_allclose(start, starting_values(known.starting[chosen]))
-    order = sorted(range(30), key=lambda j: (j not in known.active, -known.starting[j]))
+    np.testing.assert_allclose(start, known.starting[chosen])
+    order = sorted(range(30), key=lambda j: (j not in known.active, -known.ordered[j]))
     assert (np.diff(found[order]) <= 0).all()
     assert found[order[0]] == pytest.approx(explainers.LEAST)
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from xai_bench.explainers.base import Explainer, Join, Needs, Problem, Selection, Selector
 from xai_bench.models.moments.basis import FUNCTIONS
-from xai_bench.models.moments.rounds import ROWS, TESTED, Found, find, starting_values
+from xai_bench.models.moments.rounds import ROWS, TESTED, Found, find
 
 LEAST_ROWS = 20
 LEAST = 1e-6
@@ -66,11 +66,11 @@ class SpectralMoments(Explainer):
     """|lambda_j| ||phi_:j|| of spectral networks whose eigenvalues start from the evidence of ``moments``.
 
     Ours, one step beyond arXiv 2406.01183, whose eigenvalues start at 1. Candidates are the active inputs, then those
-    with the most evidence: eight more than have passed a test in some round, 24 at the least and 80 at the most.
-    lambda_j starts at the logistic function of the evidence, no less than .05, and is pruned by an L1 penalty while
-    five folds times three networks train. The relevance is the mean over the networks. What they leave at 0, and other
-    inputs, follow in the same order, with a millionth of the largest relevance at the most. The evidence of what passed
-    is the one that it passed with, not that of the last round, in which others explain it.
+    with the most evidence: eight more than have passed a round, 24 at the least and 80 at the most. lambda_j starts at
+    the logistic function of the evidence, no less than .05, and is pruned by an L1 penalty while five folds times three
+    networks train. The relevance is the mean over the networks. What they leave at 0, and other inputs, follow in the
+    same order, with a millionth of the largest relevance at the most. What passed and is not active, since others
+    explain it, is ordered by the evidence that it passed with, and starts at .5.
     """
 
     name: ClassVar[str] = "spectral_moments"
@@ -97,16 +97,16 @@ class SpectralMoments(Explainer):
         from xai_bench.models.moments.ensemble import train
 
         known = found(problem)
-        start, first = known.starting, np.isin(np.arange(problem.d), known.active)
+        order, first = known.ordered, np.isin(np.arange(problem.d), known.active)
         count = min(int(np.isfinite(known.passed).sum()) + self.further, TESTED)
-        chosen = np.sort(np.lexsort((-start, ~first))[: max(count, self.candidates)])
+        chosen = np.sort(np.lexsort((-order, ~first))[: max(count, self.candidates)])
         X, y = rows_of(problem)
         mean, scale = 0.0, 1.0
         if problem.kind == "regression":
             mean, scale = float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64)) or 1.0
-        values, seed = starting_values(start[chosen]), int(problem.generator.integers(2**31))
-        ensemble = train(X[:, chosen], (y - mean) / scale, problem.kind, problem.n_outputs, values, seed, self.steps)
-        behind = np.logaddexp(0, start)
+        start, seed = known.starting[chosen], int(problem.generator.integers(2**31))
+        ensemble = train(X[:, chosen], (y - mean) / scale, problem.kind, problem.n_outputs, start, seed, self.steps)
+        behind = np.logaddexp(0, order)
         behind[first] += behind.max()
         relevance = LEAST * (ensemble.relevance.max() or 1.0) * behind / behind.max()
         relevance[chosen] += ensemble.relevance

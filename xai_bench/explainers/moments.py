@@ -92,22 +92,26 @@ class SpectralMoments(Explainer):
         with problem.clock.setting_up():
             return self.trained(problem)[0]
 
+    def chosen(self, known: Found) -> NDArray[np.intp]:
+        """The candidates, in ascending order."""
+        count = min(int(np.isfinite(known.passed).sum()) + self.further, TESTED)
+        other = ~np.isin(np.arange(len(known.evidence)), known.active)
+        return np.sort(np.lexsort((-known.ordered, other))[: max(count, self.candidates)])
+
     def trained(self, problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The relevance (d,), and outputs (n, n_outputs) for training and validation rows of networks without them."""
         from xai_bench.models.moments.ensemble import train
 
         known = found(problem)
-        order, first = known.ordered, np.isin(np.arange(problem.d), known.active)
-        count = min(int(np.isfinite(known.passed).sum()) + self.further, TESTED)
-        chosen = np.sort(np.lexsort((-order, ~first))[: max(count, self.candidates)])
+        chosen = self.chosen(known)
         X, y = rows_of(problem)
         mean, scale = 0.0, 1.0
         if problem.kind == "regression":
             mean, scale = float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64)) or 1.0
         start, seed = known.starting[chosen], int(problem.generator.integers(2**31))
         ensemble = train(X[:, chosen], (y - mean) / scale, problem.kind, problem.n_outputs, start, seed, self.steps)
-        behind = np.logaddexp(0, order)
-        behind[first] += behind.max()
+        behind = np.logaddexp(0, known.ordered)
+        behind[list(known.active)] += behind.max()
         relevance = LEAST * (ensemble.relevance.max() or 1.0) * behind / behind.max()
         relevance[chosen] += ensemble.relevance
         return relevance, np.asarray(ensemble.held_out * scale + mean, np.float64)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from benchmarks import moments_standard
 from benchmarks.moments_rules import OfRule
@@ -28,7 +29,6 @@ from xai_bench.datasets.base import Dataset
 from xai_bench.explainers.base import Problem
 from xai_bench.explainers.moments import SpectralMoments, found, rows_of
 from xai_bench.models.moments.ensemble import train
-from xai_bench.models.moments.rounds import Found
 from xai_bench.statistics import interval
 
 SCORES = Path(__file__).parent / "scores"
@@ -54,19 +54,12 @@ def loaded(family: str, seed: int) -> Dataset:
     return registry.create("datasets", family, fields).load(seed).standardised()
 
 
-def waiting(known: Found) -> np.ndarray:
-    """(d,) which inputs passed and are not active."""
-    found = np.isfinite(known.passed)
-    found[list(known.active)] = False
-    return found
-
-
 def losses(data: Dataset, seed: int) -> list[float]:
     """How many inputs wait, and the held-out loss of every start; NaN where none waits, and all starts are the same."""
     arrays = (torch.from_numpy(part) for part in (data.X_train, data.y_train, data.X_valid, data.y_valid))
     problem = Problem(None, *arrays, data.kind, data.n_outputs)
     known = found(problem)
-    wait = waiting(known)
+    wait = known.waiting
     if not wait.any():
         return [0, *(np.nan for _ in STARTS)]
     without = replace(known, passed=np.where(wait, -np.inf, known.passed))
@@ -86,7 +79,7 @@ def losses(data: Dataset, seed: int) -> list[float]:
     return [int(wait.sum()), *measured]
 
 
-def held_out_loss(outputs: np.ndarray, y: np.ndarray, kind: str) -> float:
+def held_out_loss(outputs: NDArray, y: NDArray, kind: str) -> float:
     """Mean cross-entropy of outputs (n, classes), or mean squared error of (n, 1)."""
     given, wanted = torch.from_numpy(outputs), torch.from_numpy(y)
     if kind == "classification":
@@ -121,7 +114,8 @@ def page(frame: pd.DataFrame) -> str:
 
 def _ends(gap: pd.Series) -> str:
     found = interval(gap.to_numpy(np.float64), 0.95)
-    return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    verdict = "lower" if found.high < 0 else "higher" if found.low > 0 else "not told apart"
+    return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}], {verdict}"
 
 
 def main() -> None:

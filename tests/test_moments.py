@@ -192,6 +192,7 @@ def test_what_passed_once_is_ordered_by_that_evidence_and_starts_at_even_odds():
     assert (np.isfinite(found.passed) == (np.arange(30) < 6)).all()
     assert 2 <= len(found.active) < 6
     waiting = sorted(set(range(6)) - set(found.active))
+    assert np.flatnonzero(found.waiting).tolist() == waiting
     assert (found.evidence[waiting] < bar).all(), "the others have explained them"
     np.testing.assert_allclose(found.ordered[waiting], [first.retested(j) for j in waiting])
     active = list(found.active)

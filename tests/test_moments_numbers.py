@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks import between, hard_numbers, moments_standard
+from benchmarks import between, choose_moments_start, hard_numbers, moments_standard
 from benchmarks.entrants import of_entrants
 from xai_bench import registry
 from xai_bench.suites import reading
@@ -77,6 +77,27 @@ def test_page_and_manual_are_made_from_the_committed_scores():
     manual = moments_standard.MANUAL.read_text(encoding="utf-8")
     said = between.found(manual, moments_standard.BEGIN, moments_standard.END)
     assert said == moments_standard.manual(found)
+
+
+def test_the_page_of_starts_is_made_from_the_committed_losses():
+    found = choose_moments_start.committed()
+    page = choose_moments_start.PAGE.read_text(encoding="utf-8")
+    assert page == choose_moments_start.page(found)
+    assert set(found[found["waiting"] == 0]["even"].isna()) == {True}
+    some = pd.DataFrame(
+        [
+            ("a", 1, 2, 0.5, 0.4, 0.3),
+            ("a", 2, 1, 0.5, 0.2, 0.3),
+            ("b", 1, 1, 0.5, 0.5, 0.5),
+            ("c", 1, 0, None, None, None),
+        ],
+        columns=list(choose_moments_start.COLUMNS),
+    )
+    expected = stats.ttest_1samp([-0.2, 0.0], 0).confidence_interval(0.95)
+    assert (
+        f"`even` less `ignored`: -0.100 [{expected.low:+.3f}, {expected.high:+.3f}], not told apart."
+        in choose_moments_start.page(some)
+    )
 
 
 def test_the_committed_scores_are_those_of_the_explainers_of_today():

@@ -239,10 +239,9 @@ def _seen(families: list[str]) -> str:
         f"was designed, and that of `xor` is a checkerboard (*{KNOWN}*). Version 1 of `spectral_moments` had a loss "
         f"here on {mended} (*{MENDED}*): it ranked inputs below noise that the active ones explain, such as a second "
         "measurement of the same thing. Why was looked at on other draws of all these families (data seeds from 1000 "
-        "on), with their truth. In version 2 such inputs are candidates, from eigenvalues of 1/2. "
-        "[Held-out losses](moments_start.md) do not tell this from other starts: it was taken since networks can prune "
-        "from there, and since it left correlated neighbours in a series, on those draws, behind what is relevant. It "
-        "was measured here once, after that."
+        "on), with their truth. In version 2 such inputs are candidates, from eigenvalues of 1/2, from where networks "
+        "can prune them ([held-out losses](moments_start.md) of this and other starts); on those draws it left "
+        "correlated neighbours in a series behind what is relevant. It was measured here once, after that."
     )
 
 

@@ -321,28 +321,39 @@ def test_explainers_look_at_all_rows_and_rank_by_evidence_or_networks():
     assert len(relevance) == 30
 
 
-def test_networks_judge_what_has_passed_and_active_inputs_come_first_behind_them(monkeypatch):
+def test_networks_judge_inputs_that_wait():
     X, y = (torch.from_numpy(part) for part in measured_twice())
     p = Problem(None, X[:300], y[:300], X[300:], y[300:], "classification", 2)
     found = SpectralMoments(candidates=1, further=0, steps=300).explain(p, seed=1).relevance
     assert set(np.argsort(-found)[:6]) == set(range(6))
-    known = find(X.numpy(), y.numpy(), 2)
+    assert np.sort(found)[-6] > 1e3 * np.sort(found)[-7], "no other is a candidate"
+
+
+def test_active_inputs_come_before_those_that_wait_and_these_before_others(monkeypatch):
+    evidence = np.linspace(3, -3, 30)
+    evidence[[7, 9]] = 6.0, -5.0
+    passed = np.full(30, -np.inf)
+    passed[[7, 9, 20]] = 6.0, 80.0, 70.0
+    known = rounds.Found(evidence, (7,), passed)
     seen = []
 
     def blind(X, y, kind, n_outputs, start, seed, steps):
         seen.append((X, start))
         return ensemble.Trained(np.zeros(X.shape[1]), np.zeros((len(X), 2)))
 
+    monkeypatch.setattr(explainers, "found", lambda problem: known)
     monkeypatch.setattr(ensemble, "train", blind)
-    found = SpectralMoments(candidates=1, further=2).explain(p, seed=1).relevance
+    p = together()
+    found = SpectralMoments(candidates=1, further=1).explain(p, seed=1).relevance
     ((columns, start),) = seen
-    others = 6 + np.argsort(-known.evidence[6:])
-    chosen = np.sort([*range(6), *others[:2]])
-    assert (columns == X.numpy()[:, chosen]).all()
-    np.testing.assert_allclose(start, known.starting[chosen])
-    order = sorted(range(30), key=lambda j: (j not in known.active, -known.ordered[j]))
-    assert (np.diff(found[order]) <= 0).all()
-    assert found[order[0]] == pytest.approx(explainers.LEAST)
+    assert (columns == torch.cat([p.X_train, p.X_valid]).numpy()[:, [0, 7, 9, 20]]).all()
+    np.testing.assert_allclose(start, [1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-6)), 0.5, 0.5])
+    rest = [j for j in range(30) if j not in (7, 9, 20)]
+    assert np.argsort(-found, kind="stable").tolist() == [7, 9, 20, *rest]
+    assert found[7] == pytest.approx(explainers.LEAST)
+    monkeypatch.setattr(explainers, "TESTED", 2)
+    assert SpectralMoments(candidates=1).chosen(known).tolist() == [7, 9]
+    assert SpectralMoments(candidates=4).chosen(known).tolist() == [0, 7, 9, 20]
 
 
 def test_held_out_values_of_a_regression_are_in_its_units():

@@ -147,8 +147,8 @@ def scores(results: Results) -> pd.DataFrame:
     rows = rows[rows["value"].notna()]
     version = [results.provenance[run]["versions"]["xai-bench"] for run in rows["run"].astype(int)]
     of_explainers = {entry["label"]: entry["version"] for entry in results.suite["explainers"]}
-    rows = rows.assign(recovery=rows["value"], version=version, explainer_version=rows["explainer"].map(of_explainers))
-    return ordered(rows.rename(columns={"dataset": "family"})[list(COLUMNS)])
+    facts = {"recovery": rows["value"], "version": version, "explainer_version": rows["explainer"].map(of_explainers)}
+    return ordered(rows.assign(family=rows["dataset"], **facts)[list(COLUMNS)])
 
 
 def ordered(rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from scipy import stats
 from benchmarks import between, choose_moments_start, hard_numbers, moments_standard
 from benchmarks.entrants import of_entrants
 from xai_bench import registry
+from xai_bench.results.store import read
 from xai_bench.suites import reading
 
 RNG = np.random.default_rng(0)
@@ -126,6 +127,17 @@ def test_new_scores_take_the_place_of_equal_draws_and_of_other_versions():
     assert found[found["entrant"] == entrant]["recovery"].tolist() == [0.9]
     assert (found["entrant"] == other).sum() == 4
     assert list(found.columns) == list(moments_standard.COLUMNS)
+
+
+def test_scores_of_the_standard_pack_are_those_that_are_kept():
+    if not moments_standard.STANDARD.is_file():
+        pytest.skip("reports/standard has no pack")
+    found, kept = moments_standard.scores(read(moments_standard.STANDARD)), moments_standard.committed()
+    index = ["family", "data_seed", "entrant"]
+    both = found.merge(kept, on=index, suffixes=("", "_kept"))
+    assert set(both["entrant"]) == {"spectral", "column_norm"}
+    np.testing.assert_allclose(both["recovery"], both["recovery_kept"], atol=1e-6)
+    assert (both["explainer_version"] == both["explainer_version_kept"]).all()
 
 
 def test_rows_are_named_by_explainer_and_network():

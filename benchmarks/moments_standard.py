@@ -315,7 +315,7 @@ def manual(frame: pd.DataFrame) -> str:
     entrant, other = PAIRS[0]
     found = compared(frame, entrant, other)
     return (
-        f"On the suite `standard`, where the start at 1 does well: {_count(found, entrant, other)} "
+        f"On the suite `standard`: {_count(found, entrant, other)} "
         f"The aim, no loss on every family, is {_aim(found)} ({_range([row.draws for row in found])} draws each, "
         "recovery paired by draw, intervals for all families at once; "
         f"[a verdict for each, and what it means](../benchmarks/scores/{PAGE.name})).\n"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import xai_bench
-from benchmarks import hard_numbers, methods_page, paper_numbers, readme_numbers
+from benchmarks import hard_numbers, methods_page, moments_standard, paper_numbers, readme_numbers
 from xai_bench import plots, registry
 from xai_bench.report import write_report
 from xai_bench.report.kit.markup import render
@@ -216,6 +216,7 @@ def finish(reports: Path = REPORTS) -> None:
             paper_numbers.write()
         if hard_numbers.PACK.is_file():
             hard_numbers.write()
+        moments_standard.write()
 
 
 def stale(path: Path) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import between
+from benchmarks.entrants import of_entrants
 from benchmarks.pages import Table
 from xai_bench.published.anchors import anchor
 from xai_bench.results.frames import Results
@@ -70,9 +71,7 @@ def sizes(results: Results) -> pd.DataFrame:
 def of_runs(results: Results) -> pd.DataFrame:
     """set, d, data_seed, entrant, value: the precision of every draw and fold that has one."""
     rows = results.measurements
-    names = {of: name for name, of in ENTRANTS.items()}
-    rows = rows.assign(entrant=[names.get(of, "") for of in zip(rows["explainer"], rows["model"], strict=True)])
-    rows = rows[(rows["metric"] == METRIC) & (rows["entrant"] != "")]
+    rows = of_entrants(rows[rows["metric"] == METRIC], ENTRANTS)
     rows = rows.join(sizes(results), on="dataset").assign(value=rows["value"].astype(float))
     return rows[["set", "d", "data_seed", "entrant", "value"]].dropna(subset="value")
 

@@ -18,7 +18,7 @@ from xai_bench.explainers import moments as explainers
 from xai_bench.explainers.base import Problem
 from xai_bench.explainers.moments import Moments, SpectralMoments
 from xai_bench.models.mlp import MLP, SpectralMLP
-from xai_bench.models.moments import evidence, ridge, rounds
+from xai_bench.models.moments import ensemble, evidence, ridge, rounds
 from xai_bench.models.moments.basis import basis
 from xai_bench.models.moments.ensemble import FOLDS, MEMBERS, RATE, Ensemble, one_cycle
 from xai_bench.models.moments.evidence import Evidence
@@ -175,6 +175,37 @@ def test_a_copy_waits_and_then_tells_nothing_more():
     assert rounds._without_proxies(basis(x), [0, 7, 3], near=0.2) == [0, 3]
 
 
+def measured_twice(n=400, d=30):
+    """Classes of the product of two hidden values, each measured by three inputs with errors of their own."""
+    rng = np.random.default_rng(1000)
+    hidden = rng.choice([-1.0, 1.0], size=(n, 2))
+    X = rng.normal(size=(n, d))
+    X[:, :6] = np.repeat(hidden, 3, axis=1) + 0.4 * X[:, :6]
+    return X.astype(np.float32), (hidden.prod(1) > 0).astype(np.int64)
+
+
+def test_what_passed_once_is_ordered_by_that_evidence_and_starts_at_even_odds():
+    X, y = measured_twice()
+    found, psi, Y = find(X, y, 2), basis(X), target(y, 2)
+    first = Evidence(psi, whitened(Y - ridge.fit(psi[:0], Y).left_out, Y))
+    bar = np.log(rounds.ROUNDS / rounds.LEVEL)
+    assert (np.isfinite(found.passed) == (np.arange(30) < 6)).all()
+    assert 2 <= len(found.active) < 6
+    waiting = sorted(set(range(6)) - set(found.active))
+    assert np.flatnonzero(found.waiting).tolist() == waiting
+    assert (found.evidence[waiting] < bar).all(), "the others have explained them"
+    np.testing.assert_allclose(found.ordered[waiting], [first.retested(j) for j in waiting])
+    active = list(found.active)
+    assert (found.ordered[active] == found.evidence[active]).all()
+    expected = starting_values(found.evidence)
+    expected[waiting] = 0.5
+    np.testing.assert_allclose(found.starting, expected)
+    assert (found.ordered[6:] == found.evidence[6:]).all()
+    noise = find(X[:, 6:], y, 2)
+    assert (noise.passed == -np.inf).all()
+    assert (noise.ordered == noise.evidence).all()
+
+
 def test_an_input_that_helps_nothing_is_not_confirmed():
     rng = np.random.default_rng(1000)
     x = rng.normal(size=(300, 4))
@@ -280,12 +311,49 @@ def test_explainers_look_at_all_rows_and_rank_by_evidence_or_networks():
     np.testing.assert_allclose(Moments().explain(p).relevance, np.logaddexp(0, expected.evidence))
     found = SpectralMoments(steps=60).explain(p, seed=1).relevance
     assert set(np.argsort(-found)[:2]) == {0, 1}
-    rest = np.argsort(-expected.evidence)[24:]
+    ordered = np.argsort(-expected.ordered)
+    assert expected.active == tuple(ordered[:2]), "the candidates are the first 24 of these"
+    rest = ordered[24:]
     assert (np.diff(found[rest]) <= 0).all()
     assert 0 < found[rest].max() <= explainers.LEAST * found.max() * 1.01
     relevance, held_out = SpectralMoments(steps=60).trained(p)
     assert (held_out.argmax(1) == y).mean() > 0.8
     assert len(relevance) == 30
+
+
+def test_networks_judge_inputs_that_wait():
+    X, y = (torch.from_numpy(part) for part in measured_twice())
+    p = Problem(None, X[:300], y[:300], X[300:], y[300:], "classification", 2)
+    found = SpectralMoments(candidates=1, further=0, steps=300).explain(p, seed=1).relevance
+    assert set(np.argsort(-found)[:6]) == set(range(6))
+    assert np.sort(found)[-6] > 1e3 * np.sort(found)[-7], "no other is a candidate"
+
+
+def test_active_inputs_come_before_those_that_wait_and_these_before_others(monkeypatch):
+    evidence = np.linspace(3, -3, 30)
+    evidence[[7, 9]] = 6.0, -5.0
+    passed = np.full(30, -np.inf)
+    passed[[7, 9, 20]] = 6.0, 80.0, 70.0
+    known = rounds.Found(evidence, (7,), passed)
+    seen = []
+
+    def blind(X, y, kind, n_outputs, start, seed, steps):
+        seen.append((X, start))
+        return ensemble.Trained(np.zeros(X.shape[1]), np.zeros((len(X), 2)))
+
+    monkeypatch.setattr(explainers, "found", lambda problem: known)
+    monkeypatch.setattr(ensemble, "train", blind)
+    p = together()
+    found = SpectralMoments(candidates=1, further=1).explain(p, seed=1).relevance
+    ((columns, start),) = seen
+    assert (columns == torch.cat([p.X_train, p.X_valid]).numpy()[:, [0, 7, 9, 20]]).all()
+    np.testing.assert_allclose(start, [1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-6)), 0.5, 0.5])
+    rest = [j for j in range(30) if j not in (7, 9, 20)]
+    assert np.argsort(-found, kind="stable").tolist() == [7, 9, 20, *rest]
+    assert found[7] == pytest.approx(explainers.LEAST)
+    monkeypatch.setattr(explainers, "TESTED", 2)
+    assert SpectralMoments(candidates=1).chosen(known).tolist() == [7, 9]
+    assert SpectralMoments(candidates=4).chosen(known).tolist() == [0, 7, 9, 20]
 
 
 def test_held_out_values_of_a_regression_are_in_its_units():

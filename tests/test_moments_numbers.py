@@ -11,7 +11,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks import between, hard_numbers, moments_standard
+from benchmarks import between, choose_moments_start, hard_numbers, moments_standard
+from benchmarks.entrants import of_entrants
+from xai_bench import registry
+from xai_bench.results.store import read
 from xai_bench.suites import reading
 
 RNG = np.random.default_rng(0)
@@ -21,12 +24,12 @@ def scores(gaps: dict[str, list[float]]) -> pd.DataFrame:
     """Both entrants of the first pair on families, whose differences are given."""
     entrant, other = moments_standard.PAIRS[0]
     rows = [
-        (family, seed, name, value, "0")
+        (family, seed, name, value, "0", 1)
         for family, values in gaps.items()
         for seed, gap in enumerate(values)
         for name, value in ((entrant, 0.5 + gap), (other, 0.5))
     ]
-    return pd.DataFrame(rows, columns=["family", "data_seed", "entrant", "recovery", "version"])
+    return pd.DataFrame(rows, columns=list(moments_standard.COLUMNS))
 
 
 def test_intervals_hold_for_all_families_at_once():
@@ -69,9 +72,80 @@ def test_the_page_names_what_is_lost_and_what_is_undecided():
     assert "## `column_norm" not in page, "what nobody has is left out"
 
 
-def test_the_committed_page_is_made_from_the_scores():
-    found = pd.read_csv(moments_standard.RUNS)
+def test_page_and_manual_are_made_from_the_committed_scores():
+    found = moments_standard.committed()
     assert moments_standard.PAGE.read_text(encoding="utf-8") == moments_standard.page(found)
+    manual = moments_standard.MANUAL.read_text(encoding="utf-8")
+    said = between.found(manual, moments_standard.BEGIN, moments_standard.END)
+    assert said == moments_standard.manual(found)
+
+
+def test_the_page_of_starts_is_made_from_the_committed_losses():
+    found = choose_moments_start.committed()
+    page = choose_moments_start.PAGE.read_text(encoding="utf-8")
+    assert page == choose_moments_start.page(found)
+    assert set(found[found["waiting"] == 0]["even"].isna()) == {True}
+    some = pd.DataFrame(
+        [
+            ("a", 1, 2, 0.5, 0.4, 0.3),
+            ("a", 2, 1, 0.5, 0.2, 0.3),
+            ("b", 1, 1, 0.5, 0.5, 0.5),
+            ("c", 1, 0, None, None, None),
+        ],
+        columns=list(choose_moments_start.COLUMNS),
+    )
+    expected = stats.ttest_1samp([-0.2, 0.0], 0).confidence_interval(0.95)
+    assert (
+        f"`even` less `ignored`: -0.100 [{expected.low:+.3f}, {expected.high:+.3f}], not told apart."
+        in choose_moments_start.page(some)
+    )
+
+
+def test_the_committed_scores_are_those_of_the_explainers_of_today():
+    found = moments_standard.committed().groupby("entrant")["explainer_version"].agg(set)
+    for entrant, versions in found.items():
+        assert versions == {registry.get("explainers", moments_standard.KEPT[entrant][0]).version}, entrant
+
+
+def test_the_manual_names_the_verdicts_of_all_families():
+    gaps = {"fine": [0.0] * 20, "lost": [-0.3 - 0.01 * (i % 2) for i in range(20)]}
+    said = moments_standard.manual(scores(gaps))
+    assert "of 2 families: no loss on 1 (`fine`); loss on 1 (`lost`)." in said
+    assert "no loss on every family, is missed (20 draws each" in said
+    assert said.endswith("\n")
+
+
+def test_new_scores_take_the_place_of_equal_draws_and_of_other_versions():
+    entrant, other = moments_standard.PAIRS[0]
+    before = scores({"a": [0.1, 0.2, 0.3], "b": [0.1]})
+    new = before[(before["entrant"] == entrant) & (before["data_seed"] == 1)].assign(recovery=0.9)
+    found = moments_standard.updated(before, new).set_index(["family", "data_seed", "entrant"])["recovery"]
+    assert len(found) == len(before)
+    assert found["a", 1, entrant] == 0.9
+    assert found["a", 0, entrant] == pytest.approx(0.6)
+    found = moments_standard.updated(before, new.assign(explainer_version=2))
+    assert found[found["entrant"] == entrant]["recovery"].tolist() == [0.9]
+    assert (found["entrant"] == other).sum() == 4
+    assert list(found.columns) == list(moments_standard.COLUMNS)
+
+
+def test_scores_of_the_standard_pack_are_those_that_are_kept():
+    if not moments_standard.STANDARD.is_file():
+        pytest.skip("reports/standard has no pack")
+    found, kept = moments_standard.scores(read(moments_standard.STANDARD)), moments_standard.committed()
+    index = ["family", "data_seed", "entrant"]
+    both = found.merge(kept, on=index, suffixes=("", "_kept"))
+    assert set(both["entrant"]) == {"spectral", "column_norm"}
+    np.testing.assert_allclose(both["recovery"], both["recovery_kept"], atol=1e-6)
+    assert (both["explainer_version"] == both["explainer_version_kept"]).all()
+
+
+def test_rows_are_named_by_explainer_and_network():
+    rows = pd.DataFrame(
+        {"explainer": ["moments", "spectral", "spectral"], "model": ["", "mlp", "spectral_mlp"], "value": [1, 2, 3]}
+    )
+    found = of_entrants(rows, moments_standard.KEPT)
+    assert list(zip(found["entrant"], found["value"], strict=True)) == [("moments", 1), ("spectral", 3)]
 
 
 def test_the_families_are_those_of_standard_with_relevant_inputs():

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from xai_bench.explainers.base import Explainer, Join, Needs, Problem, Selection, Selector
 from xai_bench.models.moments.basis import FUNCTIONS
-from xai_bench.models.moments.rounds import ROWS, Found, find, starting_values
+from xai_bench.models.moments.rounds import ROWS, TESTED, Found, find
 
 LEAST_ROWS = 20
 LEAST = 1e-6
@@ -65,19 +65,21 @@ class Moments(Selector):
 class SpectralMoments(Explainer):
     """|lambda_j| ||phi_:j|| of spectral networks whose eigenvalues start from the evidence of ``moments``.
 
-    Ours, one step beyond arXiv 2406.01183, whose eigenvalues start at 1. The inputs with the most evidence, eight more
-    than those that are active and 24 at the least, are candidates: lambda_j starts at the logistic function of the
-    evidence, no less than .05, and is pruned by an L1 penalty while five folds times three networks train. The
-    relevance is the mean over the networks. What they leave at 0, and other inputs, follow in the order of their
-    evidence, with a millionth of the largest relevance at the most.
+    Ours, one step beyond arXiv 2406.01183, whose eigenvalues start at 1. Candidates are the active inputs, then those
+    with the most evidence: eight more than have passed a round, 24 at the least and 80 at the most. lambda_j starts at
+    the logistic function of the evidence, no less than .05, and is pruned by an L1 penalty while five folds times three
+    networks train. The relevance is the mean over the networks. What they leave at 0, and other inputs, follow in the
+    same order, with a millionth of the largest relevance at the most. What passed and is not active, since others
+    explain it, is ordered by the evidence that it passed with, and starts at .5.
     """
 
     name: ClassVar[str] = "spectral_moments"
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = "data"
     joins: ClassVar[Join] = "norm"
 
     further: Annotated[int, Field(ge=0)] = 8
-    """Candidates beside the active inputs."""
+    """Candidates beside the inputs that passed a test."""
     candidates: Annotated[int, Field(ge=1)] = 24
     """At the least."""
     steps: Annotated[int, Field(ge=1)] = 800
@@ -90,20 +92,26 @@ class SpectralMoments(Explainer):
         with problem.clock.setting_up():
             return self.trained(problem)[0]
 
+    def chosen(self, known: Found) -> NDArray[np.intp]:
+        """The candidates, in ascending order."""
+        count = min(int(np.isfinite(known.passed).sum()) + self.further, TESTED)
+        other = ~np.isin(np.arange(len(known.evidence)), known.active)
+        return np.sort(np.lexsort((-known.ordered, other))[: max(count, self.candidates)])
+
     def trained(self, problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The relevance (d,), and outputs (n, n_outputs) for training and validation rows of networks without them."""
         from xai_bench.models.moments.ensemble import train
 
         known = found(problem)
-        count = min(max(len(known.active) + self.further, self.candidates), problem.d)
-        chosen = np.sort(np.argsort(-known.evidence, kind="stable")[:count])
+        chosen = self.chosen(known)
         X, y = rows_of(problem)
         mean, scale = 0.0, 1.0
         if problem.kind == "regression":
             mean, scale = float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64)) or 1.0
-        start, seed = starting_values(known.evidence[chosen]), int(problem.generator.integers(2**31))
+        start, seed = known.starting[chosen], int(problem.generator.integers(2**31))
         ensemble = train(X[:, chosen], (y - mean) / scale, problem.kind, problem.n_outputs, start, seed, self.steps)
-        behind = np.logaddexp(0, known.evidence)
+        behind = np.logaddexp(0, known.ordered)
+        behind[list(known.active)] += behind.max()
         relevance = LEAST * (ensemble.relevance.max() or 1.0) * behind / behind.max()
         relevance[chosen] += ensemble.relevance
         return relevance, np.asarray(ensemble.held_out * scale + mean, np.float64)

@@ -30,6 +30,8 @@ ALIKE = 3
 """Functions whose correlation makes an input wait for another."""
 LOWEST = 0.05
 """Start of an eigenvalue without evidence."""
+EVEN = 0.5
+"""And of one with evidence that the active inputs explain."""
 ROWS = 4000
 """More rows are thinned out, evenly: the work grows with rows times d^2."""
 
@@ -42,10 +44,37 @@ class Found:
     ----------
     evidence : (d,) of an active input at its entry, of the others in the last round, never above that of an active one
     active : the inputs that entered and were confirmed, those with the most evidence first
+    passed : (d,) of an active input the same, of others the largest evidence with which they passed a round, though
+        they waited or were not confirmed; -inf where they never did
+
+    What the active inputs explain has less evidence in the last round than noise has. That may be a proxy, but also a
+    second measurement of the same thing, or an input that is little use beside them. What passed is therefore
+    ``ordered`` by the evidence that it passed with, and starts at even odds: networks find out what it is good for.
     """
 
     evidence: Floats
     active: tuple[int, ...]
+    passed: Floats
+
+    @property
+    def ordered(self) -> Floats:
+        """(d,) ``passed``, where an input did, else ``evidence``."""
+        return np.where(np.isfinite(self.passed), self.passed, self.evidence)
+
+    @property
+    def waiting(self) -> NDArray[np.bool_]:
+        """(d,) which inputs passed and are not active."""
+        found = np.isfinite(self.passed)
+        found[list(self.active)] = False
+        return found
+
+    @property
+    def starting(self) -> Floats:
+        """(d,) what eigenvalues start at: ``starting_values``, but 1/2 of inputs that wait.
+
+        From 1/2 the penalty can prune them: in 800 steps it takes .8 from an eigenvalue that tells nothing.
+        """
+        return np.where(self.waiting, EVEN, starting_values(self.evidence))
 
 
 def find(X: NDArray, y: NDArray, classes: int | None) -> Found:
@@ -68,19 +97,21 @@ def find(X: NDArray, y: NDArray, classes: int | None) -> Found:
     bar = math.log(ROUNDS / LEVEL)
     near = math.sqrt(2 * math.log(max(d, 2) ** 2) / n)
     entered: dict[int, float] = {}
+    passed = np.full(d, -math.inf)
     model, current, prediction = fit(psi[:0], Y), np.full(d, -math.log(2 * d)), None
     for _ in range(ROUNDS):
         r = whitened(Y - model.left_out, Y)
         if not len(r):
             break
         current, passing = _tested(Evidence(psi, r, tuple(entered), prediction), entered, bar)
+        passed[passing] = np.maximum(passed[passing], current[passing])
         new = _without_proxies(psi, passing, near)[: MOST - len(entered)]
         entered |= {j: float(current[j]) for j in new}
         if not new:
             break
         model = fit(psi[list(entered)], Y)
         prediction = basis(whitened(model.left_out, Y).T)
-    return _ranked(current, {j: entered[j] for j in _confirmed(psi, Y, list(entered), model)})
+    return _ranked(current, {j: entered[j] for j in _confirmed(psi, Y, list(entered), model)}, passed)
 
 
 def _tested(evidence: Evidence, entered: dict[int, float], bar: float) -> tuple[Floats, list[int]]:
@@ -114,13 +145,13 @@ def _confirmed(psi: NDArray[np.float32], Y: Floats, entered: list[int], model: R
     return kept
 
 
-def _ranked(current: Floats, active: dict[int, float]) -> Found:
+def _ranked(current: Floats, active: dict[int, float], passed: Floats) -> Found:
     """Active inputs with the evidence of their entry, all others below them."""
     found, order = current.copy(), sorted(active, key=lambda j: -active[j])
     if order:
         found = np.minimum(found, np.nextafter(active[order[-1]], -math.inf))
-        found[order] = [active[j] for j in order]
-    return Found(found, tuple(order))
+        found[order] = passed[order] = [active[j] for j in order]
+    return Found(found, tuple(order), passed)
 
 
 def starting_scales(data: Tensors, columns: Sequence[int]) -> Tensor:

@@ -314,11 +314,13 @@ def manual(frame: pd.DataFrame) -> str:
     """What the manual says between the marks."""
     entrant, other = PAIRS[0]
     found = compared(frame, entrant, other)
+    seen = [f"`{row.family}`" for row in found if row.family in SEEN]
     return (
         f"On the suite `standard`: {_count(found, entrant, other)} "
         f"The aim, no loss on every family, is {_aim(found)} ({_range([row.draws for row in found])} draws each, "
         "recovery paired by draw, intervals for all families at once; "
-        f"[a verdict for each, and what it means](../benchmarks/scores/{PAGE.name})).\n"
+        f"[a verdict for each, and what it means](../benchmarks/scores/{PAGE.name})). Not unseen, as constants were chosen "
+        f"on their rules, these were known, or version 1 lost there: {', '.join(seen)}.\n"
     )
 
 

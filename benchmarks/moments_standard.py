@@ -319,8 +319,8 @@ def manual(frame: pd.DataFrame) -> str:
         f"On the suite `standard`: {_count(found, entrant, other)} "
         f"The aim, no loss on every family, is {_aim(found)} ({_range([row.draws for row in found])} draws each, "
         "recovery paired by draw, intervals for all families at once; "
-        f"[a verdict for each, and what it means](../benchmarks/scores/{PAGE.name})). Not unseen, as constants were chosen "
-        f"on their rules, these were known, or version 1 lost there: {', '.join(seen)}.\n"
+        f"[a verdict for each, and what it means](../benchmarks/scores/{PAGE.name})). Not unseen, as constants were "
+        f"chosen on their rules, these were known, or version 1 lost there: {', '.join(seen)}.\n"
     )
 
 

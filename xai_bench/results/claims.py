@@ -75,27 +75,29 @@ def _first_group(comparison: Comparison, board: pd.DataFrame, by: str) -> str:
     """A leader is named where all others are shown to be worse; else those who are not.
 
     That is decided by comparisons with the best, which are fewer than all pairs: where the ranks, which follow the
-    pairs, leave the leader another place, that is said too.
+    pairs, leave the first place to more of them, that is said too.
     """
     others = len(board) - 1
     if (first := leader(board)) is not None:
         named = f"{_marked(comparison, first)} leads {by}, {_number(comparison, first['score'])}"
         rest = "the other one" if others == 1 else f"all {others} others"
-        return f"{named}: {rest} ranked {are(others)} shown to be worse{_by_pairs(first)}"
+        return f"{named}: {rest} ranked {are(others)} shown to be worse{_by_pairs(board)}"
     group = board[board["first_group"]]
     if len(group) == len(board):
         return f"none of {len(board)} is shown to be worse than the best {by}"
     if group.empty:  # Pairs of methods are decided on the networks of both: they need not form an order.
         return f"each of {len(board)} is shown to be worse than another one {by}"
     named = _listed([_marked(comparison, row) for _, row in group.iterrows()])
-    return f"{len(group)} of {len(board)} {are(len(group))} not shown to be worse than the best {by}: {named}"
+    count = f"{len(group)} of {len(board)} {are(len(group))}"
+    return f"{count} not shown to be worse than the best {by}{_by_pairs(board)}: {named}"
 
 
-def _by_pairs(first: pd.Series) -> str:
-    """What all pairs at once leave open of a leader, if anything."""
-    if first["rank_high"] == 1:
+def _by_pairs(board: pd.DataFrame) -> str:
+    """To how many all pairs at once leave the first rank, if that is more than the first group."""
+    possible = int(board["rank_low"].eq(1).sum())
+    if possible <= board["first_group"].sum():
         return ""
-    return f" in comparisons with the best alone (of all pairs at once: rank 1 to {first['rank_high']})"
+    return f" in comparisons with the best alone (all pairs at once leave the first rank to {possible})"
 
 
 def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:

@@ -21,7 +21,7 @@ from benchmarks import between
 from xai_bench import InputError, Results, read
 from xai_bench.paired import LEAST_DRAWS, Floats
 from xai_bench.published import anchors
-from xai_bench.results import comparison, entrants, means
+from xai_bench.results import claims, comparison, entrants, means
 from xai_bench.statistics import bounded_interval, corrected_interval
 from xai_bench.suites import reading
 from xai_bench.suites.suite import CONTROLS
@@ -94,12 +94,13 @@ def leaders(results: Results, metric: str, datasets: list[str], what: str) -> st
     if board["draws"].min() < LEAST_DRAWS:
         return f"{where}: below five draws nothing is decided."
     if (best := comparison.leader(board)) is not None:
-        return f"{where}: {best['name']} leads; all {len(board) - 1} others are shown to be worse."
+        return (
+            f"{where}: {best['name']} leads; all {len(board) - 1} others are shown to be worse{claims.by_pairs(board)}."
+        )
     first = board[board["first_group"]]["name"].tolist()
     named = ", ".join(first) if len(first) <= MOST_NAMED else f"among them {', '.join(first[:MOST_NAMED])}"
-    return (
-        f"{where}: {len(first)} of {len(board)} methods {are(len(first))} not shown to be worse than the best: {named}."
-    )
+    count = f"{len(first)} of {len(board)} methods {are(len(first))}"
+    return f"{where}: {count} not shown to be worse than the best{claims.by_pairs(board)}: {named}."
 
 
 def table_of(results: Results, ends: Mapping[str, str]) -> str:

@@ -81,7 +81,7 @@ def _first_group(comparison: Comparison, board: pd.DataFrame, by: str) -> str:
     if (first := leader(board)) is not None:
         named = f"{_marked(comparison, first)} leads {by}, {_number(comparison, first['score'])}"
         rest = "the other one" if others == 1 else f"all {others} others"
-        return f"{named}: {rest} ranked {are(others)} shown to be worse{_by_pairs(board)}"
+        return f"{named}: {rest} ranked {are(others)} shown to be worse{by_pairs(board)}"
     group = board[board["first_group"]]
     if len(group) == len(board):
         return f"none of {len(board)} is shown to be worse than the best {by}"
@@ -89,10 +89,10 @@ def _first_group(comparison: Comparison, board: pd.DataFrame, by: str) -> str:
         return f"each of {len(board)} is shown to be worse than another one {by}"
     named = _listed([_marked(comparison, row) for _, row in group.iterrows()])
     count = f"{len(group)} of {len(board)} {are(len(group))}"
-    return f"{count} not shown to be worse than the best {by}{_by_pairs(board)}: {named}"
+    return f"{count} not shown to be worse than the best {by}{by_pairs(board)}: {named}"
 
 
-def _by_pairs(board: pd.DataFrame) -> str:
+def by_pairs(board: pd.DataFrame) -> str:
     """To how many all pairs at once leave the first rank, if that is more than the first group."""
     possible = int(board["rank_low"].eq(1).sum())
     if possible <= board["first_group"].sum():

@@ -105,7 +105,7 @@ def test_a_focus_and_what_is_said(results):
     assert found.focus == "saliency"
     assert set(found.against()["second"]) == {"f_test", "mutual_information", "column_norm"}
     assert set(results.against("saliency on mlp")["second"]) == {"f_test", "mutual_information", "column_norm on mlp"}
-    assert "`saliency` is better than" in " ".join(found.in_words())
+    assert "`saliency` alone against the 3 others is better than" in " ".join(found.in_words())
     with pytest.raises(InputError, match="did you mean saliency"):
         results.focused("salience")
     with pytest.raises(InputError, match="focus: expected the name"):

@@ -101,7 +101,7 @@ def by_pairs(board: pd.DataFrame) -> str:
 
 
 def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
-    """What is left of the lead of a method without a network on the datasets that networks learn."""
+    """What is left of the lead of a method without a network on the datasets that networks learn: pairs decided."""
     first, explaining = leader(board), board[board["learned"].notna()]
     if comparison.of != "methods" or first is None or not np.isnan(first["learned"]) or explaining.empty:
         return ""
@@ -111,13 +111,9 @@ def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
     if not hard or len(hard) == values["dataset"].nunique():
         return ""
     rest = _ranked(comparison.without(hard)).set_index("name")
-    name, second = first["name"], explaining.iloc[0]["name"]
-    scores = board.set_index("name")["score"], rest["score"]
-    before, after = (_number(comparison, score[name] - score[second]) for score in scores)
     return (
-        f"; without {_listed([_name(dataset) for dataset in hard])}, hardly learned by networks, its lead over "
-        f"{_name(second)} is {after} instead of {before}, and it is shown to be better than "
-        f"{rest.loc[name, 'better_than']} of the {plural(len(rest) - 1, 'other')}"
+        f"; without {_listed([_name(dataset) for dataset in hard])}, hardly learned by networks, it is better than "
+        f"{rest.loc[first['name'], 'better_than']} of {plural(len(rest) - 1, 'other')}"
     )
 
 
@@ -182,7 +178,7 @@ def _both(first: Comparison, second: Comparison) -> str:
     if (best := leader(board)) is not None:
         return f"; {where}, {_name(best['name'])} leads {by}"
     count = int(board["first_group"].sum())
-    return f"; {where}, {count} of {len(board)} {are(count)} not shown to be worse than the best {by}"
+    return f"; {where}, {count} {are(count)} first {by}"
 
 
 def _ranked(comparison: Comparison) -> pd.DataFrame:

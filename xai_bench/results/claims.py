@@ -102,8 +102,8 @@ def by_pairs(board: pd.DataFrame) -> str:
 
 def _unlearned(comparison: Comparison, board: pd.DataFrame) -> str:
     """What is left of the lead of a method without a network on the datasets that networks learn: pairs decided."""
-    first, explaining = leader(board), board[board["learned"].notna()]
-    if comparison.of != "methods" or first is None or not np.isnan(first["learned"]) or explaining.empty:
+    first = leader(board)
+    if comparison.of != "methods" or first is None or not np.isnan(first["learned"]) or board["learned"].isna().all():
         return ""
     values = comparison.values
     learned = values.groupby(["name", "dataset"])["learned"].mean().groupby("dataset").max()
